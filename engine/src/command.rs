@@ -1,0 +1,300 @@
+//! What the engine can be asked, and what it answers.
+//!
+//! A [`Command`] goes in with a [`ReplyTo`]; exactly one answer comes back through it, when what
+//! the answer says is durable. Bodies do not travel in answers: a [`Delivery`] says where the
+//! message is stored, and the caller's own thread reads it.
+
+use bytes::Bytes;
+
+use crate::attributes::{AttributeChanges, Attributes};
+use crate::error::RequestError;
+use crate::ids::{QueueId, Seq};
+use crate::location::Location;
+use crate::receipt::SealedReceipt;
+use crate::time::LogTime;
+
+/// One request to the engine.
+#[derive(Debug, Clone)]
+pub enum Command {
+    /// Creates a queue, or finds the one that is there already. Idempotent: an existing queue
+    /// whose attributes equal all that are given is success; otherwise `QueueExists`.
+    CreateQueue {
+        /// 1 to 80 characters of `A-Za-z0-9_-`.
+        name: String,
+        /// Those given; the rest take their defaults.
+        attributes: AttributeChanges,
+    },
+    /// Changes the attributes given, from now on.
+    AlterQueue {
+        /// The queue's name.
+        name: String,
+        /// Those given; the rest stay as they are.
+        attributes: AttributeChanges,
+    },
+    /// A queue's attributes and counts.
+    DescribeQueue {
+        /// The queue's name.
+        name: String,
+    },
+    /// Queues in the order of their names.
+    ListQueues {
+        /// Only names that start so.
+        prefix: String,
+        /// Only names after this one; empty for all.
+        after: String,
+        /// At most this many, 1 to [`LIST_QUEUES_MAX`].
+        max: u32,
+    },
+    /// Deletes every message of the queue: waiting, delayed and in flight.
+    PurgeQueue {
+        /// The queue's name.
+        name: String,
+    },
+    /// Deletes the queue with all its messages.
+    DeleteQueue {
+        /// The queue's name.
+        name: String,
+    },
+    /// Stores messages: all or none.
+    Send {
+        /// The queue's name.
+        queue: String,
+        /// 1 to [`BATCH_MESSAGES_MAX`] messages.
+        messages: Vec<NewMessage>,
+    },
+    /// Leases messages to the caller, waiting for one if there is none.
+    Receive {
+        /// The queue's name.
+        queue: String,
+        /// At most this many, 1 to [`BATCH_MESSAGES_MAX`].
+        max: u32,
+        /// How long to wait for the first message, in ms, 0 to 20 s; `None`: the queue's attribute.
+        wait_ms: Option<u64>,
+        /// The visibility timeout in ms, 0 to 12 h; `None`: the queue's attribute.
+        visibility_ms: Option<u64>,
+        /// Stop before the bodies exceed this many bytes; one message is always given.
+        bytes_max: u64,
+    },
+    /// Deletes received messages.
+    Ack {
+        /// The queue's name.
+        queue: String,
+        /// 1 to [`BATCH_MESSAGES_MAX`] receipts.
+        receipts: Vec<SealedReceipt>,
+    },
+    /// Lets leases end that many ms from now; 0 makes the message visible at once.
+    ChangeVisibility {
+        /// The queue's name.
+        queue: String,
+        /// Receipt and new visibility timeout in ms, 0 to 12 h from the receive.
+        changes: Vec<(SealedReceipt, u64)>,
+    },
+    /// Gives messages back that were leased to a caller who never got them: their leases end,
+    /// and no error is told of those whose lease ended already.
+    ReturnUndelivered {
+        /// The queue's name.
+        queue: String,
+        /// What was leased.
+        receipts: Vec<SealedReceipt>,
+    },
+    /// Takes a message whose stored bytes are damaged out of delivery until the store is opened
+    /// again; it is counted in [`QueueInfo::damaged`].
+    SetAside {
+        /// The queue.
+        queue: QueueId,
+        /// The message.
+        seq: Seq,
+    },
+    /// Shows messages in the order of their numbers, touching nothing.
+    Peek {
+        /// The queue's name.
+        queue: String,
+        /// From this message on.
+        from: Seq,
+        /// At most this many, 1 to [`BATCH_MESSAGES_MAX`].
+        max: u32,
+        /// Stop before the bodies exceed this many bytes; one message is always given.
+        bytes_max: u64,
+    },
+}
+
+/// The most messages, receipts or changes in one command.
+pub const BATCH_MESSAGES_MAX: usize = 4096;
+
+/// The most queues in one answer to [`Command::ListQueues`].
+pub const LIST_QUEUES_MAX: u32 = 1000;
+
+/// A message to be stored. Attributes and body are stored as they come; `checksum` was set by the
+/// producer over both ([`crate::checksum::message`]) and must have been checked by the caller.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewMessage {
+    /// Not visible before this many ms from now; `None`: the queue's attribute.
+    pub delay_ms: Option<u64>,
+    /// [`crate::checksum::message`] of `attributes_bytes` and `payload`.
+    pub checksum: u32,
+    /// How many bytes at the start of `payload` are attributes.
+    pub attributes_bytes: u32,
+    /// Attributes, then the body.
+    pub payload: Bytes,
+}
+
+/// The answer to a [`Command`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reply {
+    /// To `CreateQueue`.
+    Created {
+        /// The queue's number.
+        queue: QueueId,
+        /// False when it was there already.
+        created: bool,
+    },
+    /// To `AlterQueue`.
+    Altered,
+    /// To `DescribeQueue`.
+    Described(QueueInfo),
+    /// To `ListQueues`.
+    Listed {
+        /// In the order of their names.
+        queues: Vec<QueueInfo>,
+        /// Whether there are more after the last.
+        more: bool,
+    },
+    /// To `PurgeQueue`.
+    Purged {
+        /// How many messages were deleted.
+        count: u64,
+    },
+    /// To `DeleteQueue`.
+    Deleted,
+    /// To `Send`: the messages' numbers are `first`, `first + 1`, ...
+    Sent {
+        /// The queue's number.
+        queue: QueueId,
+        /// The first message's number.
+        first: Seq,
+        /// How many.
+        count: u32,
+    },
+    /// To `Receive`; empty when the wait ended without a message.
+    Received {
+        /// The queue's number.
+        queue: QueueId,
+        /// What was leased, in order.
+        deliveries: Vec<Delivery>,
+    },
+    /// To `Ack`, `ChangeVisibility` and `ReturnUndelivered`: those that failed.
+    Changed {
+        /// Index into the command's list, and why.
+        failures: Vec<(u32, RequestError)>,
+    },
+    /// To `SetAside`.
+    SetAside,
+    /// To `Peek`.
+    Peeked {
+        /// The queue's number.
+        queue: QueueId,
+        /// In the order of their numbers.
+        messages: Vec<Peeked>,
+        /// Where to go on; `None` at the end.
+        next: Option<Seq>,
+    },
+}
+
+/// A queue's attributes and counts at one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QueueInfo {
+    /// The queue's name.
+    pub name: String,
+    /// Its number.
+    pub id: QueueId,
+    /// When it was created.
+    pub created: LogTime,
+    /// When its attributes last changed.
+    pub modified: LogTime,
+    /// All attributes.
+    pub attributes: Attributes,
+    /// What it holds.
+    pub counts: Counts,
+    /// The number that the next message will get.
+    pub next_seq: Seq,
+}
+
+/// How many messages a queue holds in each state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counts {
+    /// Visible: a receive would get them.
+    pub waiting: u64,
+    /// Leased to a consumer.
+    pub in_flight: u64,
+    /// Sent with a delay that has not passed.
+    pub delayed: u64,
+    /// Set aside because their stored bytes are damaged.
+    pub damaged: u64,
+}
+
+/// A leased message: what the consumer needs, and where the body is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delivery {
+    /// The message's number.
+    pub seq: Seq,
+    /// The handle to ack it with.
+    pub receipt: SealedReceipt,
+    /// How often it was received, this time included.
+    pub receive_count: u32,
+    /// When it was sent.
+    pub sent: LogTime,
+    /// When it was first received.
+    pub first_received: LogTime,
+    /// Where it is stored.
+    pub location: Location,
+}
+
+/// A message seen by [`Command::Peek`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Peeked {
+    /// The message's number.
+    pub seq: Seq,
+    /// Its state.
+    pub state: MessageState,
+    /// How often it was received.
+    pub receive_count: u32,
+    /// When it was sent.
+    pub sent: LogTime,
+    /// Where it is stored.
+    pub location: Location,
+}
+
+/// The state of a message that is in its queue.
+///
+/// ```text
+///   send ──▶ Delayed ──due──▶ Waiting ──receive──▶ InFlight ──ack──▶ (gone)
+///     └─────── no delay ────────▲  ▲                   │
+///                               └──┴── lease ended ────┘
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MessageState {
+    /// A receive would get it.
+    Waiting,
+    /// Leased until then.
+    InFlight {
+        /// The lease's end.
+        until: LogTime,
+    },
+    /// Not visible before then.
+    Delayed {
+        /// When it becomes visible.
+        until: LogTime,
+    },
+    /// Set aside: its stored bytes are damaged.
+    Damaged,
+}
+
+/// Where an answer goes. Called on the core's thread: must not block.
+pub trait ReplyTo: Send + 'static {
+    /// Gives the answer.
+    fn reply(self, result: Result<Reply, RequestError>);
+
+    /// Whether nobody can hear the answer any more: a waiting receive of a closed connection is
+    /// then dropped instead of served.
+    fn is_gone(&self) -> bool;
+}

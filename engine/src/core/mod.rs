@@ -1,0 +1,359 @@
+//! The core: the state machine that decides. No I/O, no clock, no threads.
+//!
+//! Commands and the time go in; records, answers and entries to be written come out. One thread
+//! owns it. Every decision is *decide, append, apply*: a record is appended to the pending entry
+//! and at once applied to the state, by the same function that recovery uses.
+//!
+//! Invariants. An answer that reports a change leaves when the entry with the change is durable,
+//! never earlier. A message is seen by nobody before it is durable. One entry at a time is with
+//! the writer; the next one fills meanwhile.
+
+mod messages;
+mod queues;
+mod waiters;
+
+use std::collections::BTreeSet;
+
+use crate::command::{Command, Reply, ReplyTo};
+use crate::entry::{ENTRY_HEADER_BYTES, EntryBuilder, records};
+use crate::error::{LogFailure, RequestError};
+use crate::ids::{Epoch, Position, QueueId, Seq};
+use crate::index::Index;
+use crate::location::Location;
+use crate::log::{ClosedEntry, NextSegment, Place, Tail};
+use crate::options::Options;
+use crate::receipt::ReceiptKey;
+use crate::record::{Record, RecordWriter};
+use crate::state::State;
+use crate::time::LogTime;
+use waiters::Waiters;
+
+/// An answer and where it goes.
+pub(crate) type Answer<R> = (R, Result<Reply, RequestError>);
+
+/// What the log holds, as replay found it.
+#[derive(Debug, Default)]
+pub(crate) struct Recovered {
+    pub(crate) state: State,
+    pub(crate) index: Index,
+}
+
+/// The state machine.
+#[derive(Debug)]
+pub(crate) struct Core<R> {
+    state: State,
+    index: Index,
+    tail: Tail,
+    receipts: ReceiptKey,
+    options: Options,
+    epoch: Epoch,
+    /// Leases given in this epoch.
+    leases: u64,
+    pending: EntryBuilder,
+    pending_answers: Vec<Answer<R>>,
+    writing: Option<Writing<R>>,
+    waiters: Waiters<R>,
+    answers: Vec<Answer<R>>,
+    /// Queues whose waiters could not be served for want of room in the log.
+    postponed: BTreeSet<QueueId>,
+    /// When a watermark is due, unless another entry comes first.
+    watermark_due: Option<LogTime>,
+}
+
+/// The entry that the writer has.
+#[derive(Debug)]
+struct Writing<R> {
+    position: Position,
+    answers: Vec<Answer<R>>,
+    /// For each queue that was sent to, the end of its messages.
+    sent: Vec<(QueueId, Seq)>,
+    is_watermark: bool,
+}
+
+/// Whether a command can be handled now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Room {
+    /// Yes; if the disk is full it may be refused.
+    Now,
+    /// When the writer has taken the pending entry, or the next segment is prepared.
+    Later,
+}
+
+/// How a command was decided.
+enum Decided {
+    /// Answered at once: nothing changed that the answer tells of.
+    Now(Reply),
+    /// Answered when everything decided so far is durable.
+    WhenDurable(Reply),
+    /// Waits for a message.
+    Waits(QueueId, waiters::Demand, LogTime),
+}
+
+type Decision = Result<Decided, RequestError>;
+
+impl<R: ReplyTo> Core<R> {
+    pub(crate) fn new(
+        recovered: Recovered,
+        tail: Tail,
+        receipts: ReceiptKey,
+        epoch: Epoch,
+        options: Options,
+    ) -> Self {
+        let Recovered { mut state, index } = recovered;
+        state.all_durable();
+        let mut core = Self {
+            state,
+            index,
+            tail,
+            receipts,
+            options,
+            epoch,
+            leases: 0,
+            pending: EntryBuilder::new(),
+            pending_answers: Vec::new(),
+            writing: None,
+            waiters: Waiters::default(),
+            answers: Vec::new(),
+            postponed: BTreeSet::new(),
+            watermark_due: None,
+        };
+        core.record(|out| out.opened(epoch));
+        core
+    }
+
+    /// Whether the command can be handled now. Asked before [`Core::handle`].
+    pub(crate) fn room_for(&self, command: &Command) -> Room {
+        self.room(messages::record_bytes(command))
+    }
+
+    fn room(&self, bytes: u64) -> Room {
+        let pending = self.pending.body_bytes() as u64;
+        if pending > 0 && pending + bytes > 2 * self.options.group_bytes_max() {
+            return Room::Later;
+        }
+        let preparing = self.tail.next == NextSegment::Preparing;
+        if preparing && !self.tail.has_room(pending + bytes) { Room::Later } else { Room::Now }
+    }
+
+    /// Decides a command. Its answer is among [`Core::take_answers`] now or later.
+    pub(crate) fn handle(&mut self, command: Command, reply_to: R, now: LogTime) {
+        match self.decide(command, now) {
+            Ok(Decided::Now(reply)) => self.answers.push((reply_to, Ok(reply))),
+            Ok(Decided::WhenDurable(reply)) => self.answer_when_durable(reply_to, reply),
+            Ok(Decided::Waits(queue, demand, deadline)) => {
+                self.waiters.add(queue, waiters::Waiter { reply_to, demand, deadline });
+                self.set_alarm(queue);
+            }
+            Err(error) => self.answers.push((reply_to, Err(error))),
+        }
+    }
+
+    fn decide(&mut self, command: Command, now: LogTime) -> Decision {
+        match command {
+            Command::CreateQueue { name, attributes } => self.create_queue(name, attributes, now),
+            Command::AlterQueue { name, attributes } => self.alter_queue(&name, attributes, now),
+            Command::DescribeQueue { name } => self.describe_queue(&name, now),
+            Command::ListQueues { prefix, after, max } => {
+                self.list_queues(&prefix, &after, max, now)
+            }
+            Command::PurgeQueue { name } => self.purge_queue(&name),
+            Command::DeleteQueue { name } => self.delete_queue(&name),
+            Command::Send { queue, messages } => self.send(&queue, &messages, now),
+            Command::Receive { queue, max, wait_ms, visibility_ms, bytes_max } => {
+                self.receive(&queue, max, wait_ms, visibility_ms, bytes_max, now)
+            }
+            Command::Ack { queue, receipts } => self.ack(&queue, &receipts),
+            Command::ChangeVisibility { queue, changes } => {
+                self.change_visibility(&queue, &changes, now)
+            }
+            Command::ReturnUndelivered { queue, receipts } => {
+                self.return_undelivered(&queue, &receipts, now)
+            }
+            Command::SetAside { queue, seq } => self.set_aside(queue, seq),
+            Command::Peek { queue, from, max, bytes_max } => {
+                self.peek(&queue, from, max, bytes_max, now)
+            }
+        }
+    }
+
+    /// Appends what `write` writes to the pending entry and applies it.
+    fn record(&mut self, write: impl FnOnce(&mut RecordWriter<'_>)) {
+        let range = self.pending.append(write);
+        for (record, _, _) in records(&self.pending.body()[range]) {
+            self.state.apply(&record);
+        }
+    }
+
+    /// Refuses a change for which there is no space left in the log.
+    fn check_room(&self, bytes: u64) -> Result<(), RequestError> {
+        let needed = self.pending.body_bytes() as u64 + bytes;
+        match &self.tail.next {
+            NextSegment::Full(detail) if !self.tail.has_room(needed) => {
+                Err(RequestError::StorageFull { detail: detail.clone() })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A change is answered when it is durable; so is one that was found made already, because
+    /// what made it may still be on its way to the disk.
+    fn answer_when_durable(&mut self, reply_to: R, reply: Reply) {
+        let answer = (reply_to, Ok(reply));
+        if !self.pending.is_empty() {
+            self.pending_answers.push(answer);
+        } else if let Some(writing) = &mut self.writing {
+            writing.answers.push(answer);
+        } else {
+            self.answers.push(answer);
+        }
+    }
+
+    /// The answers that may leave now.
+    pub(crate) fn take_answers(&mut self) -> Vec<Answer<R>> {
+        std::mem::take(&mut self.answers)
+    }
+
+    /// The next entry for the writer: what is pending, or a watermark that is due. `None` while
+    /// the writer has one, or when there is nothing to write.
+    pub(crate) fn close_entry(&mut self, now: LogTime) -> Option<ClosedEntry> {
+        if self.writing.is_some() {
+            return None;
+        }
+        let is_watermark = self.pending.is_empty();
+        let due = self.watermark_due.is_some_and(|due| due <= now);
+        if is_watermark && !(due && self.tail.has_room(0)) {
+            return None;
+        }
+        self.watermark_due = None;
+        let place = self.tail.place(self.pending.body_bytes() as u64, now);
+        let sent = self.index_sent(&place, now);
+        let (buffer, records) = std::mem::take(&mut self.pending).finish();
+        let answers = std::mem::take(&mut self.pending_answers);
+        self.writing = Some(Writing { position: place.position, answers, sent, is_watermark });
+        self.serve_postponed(now);
+        Some(ClosedEntry { place, log_time: now, buffer, records })
+    }
+
+    fn index_sent(&mut self, place: &Place, now: LogTime) -> Vec<(QueueId, Seq)> {
+        let mut ends: Vec<(QueueId, Seq)> = Vec::new();
+        for (location, end) in sent_locations(place.segment, place.offset, self.pending.body()) {
+            // A queue created and deleted within the entry has no index.
+            if self.state.by_id(location.queue).is_none() {
+                continue;
+            }
+            self.index.add(&location, now, place.segment_created);
+            match ends.last_mut() {
+                Some((queue, seq)) if *queue == location.queue => *seq = end,
+                _ => ends.push((location.queue, end)),
+            }
+        }
+        ends
+    }
+
+    /// The writer has made the entry at `position` durable: its answers leave, its messages are
+    /// visible.
+    pub(crate) fn durable(&mut self, position: Position, now: LogTime) {
+        let writing = self.writing.take().expect("the writer had an entry");
+        assert_eq!(writing.position, position, "the writer writes what it was given");
+        self.answers.extend(writing.answers);
+        if !writing.is_watermark {
+            self.watermark_due = Some(now.plus_ms(self.options.watermark_ms));
+        }
+        for (queue, end) in &writing.sent {
+            if let Some(queue) = self.state.by_id(*queue) {
+                queue.messages.set_durable_end(*end);
+            }
+        }
+        for (queue, _) in writing.sent {
+            self.serve(queue, now);
+        }
+    }
+
+    /// The segment after the active one is prepared, or could not be.
+    pub(crate) fn set_next_segment(&mut self, next: NextSegment, now: LogTime) {
+        self.tail.next = next;
+        self.serve_postponed(now);
+    }
+
+    fn serve_postponed(&mut self, now: LogTime) {
+        for queue in std::mem::take(&mut self.postponed) {
+            self.serve(queue, now);
+        }
+    }
+
+    /// What the tail says of the next segment.
+    pub(crate) fn next_segment(&self) -> &NextSegment {
+        &self.tail.next
+    }
+
+    /// Does what time demands: serves waiters whose messages became visible, ends waits.
+    pub(crate) fn tick(&mut self, now: LogTime) {
+        while let Some(queue) = self.waiters.take_due(now) {
+            self.serve(queue, now);
+            while let Some(waiter) = self.waiters.take_expired(queue, now) {
+                let reply = Reply::Received { queue, deliveries: Vec::new() };
+                self.answers.push((waiter.reply_to, Ok(reply)));
+            }
+            self.set_alarm(queue);
+        }
+    }
+
+    /// When [`Core::tick`] or [`Core::close_entry`] has something to do, if nothing else happens.
+    pub(crate) fn next_alarm(&self) -> Option<LogTime> {
+        let watermark = self.watermark_due.filter(|_| self.writing.is_none());
+        self.waiters.next_alarm().into_iter().chain(watermark).min()
+    }
+
+    /// The log failed: nobody knows what of the unanswered took effect.
+    pub(crate) fn fail(&mut self, failure: &LogFailure) {
+        let pending = std::mem::take(&mut self.pending_answers);
+        let writing = self.writing.take().map(|writing| writing.answers).unwrap_or_default();
+        let cause = failure.cause.to_string();
+        for (reply_to, _) in writing.into_iter().chain(pending) {
+            let error = RequestError::StorageFailed { cause: cause.clone() };
+            self.answers.push((reply_to, Err(error)));
+        }
+        for (_, waiter) in self.waiters.take_all() {
+            let error = RequestError::StorageFailed { cause: cause.clone() };
+            self.answers.push((waiter.reply_to, Err(error)));
+        }
+    }
+
+    /// Ends all waits: the store is being closed.
+    pub(crate) fn end_waits(&mut self) {
+        for (queue, waiter) in self.waiters.take_all() {
+            let reply = Reply::Received { queue, deliveries: Vec::new() };
+            self.answers.push((waiter.reply_to, Ok(reply)));
+        }
+    }
+
+    /// Whether everything that was decided is durable.
+    pub(crate) fn is_committed(&self) -> bool {
+        self.writing.is_none() && self.pending.is_empty()
+    }
+
+    /// How many queues and messages there are.
+    pub(crate) fn totals(&self) -> (usize, u64) {
+        self.state.totals()
+    }
+}
+
+/// The messages sent in an entry: each one's place, and the seq after it.
+pub(crate) fn sent_locations(
+    segment: Position,
+    offset: u64,
+    body: &[u8],
+) -> impl Iterator<Item = (Location, Seq)> + '_ {
+    records(body).filter_map(move |(record, at, bytes)| {
+        let Record::Sent(sent) = record else { return None };
+        let offset = offset + (ENTRY_HEADER_BYTES + at) as u64;
+        let location = Location {
+            queue: sent.queue,
+            seq: sent.seq,
+            segment,
+            offset: u32::try_from(offset).expect("a segment is at most 4 GiB"),
+            bytes: u32::try_from(bytes).expect("a record is at most 4 GiB"),
+        };
+        Some((location, sent.seq.next()))
+    })
+}

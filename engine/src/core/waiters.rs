@@ -1,0 +1,140 @@
+//! Receives that wait for a message: in the order of their arrival, each with its deadline.
+//!
+//! A waiting receive costs nothing while nothing happens: a queue with waiters has one alarm, at
+//! the earliest of its waiters' deadlines and of the moments at which a message becomes visible.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use crate::ids::QueueId;
+use crate::time::LogTime;
+
+/// A receive that waits.
+#[derive(Debug)]
+pub(crate) struct Waiter<R> {
+    pub(crate) reply_to: R,
+    pub(crate) demand: Demand,
+    pub(crate) deadline: LogTime,
+}
+
+/// What a receive asks for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Demand {
+    pub(crate) messages_max: u32,
+    pub(crate) bytes_max: u64,
+    pub(crate) visibility_ms: u64,
+}
+
+/// All waiting receives.
+#[derive(Debug)]
+pub(crate) struct Waiters<R> {
+    queues: HashMap<QueueId, Line<R>>,
+    alarms: BTreeSet<(LogTime, QueueId)>,
+    arrivals: u64,
+}
+
+/// Those of one queue.
+#[derive(Debug)]
+struct Line<R> {
+    by_arrival: BTreeMap<u64, Waiter<R>>,
+    by_deadline: BTreeSet<(LogTime, u64)>,
+    alarm: Option<LogTime>,
+}
+
+impl<R> Default for Waiters<R> {
+    fn default() -> Self {
+        Self { queues: HashMap::new(), alarms: BTreeSet::new(), arrivals: 0 }
+    }
+}
+
+impl<R> Waiters<R> {
+    /// Adds a waiter at the end of the queue's line.
+    pub(crate) fn add(&mut self, queue: QueueId, waiter: Waiter<R>) {
+        let line = self.queues.entry(queue).or_insert_with(|| Line {
+            by_arrival: BTreeMap::new(),
+            by_deadline: BTreeSet::new(),
+            alarm: None,
+        });
+        line.by_deadline.insert((waiter.deadline, self.arrivals));
+        line.by_arrival.insert(self.arrivals, waiter);
+        self.arrivals += 1;
+    }
+
+    /// The first in line.
+    pub(crate) fn first(&self, queue: QueueId) -> Option<&Waiter<R>> {
+        Some(self.queues.get(&queue)?.by_arrival.first_key_value()?.1)
+    }
+
+    /// Takes the first in line.
+    pub(crate) fn take_first(&mut self, queue: QueueId) -> Option<Waiter<R>> {
+        let line = self.queues.get_mut(&queue)?;
+        let (arrival, waiter) = line.by_arrival.pop_first()?;
+        line.by_deadline.remove(&(waiter.deadline, arrival));
+        self.forget_if_empty(queue);
+        Some(waiter)
+    }
+
+    /// Takes one whose deadline has come.
+    pub(crate) fn take_expired(&mut self, queue: QueueId, now: LogTime) -> Option<Waiter<R>> {
+        let line = self.queues.get_mut(&queue)?;
+        let (deadline, arrival) = line.by_deadline.first().copied()?;
+        if deadline > now {
+            return None;
+        }
+        line.by_deadline.pop_first();
+        let waiter = line.by_arrival.remove(&arrival).expect("a deadline belongs to a waiter");
+        self.forget_if_empty(queue);
+        Some(waiter)
+    }
+
+    /// Takes everyone.
+    pub(crate) fn take_all(&mut self) -> Vec<(QueueId, Waiter<R>)> {
+        self.alarms.clear();
+        let lines = self.queues.drain();
+        lines
+            .flat_map(|(queue, line)| line.by_arrival.into_values().map(move |w| (queue, w)))
+            .collect()
+    }
+
+    /// Sets the queue's alarm: at its waiters' first deadline, or at `event` if that is earlier.
+    pub(crate) fn set_alarm(&mut self, queue: QueueId, event: Option<LogTime>) {
+        let Some(line) = self.queues.get_mut(&queue) else { return };
+        let deadline = line.by_deadline.first().map(|(deadline, _)| *deadline);
+        let alarm = deadline.into_iter().chain(event).min();
+        if alarm == line.alarm {
+            return;
+        }
+        if let Some(before) = line.alarm {
+            self.alarms.remove(&(before, queue));
+        }
+        if let Some(alarm) = alarm {
+            self.alarms.insert((alarm, queue));
+        }
+        line.alarm = alarm;
+    }
+
+    /// When the first alarm goes off.
+    pub(crate) fn next_alarm(&self) -> Option<LogTime> {
+        self.alarms.first().map(|(alarm, _)| *alarm)
+    }
+
+    /// A queue whose alarm has gone off; its alarm is cleared.
+    pub(crate) fn take_due(&mut self, now: LogTime) -> Option<QueueId> {
+        let (alarm, queue) = self.alarms.first().copied()?;
+        if alarm > now {
+            return None;
+        }
+        self.alarms.pop_first();
+        self.queues.get_mut(&queue).expect("an alarm belongs to a line").alarm = None;
+        Some(queue)
+    }
+
+    fn forget_if_empty(&mut self, queue: QueueId) {
+        let Some(line) = self.queues.get(&queue) else { return };
+        if line.by_arrival.is_empty() {
+            if let Some(alarm) = line.alarm {
+                self.alarms.remove(&(alarm, queue));
+            }
+            self.queues.remove(&queue);
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! Reads of what the device holds, past the page cache.
+//!
+//! - Direct reads (`O_DIRECT`) want offsets, lengths and addresses aligned: an aligned range around
+//!   the wanted one is read into an aligned buffer, and the wanted bytes are copied out.
+//! - Where the file system refuses direct reads, the kernel is asked to drop the pages first. That
+//!   is weaker, for the kernel may decline, and it is said once for each file.
+
+use std::io;
+use std::num::NonZeroU64;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rustix::fs::{Advice, OFlags};
+use rustix::io::{Errno, retry_on_intr};
+
+use super::{open, read_full, size};
+
+/// Offsets, lengths and addresses of direct reads are multiples of this: what every sector size
+/// in use divides.
+const ALIGNMENT_BYTES: usize = 4096;
+
+/// The largest direct read, and so the largest buffer that one allocates.
+const READ_BYTES_MAX: usize = 1 << 20;
+
+/// A file's second descriptor, for direct reads.
+#[derive(Debug, Default)]
+pub(super) struct DurableReader {
+    /// Opened at the first read.
+    direct: OnceLock<OwnedFd>,
+    /// Set once this file's file system has refused direct reads.
+    refused: AtomicBool,
+}
+
+impl DurableReader {
+    /// Reads until the buffer is full or the file ends. `fd` is the file, `path` its name.
+    pub(super) fn read(
+        &self,
+        path: &Path,
+        fd: &OwnedFd,
+        offset: u64,
+        buffer: &mut [u8],
+    ) -> io::Result<usize> {
+        if !self.refused.load(Ordering::Relaxed) {
+            match self.direct(path, fd).and_then(|direct| read_direct(direct, offset, buffer)) {
+                Err(error) if is_refusal(&error) => {
+                    if !self.refused.swap(true, Ordering::Relaxed) {
+                        tracing::warn!(
+                            path = %path.display(),
+                            "no direct reads here: reading after asking the kernel to drop its cache"
+                        );
+                    }
+                }
+                result => return result,
+            }
+        }
+        read_evicted(fd, offset, buffer)
+    }
+
+    /// The descriptor for direct reads, opened by path and compared with the file held open.
+    fn direct(&self, path: &Path, fd: &OwnedFd) -> io::Result<&OwnedFd> {
+        if let Some(direct) = self.direct.get() {
+            return Ok(direct);
+        }
+        let direct = open(path, OFlags::RDONLY | OFlags::DIRECT)?;
+        let (ours, found) = (rustix::fs::fstat(fd)?, rustix::fs::fstat(&direct)?);
+        if (ours.st_dev, ours.st_ino) != (found.st_dev, found.st_ino) {
+            // After a rename the path may name another file, whose bytes must not pass for ours.
+            return Err(io::Error::new(
+                io::ErrorKind::NotFound,
+                "the path names another file since this one was opened",
+            ));
+        }
+        Ok(self.direct.get_or_init(|| direct))
+    }
+}
+
+fn read_direct(direct: &OwnedFd, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+    // The last page is read short: nothing is expected beyond the size.
+    let wanted = size(direct)?.saturating_sub(offset).min(buffer.len() as u64) as usize;
+    let mut aligned = AlignedBuffer::new((wanted + ALIGNMENT_BYTES).min(READ_BYTES_MAX));
+    let mut done = 0;
+    while done < wanted {
+        let position = offset + done as u64;
+        let skipped = (position % ALIGNMENT_BYTES as u64) as usize;
+        let start = position - skipped as u64;
+        let pages = aligned.slice((skipped + wanted - done).next_multiple_of(ALIGNMENT_BYTES));
+        let count = retry_on_intr(|| rustix::io::pread(direct, &mut *pages, start))?;
+        if count == 0 {
+            break; // The file was cut since its size was read.
+        }
+        // A short read that does not reach the wanted bytes would repeat for ever.
+        let Some(fresh) = pages.get(skipped..count).filter(|fresh| !fresh.is_empty()) else {
+            return Err(io::Error::new(
+                io::ErrorKind::UnexpectedEof,
+                format!("{count} bytes at offset {start}, expected more than {skipped}"),
+            ));
+        };
+        let copied = fresh.len().min(wanted - done);
+        buffer[done..done + copied].copy_from_slice(&fresh[..copied]);
+        done += copied;
+    }
+    Ok(done)
+}
+
+fn read_evicted(fd: &OwnedFd, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+    let alignment = ALIGNMENT_BYTES as u64;
+    // Pages that lie in the range only in part would be kept: the range is widened.
+    let start = offset - offset % alignment;
+    let length = (offset - start + buffer.len() as u64).next_multiple_of(alignment);
+    rustix::fs::fadvise(fd, start, NonZeroU64::new(length), Advice::DontNeed)?;
+    read_full(fd, offset, buffer)
+}
+
+/// Whether direct reads do not exist here, as opposed to having failed.
+fn is_refusal(error: &io::Error) -> bool {
+    let errno = Errno::from_io_error(error);
+    errno.is_some_and(|errno| errno == Errno::INVAL || errno == Errno::OPNOTSUPP)
+}
+
+/// Memory whose address and length are multiples of the alignment, cut from a larger allocation.
+struct AlignedBuffer {
+    bytes: Vec<u8>,
+    start: usize,
+    length: usize,
+}
+
+impl AlignedBuffer {
+    /// Holds `bytes` bytes, rounded up.
+    fn new(bytes: usize) -> Self {
+        let length = bytes.next_multiple_of(ALIGNMENT_BYTES);
+        let bytes = vec![0; length + ALIGNMENT_BYTES];
+        let address = bytes.as_ptr().addr();
+        Self { start: address.next_multiple_of(ALIGNMENT_BYTES) - address, bytes, length }
+    }
+
+    /// The first `bytes` bytes, or all there are.
+    fn slice(&mut self, bytes: usize) -> &mut [u8] {
+        &mut self.bytes[self.start..self.start + bytes.min(self.length)]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_evicted_read_equals_what_was_written() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let bytes: Vec<u8> = (0..20_000_u32).map(|at| (at % 251) as u8).collect();
+        std::fs::write(file.path(), &bytes).unwrap();
+        let fd = open(file.path(), OFlags::RDONLY).unwrap();
+        for (offset, length) in [(0, 20_000), (1, 4096), (4095, 2), (19_999, 10), (30_000, 5)] {
+            let mut read = vec![0; length];
+            let count = read_evicted(&fd, offset as u64, &mut read).unwrap();
+            assert_eq!(count, length.min(bytes.len().saturating_sub(offset)));
+            assert_eq!(read[..count], bytes[bytes.len().min(offset)..][..count]);
+        }
+    }
+}

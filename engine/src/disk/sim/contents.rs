@@ -1,0 +1,154 @@
+//! One file's bytes: what the page cache shows, what the disk holds, and the changes between.
+//!
+//! - Each change keeps the sectors as they were right after it, so a sector that a crash leaves
+//!   behind is always one that existed at some moment: old and new bytes never mix inside it.
+//! - `durable` plus all of `pending` equals `cache`, until a failed sync drops changes.
+
+use super::fate::Fate;
+use super::image::{Image, Sector, split};
+use super::random::Random;
+
+/// A file's cached and durable images.
+pub(super) struct Contents {
+    cache: Image,
+    durable: Image,
+    pending: Vec<Change>,
+}
+
+/// A write or a change of size that was not synced.
+struct Change {
+    size_after: u64,
+    /// Whether the size was set lower: the sectors beyond it are gone as soon as the size is.
+    cuts: bool,
+    first_sector: usize,
+    /// The touched sectors as they were after this change.
+    sectors: Vec<Sector>,
+}
+
+impl Contents {
+    pub(super) fn new() -> Self {
+        Self { cache: Image::new(), durable: Image::new(), pending: Vec::new() }
+    }
+
+    /// A file that was always there.
+    pub(super) fn planted(bytes: &[u8]) -> Self {
+        let mut image = Image::new();
+        image.write(0, bytes);
+        Self { cache: image.clone(), durable: image, pending: Vec::new() }
+    }
+
+    pub(super) fn cache(&self) -> &Image {
+        &self.cache
+    }
+
+    pub(super) fn durable(&self) -> &Image {
+        &self.durable
+    }
+
+    pub(super) fn read(&self, offset: u64, buffer: &mut [u8]) -> usize {
+        let count = self.readable(offset, buffer.len());
+        self.cache.read(offset, &mut buffer[..count]);
+        count
+    }
+
+    /// Reads the disk's sectors. The size is the cached one, as for a direct read on a real
+    /// machine: data that never reached the disk reads as zeros.
+    pub(super) fn read_durable(&self, offset: u64, buffer: &mut [u8]) -> usize {
+        let count = self.readable(offset, buffer.len());
+        self.durable.read(offset, &mut buffer[..count]);
+        count
+    }
+
+    fn readable(&self, offset: u64, wanted: usize) -> usize {
+        self.cache.size().saturating_sub(offset).min(wanted as u64) as usize
+    }
+
+    pub(super) fn write(&mut self, offset: u64, bytes: &[u8]) {
+        if bytes.is_empty() {
+            return;
+        }
+        self.cache.write(offset, bytes);
+        let (first_sector, _) = split(offset);
+        let (last_sector, _) = split(offset + bytes.len() as u64 - 1);
+        self.record(first_sector, last_sector + 1, false);
+    }
+
+    pub(super) fn set_size(&mut self, size: u64) {
+        let (size_before, sectors_before) = (self.cache.size(), self.cache.sectors_len());
+        self.cache.resize(size);
+        let (first_sector, _) = split(size);
+        if size < size_before {
+            self.record(first_sector, sectors_before, true);
+        } else {
+            self.record(first_sector, first_sector, false);
+        }
+    }
+
+    fn record(&mut self, first_sector: usize, end_sector: usize, cuts: bool) {
+        let sectors = (first_sector..end_sector).map(|index| self.cache.sector(index)).collect();
+        self.pending.push(Change { size_after: self.cache.size(), cuts, first_sector, sectors });
+    }
+
+    /// Makes everything durable but what a failed sync dropped before.
+    pub(super) fn sync(&mut self) {
+        for change in self.pending.drain(..) {
+            change.apply(&mut self.durable);
+        }
+        self.durable.resize(self.cache.size());
+    }
+
+    /// A sync that failed: the changed pages count as written from here on, and are not.
+    pub(super) fn drop_pages(&mut self) {
+        for change in self.pending.drain(..) {
+            // A cut has no pages to lose; it is the journal's affair.
+            if change.cuts {
+                change.apply(&mut self.durable);
+            }
+        }
+    }
+
+    /// A power cut: some of what was not synced reaches the disk, and the cache is gone.
+    pub(super) fn crash(&mut self, random: &mut Random) {
+        let sectors_of: Vec<usize> =
+            self.pending.iter().map(|change| change.sectors.len()).collect();
+        let fate = Fate::draw(random, &sectors_of);
+        let mut size = self.durable.size();
+        let mut cut_lost_from = usize::MAX;
+        for (number, change) in self.pending.drain(..).enumerate() {
+            let size_kept = number < fate.sizes_kept;
+            if size_kept {
+                size = change.size_after;
+            }
+            if change.cuts && size_kept {
+                change.apply(&mut self.durable);
+            } else if change.cuts {
+                // Behind a cut that was lost lie the old blocks; what was written there later
+                // went into new blocks, which no size kept reaches.
+                cut_lost_from = cut_lost_from.min(change.first_sector);
+            } else {
+                for (place, sector) in change.sectors.into_iter().enumerate() {
+                    let index = change.first_sector + place;
+                    if index < cut_lost_from && fate.keeps(number, place) {
+                        self.durable.set_sector(index, sector);
+                    }
+                }
+            }
+        }
+        self.durable.resize(size);
+        self.cache = self.durable.clone();
+    }
+
+    /// Changes what the disk holds and what the cache shows behind everybody's back.
+    pub(super) fn rot(&mut self, damage: impl Fn(&mut Image)) {
+        damage(&mut self.durable);
+        damage(&mut self.cache);
+    }
+}
+
+impl Change {
+    fn apply(self, image: &mut Image) {
+        for (place, sector) in self.sectors.into_iter().enumerate() {
+            image.set_sector(self.first_sector + place, sector);
+        }
+    }
+}

@@ -1,0 +1,335 @@
+//! Entries: the unit of commit (FORMAT.md section 3.1).
+//!
+//! [`EntryBuilder`] collects the records of one entry; [`seal_entry`] writes header, checksums and
+//! seals when the entry's place is known; [`EntryHeader::decode`] and [`check_body`] read it back,
+//! believing nothing before its checksum.
+
+use bytes::{BufMut, BytesMut};
+
+use crate::checksum::{self, Salt};
+use crate::codec::Fields;
+use crate::ids::Position;
+use crate::record::{Record, RecordError, RecordFrame, RecordWriter, seal_record};
+use crate::time::LogTime;
+
+/// Bytes before an entry's records.
+pub const ENTRY_HEADER_BYTES: usize = 56;
+
+/// Entries begin at multiples of this.
+pub const ENTRY_ALIGN: usize = 8;
+
+/// The term of every entry until the log is replicated.
+pub const TERM: u64 = 1;
+
+const MAGIC: [u8; 4] = *b"FBEN";
+
+/// How many bytes an entry with `body_bytes` of records takes in its segment.
+pub fn entry_bytes(body_bytes: u64) -> u64 {
+    (ENTRY_HEADER_BYTES as u64 + body_bytes).next_multiple_of(ENTRY_ALIGN as u64)
+}
+
+/// What an entry's header says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EntryHeader {
+    /// The entry's number.
+    pub position: Position,
+    /// Raft's term.
+    pub term: u64,
+    /// Every entry up to this one was synced before this one was written.
+    pub durable: Position,
+    /// When it was closed.
+    pub log_time: LogTime,
+    /// Bytes of its records, without padding.
+    pub body_bytes: u32,
+    /// How many records.
+    pub records: u32,
+    /// Checksum of the records.
+    pub body_crc: u32,
+}
+
+/// Why bytes are no entry.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum EntryError {
+    /// Fewer bytes are left than a header or the stated body takes.
+    #[error("entry needs {needed} bytes, {left} are left in the segment")]
+    Length {
+        /// What it takes.
+        needed: u64,
+        /// What is left.
+        left: u64,
+    },
+    /// There is nothing: the header's bytes are all zero.
+    #[error("no entry: zeros")]
+    Zeros,
+    /// The header does not begin with the magic.
+    #[error("entry magic {found:02x?}, expected {expected:02x?}", expected = MAGIC)]
+    Magic {
+        /// What stands there.
+        found: [u8; 4],
+    },
+    /// The header's checksum does not fit: not a header, or of another segment.
+    #[error("entry header checksum {found:08x}, expected {expected:08x}")]
+    HeaderChecksum {
+        /// What the bytes give.
+        expected: u32,
+        /// What is written.
+        found: u32,
+    },
+    /// Another position than the one that is due.
+    #[error("entry has position {found}, expected {expected}")]
+    Position {
+        /// The position due.
+        expected: Position,
+        /// The one found.
+        found: Position,
+    },
+    /// The header's numbers contradict each other or the entry before.
+    #[error("entry {position} has {field} {found}, expected {expected}")]
+    Header {
+        /// The entry.
+        position: Position,
+        /// The field.
+        field: &'static str,
+        /// Its value.
+        found: u64,
+        /// What it should be.
+        expected: String,
+    },
+    /// The records' checksum does not fit.
+    #[error("entry {position} body checksum {found:08x}, expected {expected:08x}")]
+    BodyChecksum {
+        /// The entry.
+        position: Position,
+        /// What the bytes give.
+        expected: u32,
+        /// What is written.
+        found: u32,
+    },
+    /// The bytes between the last record and the next entry are not zero.
+    #[error("entry {position}: padding is not zero")]
+    Padding {
+        /// The entry.
+        position: Position,
+    },
+    /// The body's checksum fits, but a record does not.
+    #[error("entry {position}, record {index}: {source}")]
+    Record {
+        /// The entry.
+        position: Position,
+        /// The record's index in it.
+        index: u32,
+        /// What is wrong with it.
+        source: RecordError,
+    },
+}
+
+impl EntryHeader {
+    /// Reads the header at the start of `bytes`: magic, checksum, and that the stated body fits
+    /// in `left`, the bytes from the entry's start to the segment's end.
+    pub fn decode(bytes: &[u8], salt: Salt, left: u64) -> Result<Self, EntryError> {
+        let Some(bytes) = bytes.first_chunk::<ENTRY_HEADER_BYTES>() else {
+            return Err(EntryError::Length { needed: ENTRY_HEADER_BYTES as u64, left });
+        };
+        if *bytes == [0; ENTRY_HEADER_BYTES] {
+            return Err(EntryError::Zeros);
+        }
+        let mut fields = Fields::new(bytes);
+        let header = (|| {
+            let magic = fields.array::<4>()?;
+            let crc = fields.u32()?;
+            let header = Self {
+                position: Position(fields.u64()?),
+                term: fields.u64()?,
+                durable: Position(fields.u64()?),
+                log_time: LogTime(fields.u64()?),
+                body_bytes: fields.u32()?,
+                records: fields.u32()?,
+                body_crc: fields.u32()?,
+            };
+            Some((magic, crc, header, fields.u32()?))
+        })();
+        let (magic, found, header, zero) = header.expect("56 bytes hold a header");
+        if magic != MAGIC {
+            return Err(EntryError::Magic { found: magic });
+        }
+        let expected = checksum::salted(salt, &[&bytes[8..]]);
+        if found != expected {
+            return Err(EntryError::HeaderChecksum { expected, found });
+        }
+        header.check(zero, left)?;
+        Ok(header)
+    }
+
+    fn check(&self, zero: u32, left: u64) -> Result<(), EntryError> {
+        let wrong = |field, found, expected: String| {
+            Err(EntryError::Header { position: self.position, field, found, expected })
+        };
+        if zero != 0 {
+            return wrong("reserved field", u64::from(zero), "0".to_owned());
+        }
+        if self.durable >= self.position {
+            return wrong(
+                "durable position",
+                self.durable.0,
+                format!("less than {}", self.position),
+            );
+        }
+        if self.bytes() > left {
+            return Err(EntryError::Length { needed: self.bytes(), left });
+        }
+        Ok(())
+    }
+
+    /// The entry's size in its segment, header and padding included.
+    pub fn bytes(&self) -> u64 {
+        entry_bytes(u64::from(self.body_bytes))
+    }
+
+    fn encode(&self, salt: Salt, out: &mut [u8]) {
+        let mut bytes = BytesMut::with_capacity(ENTRY_HEADER_BYTES);
+        bytes.put_slice(&MAGIC);
+        bytes.put_u32_le(0);
+        bytes.put_u64_le(self.position.0);
+        bytes.put_u64_le(self.term);
+        bytes.put_u64_le(self.durable.0);
+        bytes.put_u64_le(self.log_time.0);
+        bytes.put_u32_le(self.body_bytes);
+        bytes.put_u32_le(self.records);
+        bytes.put_u32_le(self.body_crc);
+        bytes.put_u32_le(0);
+        let crc = checksum::salted(salt, &[&bytes[8..]]);
+        bytes[4..8].copy_from_slice(&crc.to_le_bytes());
+        out.copy_from_slice(&bytes);
+    }
+}
+
+/// Checks an entry's records against its header: `behind` is what follows the header, padding
+/// included. Every record's seal is checked too.
+pub fn check_body(header: &EntryHeader, salt: Salt, behind: &[u8]) -> Result<(), EntryError> {
+    let position = header.position;
+    let Some((body, padding)) = behind.split_at_checked(header.body_bytes as usize) else {
+        return Err(EntryError::Length { needed: header.bytes(), left: behind.len() as u64 });
+    };
+    let expected = checksum::placed(salt, position, &[body]);
+    if expected != header.body_crc {
+        let found = header.body_crc;
+        return Err(EntryError::BodyChecksum { position, expected, found });
+    }
+    if padding.iter().any(|byte| *byte != 0) {
+        return Err(EntryError::Padding { position });
+    }
+    let mut rest = body;
+    for index in 0..header.records {
+        let wrong = |source| EntryError::Record { position, index, source };
+        let (frame, behind) = RecordFrame::split(rest).map_err(wrong)?;
+        frame.check_seal(salt, position).map_err(wrong)?;
+        frame.decode().map_err(wrong)?;
+        rest = behind;
+    }
+    if !rest.is_empty() {
+        let expected = format!("records that fill {} bytes", header.body_bytes);
+        let found = (header.body_bytes as usize - rest.len()) as u64;
+        return Err(EntryError::Header { position, field: "record bytes", found, expected });
+    }
+    Ok(())
+}
+
+/// The records of a checked body, each with its offset in the body and its size.
+pub fn records(body: &[u8]) -> impl Iterator<Item = (Record<'_>, usize, usize)> {
+    let mut rest = body;
+    std::iter::from_fn(move || {
+        let (record, behind) = Record::decode(rest).ok()?;
+        let offset = body.len() - rest.len();
+        let size = rest.len() - behind.len();
+        rest = behind;
+        Some((record, offset, size))
+    })
+}
+
+/// The records of the next entry, as they are decided.
+#[derive(Debug)]
+pub struct EntryBuilder {
+    /// Room for the header, then the records.
+    buffer: BytesMut,
+    records: u32,
+}
+
+impl Default for EntryBuilder {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl EntryBuilder {
+    /// An entry without records.
+    pub fn new() -> Self {
+        let mut buffer = BytesMut::new();
+        buffer.put_bytes(0, ENTRY_HEADER_BYTES);
+        Self { buffer, records: 0 }
+    }
+
+    /// Bytes of the records so far.
+    pub fn body_bytes(&self) -> usize {
+        self.buffer.len() - ENTRY_HEADER_BYTES
+    }
+
+    /// Whether there is no record.
+    pub fn is_empty(&self) -> bool {
+        self.records == 0
+    }
+
+    /// Adds what `write` writes, and returns those bytes' range in the body.
+    pub fn append(&mut self, write: impl FnOnce(&mut RecordWriter<'_>)) -> std::ops::Range<usize> {
+        let start = self.body_bytes();
+        write(&mut RecordWriter::new(&mut self.buffer));
+        let range = start..self.body_bytes();
+        let mut rest = &self.buffer[ENTRY_HEADER_BYTES + start..];
+        while !rest.is_empty() {
+            let (_, behind) = RecordFrame::split(rest).expect("RecordWriter wrote the lengths");
+            rest = behind;
+            self.records += 1;
+        }
+        range
+    }
+
+    /// The records so far.
+    pub fn body(&self) -> &[u8] {
+        &self.buffer[ENTRY_HEADER_BYTES..]
+    }
+
+    /// The entry's bytes with an empty header, and how many records it has.
+    pub fn finish(self) -> (BytesMut, u32) {
+        (self.buffer, self.records)
+    }
+}
+
+/// Makes the entry out of what [`EntryBuilder::finish`] gave: seals every record, pads, and writes
+/// the header.
+pub fn seal_entry(
+    buffer: &mut BytesMut,
+    salt: Salt,
+    position: Position,
+    durable: Position,
+    log_time: LogTime,
+    records: u32,
+) {
+    let body_bytes = buffer.len() - ENTRY_HEADER_BYTES;
+    let (header, body) = buffer.split_at_mut(ENTRY_HEADER_BYTES);
+    let mut rest = &mut body[..];
+    for _ in 0..records {
+        let size = seal_record(rest, salt, position);
+        rest = &mut rest[size..];
+    }
+    EntryHeader {
+        position,
+        term: TERM,
+        durable,
+        log_time,
+        body_bytes: u32::try_from(body_bytes).expect("an entry fits a segment, at most 4 GiB"),
+        records,
+        body_crc: checksum::placed(salt, position, &[body]),
+    }
+    .encode(salt, header);
+    let padded = entry_bytes(body_bytes as u64) as usize;
+    buffer.put_bytes(0, padded - buffer.len());
+}

@@ -1,0 +1,197 @@
+//! The errors of the engine, by scope: of one request, of opening a store, of a running store.
+//!
+//! Each says what was wrong, where, what was expected and what was found.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::disk::DiskError;
+use crate::ids::{Position, Seq};
+
+/// Why one request was refused. Concerns nobody else.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RequestError {
+    /// No queue has this name.
+    #[error("queue \"{name}\" does not exist")]
+    UnknownQueue {
+        /// The name asked for.
+        name: String,
+    },
+    /// `CreateQueue` of an existing queue with another attribute.
+    #[error("queue \"{name}\" exists with {attribute} {current}, not {given}")]
+    QueueExists {
+        /// The queue's name.
+        name: String,
+        /// The first attribute that differs.
+        attribute: &'static str,
+        /// The value in the request.
+        given: u64,
+        /// The queue's value.
+        current: u64,
+    },
+    /// A name outside 1 to 80 characters of `A-Za-z0-9_-`.
+    #[error("queue name {name:?}: {reason}; a name is 1 to 80 characters of A-Z a-z 0-9 _ -")]
+    BadQueueName {
+        /// The name, cut to 100 characters.
+        name: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// A number outside its range.
+    #[error("{parameter} is {value}, expected {min} to {max}")]
+    OutOfRange {
+        /// The parameter.
+        parameter: &'static str,
+        /// What was given.
+        value: u64,
+        /// The smallest allowed.
+        min: u64,
+        /// The largest allowed.
+        max: u64,
+    },
+    /// A batch without messages, receipts or changes.
+    #[error("the batch is empty, expected at least one {item}")]
+    EmptyBatch {
+        /// What a batch of this kind holds.
+        item: &'static str,
+    },
+    /// A message over the queue's limit.
+    #[error("message {index} of the batch has {bytes} bytes, queue \"{queue}\" allows {max}")]
+    MessageTooLarge {
+        /// The queue's name.
+        queue: String,
+        /// The message's index in the batch, from 0.
+        index: usize,
+        /// Its size, attributes and body.
+        bytes: u64,
+        /// The queue's limit.
+        max: u64,
+    },
+    /// A batch that cannot be stored as one entry.
+    #[error("the batch needs {bytes} bytes in the log, expected at most {max}")]
+    BatchTooLarge {
+        /// The bytes it would take.
+        bytes: u64,
+        /// The most one command may take.
+        max: u64,
+    },
+    /// A receipt that this store did not make, or made for another queue.
+    #[error("the receipt is not valid: {reason}")]
+    ReceiptInvalid {
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A receipt of an earlier receive: the message was received again since.
+    #[error("the receipt is stale: message {seq} was received again since")]
+    ReceiptStale {
+        /// The message.
+        seq: Seq,
+    },
+    /// The receipt's message is no longer in the queue.
+    #[error("message {seq} is no longer in the queue")]
+    MessageGone {
+        /// The message.
+        seq: Seq,
+    },
+    /// The disk is full. Sends are refused; receives and deletes go on.
+    #[error("the disk is full: {detail}")]
+    StorageFull {
+        /// What could not be reserved.
+        detail: String,
+    },
+    /// The log failed: whether the request took effect is known only after a restart.
+    #[error("the outcome is unknown, the log failed: {cause}")]
+    StorageFailed {
+        /// The first failure.
+        cause: String,
+    },
+    /// The store is being closed; nothing was done.
+    #[error("the store is shutting down")]
+    ShuttingDown,
+}
+
+/// Why a store could not be opened. Nothing was changed, unless said.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// A disk operation failed.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// Another process has the store open.
+    #[error("{} is in use by another process: {detail}", path.display())]
+    InUse {
+        /// The lock file.
+        path: PathBuf,
+        /// Who holds it, as far as known.
+        detail: String,
+    },
+    /// The directory holds other files and no store.
+    #[error("{} is not a Forebay store: it holds \"{found}\" and no store.toml", path.display())]
+    NotAStore {
+        /// The directory.
+        path: PathBuf,
+        /// The first unexpected name in it.
+        found: String,
+    },
+    /// The store was written in a format that this version does not know.
+    #[error("{} has format version {found}, this Forebay knows up to {supported}", path.display())]
+    FormatTooNew {
+        /// The file that says so.
+        path: PathBuf,
+        /// Its version.
+        found: u32,
+        /// The newest version known here.
+        supported: u32,
+    },
+    /// An option outside its range.
+    #[error("option {name} is {value}, expected {expected}")]
+    BadOption {
+        /// The option.
+        name: &'static str,
+        /// Its value.
+        value: u64,
+        /// What it should be.
+        expected: String,
+    },
+    /// Bytes below the durable position are not what was written.
+    #[error("the store is damaged: {0}")]
+    Damaged(#[from] Damage),
+    /// The operating system gave no randomness.
+    #[error("no random bytes from the operating system: {0}")]
+    Random(String),
+}
+
+/// Bytes on disk that are not what was written, with their exact extent.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{} at offset {offset}, {bytes} bytes: {detail}", path.display())]
+pub struct Damage {
+    /// The file.
+    pub path: PathBuf,
+    /// Where the damage begins.
+    pub offset: u64,
+    /// How many bytes are concerned; 0 when unknown or when the file is missing.
+    pub bytes: u64,
+    /// The entry concerned, when known.
+    pub position: Option<Position>,
+    /// What was expected, what was found, and what is lost with it.
+    pub detail: String,
+}
+
+/// The first failure of the log's writer: kept, shown to every later request, and the reason why
+/// the process must leave.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("the log failed and takes no more writes until the store is opened again: {cause}")]
+pub struct LogFailure {
+    /// What failed.
+    pub cause: Arc<DiskError>,
+}
+
+/// Why a stored message could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The disk did not give the bytes.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// The bytes are not what was written.
+    #[error("message damaged: {0}")]
+    Damaged(#[from] Damage),
+}

@@ -1,0 +1,101 @@
+//! The names of things: store, queue, message, entry, epoch, lease.
+//!
+//! Each is its own type with only the arithmetic that makes sense, so that a sequence number is
+//! never taken for a position.
+
+use std::fmt;
+
+use uuid::Uuid;
+
+/// A store's identity: random, drawn when the store is created, never changed.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct StoreId(pub Uuid);
+
+impl fmt::Display for StoreId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Debug for StoreId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+macro_rules! number {
+    ($(#[$doc:meta])* $name:ident($inner:ty)) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+        pub struct $name(pub $inner);
+
+        impl $name {
+            /// The one after this.
+            pub fn next(self) -> Self {
+                Self(self.0 + 1)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{}({})", stringify!($name), self.0)
+            }
+        }
+    };
+}
+
+number! {
+    /// A queue's number: from 1, given once, never reused, also not after the queue is deleted.
+    QueueId(u32)
+}
+
+number! {
+    /// A message's number in its queue: dense, from 1. `(QueueId, Seq)` is a message's identity.
+    Seq(u64)
+}
+
+number! {
+    /// An entry's number in the log: dense, from 1; Raft's log index. `Position(0)` is before the
+    /// first entry.
+    Position(u64)
+}
+
+impl Position {
+    /// The position before this one. The first position's is 0, "nothing".
+    pub fn previous(self) -> Position {
+        Position(self.0.saturating_sub(1))
+    }
+}
+
+number! {
+    /// Counts the openings of a store, from 1. Durable before anything is logged under it.
+    Epoch(u32)
+}
+
+/// A lease's number: unique in a store for ever, because its upper 24 bits are those of the epoch
+/// and its lower 40 bits count the leases given since the store was opened. A lease whose record
+/// was lost in a crash is thus never confused with a later one.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug)]
+pub struct LeaseId(pub u64);
+
+impl LeaseId {
+    const COUNT_BITS: u32 = 40;
+
+    /// The `count`-th lease of `epoch`.
+    pub fn new(epoch: Epoch, count: u64) -> Self {
+        assert!(count < 1 << Self::COUNT_BITS, "2^40 leases since the store was opened");
+        assert!(epoch.0 < 1 << (64 - Self::COUNT_BITS), "2^24 openings of one store");
+        Self((u64::from(epoch.0) << Self::COUNT_BITS) | count)
+    }
+
+    /// The lease `offset` after this one in the same epoch.
+    pub fn plus(self, offset: u32) -> Self {
+        Self(self.0 + u64::from(offset))
+    }
+}

@@ -1,0 +1,313 @@
+//! Replay: reads the whole log, in order, without changing anything, and tells a consumer what is
+//! there. Opening a store, `verify` and `inspect` are its consumers.
+//!
+//! The judgement of FORMAT.md section 5 is made here, once: damage or torn tail.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::str::FromStr;
+
+use super::manifest::{ListedSegment, Manifest};
+use super::names::{self, SegmentName};
+use super::scan::{Scan, Step};
+use super::segment::{SEGMENT_HEADER_BYTES, SegmentHeader};
+use crate::disk::{Access, Disk, DiskFile};
+use crate::entry::{EntryError, EntryHeader};
+use crate::error::{Damage, OpenError};
+use crate::ids::Position;
+use crate::record::{Record, RecordFrame};
+
+/// Is told what a log holds.
+pub(crate) trait Replay {
+    /// A segment begins.
+    fn segment(&mut self, _header: &SegmentHeader, _file: &dyn DiskFile) {}
+
+    /// A valid entry.
+    fn entry(&mut self, segment: &SegmentHeader, offset: u64, header: &EntryHeader, body: &[u8]);
+
+    /// Damage. `Ok` goes on behind it; `Err` ends the replay.
+    fn damage(&mut self, damage: Damage) -> Result<(), Damage>;
+}
+
+/// How the log ends.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct LogEnd {
+    /// The last entry.
+    pub(crate) last: Position,
+    /// Where the active segment's last entry ends; `None` without an active segment.
+    pub(crate) active_bytes: Option<u64>,
+    /// The bytes of a torn tail behind it.
+    pub(crate) torn_bytes: u64,
+    /// Where and why, if there was one.
+    pub(crate) torn: Option<String>,
+}
+
+/// The files of the log directory, sorted by what they are.
+#[derive(Debug, Default)]
+pub(crate) struct LogFiles {
+    /// Unfinished files.
+    pub(crate) temporary: Vec<String>,
+    /// Segments that the manifest does not list and that have no entry.
+    pub(crate) unlisted: Vec<SegmentName>,
+    /// Names that are no concern of ours.
+    pub(crate) foreign: Vec<String>,
+}
+
+/// Replays every segment that the manifest lists.
+pub(crate) fn replay(
+    disk: &dyn Disk,
+    data: &Path,
+    manifest: &Manifest,
+    consumer: &mut dyn Replay,
+) -> Result<LogEnd, OpenError> {
+    let mut end = LogEnd::default();
+    for (index, listed) in manifest.segments.iter().enumerate() {
+        let due = end.last.next();
+        if listed.first != due {
+            let detail = format!("the manifest lists no segment of entry {due}");
+            let path = names::segment(data, due);
+            consumer.damage(Damage { path, offset: 0, bytes: 0, position: Some(due), detail })?;
+        }
+        let following = manifest.segments.get(index + 1).map(|next| next.first.previous());
+        match replay_segment(disk, data, manifest, listed, following, consumer) {
+            Ok(segment_end) => end = segment_end,
+            Err(OpenError::Damaged(damage)) => {
+                consumer.damage(damage)?;
+                end.last = following.unwrap_or(listed.first.previous());
+            }
+            Err(other) => return Err(other),
+        }
+    }
+    Ok(end)
+}
+
+fn replay_segment(
+    disk: &dyn Disk,
+    data: &Path,
+    manifest: &Manifest,
+    listed: &ListedSegment,
+    last: Option<Position>,
+    consumer: &mut dyn Replay,
+) -> Result<LogEnd, OpenError> {
+    let path = names::segment(data, listed.first);
+    let file = match disk.open(&path, Access::Read) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let detail = "the segment is missing, the manifest lists it".to_owned();
+            let (position, bytes) = (Some(listed.first), listed.sealed_bytes.unwrap_or(0));
+            return Err(Damage { path, offset: 0, bytes, position, detail }.into());
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let header = SegmentHeader::read(&*file)?;
+    check_listed(&header, manifest, listed).map_err(|detail| {
+        let position = Some(listed.first);
+        Damage { path, offset: 0, bytes: SEGMENT_HEADER_BYTES, position, detail }
+    })?;
+    consumer.segment(&header, &*file);
+    match listed.sealed_bytes {
+        Some(bytes) => replay_sealed(&*file, &header, bytes, last, consumer),
+        None => replay_active(&*file, &header, consumer),
+    }
+}
+
+fn check_listed(
+    header: &SegmentHeader,
+    manifest: &Manifest,
+    listed: &ListedSegment,
+) -> Result<(), String> {
+    if header.store != manifest.store {
+        return Err(format!("belongs to store {}, expected {}", header.store, manifest.store));
+    }
+    if header.first != listed.first {
+        return Err(format!("begins with entry {}, expected {}", header.first, listed.first));
+    }
+    if header.salt != listed.salt {
+        let (found, expected) = (header.salt.0, listed.salt.0);
+        return Err(format!("has salt {found:016x}, the manifest says {expected:016x}"));
+    }
+    Ok(())
+}
+
+/// Everything that is not valid is damage.
+fn replay_sealed(
+    file: &dyn DiskFile,
+    header: &SegmentHeader,
+    bytes: u64,
+    last: Option<Position>,
+    consumer: &mut dyn Replay,
+) -> Result<LogEnd, OpenError> {
+    let mut scan = Scan::new(file, false, header.salt, header.first, bytes);
+    while scan.offset() < bytes {
+        match scan.step()? {
+            Step::Entry { offset, header: entry, body } => {
+                consumer.entry(header, offset, &entry, body);
+            }
+            Step::Stop { offset, expected, header: entry, cause } => {
+                let behind = scan.look_behind()?;
+                let (resume, next) =
+                    behind.next.unwrap_or((bytes, last.map_or(expected.next(), Position::next)));
+                let damage = describe(&mut scan, offset, resume, expected, next, entry, &cause)?;
+                consumer.damage(Damage { path: file.path().to_path_buf(), ..damage })?;
+                scan.resume(resume, next);
+            }
+        }
+    }
+    let end = scan.expected().previous();
+    if let Some(last) = last
+        && end != last
+    {
+        let detail = format!("ends with entry {end}, expected {last}");
+        let (path, position) = (file.path().to_path_buf(), Some(end.next()));
+        consumer.damage(Damage { path, offset: bytes, bytes: 0, position, detail })?;
+        return Ok(LogEnd { last, ..LogEnd::default() });
+    }
+    Ok(LogEnd { last: end, ..LogEnd::default() })
+}
+
+/// What is invalid and was never claimed durable is the torn tail; what was is damage.
+fn replay_active(
+    file: &dyn DiskFile,
+    header: &SegmentHeader,
+    consumer: &mut dyn Replay,
+) -> Result<LogEnd, OpenError> {
+    let size = file.size()?;
+    // Read from the device: after a failed sync the page cache shows what is not there.
+    let mut scan = Scan::new(file, true, header.salt, header.first, size);
+    loop {
+        match scan.step()? {
+            Step::Entry { offset, header: entry, body } => {
+                consumer.entry(header, offset, &entry, body);
+            }
+            Step::Stop { offset, expected, header: entry, cause } => {
+                let behind = scan.look_behind()?;
+                if expected <= behind.claimed {
+                    let (resume, next) = behind
+                        .next
+                        .unwrap_or((behind.written_end.max(offset), behind.claimed.next()));
+                    let damage =
+                        describe(&mut scan, offset, resume, expected, next, entry, &cause)?;
+                    consumer.damage(Damage { path: file.path().to_path_buf(), ..damage })?;
+                    if behind.next.is_some() {
+                        scan.resume(resume, next);
+                        continue;
+                    }
+                }
+                let torn_bytes = behind.written_end.saturating_sub(offset);
+                let torn = (torn_bytes > 0).then(|| {
+                    let name = SegmentName(header.first);
+                    format!("segment {name} at offset {offset}: {cause}")
+                });
+                let last = expected.previous();
+                return Ok(LogEnd { last, active_bytes: Some(offset), torn_bytes, torn });
+            }
+        }
+    }
+}
+
+/// Says which entries and, as far as it can be told, which messages are concerned.
+fn describe(
+    scan: &mut Scan<'_>,
+    offset: u64,
+    resume: u64,
+    expected: Position,
+    next: Position,
+    header: Option<EntryHeader>,
+    cause: &EntryError,
+) -> Result<Damage, OpenError> {
+    let salt = scan.salt();
+    let mut detail = cause.to_string();
+    if next > expected.next() {
+        detail.push_str(&format!("; entries {expected} to {} are lost", next.previous()));
+    } else {
+        detail.push_str(&format!("; entry {expected} is lost"));
+    }
+    if let Some(header) = header {
+        let mut rest = scan.body_of(&header)?;
+        rest = &rest[..rest.len().min(header.body_bytes as usize)];
+        let (mut intact, mut unreadable, mut damaged) = (0u32, 0u32, BTreeSet::new());
+        for _ in 0..header.records {
+            let Ok((frame, behind)) = RecordFrame::split(rest) else {
+                break;
+            };
+            rest = behind;
+            match (frame.check_seal(salt, header.position), frame.decode()) {
+                (Ok(()), Ok(Record::Sent(sent))) if sent.check_payload().is_err() => {
+                    damaged.insert((sent.queue, sent.seq));
+                }
+                (Ok(()), Ok(_)) => intact += 1,
+                _ => unreadable += 1,
+            }
+        }
+        let counted = intact + unreadable + damaged.len() as u32;
+        unreadable += header.records.saturating_sub(counted);
+        detail.push_str(&format!(
+            "; of its {} records {intact} are intact, {unreadable} unreadable",
+            header.records
+        ));
+        for (queue, seq) in damaged {
+            detail.push_str(&format!(", message {seq} of queue {queue} damaged"));
+        }
+    }
+    let bytes = resume - offset;
+    Ok(Damage { path: Default::default(), offset, bytes, position: Some(expected), detail })
+}
+
+/// Lists the log directory. A segment file that holds entries and is not listed is damage: it is
+/// neither replayed nor thrown away.
+pub(crate) fn log_files(
+    disk: &dyn Disk,
+    data: &Path,
+    manifest: &Manifest,
+    consumer: &mut dyn Replay,
+) -> Result<LogFiles, OpenError> {
+    let mut files = LogFiles::default();
+    for name in disk.list(&names::log_dir(data))? {
+        if names::is_temporary(&name) {
+            files.temporary.push(name);
+            continue;
+        }
+        match SegmentName::from_str(&name) {
+            Ok(segment) if manifest.segments.iter().any(|s| s.first == segment.0) => {}
+            Ok(segment) => match entries_in_unlisted(disk, data, segment)? {
+                None => files.unlisted.push(segment),
+                Some(detail) => consumer.damage(Damage {
+                    path: names::segment(data, segment.0),
+                    offset: 0,
+                    bytes: 0,
+                    position: Some(segment.0),
+                    detail,
+                })?,
+            },
+            Err(error) if name.ends_with(".log") => consumer.damage(Damage {
+                path: names::log_dir(data).join(&name),
+                offset: 0,
+                bytes: 0,
+                position: None,
+                detail: error.to_string(),
+            })?,
+            Err(_) => files.foreign.push(name),
+        }
+    }
+    Ok(files)
+}
+
+/// Why an unlisted segment must not be removed; `None` if an interrupted roll left it.
+fn entries_in_unlisted(
+    disk: &dyn Disk,
+    data: &Path,
+    name: SegmentName,
+) -> Result<Option<String>, OpenError> {
+    let file = disk.open(&names::segment(data, name.0), Access::Read)?;
+    let header = match SegmentHeader::read(&*file) {
+        Ok(header) => header,
+        Err(OpenError::Damaged(damage)) => return Ok(Some(damage.detail)),
+        Err(other) => return Err(other),
+    };
+    let size = file.size()?;
+    let mut scan = Scan::new(&*file, true, header.salt, header.first, size);
+    let holds_entry = matches!(scan.step()?, Step::Entry { .. })
+        || scan.look_behind()?.written_end > SEGMENT_HEADER_BYTES;
+    Ok(holds_entry
+        .then(|| "the segment holds entries, but the manifest does not list it".to_owned()))
+}

@@ -1,0 +1,213 @@
+//! Reading a segment from front to back, entry by entry, in bounded memory.
+//!
+//! A scan says what stands there and where it stops; what a stop means, damage or a torn tail, is
+//! decided in [`super::replay`].
+
+use super::segment::SEGMENT_HEADER_BYTES;
+use crate::checksum::Salt;
+use crate::disk::{DiskError, DiskFile};
+use crate::entry::{ENTRY_ALIGN, ENTRY_HEADER_BYTES, EntryError, EntryHeader, check_body};
+use crate::ids::Position;
+
+/// Read from the file at once, at least.
+const CHUNK_BYTES: usize = 1 << 20;
+
+/// A window on a file that moves forward.
+struct Window<'f> {
+    file: &'f dyn DiskFile,
+    /// Of the file as the device holds it.
+    durable: bool,
+    /// No byte from here on is looked at.
+    end: u64,
+    start: u64,
+    bytes: Vec<u8>,
+}
+
+impl<'f> Window<'f> {
+    fn new(file: &'f dyn DiskFile, durable: bool, end: u64) -> Self {
+        Self { file, durable, end, start: 0, bytes: Vec::new() }
+    }
+
+    /// The bytes from `offset` on: `count`, or as many as there are before the end.
+    fn at(&mut self, offset: u64, count: usize) -> Result<&[u8], DiskError> {
+        let count =
+            usize::try_from(self.end.saturating_sub(offset)).unwrap_or(usize::MAX).min(count);
+        let has =
+            offset >= self.start && offset - self.start + count as u64 <= self.bytes.len() as u64;
+        if !has {
+            let left = usize::try_from(self.end.saturating_sub(offset)).unwrap_or(usize::MAX);
+            self.bytes.resize(count.max(CHUNK_BYTES).min(left), 0);
+            let read = match self.durable {
+                true => self.file.read_durable_at(offset, &mut self.bytes)?,
+                false => self.file.read_at(offset, &mut self.bytes)?,
+            };
+            self.bytes.truncate(read);
+            self.start = offset;
+        }
+        let from = (offset - self.start) as usize;
+        let to = (from + count).min(self.bytes.len());
+        Ok(&self.bytes[from.min(to)..to])
+    }
+}
+
+/// One step of a scan.
+pub(crate) enum Step<'s> {
+    /// A valid entry.
+    Entry {
+        /// Where it begins.
+        offset: u64,
+        /// Its header.
+        header: EntryHeader,
+        /// Its records.
+        body: &'s [u8],
+    },
+    /// No valid entry begins here.
+    Stop {
+        /// Here.
+        offset: u64,
+        /// The position that was due.
+        expected: Position,
+        /// The header, if that much was valid.
+        header: Option<EntryHeader>,
+        /// What is wrong.
+        cause: EntryError,
+    },
+}
+
+/// Reads the entries of one segment.
+pub(crate) struct Scan<'f> {
+    window: Window<'f>,
+    salt: Salt,
+    offset: u64,
+    expected: Position,
+    /// The newest durable position that a header claimed.
+    claimed: Position,
+}
+
+impl<'f> Scan<'f> {
+    /// A scan of `file` whose first entry is `first`; looks at no byte from `end` on.
+    pub(crate) fn new(
+        file: &'f dyn DiskFile,
+        durable: bool,
+        salt: Salt,
+        first: Position,
+        end: u64,
+    ) -> Self {
+        Self {
+            window: Window::new(file, durable, end),
+            salt,
+            offset: SEGMENT_HEADER_BYTES,
+            expected: first,
+            claimed: first.previous(),
+        }
+    }
+
+    /// The segment's salt.
+    pub(crate) fn salt(&self) -> Salt {
+        self.salt
+    }
+
+    /// Where the next step begins.
+    pub(crate) fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// The position that is due.
+    pub(crate) fn expected(&self) -> Position {
+        self.expected
+    }
+
+    /// Goes on at another place: behind damage.
+    pub(crate) fn resume(&mut self, offset: u64, expected: Position) {
+        self.offset = offset;
+        self.expected = expected;
+    }
+
+    /// Reads the entry that is due. After a stop, the next step stops there again.
+    pub(crate) fn step(&mut self) -> Result<Step<'_>, DiskError> {
+        let (offset, expected, salt) = (self.offset, self.expected, self.salt);
+        let left = self.window.end.saturating_sub(offset);
+        let stop = |header, cause| Ok(Step::Stop { offset, expected, header, cause });
+        let bytes = self.window.at(offset, ENTRY_HEADER_BYTES)?;
+        let header = match EntryHeader::decode(bytes, salt, left) {
+            Ok(header) => header,
+            Err(cause) => return stop(None, cause),
+        };
+        if header.position != expected {
+            let found = header.position;
+            return stop(None, EntryError::Position { expected, found });
+        }
+        // The header vouches for the length, and it fits the segment: now it may be read.
+        let bytes = self.window.at(offset, header.bytes() as usize)?;
+        let behind = bytes.get(ENTRY_HEADER_BYTES..).unwrap_or(&[]);
+        if let Err(cause) = check_body(&header, salt, behind) {
+            return stop(Some(header), cause);
+        }
+        self.offset += header.bytes();
+        self.expected = expected.next();
+        self.claimed = self.claimed.max(header.durable);
+        Ok(Step::Entry { offset, header, body: &behind[..header.body_bytes as usize] })
+    }
+
+    /// The bytes of the entry that starts at the current offset, as far as they are there.
+    pub(crate) fn body_of(&mut self, header: &EntryHeader) -> Result<&[u8], DiskError> {
+        let bytes = self.window.at(self.offset, header.bytes() as usize)?;
+        Ok(bytes.get(ENTRY_HEADER_BYTES..).unwrap_or(&[]))
+    }
+
+    /// Searches everything behind the current offset for what tells damage from a torn tail.
+    pub(crate) fn look_behind(&mut self) -> Result<Behind, DiskError> {
+        let mut behind = Behind { claimed: self.claimed, next: None, written_end: self.offset };
+        let mut offset = self.offset;
+        while offset < self.window.end {
+            let left = self.window.end - offset;
+            let chunk = self.window.at(offset, CHUNK_BYTES)?;
+            if chunk.is_empty() {
+                break;
+            }
+            if let Some(last) = chunk.iter().rposition(|byte| *byte != 0) {
+                behind.written_end = offset + last as u64 + 1;
+                let found = headers_in(chunk, self.salt, left);
+                for (at, header) in found {
+                    let at = offset + at as u64;
+                    if at == self.offset {
+                        continue;
+                    }
+                    behind.claimed = behind.claimed.max(header.durable);
+                    if behind.next.is_none() && header.position > self.expected {
+                        behind.next = Some((at, header.position));
+                    }
+                }
+            }
+            if chunk.len() < CHUNK_BYTES {
+                break;
+            }
+            // A header may lie across the chunks' border: look at its first bytes again.
+            offset += (CHUNK_BYTES - ENTRY_HEADER_BYTES.next_multiple_of(ENTRY_ALIGN)) as u64;
+        }
+        Ok(behind)
+    }
+}
+
+/// What lies behind the place where a scan stopped.
+#[derive(Debug)]
+pub(crate) struct Behind {
+    /// The newest durable position that any valid header claims, before or behind.
+    pub(crate) claimed: Position,
+    /// The first valid header of a later entry: its offset and position.
+    pub(crate) next: Option<(u64, Position)>,
+    /// Behind the last byte that is not zero.
+    pub(crate) written_end: u64,
+}
+
+/// Every valid header in a chunk, with its offset in it.
+fn headers_in(
+    chunk: &[u8],
+    salt: Salt,
+    left: u64,
+) -> impl Iterator<Item = (usize, EntryHeader)> + '_ {
+    (0..chunk.len()).step_by(ENTRY_ALIGN).filter_map(move |at| {
+        let header = EntryHeader::decode(&chunk[at..], salt, left - at as u64).ok()?;
+        Some((at, header))
+    })
+}

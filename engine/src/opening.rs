@@ -1,0 +1,65 @@
+//! What opening a store found: for the log, and for the person who started it.
+
+use std::fmt;
+
+use crate::ids::{Epoch, Position, StoreId};
+
+/// What was found and done.
+#[derive(Debug, Clone)]
+pub struct Opening {
+    /// The store.
+    pub store: StoreId,
+    /// The epoch that began.
+    pub epoch: Epoch,
+    /// Whether the store was created just now.
+    pub created: bool,
+    /// Segments that were replayed.
+    pub segments: usize,
+    /// Bytes of entries that were replayed.
+    pub log_bytes: u64,
+    /// Entries that were replayed.
+    pub entries: u64,
+    /// Records in them.
+    pub records: u64,
+    /// The last entry found.
+    pub last_position: Position,
+    /// Queues.
+    pub queues: usize,
+    /// Messages in all queues.
+    pub messages: u64,
+    /// Bytes of a torn tail that were cut; 0 for a clean end.
+    pub torn_bytes: u64,
+    /// Where the torn tail began, and what was wrong there.
+    pub torn: Option<String>,
+    /// How far log time is ahead of the wall clock, in ms: after that was set back.
+    pub clock_ahead_ms: u64,
+    /// What an administrator should know.
+    pub warnings: Vec<String>,
+    /// How long it took, in ms.
+    pub took_ms: u64,
+}
+
+impl fmt::Display for Opening {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.created {
+            return write!(f, "created store {}", self.store);
+        }
+        write!(
+            f,
+            "recovered store {}: {} messages in {} queues, from {} entries ({} bytes) in {} segments, \
+             in {} ms; epoch {}",
+            self.store,
+            self.messages,
+            self.queues,
+            self.entries,
+            self.log_bytes,
+            self.segments,
+            self.took_ms,
+            self.epoch,
+        )?;
+        if let Some(torn) = &self.torn {
+            write!(f, "; cut a torn tail of {} bytes, never answered: {torn}", self.torn_bytes)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,62 @@
+//! The engine's settings and the relations between them.
+
+use crate::entry::entry_bytes;
+use crate::error::OpenError;
+use crate::log::{SEGMENT_BYTES_MAX, SEGMENT_HEADER_BYTES};
+
+/// The smallest segment; tests use it to roll every few operations.
+pub const SEGMENT_BYTES_MIN: u64 = 16 << 10;
+
+/// The most that one command may write: a message of 16 MiB and some.
+const COMMAND_BYTES_MAX: u64 = 17 << 20;
+
+/// An entry takes no further commands once it holds this much.
+const GROUP_BYTES_MAX: u64 = 8 << 20;
+
+/// The engine's settings.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// A segment's size in bytes, [`SEGMENT_BYTES_MIN`] to 4 GiB.
+    pub segment_bytes: u64,
+    /// How many bytes of the newest entries stay in memory for readers.
+    pub tail_cache_bytes: usize,
+    /// A watermark follows the last entry when no other does for this long, in ms.
+    pub watermark_ms: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { segment_bytes: 256 << 20, tail_cache_bytes: 64 << 20, watermark_ms: 50 }
+    }
+}
+
+impl Options {
+    /// Checks the ranges.
+    pub(crate) fn check(&self) -> Result<(), OpenError> {
+        if (SEGMENT_BYTES_MIN..=SEGMENT_BYTES_MAX).contains(&self.segment_bytes) {
+            return Ok(());
+        }
+        Err(OpenError::BadOption {
+            name: "segment_bytes",
+            value: self.segment_bytes,
+            expected: format!("{SEGMENT_BYTES_MIN} to {SEGMENT_BYTES_MAX}"),
+        })
+    }
+
+    /// The most bytes of records that one command may need: with a full group before it, it still
+    /// fits one entry of an empty segment.
+    pub fn command_bytes_max(&self) -> u64 {
+        COMMAND_BYTES_MAX.min(self.segment_room() / 2)
+    }
+
+    /// The bytes of records after which an entry takes no further commands.
+    pub fn group_bytes_max(&self) -> u64 {
+        GROUP_BYTES_MAX.min(self.segment_room() / 2)
+    }
+
+    fn segment_room(&self) -> u64 {
+        (self.segment_bytes - SEGMENT_HEADER_BYTES - entry_bytes(0)) & !7
+    }
+}
+
+const _: () = assert!(COMMAND_BYTES_MAX > crate::attributes::MESSAGE_BYTES_MAX + 4096);

@@ -1,0 +1,154 @@
+//! Reading records: any bytes give a record or an error.
+
+use super::{List, RECORD_HEADER_BYTES, Record, RecordError, SEAL_AT, Sent, kind};
+use crate::attributes::AttributeChanges;
+use crate::checksum::{self, Salt};
+use crate::codec::Fields;
+use crate::ids::{Epoch, LeaseId, Position, QueueId, Seq};
+use crate::time::LogTime;
+
+/// A record's frame: where its parts are. Says nothing yet of what is in them.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RecordFrame<'a> {
+    kind: u8,
+    header: &'a [u8],
+    fields: &'a [u8],
+    payload: &'a [u8],
+}
+
+impl<'a> RecordFrame<'a> {
+    /// Splits the record at the start of `bytes` off; checks its lengths only.
+    pub(crate) fn split(bytes: &'a [u8]) -> Result<(Self, &'a [u8]), RecordError> {
+        let left = bytes.len() as u64;
+        let length = |bytes, fields| RecordError::Length { bytes, fields, left };
+        let mut header = Fields::new(bytes);
+        let record_bytes = header.u32().ok_or(length(0, 0))?;
+        let kind = header.u8().ok_or(length(u64::from(record_bytes), 0))?;
+        let _flags = header.u8();
+        let fields_bytes = header.u16().ok_or(length(u64::from(record_bytes), 0))?;
+        let error = length(u64::from(record_bytes), u64::from(fields_bytes));
+        let (record, rest) = bytes.split_at_checked(record_bytes as usize).ok_or(error.clone())?;
+        let (header, behind) = record.split_at_checked(RECORD_HEADER_BYTES).ok_or(error.clone())?;
+        let (fields, payload) = behind.split_at_checked(usize::from(fields_bytes)).ok_or(error)?;
+        Ok((Self { kind, header, fields, payload }, rest))
+    }
+
+    pub(super) fn seal(&self, salt: Salt, position: Position) -> u32 {
+        checksum::placed(salt, position, &[&self.header[..SEAL_AT], self.fields])
+    }
+
+    /// Checks the seal: that this is a record of that entry, and whole but for its payload.
+    pub(crate) fn check_seal(&self, salt: Salt, position: Position) -> Result<(), RecordError> {
+        let expected = self.seal(salt, position);
+        let found = self.header[SEAL_AT..].try_into().expect("a header ends with four bytes");
+        let found = u32::from_le_bytes(found);
+        if expected == found { Ok(()) } else { Err(RecordError::Seal { expected, found }) }
+    }
+
+    /// Reads the fields.
+    pub(crate) fn decode(&self) -> Result<Record<'a>, RecordError> {
+        let wrong = RecordError::Fields { kind: self.kind, bytes: self.fields.len() };
+        if self.header[5] != 0 || (self.kind != kind::SENT && !self.payload.is_empty()) {
+            return Err(wrong);
+        }
+        let decode = match self.kind {
+            kind::OPENED => decode_opened,
+            kind::QUEUE_CREATED => decode_queue_created,
+            kind::QUEUE_CHANGED => decode_queue_changed,
+            kind::QUEUE_PURGED => decode_queue_purged,
+            kind::QUEUE_DELETED => decode_queue_deleted,
+            kind::SENT => decode_sent,
+            kind::LEASED => decode_leased,
+            kind::LEASE_CHANGED => decode_lease_changed,
+            kind::ACKED => decode_acked,
+            unknown => return Err(RecordError::UnknownKind(unknown)),
+        };
+        decode(Fields::new(self.fields), self.payload).ok_or(wrong)
+    }
+}
+
+impl<'a> Record<'a> {
+    /// Reads the record at the start of `bytes` without checking its seal, and what is behind it.
+    pub fn decode(bytes: &'a [u8]) -> Result<(Self, &'a [u8]), RecordError> {
+        let (frame, rest) = RecordFrame::split(bytes)?;
+        Ok((frame.decode()?, rest))
+    }
+}
+
+fn decode_opened<'a>(mut fields: Fields<'a>, _: &'a [u8]) -> Option<Record<'a>> {
+    Some(Record::Opened { epoch: Epoch(fields.u32()?) })
+}
+
+fn decode_queue_created<'a>(mut fields: Fields<'a>, _: &'a [u8]) -> Option<Record<'a>> {
+    Some(Record::QueueCreated {
+        queue: QueueId(fields.u32()?),
+        time: LogTime(fields.u64()?),
+        attributes: decode_attributes(&mut fields)?,
+        name: std::str::from_utf8(fields.rest()).ok()?,
+    })
+}
+
+fn decode_queue_changed<'a>(mut fields: Fields<'a>, _: &'a [u8]) -> Option<Record<'a>> {
+    Some(Record::QueueChanged {
+        queue: QueueId(fields.u32()?),
+        time: LogTime(fields.u64()?),
+        attributes: decode_attributes(&mut fields)?,
+    })
+}
+
+fn decode_queue_purged<'a>(mut fields: Fields<'a>, _: &'a [u8]) -> Option<Record<'a>> {
+    Some(Record::QueuePurged { queue: QueueId(fields.u32()?), through: Seq(fields.u64()?) })
+}
+
+fn decode_queue_deleted<'a>(mut fields: Fields<'a>, _: &'a [u8]) -> Option<Record<'a>> {
+    Some(Record::QueueDeleted { queue: QueueId(fields.u32()?) })
+}
+
+fn decode_sent<'a>(mut fields: Fields<'a>, payload: &'a [u8]) -> Option<Record<'a>> {
+    let sent = Sent {
+        queue: QueueId(fields.u32()?),
+        seq: Seq(fields.u64()?),
+        position: Position(fields.u64()?),
+        checksum: fields.u32()?,
+        attributes_bytes: fields.u32()?,
+        visible_from: match fields.rest().is_empty() {
+            true => None,
+            false => Some(LogTime(fields.u64()?)),
+        },
+        payload,
+    };
+    (sent.attributes_bytes as usize <= payload.len()).then_some(Record::Sent(sent))
+}
+
+fn decode_leased<'a>(mut fields: Fields<'a>, _: &'a [u8]) -> Option<Record<'a>> {
+    Some(Record::Leased {
+        queue: QueueId(fields.u32()?),
+        time: LogTime(fields.u64()?),
+        until: LogTime(fields.u64()?),
+        first_lease: LeaseId(fields.u64()?),
+        messages: List::decode(fields.rest())?,
+    })
+}
+
+fn decode_lease_changed<'a>(mut fields: Fields<'a>, _: &'a [u8]) -> Option<Record<'a>> {
+    Some(Record::LeaseChanged {
+        queue: QueueId(fields.u32()?),
+        changes: List::decode(fields.rest())?,
+    })
+}
+
+fn decode_acked<'a>(mut fields: Fields<'a>, _: &'a [u8]) -> Option<Record<'a>> {
+    Some(Record::Acked { queue: QueueId(fields.u32()?), messages: List::decode(fields.rest())? })
+}
+
+/// Attributes must all be known: one that was ignored would change what the queue does.
+fn decode_attributes(fields: &mut Fields<'_>) -> Option<AttributeChanges> {
+    let mut attributes = AttributeChanges::default();
+    for _ in 0..fields.u16()? {
+        let (id, value) = (fields.u16()?, fields.u64()?);
+        if !attributes.set(id, value) {
+            return None;
+        }
+    }
+    Some(attributes)
+}

@@ -1,0 +1,189 @@
+//! Records: one fact each (FORMAT.md section 3.2).
+//!
+//! A record is an effect with absolute times, decided once. [`Record::decode`] reads one from
+//! bytes; the functions of [`RecordWriter`] write one behind the others. Whoever changes the
+//! state does it by applying a decoded record, live and in recovery alike.
+
+mod decode;
+mod list;
+mod write;
+
+use crate::attributes::AttributeChanges;
+use crate::checksum;
+use crate::ids::{Epoch, LeaseId, Position, QueueId, Seq};
+use crate::time::LogTime;
+
+pub(crate) use decode::RecordFrame;
+pub use list::{Item, List};
+pub use write::RecordWriter;
+pub(crate) use write::seal_record;
+
+/// Bytes before a record's fields.
+pub const RECORD_HEADER_BYTES: usize = 12;
+
+/// Where the seal stands in a record.
+const SEAL_AT: usize = 8;
+
+/// The bytes that storing a message takes beyond its payload; 8 more when it is delayed.
+pub const SENT_OVERHEAD_BYTES: usize = RECORD_HEADER_BYTES + 28;
+
+/// One fact.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Record<'a> {
+    /// The store was opened under a new epoch.
+    Opened {
+        /// The epoch.
+        epoch: Epoch,
+    },
+    /// A queue exists from now on.
+    QueueCreated {
+        /// Its number.
+        queue: QueueId,
+        /// When.
+        time: LogTime,
+        /// All its attributes.
+        attributes: AttributeChanges,
+        /// Its name.
+        name: &'a str,
+    },
+    /// Attributes of a queue changed.
+    QueueChanged {
+        /// The queue.
+        queue: QueueId,
+        /// When.
+        time: LogTime,
+        /// Those that changed.
+        attributes: AttributeChanges,
+    },
+    /// Every message of the queue up to a seq is gone.
+    QueuePurged {
+        /// The queue.
+        queue: QueueId,
+        /// The last message that is gone.
+        through: Seq,
+    },
+    /// The queue and all its messages are gone.
+    QueueDeleted {
+        /// The queue.
+        queue: QueueId,
+    },
+    /// A message was stored.
+    Sent(Sent<'a>),
+    /// Messages were received.
+    Leased {
+        /// The queue.
+        queue: QueueId,
+        /// When.
+        time: LogTime,
+        /// When the leases end.
+        until: LogTime,
+        /// The first message's lease; the others' follow.
+        first_lease: LeaseId,
+        /// (seq, receive count) each.
+        messages: List<'a, (Seq, u32)>,
+    },
+    /// Leases end at another time.
+    LeaseChanged {
+        /// The queue.
+        queue: QueueId,
+        /// (seq, new end) each.
+        changes: List<'a, (Seq, LogTime)>,
+    },
+    /// Messages are gone: deleted by their consumers.
+    Acked {
+        /// The queue.
+        queue: QueueId,
+        /// Their seqs.
+        messages: List<'a, Seq>,
+    },
+}
+
+/// The record of a stored message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sent<'a> {
+    /// The queue.
+    pub queue: QueueId,
+    /// The message's number in it.
+    pub seq: Seq,
+    /// The entry that the record belongs to.
+    pub position: Position,
+    /// When the message becomes visible, if it was delayed.
+    pub visible_from: Option<LogTime>,
+    /// The producer's checksum ([`checksum::message`]).
+    pub checksum: u32,
+    /// How many bytes of the payload are attributes.
+    pub attributes_bytes: u32,
+    /// Attributes, then the body.
+    pub payload: &'a [u8],
+}
+
+/// The numbers of the kinds (FORMAT.md section 3.2). Never used again.
+mod kind {
+    pub(super) const OPENED: u8 = 1;
+    pub(super) const QUEUE_CREATED: u8 = 2;
+    pub(super) const QUEUE_CHANGED: u8 = 3;
+    pub(super) const QUEUE_PURGED: u8 = 4;
+    pub(super) const QUEUE_DELETED: u8 = 5;
+    pub(super) const SENT: u8 = 16;
+    pub(super) const LEASED: u8 = 17;
+    pub(super) const LEASE_CHANGED: u8 = 18;
+    pub(super) const ACKED: u8 = 19;
+}
+
+/// Why bytes are no record.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RecordError {
+    /// The record says that it is longer than what is left, or shorter than its own header.
+    #[error("record of {bytes} bytes with {fields} bytes of fields, {left} bytes are left")]
+    Length {
+        /// The size it states.
+        bytes: u64,
+        /// The size of its fields.
+        fields: u64,
+        /// What is left of the entry.
+        left: u64,
+    },
+    /// The seal does not fit the bytes: not this record, not here, or not whole.
+    #[error("record seal {found:08x}, expected {expected:08x}")]
+    Seal {
+        /// What the bytes give.
+        expected: u32,
+        /// What is written.
+        found: u32,
+    },
+    /// No record kind has this number.
+    #[error("unknown record kind {0}")]
+    UnknownKind(u8),
+    /// The fields are not those of the kind.
+    #[error("fields of record kind {kind}, {bytes} bytes, are not what the kind has")]
+    Fields {
+        /// The kind.
+        kind: u8,
+        /// Bytes of fields found.
+        bytes: usize,
+    },
+    /// The message's payload is not what its producer sent.
+    #[error("message {queue}/{seq} has checksum {found:08x}, expected {expected:08x}")]
+    Message {
+        /// The queue.
+        queue: QueueId,
+        /// The message.
+        seq: Seq,
+        /// The producer's checksum.
+        expected: u32,
+        /// That of the stored bytes.
+        found: u32,
+    },
+}
+
+impl Sent<'_> {
+    /// Checks the payload against the producer's checksum.
+    pub fn check_payload(&self) -> Result<(), RecordError> {
+        let found = checksum::message(self.attributes_bytes, self.payload);
+        if found == self.checksum {
+            return Ok(());
+        }
+        let (queue, seq, expected) = (self.queue, self.seq, self.checksum);
+        Err(RecordError::Message { queue, seq, expected, found })
+    }
+}

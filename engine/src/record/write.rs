@@ -1,0 +1,159 @@
+//! Writing records.
+
+use bytes::{BufMut, BytesMut};
+
+use super::{Item, RECORD_HEADER_BYTES, RecordFrame, SEAL_AT, Sent, kind};
+use crate::attributes::AttributeChanges;
+use crate::checksum::Salt;
+use crate::ids::{Epoch, LeaseId, Position, QueueId, Seq};
+use crate::time::LogTime;
+
+/// Writes records one behind the other. Seals are left zero: they need the segment's salt, which
+/// is known when the entry has its place (`seal_record`).
+#[derive(Debug)]
+pub struct RecordWriter<'b> {
+    out: &'b mut BytesMut,
+}
+
+impl<'b> RecordWriter<'b> {
+    /// Writes behind what `out` holds.
+    pub fn new(out: &'b mut BytesMut) -> Self {
+        Self { out }
+    }
+
+    fn record(&mut self, kind: u8, payload: &[u8], fields: impl FnOnce(&mut BytesMut)) {
+        let start = self.out.len();
+        self.out.put_bytes(0, RECORD_HEADER_BYTES);
+        fields(self.out);
+        let fields_bytes = self.out.len() - start - RECORD_HEADER_BYTES;
+        self.out.put_slice(payload);
+        let record_bytes = u32::try_from(self.out.len() - start)
+            .expect("a command is far below 4 GiB (Options::command_bytes_max)");
+        let fields_bytes = u16::try_from(fields_bytes)
+            .expect("4096 items of at most 15 bytes fit a record (see below)");
+        self.out[start..start + 4].copy_from_slice(&record_bytes.to_le_bytes());
+        self.out[start + 4] = kind;
+        self.out[start + 6..start + 8].copy_from_slice(&fields_bytes.to_le_bytes());
+    }
+
+    /// Writes [`Record::Opened`].
+    pub fn opened(&mut self, epoch: Epoch) {
+        self.record(kind::OPENED, &[], |out| out.put_u32_le(epoch.0));
+    }
+
+    /// Writes [`Record::QueueCreated`].
+    pub fn queue_created(
+        &mut self,
+        queue: QueueId,
+        time: LogTime,
+        attributes: &AttributeChanges,
+        name: &str,
+    ) {
+        self.record(kind::QUEUE_CREATED, &[], |out| {
+            out.put_u32_le(queue.0);
+            out.put_u64_le(time.0);
+            put_attributes(out, attributes);
+            out.put_slice(name.as_bytes());
+        });
+    }
+
+    /// Writes [`Record::QueueChanged`].
+    pub fn queue_changed(&mut self, queue: QueueId, time: LogTime, attributes: &AttributeChanges) {
+        self.record(kind::QUEUE_CHANGED, &[], |out| {
+            out.put_u32_le(queue.0);
+            out.put_u64_le(time.0);
+            put_attributes(out, attributes);
+        });
+    }
+
+    /// Writes [`Record::QueuePurged`].
+    pub fn queue_purged(&mut self, queue: QueueId, through: Seq) {
+        self.record(kind::QUEUE_PURGED, &[], |out| {
+            out.put_u32_le(queue.0);
+            out.put_u64_le(through.0);
+        });
+    }
+
+    /// Writes [`Record::QueueDeleted`].
+    pub fn queue_deleted(&mut self, queue: QueueId) {
+        self.record(kind::QUEUE_DELETED, &[], |out| out.put_u32_le(queue.0));
+    }
+
+    /// Writes [`Record::Sent`].
+    pub fn sent(&mut self, sent: &Sent<'_>) {
+        self.record(kind::SENT, sent.payload, |out| {
+            out.put_u32_le(sent.queue.0);
+            out.put_u64_le(sent.seq.0);
+            out.put_u64_le(sent.position.0);
+            out.put_u32_le(sent.checksum);
+            out.put_u32_le(sent.attributes_bytes);
+            if let Some(time) = sent.visible_from {
+                out.put_u64_le(time.0);
+            }
+        });
+    }
+
+    /// Writes [`Record::Leased`].
+    pub fn leased(
+        &mut self,
+        queue: QueueId,
+        time: LogTime,
+        until: LogTime,
+        first_lease: LeaseId,
+        messages: &[(Seq, u32)],
+    ) {
+        self.record(kind::LEASED, &[], |out| {
+            out.put_u32_le(queue.0);
+            out.put_u64_le(time.0);
+            out.put_u64_le(until.0);
+            out.put_u64_le(first_lease.0);
+            messages.iter().for_each(|item| item.write(out));
+        });
+    }
+
+    /// Writes [`Record::LeaseChanged`], in as many records as it takes.
+    pub fn lease_changed(&mut self, queue: QueueId, changes: &[(Seq, LogTime)]) {
+        for changes in changes.chunks(ITEMS_A_RECORD) {
+            self.record(kind::LEASE_CHANGED, &[], |out| {
+                out.put_u32_le(queue.0);
+                changes.iter().for_each(|item| item.write(out));
+            });
+        }
+    }
+
+    /// Writes [`Record::Acked`].
+    pub fn acked(&mut self, queue: QueueId, messages: &[Seq]) {
+        self.record(kind::ACKED, &[], |out| {
+            out.put_u32_le(queue.0);
+            messages.iter().for_each(|item| item.write(out));
+        });
+    }
+}
+
+/// How many items of the largest kind, 16 bytes, one record holds.
+const ITEMS_A_RECORD: usize = 4000;
+
+const _: () = {
+    use crate::command::BATCH_MESSAGES_MAX;
+    assert!(4 + ITEMS_A_RECORD * 16 <= u16::MAX as usize);
+    assert!(28 + BATCH_MESSAGES_MAX * 12 <= u16::MAX as usize, "a Leased record holds a batch");
+    assert!(4 + BATCH_MESSAGES_MAX * 8 <= u16::MAX as usize, "an Acked record holds a batch");
+};
+
+fn put_attributes(out: &mut BytesMut, attributes: &AttributeChanges) {
+    out.put_u16_le(u16::try_from(attributes.iter().count()).expect("a handful of attributes"));
+    for (id, value) in attributes.iter() {
+        out.put_u16_le(id);
+        out.put_u64_le(value);
+    }
+}
+
+/// Seals the record at the start of `bytes`, which was written by [`RecordWriter`], and returns
+/// its size.
+pub(crate) fn seal_record(bytes: &mut [u8], salt: Salt, position: Position) -> usize {
+    let (frame, rest) = RecordFrame::split(bytes).expect("RecordWriter wrote the lengths");
+    let size = bytes.len() - rest.len();
+    let seal = frame.seal(salt, position);
+    bytes[SEAL_AT..RECORD_HEADER_BYTES].copy_from_slice(&seal.to_le_bytes());
+    size
+}

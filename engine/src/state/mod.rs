@@ -1,0 +1,155 @@
+//! The state: every queue, as the records say.
+//!
+//! [`State::apply`] is the only thing that changes it, live and in recovery; no clock is read and
+//! no choice made here. Time makes messages visible ([`queue::Messages::settle`]), which is no
+//! change of what is stored.
+
+pub(crate) mod queue;
+
+use std::collections::{BTreeMap, HashMap};
+
+use crate::attributes::Attributes;
+use crate::command::QueueInfo;
+use crate::ids::{QueueId, Seq};
+use crate::record::Record;
+use crate::time::LogTime;
+use queue::Messages;
+
+/// Every queue.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct State {
+    queues: HashMap<QueueId, Queue>,
+    names: BTreeMap<String, QueueId>,
+    /// The newest queue's number: never reused, also after that queue is deleted.
+    last_queue: QueueId,
+}
+
+/// One queue.
+#[derive(Debug, Clone)]
+pub(crate) struct Queue {
+    pub(crate) id: QueueId,
+    pub(crate) name: String,
+    pub(crate) created: LogTime,
+    pub(crate) modified: LogTime,
+    pub(crate) attributes: Attributes,
+    pub(crate) messages: Messages,
+}
+
+impl State {
+    /// Makes the change that a record tells of. A record of a queue that is gone changes nothing:
+    /// it was decided before the queue was deleted.
+    pub(crate) fn apply(&mut self, record: &Record<'_>) {
+        match *record {
+            Record::Opened { .. } => {}
+            Record::QueueCreated { queue, time, ref attributes, name } => {
+                let attributes = Attributes::default().with(attributes);
+                let (created, messages) = (time, Messages::default());
+                let name = name.to_owned();
+                self.names.insert(name.clone(), queue);
+                let modified = time;
+                let new = Queue { id: queue, name, created, modified, attributes, messages };
+                self.queues.insert(queue, new);
+                self.last_queue = self.last_queue.max(queue);
+            }
+            Record::QueueChanged { queue, time, ref attributes } => {
+                if let Some(queue) = self.queues.get_mut(&queue) {
+                    queue.attributes = queue.attributes.with(attributes);
+                    queue.modified = time;
+                }
+            }
+            Record::QueuePurged { queue, through } => {
+                self.messages(queue, |messages| messages.purged(through));
+            }
+            Record::QueueDeleted { queue } => {
+                if let Some(queue) = self.queues.remove(&queue) {
+                    self.names.remove(&queue.name);
+                }
+            }
+            Record::Sent(sent) => {
+                self.messages(sent.queue, |messages| messages.sent(sent.seq, sent.visible_from));
+            }
+            Record::Leased { queue, time, until, first_lease, messages: leased } => {
+                self.messages(queue, |messages| {
+                    for (offset, (seq, receive_count)) in (0..).zip(leased.iter()) {
+                        let lease = first_lease.plus(offset);
+                        messages.leased(seq, lease, receive_count, time, until);
+                    }
+                });
+            }
+            Record::LeaseChanged { queue, changes } => {
+                self.messages(queue, |messages| {
+                    changes.iter().for_each(|(seq, until)| messages.lease_changed(seq, until));
+                });
+            }
+            Record::Acked { queue, messages: acked } => {
+                self.messages(queue, |messages| {
+                    acked.iter().for_each(|seq| messages.acked(seq));
+                });
+            }
+        }
+    }
+
+    fn messages(&mut self, queue: QueueId, change: impl FnOnce(&mut Messages)) {
+        if let Some(queue) = self.queues.get_mut(&queue) {
+            change(&mut queue.messages);
+        }
+    }
+
+    /// The queue of that name.
+    pub(crate) fn by_name(&self, name: &str) -> Option<&Queue> {
+        self.queues.get(self.names.get(name)?)
+    }
+
+    /// The queue of that number.
+    pub(crate) fn by_id(&mut self, id: QueueId) -> Option<&mut Queue> {
+        self.queues.get_mut(&id)
+    }
+
+    /// The number that the next queue gets.
+    pub(crate) fn next_queue(&self) -> QueueId {
+        self.last_queue.next()
+    }
+
+    /// Queues whose names start with `prefix` and come after `after`, in the order of names.
+    pub(crate) fn list(&self, prefix: &str, after: &str) -> impl Iterator<Item = QueueId> {
+        use std::ops::Bound::{Excluded, Included, Unbounded};
+        let from = match after >= prefix && !after.is_empty() {
+            true => Excluded(after.to_owned()),
+            false => Included(prefix.to_owned()),
+        };
+        self.names
+            .range::<String, _>((from, Unbounded))
+            .take_while(move |(name, _)| name.starts_with(prefix))
+            .map(|(_, id)| *id)
+    }
+
+    /// Everything that was applied is durable: it was read from the log.
+    pub(crate) fn all_durable(&mut self) {
+        self.queues.values_mut().for_each(|queue| queue.messages.all_durable());
+    }
+
+    /// How many queues there are, and how many messages in them.
+    pub(crate) fn totals(&self) -> (usize, u64) {
+        (self.queues.len(), self.queues.values().map(|queue| queue.messages.len()).sum())
+    }
+}
+
+impl Queue {
+    /// Attributes and counts.
+    pub(crate) fn info(&self) -> QueueInfo {
+        QueueInfo {
+            name: self.name.clone(),
+            id: self.id,
+            created: self.created,
+            modified: self.modified,
+            attributes: self.attributes,
+            counts: self.messages.counts(),
+            next_seq: self.messages.next_seq(),
+        }
+    }
+
+    /// The last message's number; 0 if there never was one.
+    pub(crate) fn last_seq(&self) -> Seq {
+        Seq(self.messages.next_seq().0 - 1)
+    }
+}

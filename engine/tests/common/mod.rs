@@ -1,0 +1,187 @@
+//! A store on a simulated disk beside a plain model of what it must hold.
+//!
+//! [`Run::step`] does one operation on both and compares what they answer. The model keeps every
+//! state since the last one known durable: after a crash the store must equal one of them, to the
+//! byte. That is the promise in one sentence: *what is recovered is what a prefix of the
+//! operations left, and the prefix holds everything that was answered.*
+
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "a module that each test file includes and uses in part"
+)]
+
+pub mod model;
+pub mod ops;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use forebay_engine::command::{Command, MessageState, Reply, ReplyTo};
+use forebay_engine::disk::SimDisk;
+use forebay_engine::ids::Seq;
+use forebay_engine::verify::{Outcome, verify};
+use forebay_engine::{LogFailure, Options, RequestError, SimClock, Store};
+
+pub type Answer = Result<Reply, RequestError>;
+
+/// Collects the answers to numbered commands.
+#[derive(Debug, Clone)]
+pub struct Slot {
+    number: usize,
+    answers: Arc<Mutex<BTreeMap<usize, Answer>>>,
+    gone: bool,
+}
+
+impl ReplyTo for Slot {
+    fn reply(self, result: Answer) {
+        let before = self.answers.lock().unwrap().insert(self.number, result);
+        assert!(before.is_none(), "command {} was answered twice", self.number);
+    }
+
+    fn is_gone(&self) -> bool {
+        self.gone
+    }
+}
+
+/// Hands out slots and gives back what came into them.
+#[derive(Debug, Default)]
+pub struct Answers {
+    next: usize,
+    answers: Arc<Mutex<BTreeMap<usize, Answer>>>,
+}
+
+impl Answers {
+    pub fn slot(&mut self) -> (usize, Slot) {
+        let number = self.next;
+        self.next += 1;
+        (number, Slot { number, answers: self.answers.clone(), gone: false })
+    }
+
+    /// A slot of a caller who is gone.
+    pub fn slot_of_the_gone(&mut self) -> (usize, Slot) {
+        let (number, slot) = self.slot();
+        (number, Slot { gone: true, ..slot })
+    }
+
+    pub fn take(&self, number: usize) -> Option<Answer> {
+        self.answers.lock().unwrap().remove(&number)
+    }
+
+    pub fn take_all(&self) -> BTreeMap<usize, Answer> {
+        std::mem::take(&mut self.answers.lock().unwrap())
+    }
+}
+
+pub const DATA: &str = "data";
+
+/// Small segments, so that the log rolls every few operations.
+pub fn tiny() -> Options {
+    Options { segment_bytes: 16 << 10, tail_cache_bytes: 4 << 10, ..Options::default() }
+}
+
+pub fn open(disk: &SimDisk, clock: &SimClock) -> Result<Store<Slot>, forebay_engine::OpenError> {
+    let (disk, clock) = (Arc::new(disk.clone()), Arc::new(clock.clone()));
+    Store::open(disk, clock, Path::new(DATA), tiny()).map(|(store, _)| store)
+}
+
+/// A message that is to be stored, with the checksum that its producer makes.
+pub fn message(body: &[u8], delay_ms: Option<u64>) -> forebay_engine::command::NewMessage {
+    forebay_engine::command::NewMessage {
+        delay_ms,
+        checksum: forebay_engine::checksum::message(0, body),
+        attributes_bytes: 0,
+        payload: Bytes::copy_from_slice(body),
+    }
+}
+
+/// One message as a store shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shown {
+    pub state: MessageState,
+    pub receive_count: u32,
+    pub body: Bytes,
+}
+
+/// What a queue holds as a store shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ShownQueue {
+    pub id: u32,
+    pub visibility_timeout_ms: u64,
+    pub next_seq: u64,
+    pub messages: BTreeMap<u64, Shown>,
+}
+
+/// Does one command on an idle store and returns its answer.
+pub fn ask(store: &mut Store<Slot>, answers: &mut Answers, command: Command) -> Answer {
+    let (number, slot) = answers.slot();
+    store.handle(command, slot).expect("no fault is planned");
+    if let Some(answer) = answers.take(number) {
+        return answer;
+    }
+    store.commit().expect("no fault is planned");
+    answers.take(number).expect("a committed command is answered")
+}
+
+/// Everything that a store holds, bodies read and checked.
+pub fn show(store: &mut Store<Slot>, answers: &mut Answers) -> BTreeMap<String, ShownQueue> {
+    let list = Command::ListQueues { prefix: String::new(), after: String::new(), max: 1000 };
+    let Ok(Reply::Listed { queues, more: false }) = ask(store, answers, list) else {
+        panic!("queues are listed");
+    };
+    let mut shown = BTreeMap::new();
+    for info in queues {
+        let mut messages = BTreeMap::new();
+        let mut from = Some(Seq(1));
+        while let Some(seq) = from {
+            let queue = info.name.clone();
+            let peek = Command::Peek { queue, from: seq, max: 7, bytes_max: u64::MAX };
+            let Ok(Reply::Peeked { messages: peeked, next, .. }) = ask(store, answers, peek) else {
+                panic!("messages are peeked");
+            };
+            for message in peeked {
+                let body = store.read(&message.location).expect("a peeked message is read").payload;
+                let (state, receive_count) = (message.state, message.receive_count);
+                messages.insert(message.seq.0, Shown { state, receive_count, body });
+            }
+            from = next;
+        }
+        let counts = info.counts;
+        let of = |wanted: fn(&MessageState) -> bool| {
+            messages.values().filter(|message: &&Shown| wanted(&message.state)).count() as u64
+        };
+        assert_eq!(counts.waiting, of(|s| matches!(s, MessageState::Waiting)), "{}", info.name);
+        assert_eq!(counts.in_flight, of(|s| matches!(s, MessageState::InFlight { .. })));
+        assert_eq!(counts.delayed, of(|s| matches!(s, MessageState::Delayed { .. })));
+        shown.insert(
+            info.name.clone(),
+            ShownQueue {
+                id: info.id.0,
+                visibility_timeout_ms: info.attributes.visibility_timeout_ms,
+                next_seq: info.next_seq.0,
+                messages,
+            },
+        );
+    }
+    shown
+}
+
+/// The store must be found clean from outside too, or torn where a crash tore it.
+pub fn assert_undamaged(disk: &SimDisk) {
+    let report = verify(disk, Path::new(DATA), &mut |_| {}).expect("the store is readable");
+    assert!(!matches!(report.outcome, Outcome::Damaged(_)), "{report}");
+}
+
+/// No file but those that a closed store consists of.
+pub fn assert_no_leaked_files(disk: &SimDisk) {
+    for path in disk.files() {
+        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        let known = ["LOCK", "store.toml", "MANIFEST", "next.tmp"].contains(&&*name)
+            || name.ends_with(".log") && name.len() == 20;
+        assert!(known, "leaked file {}", path.display());
+    }
+}
+
+pub type StepResult = Result<(), LogFailure>;
