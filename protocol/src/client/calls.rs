@@ -1,0 +1,233 @@
+//! The calls that are not answered, and what a lost connection means for each.
+//!
+//! ```text
+//!            written            answered
+//!   waiting ---------> in flight --------> (gone)
+//!      ^                   |
+//!      |    lost, may be   |  lost, must not be sent twice
+//!      `--- sent again ----+--------> outcome unknown
+//! ```
+//!
+//! A frame that was not wholly written cannot have been carried out, so it is always sent again.
+
+use std::collections::BTreeMap;
+
+use bytes::{Bytes, BytesMut};
+use tokio::sync::oneshot;
+
+use super::error::ClientError;
+use super::window::Permits;
+use crate::error::{ErrorCode, ProtocolError, Retry};
+use crate::frame::{CONNECTION, set_correlation};
+use crate::operation::{Opcode, QueueDeleted, Reply};
+
+/// A reply on its way to who asked.
+pub(super) struct Answer {
+    pub(super) reply: Reply,
+    /// Whether an earlier copy of the request may have been carried out.
+    pub(super) resent: bool,
+}
+
+/// One request and who waits for it.
+pub(super) struct Call {
+    operation: Opcode,
+    frame: BytesMut,
+    /// Whether it may be sent again when its answer is lost.
+    resend: bool,
+    answer: Option<oneshot::Sender<Result<Answer, ClientError>>>,
+    _permits: Option<Permits>,
+}
+
+/// A call that has its correlation.
+struct Numbered {
+    call: Call,
+    frame: Bytes,
+    /// All bytes were handed to the current connection.
+    written: bool,
+    /// It was written to a connection that was lost.
+    resent: bool,
+    /// The server is leaving: it waits for the next connection.
+    deferred: bool,
+}
+
+/// All unanswered calls, in the order they were made.
+#[derive(Default)]
+pub(super) struct Calls {
+    numbered: BTreeMap<u32, Numbered>,
+    latest: u32,
+    deferred_count: usize,
+}
+
+/// What an answer means for the connection.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Nothing: go on.
+    Stay,
+    /// The server is going away; the text says why.
+    Leave(String),
+    /// Nobody waits for this correlation: the stream cannot be trusted.
+    Stray,
+}
+
+impl Call {
+    /// A call, and where its answer will arrive. The frame has no number yet.
+    pub(super) fn new(
+        operation: Opcode,
+        frame: BytesMut,
+        retry_sends: bool,
+        permits: Permits,
+    ) -> (Call, oneshot::Receiver<Result<Answer, ClientError>>) {
+        let (answer, receiver) = oneshot::channel();
+        let resend = operation != Opcode::Send || retry_sends;
+        (Call { operation, frame, resend, answer: Some(answer), _permits: Some(permits) }, receiver)
+    }
+
+    /// A ping that nobody waits for.
+    pub(super) fn keep_alive(frame: BytesMut) -> Call {
+        Call { operation: Opcode::Ping, frame, resend: false, answer: None, _permits: None }
+    }
+
+    /// Whether somebody still waits.
+    fn wanted(&self) -> bool {
+        self.answer.as_ref().is_some_and(|answer| !answer.is_closed())
+    }
+
+    fn finish(self, result: Result<Answer, ClientError>) {
+        if let Some(answer) = self.answer {
+            // Whoever asked may have stopped waiting.
+            let _ = answer.send(result);
+        }
+    }
+
+    fn unknown(&self, cause: &str) -> ClientError {
+        ClientError::Unknown { operation: self.operation.name(), cause: cause.to_owned() }
+    }
+}
+
+impl Calls {
+    /// Numbers a call. Returns its correlation and its frame, to be written.
+    pub(super) fn add(&mut self, mut call: Call) -> (u32, Bytes) {
+        let mut correlation = self.latest.wrapping_add(1);
+        while correlation == CONNECTION || self.numbered.contains_key(&correlation) {
+            correlation = correlation.wrapping_add(1);
+        }
+        self.latest = correlation;
+        let mut frame = std::mem::take(&mut call.frame);
+        set_correlation(&mut frame, correlation);
+        let frame = frame.freeze();
+        let numbered =
+            Numbered { call, frame: frame.clone(), written: false, resent: false, deferred: false };
+        self.numbered.insert(correlation, numbered);
+        (correlation, frame)
+    }
+
+    /// The frames to write to a new connection.
+    pub(super) fn frames(&self) -> impl Iterator<Item = (u32, Bytes)> {
+        self.numbered.iter().map(|(&correlation, numbered)| (correlation, numbered.frame.clone()))
+    }
+
+    /// Whether the current connection owes an answer.
+    pub(super) fn any_in_flight(&self) -> bool {
+        self.numbered.len() > self.deferred_count
+    }
+
+    /// A frame was wholly written.
+    pub(super) fn written(&mut self, correlation: u32) {
+        if let Some(numbered) = self.numbered.get_mut(&correlation) {
+            numbered.written = true;
+        }
+    }
+
+    /// A reply arrived: an error here is a frame that could not be decoded.
+    pub(super) fn answered(
+        &mut self,
+        correlation: u32,
+        reply: Result<Reply, ProtocolError>,
+    ) -> Verdict {
+        let Some(mut numbered) =
+            self.numbered.remove(&correlation).filter(|numbered| numbered.written)
+        else {
+            return Verdict::Stray;
+        };
+        match reply {
+            Ok(Reply::Error(error)) if numbered.waits_after(&error) => {
+                let cause = error.to_string();
+                // A refusal settles this copy of the request; a failed write does not.
+                numbered.written = error.retry == Retry::UnknownOutcome;
+                numbered.deferred = true;
+                self.deferred_count += 1;
+                self.numbered.insert(correlation, numbered);
+                Verdict::Leave(cause)
+            }
+            reply => {
+                let result = numbered.result(reply);
+                numbered.call.finish(result);
+                Verdict::Stay
+            }
+        }
+    }
+
+    /// The connection was lost: what may be sent again stays, the rest has an unknown outcome.
+    pub(super) fn lost(&mut self, cause: &str) {
+        self.deferred_count = 0;
+        for (correlation, mut numbered) in std::mem::take(&mut self.numbered) {
+            if !numbered.call.wanted() {
+                continue;
+            }
+            if numbered.written && !numbered.call.resend {
+                let error = numbered.call.unknown(cause);
+                numbered.call.finish(Err(error));
+                continue;
+            }
+            numbered.resent |= numbered.written;
+            numbered.written = false;
+            numbered.deferred = false;
+            self.numbered.insert(correlation, numbered);
+        }
+    }
+
+    /// No other connection will be tried: every call fails.
+    pub(super) fn fail(&mut self, error: &ClientError) {
+        self.deferred_count = 0;
+        for numbered in std::mem::take(&mut self.numbered).into_values() {
+            let exposed = numbered.resent || numbered.written;
+            let error =
+                if exposed { numbered.call.unknown(&error.to_string()) } else { error.clone() };
+            numbered.call.finish(Err(error));
+        }
+    }
+}
+
+impl Numbered {
+    /// Whether an error means to try again on the next connection.
+    fn waits_after(&self, error: &ProtocolError) -> bool {
+        match error.code {
+            ErrorCode::ShuttingDown | ErrorCode::TooManyConnections | ErrorCode::IdleTimeout => {
+                true
+            }
+            // The server stops after it; what it really holds shows after its restart.
+            ErrorCode::StorageFailed => self.call.resend,
+            _ => false,
+        }
+    }
+
+    fn result(&self, reply: Result<Reply, ProtocolError>) -> Result<Answer, ClientError> {
+        match reply {
+            Ok(Reply::Error(error)) => {
+                let deleted = self.resent && error.code == ErrorCode::UnknownQueue;
+                if deleted && self.call.operation == Opcode::DeleteQueue {
+                    // What is gone at the second attempt, the first has deleted.
+                    return Ok(Answer { reply: QueueDeleted {}.into(), resent: true });
+                }
+                // The first copy of a batch may be stored, whatever became of the second.
+                let may_be_stored = self.resent && self.call.operation == Opcode::Send;
+                if error.retry == Retry::UnknownOutcome || may_be_stored {
+                    return Err(self.call.unknown(&error.to_string()));
+                }
+                Err(ClientError::Refused(error))
+            }
+            Ok(reply) => Ok(Answer { reply, resent: self.resent }),
+            Err(error) => Err(self.call.unknown(&format!("the reply cannot be read: {error}"))),
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! The dialer: connects, again and again if it must, with pauses that double up to a maximum.
+
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+use tracing::{debug, info};
+
+use super::connection::Connection;
+use super::end::End;
+use super::error::ClientError;
+use super::greeting::greet;
+use super::options::ClientOptions;
+
+/// Where to connect, and how that went since a call was last answered.
+pub(super) struct Dialer {
+    addr: String,
+    options: ClientOptions,
+    attempts: u32,
+    trouble_since: Option<Instant>,
+}
+
+impl Dialer {
+    pub(super) fn new(addr: String, options: ClientOptions) -> Dialer {
+        Dialer { addr, options, attempts: 0, trouble_since: None }
+    }
+
+    /// The first connection: fails at once, unless the options say otherwise.
+    pub(super) async fn dial_first(&mut self) -> Result<Connection, ClientError> {
+        if self.options.connect_retry {
+            return self.dial().await;
+        }
+        match greet(&self.addr, &self.options).await {
+            Ok(greeted) => Ok(Connection::new(greeted)),
+            Err(end) => Err(self.failed(end)),
+        }
+    }
+
+    /// Connects, trying until `give_up_after` has passed since the trouble began.
+    pub(super) async fn dial(&mut self) -> Result<Connection, ClientError> {
+        let since = *self.trouble_since.get_or_insert_with(Instant::now);
+        let mut cause = "the last connection was lost before anything was answered".to_owned();
+        loop {
+            let elapsed = since.elapsed();
+            let too_long = self.options.give_up_after.is_some_and(|limit| elapsed >= limit);
+            if self.attempts > 0 && too_long {
+                let after_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
+                return Err(ClientError::GaveUp { addr: self.addr.clone(), after_ms, cause });
+            }
+            sleep(self.pause()).await;
+            self.attempts += 1;
+            cause = match greet(&self.addr, &self.options).await {
+                Ok(greeted) => {
+                    info!(addr = self.addr, attempts = self.attempts, "connected");
+                    return Ok(Connection::new(greeted));
+                }
+                Err(End::Lost(cause)) => cause,
+                Err(lasting) => return Err(self.failed(lasting)),
+            };
+            debug!(addr = self.addr, attempts = self.attempts, cause, "not connected");
+        }
+    }
+
+    fn failed(&self, end: End) -> ClientError {
+        match end {
+            End::Lost(cause) => ClientError::Connect { addr: self.addr.clone(), cause },
+            End::Refused(error) => ClientError::Refused(error),
+            End::Unused => ClientError::Closed,
+        }
+    }
+
+    /// All is well: the next trouble begins afresh.
+    pub(super) fn reset(&mut self) {
+        self.attempts = 0;
+        self.trouble_since = None;
+    }
+
+    /// None before the first attempt; then doubling, and somewhere in the upper half of that, so
+    /// that clients who lost a server together do not return together.
+    fn pause(&self) -> Duration {
+        let Some(doublings) = self.attempts.checked_sub(1) else {
+            return Duration::ZERO;
+        };
+        let factor = 1u32.checked_shl(doublings).unwrap_or(u32::MAX);
+        let longest = self.options.backoff_min.saturating_mul(factor).min(self.options.backoff_max);
+        let mut pause = longest / 2 + longest.mul_f64(random_share() / 2.0);
+        if let (Some(limit), Some(since)) = (self.options.give_up_after, self.trouble_since) {
+            pause = pause.min(limit.saturating_sub(since.elapsed()));
+        }
+        pause
+    }
+}
+
+/// From 0 to 1. The keys of a hasher are as random as this needs.
+fn random_share() -> f64 {
+    f64::from(RandomState::new().build_hasher().finish() as u32) / f64::from(u32::MAX)
+}

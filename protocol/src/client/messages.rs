@@ -1,0 +1,193 @@
+//! The client's operations on messages.
+
+use super::{Client, ClientError, Pending};
+use crate::block::Block;
+use crate::error::ErrorCode;
+use crate::operation::{
+    Ack, ChangeVisibility, Failure, OutgoingMessage, Peek, PeekedMessage, Receive, ReceivedMessage,
+    Send, Sent, VisibilityChange,
+};
+use crate::receipt::Receipt;
+
+/// What a receive asks for. The default is one message, by the queue's attributes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReceiveOptions {
+    /// The most messages, from 1 to 4096.
+    pub max: u32,
+    /// How long to wait for the first; `None` for the queue's `receive_wait_ms`.
+    pub wait_ms: Option<u64>,
+    /// How long the leases last; `None` for the queue's `visibility_timeout_ms`.
+    pub visibility_ms: Option<u64>,
+    /// The most bytes of bodies; 0 leaves it to the server.
+    pub bytes_max: u32,
+}
+
+/// What a receive brought.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delivery {
+    /// The queue's id.
+    pub queue_id: u32,
+    /// The messages, verified.
+    pub messages: Vec<ReceivedMessage>,
+    /// Messages whose bytes did not match their checksum. They stay leased until their timeout.
+    pub damaged: Vec<DamagedMessage>,
+}
+
+/// What a peek brought.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PeekPage {
+    /// The messages, verified.
+    pub messages: Vec<PeekedMessage>,
+    /// Messages whose bytes did not match their checksum.
+    pub damaged: Vec<DamagedMessage>,
+    /// Where the next page begins; 0 if this was the last.
+    pub next_seq: u64,
+}
+
+/// A message that arrived with other bytes than it was sent with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DamagedMessage {
+    /// The message's number in its queue.
+    pub seq: u64,
+    /// Its receipt, if it was received.
+    pub receipt: Option<Receipt>,
+    /// The sender's checksum.
+    pub expected: u32,
+    /// The checksum of what arrived.
+    pub found: u32,
+}
+
+/// A send that is on its way: see [`Client::begin_send`].
+pub struct PendingSend(Pending<Send>);
+
+impl Client {
+    /// Stores a batch of messages, all or nothing, from 1 to the limit `batch_messages_max`.
+    /// When this returns they are as durable as their queue promises.
+    ///
+    /// After a lost answer the batch is sent again, and may then be stored twice, unless
+    /// [`retry_sends`](super::ClientOptions::retry_sends) is off.
+    pub async fn send(
+        &self,
+        queue: &str,
+        messages: Vec<OutgoingMessage>,
+    ) -> Result<Sent, ClientError> {
+        self.begin_send(queue, messages).await?.answer().await
+    }
+
+    /// Like [`Client::send`], but returns as soon as the request has room in the window. Sends
+    /// that one task begins one after another arrive in that order, as long as no connection is lost.
+    pub async fn begin_send(
+        &self,
+        queue: &str,
+        messages: Vec<OutgoingMessage>,
+    ) -> Result<PendingSend, ClientError> {
+        Ok(PendingSend(self.begin(Send { queue: queue.to_owned(), messages }).await?))
+    }
+
+    /// Leases messages. If the future is dropped, or the answer lost, messages leased by it come
+    /// back when their visibility timeout ends.
+    pub async fn receive(
+        &self,
+        queue: &str,
+        options: ReceiveOptions,
+    ) -> Result<Delivery, ClientError> {
+        let ReceiveOptions { max, wait_ms, visibility_ms, bytes_max } = options;
+        let request = Receive { queue: queue.to_owned(), max, wait_ms, visibility_ms, bytes_max };
+        let received = self.call(request).await?;
+        let mut damaged = Vec::new();
+        let mut messages = received.messages;
+        messages.retain(|message| {
+            verify(&message.block, message.seq, Some(&message.receipt), &mut damaged)
+        });
+        Ok(Delivery { queue_id: received.queue_id, messages, damaged })
+    }
+
+    /// Deletes received messages, from 1 to the limit `batch_messages_max`. Returns those that
+    /// were refused, with their indexes in `receipts`.
+    pub async fn ack(
+        &self,
+        queue: &str,
+        receipts: &[Receipt],
+    ) -> Result<Vec<Failure>, ClientError> {
+        let request = Ack { queue: queue.to_owned(), receipts: receipts.to_vec() };
+        let (acked, resent) = self.begin(request).await?.reply().await?;
+        let mut failures = acked.failures;
+        // What is gone at the second attempt, the first has deleted.
+        failures.retain(|failure| !(resent && failure.code == ErrorCode::MessageGone));
+        Ok(failures)
+    }
+
+    /// Makes leases end at other times. Returns those that were refused, with their indexes.
+    pub async fn change_visibility(
+        &self,
+        queue: &str,
+        changes: Vec<VisibilityChange>,
+    ) -> Result<Vec<Failure>, ClientError> {
+        Ok(self.call(ChangeVisibility { queue: queue.to_owned(), changes }).await?.failures)
+    }
+
+    /// Ends leases at once: the messages may be received again.
+    pub async fn release(
+        &self,
+        queue: &str,
+        receipts: &[Receipt],
+    ) -> Result<Vec<Failure>, ClientError> {
+        let release =
+            |receipt: &Receipt| VisibilityChange { receipt: receipt.clone(), visibility_ms: 0 };
+        self.change_visibility(queue, receipts.iter().map(release).collect()).await
+    }
+
+    /// Shows messages from `from_seq` on without leasing them: at most `max`, and of bodies at
+    /// most `bytes_max` bytes (0 leaves it to the server).
+    pub async fn peek(
+        &self,
+        queue: &str,
+        from_seq: u64,
+        max: u32,
+        bytes_max: u32,
+    ) -> Result<PeekPage, ClientError> {
+        let peeked = self.call(Peek { queue: queue.to_owned(), from_seq, max, bytes_max }).await?;
+        let mut damaged = Vec::new();
+        let mut messages = peeked.messages;
+        messages.retain(|message| verify(&message.block, message.seq, None, &mut damaged));
+        Ok(PeekPage { messages, damaged, next_seq: peeked.next_seq })
+    }
+}
+
+impl PendingSend {
+    /// Waits for the answer. Dropping this instead does not take the send back.
+    pub async fn answer(self) -> Result<Sent, ClientError> {
+        Ok(self.0.reply().await?.0)
+    }
+}
+
+impl DamagedMessage {
+    /// The damage as an error.
+    pub fn to_error(&self, queue: &str) -> ClientError {
+        let (seq, expected, found) = (self.seq, self.expected, self.found);
+        ClientError::Damaged { queue: queue.to_owned(), seq, expected, found }
+    }
+}
+
+impl Default for ReceiveOptions {
+    fn default() -> ReceiveOptions {
+        ReceiveOptions { max: 1, wait_ms: None, visibility_ms: None, bytes_max: 0 }
+    }
+}
+
+/// Whether a block is sound; if not, it is added to `damaged`.
+fn verify(
+    block: &Block,
+    seq: u64,
+    receipt: Option<&Receipt>,
+    damaged: &mut Vec<DamagedMessage>,
+) -> bool {
+    match block.verify() {
+        Ok(()) => true,
+        Err(damage) => {
+            let (expected, found) = (damage.expected, damage.found);
+            damaged.push(DamagedMessage { seq, receipt: receipt.cloned(), expected, found });
+            false
+        }
+    }
+}

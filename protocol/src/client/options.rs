@@ -1,0 +1,43 @@
+//! How a client connects, and what it does when the connection is lost.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+/// Options of a [`Client`](super::Client).
+#[derive(Debug, Clone)]
+pub struct ClientOptions {
+    /// The name that the server's logs show. Default: this crate and its version.
+    pub name: String,
+    /// Who the client is. Default: empty.
+    pub credentials: Bytes,
+    /// How long one attempt to connect may take, greeting included. Default: 5 s.
+    pub connect_timeout: Duration,
+    /// Whether the first connect is tried again like a reconnect. Default: false, it fails at once.
+    pub connect_retry: bool,
+    /// How long the server may be away before the calls that wait for it fail. Default: `None`,
+    /// they wait for ever.
+    pub give_up_after: Option<Duration>,
+    /// The pause before the second attempt to connect; it doubles with each. Default: 50 ms.
+    pub backoff_min: Duration,
+    /// The longest pause between attempts. Default: 2 s.
+    pub backoff_max: Duration,
+    /// Whether a send whose answer was lost is sent again. Default: true. The batch may then be
+    /// stored twice; without it, such a send ends in [`ClientError::Unknown`](super::ClientError).
+    pub retry_sends: bool,
+}
+
+impl Default for ClientOptions {
+    fn default() -> ClientOptions {
+        ClientOptions {
+            name: concat!("forebay-protocol ", env!("CARGO_PKG_VERSION")).to_owned(),
+            credentials: Bytes::new(),
+            connect_timeout: Duration::from_secs(5),
+            connect_retry: false,
+            give_up_after: None,
+            backoff_min: Duration::from_millis(50),
+            backoff_max: Duration::from_secs(2),
+            retry_sends: true,
+        }
+    }
+}

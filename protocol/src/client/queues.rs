@@ -1,0 +1,61 @@
+//! The client's operations on queues.
+
+use super::{Client, ClientError};
+use crate::attributes::QueueAttributes;
+use crate::operation::{
+    AlterQueue, CreateQueue, DeleteQueue, DescribeQueue, ListQueues, PurgeQueue, QueueCreated,
+    QueueInfo, QueuesListed,
+};
+
+impl Client {
+    /// Creates a queue, unless it exists with the same attributes. After a lost answer the request
+    /// is sent again; `created` is then false though this call created the queue.
+    /// Refused with `BadQueueName`, `QueueExists`, `OutOfRange`, `StorageFull`.
+    pub async fn create_queue(
+        &self,
+        name: &str,
+        attributes: QueueAttributes,
+    ) -> Result<QueueCreated, ClientError> {
+        self.call(CreateQueue { name: name.to_owned(), attributes }).await
+    }
+
+    /// Sets the attributes that are given, and leaves the others.
+    /// Refused with `UnknownQueue`, `OutOfRange`.
+    pub async fn alter_queue(
+        &self,
+        name: &str,
+        attributes: QueueAttributes,
+    ) -> Result<(), ClientError> {
+        self.call(AlterQueue { name: name.to_owned(), attributes }).await?;
+        Ok(())
+    }
+
+    /// A queue's attributes and counts. Refused with `UnknownQueue`.
+    pub async fn describe_queue(&self, name: &str) -> Result<QueueInfo, ClientError> {
+        Ok(self.call(DescribeQueue { name: name.to_owned() }).await?.queue)
+    }
+
+    /// A page of the queues whose names begin with `prefix`, behind the name `after` (empty to
+    /// begin), at most `max`.
+    pub async fn list_queues(
+        &self,
+        prefix: &str,
+        after: &str,
+        max: u32,
+    ) -> Result<QueuesListed, ClientError> {
+        self.call(ListQueues { prefix: prefix.to_owned(), after: after.to_owned(), max }).await
+    }
+
+    /// Deletes all messages of a queue, and tells how many. After a lost answer the request is
+    /// sent again, and deletes what was sent in between as well. Refused with `UnknownQueue`.
+    pub async fn purge_queue(&self, name: &str) -> Result<u64, ClientError> {
+        Ok(self.call(PurgeQueue { name: name.to_owned() }).await?.purged)
+    }
+
+    /// Deletes a queue with its messages. Refused with `UnknownQueue`, unless an earlier copy of
+    /// the request may have deleted it.
+    pub async fn delete_queue(&self, name: &str) -> Result<(), ClientError> {
+        self.call(DeleteQueue { name: name.to_owned() }).await?;
+        Ok(())
+    }
+}

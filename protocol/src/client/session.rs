@@ -1,0 +1,76 @@
+//! The session: the background task that keeps a client's calls going over one connection after
+//! another.
+
+use tokio::select;
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use super::calls::{Call, Calls};
+use super::connection::Connection;
+use super::dialer::Dialer;
+use super::end::End;
+use super::error::ClientError;
+use crate::operation::Welcome;
+
+/// Runs until `closing` or until nobody holds `incoming`'s other end.
+pub(super) async fn run(
+    mut connection: Connection,
+    mut dialer: Dialer,
+    mut incoming: mpsc::UnboundedReceiver<Call>,
+    welcome: watch::Sender<Welcome>,
+    closing: CancellationToken,
+) {
+    let mut calls = Calls::default();
+    loop {
+        let end = connection.drive(&mut calls, &mut incoming).await;
+        if connection.answered {
+            dialer.reset();
+        }
+        // The socket closes before the next one opens: one client is one connection.
+        drop(connection);
+        match end {
+            End::Unused => return,
+            End::Lost(cause) => {
+                info!(cause, "connection lost");
+                calls.lost(&cause);
+            }
+            End::Refused(error) => {
+                warn!(%error, "connection refused");
+                calls.fail(&ClientError::Refused(error));
+            }
+        }
+        let reconnected = select! {
+            reconnected = reconnect(&mut dialer, &mut calls, &mut incoming) => reconnected,
+            () = closing.cancelled() => return,
+        };
+        let Some(next) = reconnected else { return };
+        connection = next;
+        if welcome.borrow().store_id != connection.welcome().store_id {
+            warn!(store_id = %connection.welcome().store_id, "the server has another store than before");
+        }
+        welcome.send_replace(connection.welcome().clone());
+    }
+}
+
+/// The next connection; `None` if nobody holds the client any more. When the dialer gives up, all
+/// calls fail, and the next call makes it try again.
+async fn reconnect(
+    dialer: &mut Dialer,
+    calls: &mut Calls,
+    incoming: &mut mpsc::UnboundedReceiver<Call>,
+) -> Option<Connection> {
+    loop {
+        let error = match dialer.dial().await {
+            Ok(connection) => return Some(connection),
+            Err(error) => error,
+        };
+        warn!(%error, "no connection");
+        while let Ok(call) = incoming.try_recv() {
+            calls.add(call);
+        }
+        calls.fail(&error);
+        dialer.reset();
+        calls.add(incoming.recv().await?);
+    }
+}

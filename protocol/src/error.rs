@@ -1,0 +1,196 @@
+//! What an `Error` frame says: a code, whether to try again, and a text.
+//!
+//! The table below is the only list of codes; PROTOCOL.md repeats it and a test compares the two.
+//! A code is never reused. A code from a newer peer decodes as [`ErrorCode::Other`] and keeps its
+//! number, and the `retry` byte beside it says how to treat it.
+
+use std::fmt;
+
+use bytes::BytesMut;
+
+use crate::wire::{Input, TooLong, Unreadable, Wire};
+
+/// Longer error texts are cut when they are encoded.
+const TEXT_BYTES_MAX: usize = 1024;
+
+/// Whether the same request may be tried again. On the wire a `u8`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Retry {
+    /// 0: the request did nothing, and would be refused again.
+    Never,
+    /// 1: the request did nothing, and may succeed later.
+    Later,
+    /// 2: the request may have been carried out, wholly or not at all.
+    UnknownOutcome,
+}
+
+/// An error as it travels: the body of an `Error` frame.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{code}: {text}")]
+pub struct ProtocolError {
+    /// What kind of error.
+    pub code: ErrorCode,
+    /// Whether to try again; by the table, unless a newer peer says otherwise.
+    pub retry: Retry,
+    /// What was wrong, where, what was expected and what found. Encoding cuts it at 1024 bytes.
+    pub text: String,
+}
+
+macro_rules! error_codes {
+    ($($code:literal $name:ident $retry:ident $sentence:literal;)*) => {
+        /// The kinds of errors. Each has a number, a retry class and a sentence, all from one table.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum ErrorCode {
+            $( #[doc = $sentence] $name, )*
+            /// A code that this version does not know; always a number outside the table.
+            Other(u16),
+        }
+
+        impl ErrorCode {
+            /// The table's rows, in the order of their numbers.
+            pub const ALL: &'static [ErrorCode] = &[$( ErrorCode::$name, )*];
+
+            /// The number on the wire.
+            pub fn code(self) -> u16 {
+                match self {
+                    $( ErrorCode::$name => $code, )*
+                    ErrorCode::Other(code) => code,
+                }
+            }
+
+            /// The code with this number.
+            pub fn from_code(code: u16) -> ErrorCode {
+                match code {
+                    $( $code => ErrorCode::$name, )*
+                    other => ErrorCode::Other(other),
+                }
+            }
+
+            /// The name as documents and logs spell it.
+            pub fn name(self) -> &'static str {
+                match self {
+                    $( ErrorCode::$name => stringify!($name), )*
+                    ErrorCode::Other(_) => "Other",
+                }
+            }
+
+            /// What the code means, in a sentence.
+            pub fn sentence(self) -> &'static str {
+                match self {
+                    $( ErrorCode::$name => $sentence, )*
+                    ErrorCode::Other(_) => "An error that this version does not know.",
+                }
+            }
+
+            /// Whether to try again. What is not known may have done anything.
+            pub fn retry(self) -> Retry {
+                match self {
+                    $( ErrorCode::$name => Retry::$retry, )*
+                    ErrorCode::Other(_) => Retry::UnknownOutcome,
+                }
+            }
+        }
+    };
+}
+
+error_codes! {
+    1  BadMagic           Never          "The first bytes of Hello are not FBAY: the peer speaks another protocol.";
+    2  VersionUnsupported Never          "Client and server have no protocol version in common.";
+    3  HelloExpected      Never          "The first request of a connection must be Hello, and only the first.";
+    4  FrameTooLarge      Never          "A frame announces more bytes than the limit; the connection closes.";
+    5  Malformed          Never          "The bytes are not a valid frame or body.";
+    6  UnknownOperation   Never          "The server does not know this opcode.";
+    7  TooManyConnections Later          "The server has as many connections as it accepts.";
+    8  IdleTimeout        Later          "The connection was closed because nothing was heard for too long.";
+    9  ShuttingDown       Later          "The server is stopping; the request was not begun.";
+    16 UnknownQueue       Never          "There is no queue of this name.";
+    17 QueueExists        Never          "A queue of this name exists with other attributes.";
+    18 BadQueueName       Never          "The name breaks the rules for queue names.";
+    19 UnknownAttribute   Never          "The server does not know this queue attribute.";
+    20 OutOfRange         Never          "A parameter is outside its range; the text names it, its value and the range.";
+    32 EmptyBatch         Never          "A batch must have at least one item.";
+    33 BatchTooLarge      Never          "A batch has more items than the limit.";
+    34 MessageTooLarge    Never          "A message is larger than its queue accepts; the text names its index.";
+    35 ChecksumMismatch   Never          "A message does not match its checksum: it was damaged on the way here.";
+    48 ReceiptInvalid     Never          "The receipt was not made by this queue, or was altered.";
+    49 ReceiptStale       Never          "The message was received again since, or was released: the receipt no longer holds it.";
+    50 MessageGone        Never          "The message was deleted, or has expired.";
+    64 StorageFull        Later          "The disk is full: sends are refused, receives and acks go on.";
+    65 StorageFailed      UnknownOutcome "A write or sync failed: the request may or may not be durable, and the server stops.";
+    66 Damaged            Never          "Stored bytes failed their checksum; the text names their extent.";
+    80 Internal           UnknownOutcome "The server broke a rule of its own; its log has the details.";
+}
+
+impl ProtocolError {
+    /// An error with the table's retry class.
+    pub fn new(code: ErrorCode, text: impl Into<String>) -> ProtocolError {
+        ProtocolError { code, retry: code.retry(), text: text.into() }
+    }
+}
+
+impl Wire for ProtocolError {
+    const BYTES_MIN: usize = ErrorCode::BYTES_MIN + Retry::BYTES_MIN + String::BYTES_MIN;
+
+    fn encode(&self, out: &mut BytesMut) -> Result<(), TooLong> {
+        self.code.encode(out)?;
+        self.retry.encode(out)?;
+        cut(&self.text).to_owned().encode(out)
+    }
+
+    fn decode(input: &mut Input) -> Result<Self, Unreadable> {
+        Ok(ProtocolError {
+            code: input.field("code")?,
+            retry: input.field("retry")?,
+            text: input.field("text")?,
+        })
+    }
+}
+
+/// The longest beginning of `text` that an error carries.
+fn cut(text: &str) -> &str {
+    let end = (0..=TEXT_BYTES_MAX.min(text.len())).rev().find(|&end| text.is_char_boundary(end));
+    &text[..end.unwrap_or(0)]
+}
+
+impl Wire for ErrorCode {
+    const BYTES_MIN: usize = 2;
+
+    fn encode(&self, out: &mut BytesMut) -> Result<(), TooLong> {
+        self.code().encode(out)
+    }
+
+    fn decode(input: &mut Input) -> Result<Self, Unreadable> {
+        Ok(ErrorCode::from_code(u16::decode(input)?))
+    }
+}
+
+impl Wire for Retry {
+    const BYTES_MIN: usize = 1;
+
+    fn encode(&self, out: &mut BytesMut) -> Result<(), TooLong> {
+        let class: u8 = match self {
+            Retry::Never => 0,
+            Retry::Later => 1,
+            Retry::UnknownOutcome => 2,
+        };
+        class.encode(out)
+    }
+
+    fn decode(input: &mut Input) -> Result<Self, Unreadable> {
+        Ok(match u8::decode(input)? {
+            0 => Retry::Never,
+            1 => Retry::Later,
+            // A class from a newer server: the least that can be assumed.
+            _ => Retry::UnknownOutcome,
+        })
+    }
+}
+
+impl fmt::Display for ErrorCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ErrorCode::Other(code) => write!(f, "error {code}"),
+            known => f.write_str(known.name()),
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! The native protocol of Forebay: frames, the codec, and (feature `client`) the client that speaks them.
+//!
+//! `PROTOCOL.md` beside this crate describes every byte. The codec has no sockets and no clock: the
+//! same functions drive client, server and fuzzers. The invariants:
+//!
+//! - Decoding is total: any bytes give a value or an error, never a panic.
+//! - No length is believed before it is compared with what is left; memory follows bytes received.
+//! - Opcodes and error codes are never reused; fields are only appended, and a decoder ignores what
+//!   follows the fields it knows.
+//! - A message's [`Block`] is the same bytes, checksum included, from sender to receiver.
+//!
+//! Each layer uses only those above it:
+//!
+//! | module | what |
+//! | --- | --- |
+//! | `wire` | integers, texts, lists: how a value becomes bytes |
+//! | `error` | the table of error codes |
+//! | `receipt`, `block`, `message_id`, `attributes` | the nouns that requests carry |
+//! | `frame` | length, opcode, correlation, body |
+//! | `operation` | the table of operations, and a file for each |
+//! | `client` | connection, window, reconnecting, the batching producer |
+
+#[macro_use]
+mod wire;
+
+mod attributes;
+mod block;
+mod error;
+mod frame;
+mod message_id;
+mod operation;
+mod receipt;
+
+#[cfg(feature = "client")]
+pub mod client;
+
+pub use attributes::{AttributeRow, QueueAttributes};
+pub use block::{Block, BlockDamage};
+pub use error::{ErrorCode, ProtocolError, Retry};
+pub use frame::{
+    CONNECTION, FRAME_BYTES_MAX_BEFORE_WELCOME, FRAME_HEADER_BYTES, FRAME_LENGTH_BYTES, Frame,
+    FrameDecoder, FrameError,
+};
+pub use message_id::{MessageId, MessageIdError};
+pub use operation::*;
+pub use receipt::{RECEIPT_BYTES_MAX, Receipt, ReceiptTooLong};
+pub use wire::{LIST_ITEMS_MAX, TooLong};

@@ -1,0 +1,59 @@
+//! Send stores a batch of messages, all or nothing.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::block::Block;
+
+layout! {
+    /// Stores messages. One that is refused refuses the batch, and the error's text names its
+    /// index. Errors: `UnknownQueue`, `EmptyBatch`, `BatchTooLarge`, `MessageTooLarge`,
+    /// `OutOfRange`, `ChecksumMismatch`, `StorageFull`, `StorageFailed`.
+    pub struct Send {
+        fields_bytes {
+            /// The queue's name.
+            pub queue: String,
+        }
+        /// The messages, from 1 to `batch_messages_max`.
+        pub messages: Vec<OutgoingMessage>,
+    }
+}
+
+layout! {
+    /// One message of a [`Send`].
+    pub struct OutgoingMessage {
+        fields_bytes {
+            /// How long it waits before its first delivery; `None` for the queue's `delay_ms`.
+            /// `Some(u64::MAX)` cannot be told from `None` on the wire.
+            pub delay_ms: Option<u64>,
+        }
+        /// The message.
+        pub block: Block,
+    }
+}
+
+layout! {
+    /// The answer to [`Send`]: the messages are durable, with the seqs `first_seq` and following.
+    pub struct Sent {
+        /// The queue's id.
+        pub queue_id: u32,
+        /// The seq of the batch's first message.
+        pub first_seq: u64,
+        /// How many messages were stored: all of the batch.
+        pub count: u32,
+    }
+}
+
+impl OutgoingMessage {
+    /// A message with the queue's delay. The body may be empty.
+    pub fn new(body: impl Into<Bytes>) -> OutgoingMessage {
+        OutgoingMessage { delay_ms: None, block: Block::new(body) }
+    }
+
+    /// The same message with a delay of its own, in whole milliseconds.
+    pub fn delayed(self, delay: Duration) -> OutgoingMessage {
+        let delay_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX - 1);
+        OutgoingMessage { delay_ms: Some(delay_ms), ..self }
+    }
+}

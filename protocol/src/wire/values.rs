@@ -1,0 +1,159 @@
+//! The values that every body is made of, encoding and decoding side by side.
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use uuid::Uuid;
+
+use super::{Fault, Input, LIST_ITEMS_MAX, TooLong, Unreadable, Wire};
+
+macro_rules! integers {
+    ($($type:ty, $bytes:literal, $put:ident, $try_get:ident;)*) => { $(
+        impl Wire for $type {
+            const BYTES_MIN: usize = $bytes;
+
+            fn encode(&self, out: &mut BytesMut) -> Result<(), TooLong> {
+                out.$put(*self);
+                Ok(())
+            }
+
+            fn decode(input: &mut Input) -> Result<Self, Unreadable> {
+                let left = input.rest.len();
+                input.rest.$try_get().map_err(|_| Fault::Short { needed: $bytes, left }.into())
+            }
+        }
+    )* };
+}
+
+integers! {
+    u8, 1, put_u8, try_get_u8;
+    u16, 2, put_u16_le, try_get_u16_le;
+    u32, 4, put_u32_le, try_get_u32_le;
+    u64, 8, put_u64_le, try_get_u64_le;
+}
+
+/// `u64::MAX` stands for none: the queue's own setting.
+impl Wire for Option<u64> {
+    const BYTES_MIN: usize = 8;
+
+    fn encode(&self, out: &mut BytesMut) -> Result<(), TooLong> {
+        self.unwrap_or(u64::MAX).encode(out)
+    }
+
+    fn decode(input: &mut Input) -> Result<Self, Unreadable> {
+        Ok(Some(u64::decode(input)?).filter(|&value| value != u64::MAX))
+    }
+}
+
+/// A `u8`: 0 or 1.
+impl Wire for bool {
+    const BYTES_MIN: usize = 1;
+
+    fn encode(&self, out: &mut BytesMut) -> Result<(), TooLong> {
+        u8::from(*self).encode(out)
+    }
+
+    fn decode(input: &mut Input) -> Result<Self, Unreadable> {
+        match u8::decode(input)? {
+            0 => Ok(false),
+            1 => Ok(true),
+            other => Err(Fault::Rule(format!("expected 0 or 1, found {other}")).into()),
+        }
+    }
+}
+
+/// A count of bytes (`u16`), then UTF-8.
+impl Wire for String {
+    const BYTES_MIN: usize = 2;
+
+    fn encode(&self, out: &mut BytesMut) -> Result<(), TooLong> {
+        let bytes = self.len();
+        let count = u16::try_from(bytes).map_err(|_| TooLong {
+            what: "a text",
+            bytes,
+            bytes_max: usize::from(u16::MAX),
+        })?;
+        out.put_u16_le(count);
+        out.put_slice(self.as_bytes());
+        Ok(())
+    }
+
+    fn decode(input: &mut Input) -> Result<Self, Unreadable> {
+        let count = u16::decode(input)?;
+        let bytes = input.take(usize::from(count))?;
+        match std::str::from_utf8(&bytes) {
+            Ok(text) => Ok(text.to_owned()),
+            Err(error) => Err(Fault::Rule(format!("not UTF-8: {error}")).into()),
+        }
+    }
+}
+
+/// A count (`u32`), then the bytes. Decoding shares the frame's buffer.
+impl Wire for Bytes {
+    const BYTES_MIN: usize = 4;
+
+    fn encode(&self, out: &mut BytesMut) -> Result<(), TooLong> {
+        let bytes = self.len();
+        let count = u32::try_from(bytes).map_err(|_| TooLong {
+            what: "bytes",
+            bytes,
+            bytes_max: u32::MAX as usize,
+        })?;
+        out.put_u32_le(count);
+        out.put_slice(self);
+        Ok(())
+    }
+
+    fn decode(input: &mut Input) -> Result<Self, Unreadable> {
+        let count = u32::decode(input)?;
+        input.take(count as usize)
+    }
+}
+
+/// Sixteen bytes, in the order they are printed.
+impl Wire for Uuid {
+    const BYTES_MIN: usize = 16;
+
+    fn encode(&self, out: &mut BytesMut) -> Result<(), TooLong> {
+        out.put_slice(self.as_bytes());
+        Ok(())
+    }
+
+    fn decode(input: &mut Input) -> Result<Self, Unreadable> {
+        let bytes = input.take(16)?;
+        Ok(Uuid::from_slice(&bytes).expect("sixteen bytes were taken"))
+    }
+}
+
+/// A count (`u32`, at most [`LIST_ITEMS_MAX`]), then the items.
+impl<T: Wire> Wire for Vec<T> {
+    const BYTES_MIN: usize = 4;
+
+    fn encode(&self, out: &mut BytesMut) -> Result<(), TooLong> {
+        let items = self.len();
+        let count = u32::try_from(items).ok().filter(|&count| count <= LIST_ITEMS_MAX);
+        out.put_u32_le(count.ok_or(TooLong {
+            what: "a list",
+            bytes: items,
+            bytes_max: LIST_ITEMS_MAX as usize,
+        })?);
+        self.iter().try_for_each(|item| item.encode(out))
+    }
+
+    fn decode(input: &mut Input) -> Result<Self, Unreadable> {
+        const { assert!(T::BYTES_MIN > 0, "an item without bytes could be announced without end") };
+        let count = u32::decode(input)?;
+        if count > LIST_ITEMS_MAX {
+            return Err(Fault::TooMany { count }.into());
+        }
+        let (needed, left) = (count as usize * T::BYTES_MIN, input.rest.len());
+        if needed > left {
+            return Err(Fault::Short { needed, left }.into());
+        }
+        let mut items = Vec::with_capacity(count as usize);
+        for index in 0..count {
+            items.push(
+                T::decode(input).map_err(|unreadable| unreadable.within(&format!("[{index}]")))?,
+            );
+        }
+        Ok(items)
+    }
+}

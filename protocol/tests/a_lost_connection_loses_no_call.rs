@@ -1,0 +1,272 @@
+//! Without this a broken connection would fail calls that could go on, repeat what must not be
+//! repeated, or call a send failed that may be stored.
+
+mod scripted;
+
+use std::time::Duration;
+
+use forebay_protocol::client::{Client, ClientError, ClientOptions};
+use forebay_protocol::*;
+use scripted::{Peer, Script, options, reply_bytes};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+const SENT: Sent = Sent { queue_id: 1, first_seq: 9, count: 1 };
+
+/// Begins to send one message.
+fn send(client: &Client) -> JoinHandle<Result<Sent, ClientError>> {
+    let client = client.clone();
+    tokio::spawn(async move { client.send("q", vec![OutgoingMessage::new("m")]).await })
+}
+
+/// The correlation of the next request, which must be a Send.
+async fn next_send(peer: &mut Peer) -> u32 {
+    let (correlation, request) = peer.request().await;
+    assert!(matches!(request, Request::Send(_)), "{request:?}");
+    correlation
+}
+
+fn without_retry() -> ClientOptions {
+    ClientOptions { retry_sends: false, ..options() }
+}
+
+fn is_unknown<T>(answer: &Result<T, ClientError>) -> bool {
+    matches!(answer, Err(ClientError::Unknown { .. }))
+}
+
+#[tokio::test]
+async fn a_reply_cut_at_any_byte_is_asked_for_again() {
+    let script = Script::listen().await;
+    let (client, mut peer) = script.client(options()).await;
+    for at in 0..reply_bytes(1, SENT).len() {
+        let answer = send(&client);
+        let correlation = next_send(&mut peer).await;
+        peer.write(&reply_bytes(correlation, SENT)[..at]).await;
+        drop(peer);
+        peer = script.accept().await;
+        let correlation = next_send(&mut peer).await;
+        peer.reply(correlation, SENT).await;
+        assert_eq!(answer.await.unwrap(), Ok(SENT), "cut at {at}");
+    }
+}
+
+#[tokio::test]
+async fn all_that_is_unanswered_is_sent_again_in_order() {
+    let script = Script::listen().await;
+    let (client, mut peer) = script.client(options()).await;
+    let mut answers = Vec::new();
+    let mut requests = Vec::new();
+    for number in 0..20 {
+        let (client, name) = (client.clone(), number.to_string());
+        answers.push(tokio::spawn(async move { client.purge_queue(&name).await }));
+        requests.push(peer.request().await);
+    }
+    let (correlation, _) = requests.remove(7);
+    peer.reply(correlation, QueuePurged { purged: 0 }).await;
+    assert_eq!(answers.remove(7).await.unwrap(), Ok(0));
+    drop(peer);
+    let mut peer = script.accept().await;
+    for (_, expected) in requests {
+        let (correlation, request) = peer.request().await;
+        assert_eq!(request, expected);
+        peer.reply(correlation, QueuePurged { purged: 1 }).await;
+    }
+    for answer in answers {
+        assert_eq!(answer.await.unwrap(), Ok(1));
+    }
+}
+
+#[tokio::test]
+async fn a_send_that_must_not_be_repeated_has_an_unknown_outcome() {
+    let script = Script::listen().await;
+    let (client, mut peer) = script.client(without_retry()).await;
+    let answer = send(&client);
+    next_send(&mut peer).await;
+    drop(peer);
+    let _peer = script.accept().await;
+    let answer = answer.await.unwrap();
+    assert!(is_unknown(&answer), "{answer:?}");
+}
+
+#[tokio::test]
+async fn a_repeated_send_that_is_refused_may_be_stored_all_the_same() {
+    let script = Script::listen().await;
+    let (client, mut peer) = script.client(options()).await;
+    let answer = send(&client);
+    next_send(&mut peer).await;
+    drop(peer);
+    let mut peer = script.accept().await;
+    let correlation = next_send(&mut peer).await;
+    peer.refuse(correlation, ErrorCode::StorageFull).await;
+    let answer = answer.await.unwrap();
+    assert!(is_unknown(&answer), "{answer:?}");
+}
+
+#[tokio::test]
+async fn what_is_gone_at_the_second_attempt_the_first_has_deleted() {
+    let script = Script::listen().await;
+    let (client, mut peer) = script.client(options()).await;
+    let deleting = tokio::spawn({
+        let client = client.clone();
+        async move { client.delete_queue("q").await }
+    });
+    peer.request().await;
+    let acking = tokio::spawn({
+        let client = client.clone();
+        async move {
+            client.ack("q", &[Receipt::new("one").unwrap(), Receipt::new("two").unwrap()]).await
+        }
+    });
+    peer.request().await;
+    drop(peer);
+    let mut peer = script.accept().await;
+    let (correlation, _) = peer.request().await;
+    peer.refuse(correlation, ErrorCode::UnknownQueue).await;
+    let (correlation, _) = peer.request().await;
+    let failure = |index, code| Failure { index, code, text: String::new() };
+    let failures = vec![failure(0, ErrorCode::MessageGone), failure(1, ErrorCode::ReceiptInvalid)];
+    peer.reply(correlation, Acked { failures }).await;
+    assert_eq!(deleting.await.unwrap(), Ok(()));
+    assert_eq!(acking.await.unwrap(), Ok(vec![failure(1, ErrorCode::ReceiptInvalid)]));
+
+    // But at the first attempt it is an error.
+    let serve = async {
+        let (correlation, _) = peer.request().await;
+        peer.refuse(correlation, ErrorCode::UnknownQueue).await;
+    };
+    let (deleted, ()) = tokio::join!(client.delete_queue("q"), serve);
+    assert!(matches!(deleted, Err(ClientError::Refused(_))), "{deleted:?}");
+}
+
+#[tokio::test]
+async fn a_server_that_shuts_down_answers_what_it_began_and_the_rest_waits_for_the_next() {
+    let script = Script::listen().await;
+    let (client, mut peer) = script.client(without_retry()).await;
+    let begun = send(&client);
+    let begun_correlation = next_send(&mut peer).await;
+    let refused = send(&client);
+    let refused_correlation = next_send(&mut peer).await;
+    let witness = send(&client);
+    let witness_correlation = next_send(&mut peer).await;
+    peer.refuse(refused_correlation, ErrorCode::ShuttingDown).await;
+    // Once this is answered the refusal was read, and no new call may reach this server.
+    peer.reply(witness_correlation, SENT).await;
+    assert_eq!(witness.await.unwrap(), Ok(SENT));
+    let later = tokio::spawn({
+        let client = client.clone();
+        async move { client.ping().await }
+    });
+    assert!(peer.request_if_any().await.is_none());
+    peer.reply(begun_correlation, SENT).await;
+    assert_eq!(begun.await.unwrap(), Ok(SENT));
+    // The client leaves by itself when nothing is owed. The refused send did nothing: it is safe.
+    let mut peer = script.accept().await;
+    let correlation = next_send(&mut peer).await;
+    peer.reply(correlation, SENT).await;
+    assert_eq!(refused.await.unwrap(), Ok(SENT));
+    let (correlation, _) = peer.request().await;
+    peer.reply(correlation, Pong {}).await;
+    assert_eq!(later.await.unwrap(), Ok(()));
+}
+
+#[tokio::test]
+async fn a_failed_write_is_retried_on_the_next_connection_or_told_as_unknown() {
+    let script = Script::listen().await;
+    let (client, mut peer) = script.client(options()).await;
+    let answer = send(&client);
+    let correlation = next_send(&mut peer).await;
+    peer.refuse(correlation, ErrorCode::StorageFailed).await;
+    let mut peer = script.accept().await;
+    let correlation = next_send(&mut peer).await;
+    peer.reply(correlation, SENT).await;
+    assert_eq!(answer.await.unwrap(), Ok(SENT));
+
+    let (client, mut peer) = script.client(without_retry()).await;
+    let answer = send(&client);
+    let correlation = next_send(&mut peer).await;
+    peer.refuse(correlation, ErrorCode::StorageFailed).await;
+    let answer = answer.await.unwrap();
+    assert!(is_unknown(&answer), "{answer:?}");
+}
+
+#[tokio::test]
+async fn a_stream_that_cannot_be_followed_is_left() {
+    let script = Script::listen().await;
+    let (client, mut peer) = script.client(options()).await;
+    let stray = reply_bytes(4_000_000, Pong {});
+    let garbage = [0xff; 64];
+    for bytes in [&stray[..], &garbage[..]] {
+        let answer = send(&client);
+        next_send(&mut peer).await;
+        peer.write(bytes).await;
+        peer.closed().await;
+        peer = script.accept().await;
+        let correlation = next_send(&mut peer).await;
+        peer.reply(correlation, SENT).await;
+        assert_eq!(answer.await.unwrap(), Ok(SENT));
+    }
+}
+
+#[tokio::test]
+async fn giving_up_tells_what_was_sent_from_what_was_not() {
+    let script = Script::listen().await;
+    let give_up = ClientOptions { give_up_after: Some(Duration::from_millis(30)), ..options() };
+    let (client, mut peer) = script.client(give_up).await;
+    let exposed = send(&client);
+    next_send(&mut peer).await;
+    drop((peer, script));
+    let exposed = exposed.await.unwrap();
+    assert!(is_unknown(&exposed), "{exposed:?}");
+    let unsent = send(&client).await.unwrap();
+    assert!(matches!(unsent, Err(ClientError::GaveUp { .. })), "{unsent:?}");
+}
+
+#[tokio::test]
+async fn a_first_connect_fails_at_once_unless_told_to_wait() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap().to_string();
+    drop(listener);
+    let failed = Client::connect(&*addr, options()).await.err();
+    assert!(
+        matches!(&failed, Some(ClientError::Connect { addr: named, .. }) if *named == addr),
+        "{failed:?}"
+    );
+
+    // A full server refuses for now, and a client that waits comes back.
+    let script = Script::listen().await;
+    let patient = ClientOptions { connect_retry: true, ..options() };
+    let connecting = tokio::spawn(Client::connect(script.addr(), patient));
+    let (mut peer, correlation) = script.accept_hello().await;
+    peer.refuse(correlation, ErrorCode::TooManyConnections).await;
+    let _peer = script.accept().await;
+    assert!(connecting.await.unwrap().is_ok());
+}
+
+#[tokio::test]
+async fn a_refused_greeting_is_final() {
+    let script = Script::listen().await;
+    let patient = ClientOptions { connect_retry: true, ..options() };
+    let connecting = tokio::spawn(Client::connect(script.addr(), patient));
+    let (mut peer, correlation) = script.accept_hello().await;
+    peer.refuse(correlation, ErrorCode::VersionUnsupported).await;
+    let failed = connecting.await.unwrap().err();
+    assert!(matches!(failed, Some(ClientError::Refused(_))), "{failed:?}");
+}
+
+#[tokio::test]
+async fn an_idle_client_pings_and_a_silent_server_is_left() {
+    let script = Script::listen().await.with_limits(|limits| limits.idle_timeout_ms = 300);
+    let (client, mut peer) = script.client(options()).await;
+    for _ in 0..3 {
+        let (correlation, request) = peer.request().await;
+        assert_eq!(request, Ping {}.into());
+        peer.reply(correlation, Pong {}).await;
+    }
+    let answer = send(&client);
+    // Nothing is answered any more: the client closes, and tries elsewhere.
+    peer.closed().await;
+    let mut peer = script.accept().await;
+    let correlation = next_send(&mut peer).await;
+    peer.reply(correlation, SENT).await;
+    assert_eq!(answer.await.unwrap(), Ok(SENT));
+}

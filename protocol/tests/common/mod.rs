@@ -1,0 +1,262 @@
+//! What several tests use: values of every kind, and frames of them.
+
+#![allow(dead_code, reason = "each test uses a part of this module")]
+
+use bytes::{Bytes, BytesMut};
+use forebay_protocol::*;
+use proptest::collection::vec;
+use proptest::prelude::*;
+use uuid::Uuid;
+
+/// The frame of a request.
+pub(crate) fn request_frame(request: impl Into<Request>, correlation: u32) -> BytesMut {
+    let mut out = BytesMut::new();
+    request.into().encode(correlation, &mut out).expect("a value of a test is short");
+    out
+}
+
+/// The frame of a reply.
+pub(crate) fn reply_frame(reply: impl Into<Reply>, correlation: u32) -> BytesMut {
+    let mut out = BytesMut::new();
+    reply.into().encode(correlation, &mut out).expect("a value of a test is short");
+    out
+}
+
+/// A decoder that accepts any length that a test uses.
+pub(crate) fn decoder() -> FrameDecoder {
+    FrameDecoder { frame_bytes_max: 1 << 20 }
+}
+
+/// The one frame that `bytes` hold.
+pub(crate) fn only_frame(mut bytes: BytesMut) -> Frame {
+    let frame = decoder()
+        .decode(&mut bytes)
+        .expect("a length within the limit")
+        .expect("the frame is complete");
+    assert!(bytes.is_empty(), "{} bytes follow the frame", bytes.len());
+    frame
+}
+
+fn text() -> impl Strategy<Value = String> {
+    "\\PC{0,12}"
+}
+
+fn bytes() -> impl Strategy<Value = Bytes> {
+    vec(any::<u8>(), 0..40).prop_map(Bytes::from)
+}
+
+/// `Some(u64::MAX)` is left out: it means `None`.
+fn optional() -> impl Strategy<Value = Option<u64>> {
+    proptest::option::of(0..u64::MAX)
+}
+
+fn receipt() -> impl Strategy<Value = Receipt> {
+    vec(any::<u8>(), 0..=RECEIPT_BYTES_MAX)
+        .prop_map(|bytes| Receipt::new(bytes).expect("not too long"))
+}
+
+fn block() -> impl Strategy<Value = Block> {
+    let sound = bytes().prop_map(Block::new);
+    let damaged =
+        (any::<u32>(), bytes()).prop_map(|(crc, body)| Block::from_parts(crc, Bytes::new(), body));
+    prop_oneof![sound, damaged]
+}
+
+fn attributes() -> impl Strategy<Value = QueueAttributes> {
+    let value = || proptest::option::of(any::<u64>());
+    (value(), value(), value(), value()).prop_map(
+        |(visibility_timeout_ms, delay_ms, receive_wait_ms, message_bytes_max)| QueueAttributes {
+            visibility_timeout_ms,
+            delay_ms,
+            receive_wait_ms,
+            message_bytes_max,
+        },
+    )
+}
+
+fn outgoing() -> impl Strategy<Value = OutgoingMessage> {
+    (optional(), block()).prop_map(|(delay_ms, block)| OutgoingMessage { delay_ms, block })
+}
+
+fn change() -> impl Strategy<Value = VisibilityChange> {
+    (receipt(), any::<u64>())
+        .prop_map(|(receipt, visibility_ms)| VisibilityChange { receipt, visibility_ms })
+}
+
+/// Any request.
+pub(crate) fn any_request() -> impl Strategy<Value = Request> {
+    prop_oneof![
+        (any::<u16>(), any::<u16>(), text(), bytes()).prop_map(
+            |(version_min, version_max, client, credentials)| {
+                Hello { version_min, version_max, client, credentials }.into()
+            }
+        ),
+        Just(Ping {}.into()),
+        (text(), attributes())
+            .prop_map(|(name, attributes)| CreateQueue { name, attributes }.into()),
+        (text(), attributes())
+            .prop_map(|(name, attributes)| AlterQueue { name, attributes }.into()),
+        text().prop_map(|name| DescribeQueue { name }.into()),
+        (text(), text(), any::<u32>()).prop_map(|(prefix, after, max)| ListQueues {
+            prefix,
+            after,
+            max
+        }
+        .into()),
+        text().prop_map(|name| PurgeQueue { name }.into()),
+        text().prop_map(|name| DeleteQueue { name }.into()),
+        (text(), vec(outgoing(), 0..4))
+            .prop_map(|(queue, messages)| Send { queue, messages }.into()),
+        (text(), any::<u32>(), optional(), optional(), any::<u32>()).prop_map(
+            |(queue, max, wait_ms, visibility_ms, bytes_max)| {
+                Receive { queue, max, wait_ms, visibility_ms, bytes_max }.into()
+            }
+        ),
+        (text(), vec(receipt(), 0..4)).prop_map(|(queue, receipts)| Ack { queue, receipts }.into()),
+        (text(), vec(change(), 0..4)).prop_map(|(queue, changes)| ChangeVisibility {
+            queue,
+            changes
+        }
+        .into()),
+        (text(), any::<u64>(), any::<u32>(), any::<u32>()).prop_map(
+            |(queue, from_seq, max, bytes_max)| { Peek { queue, from_seq, max, bytes_max }.into() }
+        ),
+    ]
+}
+
+fn error_code() -> impl Strategy<Value = ErrorCode> {
+    any::<u16>().prop_map(ErrorCode::from_code)
+}
+
+fn retry() -> impl Strategy<Value = Retry> {
+    prop_oneof![Just(Retry::Never), Just(Retry::Later), Just(Retry::UnknownOutcome)]
+}
+
+fn failure() -> impl Strategy<Value = Failure> {
+    (any::<u32>(), error_code(), text()).prop_map(|(index, code, text)| Failure {
+        index,
+        code,
+        text,
+    })
+}
+
+fn queue_info() -> impl Strategy<Value = QueueInfo> {
+    (text(), attributes(), any::<u32>(), any::<[u64; 7]>()).prop_map(
+        |(name, attributes, queue_id, numbers)| {
+            let [created_ms, modified_ms, waiting, in_flight, delayed, damaged, next_seq] = numbers;
+            QueueInfo {
+                name,
+                queue_id,
+                created_ms,
+                modified_ms,
+                attributes,
+                waiting,
+                in_flight,
+                delayed,
+                damaged,
+                next_seq,
+            }
+        },
+    )
+}
+
+fn received() -> impl Strategy<Value = ReceivedMessage> {
+    (any::<u64>(), receipt(), any::<u32>(), any::<u64>(), any::<u64>(), block()).prop_map(
+        |(seq, receipt, receive_count, sent_ms, first_received_ms, block)| ReceivedMessage {
+            seq,
+            receipt,
+            receive_count,
+            sent_ms,
+            first_received_ms,
+            block,
+        },
+    )
+}
+
+fn peeked() -> impl Strategy<Value = PeekedMessage> {
+    let state = prop_oneof![
+        Just(MessageState::Waiting),
+        Just(MessageState::InFlight),
+        Just(MessageState::Delayed)
+    ];
+    (any::<u64>(), state, any::<u64>(), any::<u32>(), any::<u64>(), block()).prop_map(
+        |(seq, state, until_ms, receive_count, sent_ms, block)| PeekedMessage {
+            seq,
+            state,
+            until_ms,
+            receive_count,
+            sent_ms,
+            block,
+        },
+    )
+}
+
+fn welcome() -> impl Strategy<Value = Welcome> {
+    (any::<u16>(), any::<[u8; 16]>(), text(), any::<[u32; 6]>()).prop_map(
+        |(version, store_id, server, limits)| {
+            let [
+                frame_bytes_max,
+                message_bytes_max,
+                batch_messages_max,
+                in_flight_requests_max,
+                in_flight_bytes_max,
+                idle_timeout_ms,
+            ] = limits;
+            let limits = Limits {
+                frame_bytes_max,
+                message_bytes_max,
+                batch_messages_max,
+                in_flight_requests_max,
+                in_flight_bytes_max,
+                idle_timeout_ms,
+            };
+            Welcome { version, store_id: Uuid::from_bytes(store_id), server, limits }
+        },
+    )
+}
+
+/// Any reply.
+pub(crate) fn any_reply() -> impl Strategy<Value = Reply> {
+    prop_oneof![
+        welcome().prop_map(Reply::from),
+        Just(Pong {}.into()),
+        (any::<u32>(), any::<bool>()).prop_map(|(queue_id, created)| QueueCreated {
+            queue_id,
+            created
+        }
+        .into()),
+        Just(QueueAltered {}.into()),
+        queue_info().prop_map(|queue| QueueDescribed { queue }.into()),
+        (vec(queue_info(), 0..3), any::<bool>()).prop_map(|(queues, more)| QueuesListed {
+            queues,
+            more
+        }
+        .into()),
+        any::<u64>().prop_map(|purged| QueuePurged { purged }.into()),
+        Just(QueueDeleted {}.into()),
+        (any::<u32>(), any::<u64>(), any::<u32>()).prop_map(|(queue_id, first_seq, count)| Sent {
+            queue_id,
+            first_seq,
+            count
+        }
+        .into()),
+        (vec(received(), 0..3), any::<u32>()).prop_map(|(messages, queue_id)| Received {
+            messages,
+            queue_id
+        }
+        .into()),
+        vec(failure(), 0..3).prop_map(|failures| Acked { failures }.into()),
+        vec(failure(), 0..3).prop_map(|failures| VisibilityChanged { failures }.into()),
+        (vec(peeked(), 0..3), any::<u64>()).prop_map(|(messages, next_seq)| Peeked {
+            messages,
+            next_seq
+        }
+        .into()),
+        (error_code(), retry(), text()).prop_map(|(code, retry, text)| ProtocolError {
+            code,
+            retry,
+            text
+        }
+        .into()),
+    ]
+}
