@@ -11,6 +11,8 @@
     reason = "a module that each test file includes and uses in part"
 )]
 
+pub mod engine;
+pub mod gate;
 pub mod model;
 pub mod ops;
 

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use forebay_engine::attributes::AttributeChanges;
 use forebay_engine::command::{Command, Delivery, MessageState, Reply};
-use forebay_engine::disk::SimDisk;
+use forebay_engine::disk::{Fault, SimDisk};
 use forebay_engine::ids::Seq;
 use forebay_engine::receipt::SealedReceipt;
-use forebay_engine::{LogTime, RequestError, SimClock, Store};
+use forebay_engine::{LogTime, OpenError, RequestError, SimClock, Store};
 
 use super::ops::{Op, QUEUES};
 use super::{Answer, Answers, Shown, ShownQueue, Slot, ask, message, open, show};
@@ -77,13 +77,22 @@ pub struct Run {
     faulty: bool,
     /// Whether the power failed, or only the process did.
     power: Option<u64>,
+    crash_in_recovery: Option<u64>,
     pub recoveries: usize,
 }
 
 impl Run {
     pub fn new(seed: u64) -> Self {
+        let mut run = Self::unopened(seed);
+        run.open();
+        run.recoveries = 0;
+        run
+    }
+
+    /// A run whose store is not there yet.
+    pub fn unopened(seed: u64) -> Self {
         let (disk, clock) = (SimDisk::new(seed), SimClock::new(1_800_000_000_000));
-        let mut run = Self {
+        Self {
             disk,
             clock,
             store: None,
@@ -95,27 +104,30 @@ impl Run {
             leases: 0,
             faulty: false,
             power: None,
+            crash_in_recovery: None,
             recoveries: 0,
-        };
-        run.store = Some(open(&run.disk, &run.clock).expect("a new store is created"));
-        run
+        }
     }
 
-    /// A run whose store is opened with a fault already planned.
-    pub fn with_fault(seed: u64, after: u64, fault: forebay_engine::disk::Fault) -> Self {
-        let mut run = Self::new_unopened(seed);
-        run.disk.fail_at(run.disk.operations() + after, fault);
-        run.faulty = true;
-        run.power = Some(seed);
-        run.recover();
-        run
+    /// Opens the store for the first time, through the faults that are planned.
+    pub fn open(&mut self) {
+        self.recover_from(open(&self.disk, &self.clock));
     }
 
-    fn new_unopened(seed: u64) -> Self {
-        let mut run = Self::new(seed);
-        run.store = None;
-        run.disk = SimDisk::new(seed);
-        run
+    /// The operation `at` fails.
+    pub fn plan(&mut self, at: u64, fault: Fault) {
+        self.disk.fail_at(at, fault);
+        self.faulty = true;
+    }
+
+    /// The power fails with the process, at the next failure; `None`: the process dies alone.
+    pub fn set_power(&mut self, power: Option<u64>) {
+        self.power = power;
+    }
+
+    /// The first recovery crashes too, after so many operations.
+    pub fn plan_in_recovery(&mut self, after: u64) {
+        self.crash_in_recovery = Some(after);
     }
 
     /// Does one operation on both.
@@ -360,27 +372,36 @@ impl Run {
     fn recover(&mut self) {
         self.collect();
         self.unanswered.clear();
-        let mut store = None;
-        for attempt in 0..100u64 {
-            match self.power {
-                Some(seed) => self.disk.crash(seed.wrapping_add(attempt)),
-                None => self.disk.kill(),
-            }
-            match open(&self.disk, &self.clock) {
-                Ok(opened) => {
-                    store = Some(opened);
-                    break;
-                }
+        self.fall(0);
+        if let Some(after) = self.crash_in_recovery.take() {
+            self.plan(self.disk.operations() + after, Fault::Crash);
+        }
+        self.recover_from(open(&self.disk, &self.clock));
+    }
+
+    /// The process ends, with or without the power.
+    fn fall(&mut self, attempt: u64) {
+        match self.power {
+            Some(seed) => self.disk.crash(seed.wrapping_add(attempt)),
+            None => self.disk.kill(),
+        }
+    }
+
+    fn recover_from(&mut self, first: Result<Store<Slot>, OpenError>) {
+        let (mut result, mut attempt) = (first, 0);
+        let mut store = loop {
+            match result {
+                Ok(store) => break store,
                 Err(error) => {
                     assert!(self.faulty, "a store does not open: {error}");
-                    assert!(
-                        matches!(error, forebay_engine::OpenError::Disk(_)),
-                        "a store is refused: {error}"
-                    );
+                    assert!(matches!(error, OpenError::Disk(_)), "a store is refused: {error}");
                 }
             }
-        }
-        let mut store = store.expect("a fault strikes once");
+            attempt += 1;
+            assert!(attempt < 10, "each fault strikes once");
+            self.fall(attempt);
+            result = open(&self.disk, &self.clock);
+        };
         self.disk.clear_faults();
         self.faulty = false;
         self.recoveries += 1;

@@ -1,0 +1,84 @@
+//! An engine on threads, and callers that wait for its answers.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+
+use forebay_engine::command::{Command, Reply, ReplyTo};
+use forebay_engine::disk::Disk;
+use forebay_engine::{Engine, EngineHandle, LogFailure, Opening, Options, SystemClock};
+
+use super::{Answer, DATA};
+
+/// Sends its answer to whoever waits.
+#[derive(Debug)]
+pub struct Caller(Sender<Answer>);
+
+impl ReplyTo for Caller {
+    fn reply(self, result: Answer) {
+        // A test that no longer listens does not mind.
+        let _ = self.0.send(result);
+    }
+    fn is_gone(&self) -> bool {
+        false
+    }
+}
+
+/// An engine, and where its failure is told.
+pub struct Running {
+    pub engine: Engine<Caller>,
+    pub handle: EngineHandle<Caller>,
+    pub opening: Opening,
+    pub failures: Receiver<LogFailure>,
+}
+
+pub fn start(disk: Arc<dyn Disk>, options: Options) -> Running {
+    let (tell, failures) = channel();
+    let on_failure = Box::new(move |failure| tell.send(failure).expect("the test listens"));
+    let clock = Arc::new(SystemClock);
+    let (engine, opening) =
+        Engine::open(disk, clock, Path::new(DATA), options, on_failure).expect("the store opens");
+    let handle = engine.handle();
+    Running { engine, handle, opening, failures }
+}
+
+impl Running {
+    /// Submits a command; its answer comes later.
+    pub fn submit(&self, command: Command) -> Receiver<Answer> {
+        let (answer, waiting) = channel();
+        self.handle.submit(command, Caller(answer));
+        waiting
+    }
+
+    /// Submits a command and waits for its answer.
+    pub fn ask(&self, command: Command) -> Answer {
+        self.submit(command).recv().expect("every command is answered")
+    }
+
+    pub fn create(&self, name: &str) {
+        let (name, attributes) = (name.to_owned(), Default::default());
+        assert!(self.ask(Command::CreateQueue { name, attributes }).is_ok());
+    }
+}
+
+pub fn send(queue: &str, body: &[u8]) -> Command {
+    Command::Send { queue: queue.to_owned(), messages: vec![super::message(body, None)] }
+}
+
+pub fn receive(queue: &str, max: u32, wait_ms: u64) -> Command {
+    Command::Receive {
+        queue: queue.to_owned(),
+        max,
+        wait_ms: Some(wait_ms),
+        visibility_ms: None,
+        bytes_max: u64::MAX,
+    }
+}
+
+/// The deliveries of a receive.
+pub fn deliveries(answer: Answer) -> Vec<forebay_engine::command::Delivery> {
+    match answer {
+        Ok(Reply::Received { deliveries, .. }) => deliveries,
+        other => panic!("a receive was answered with {other:?}"),
+    }
+}
