@@ -45,7 +45,7 @@ pub type OnFailure = Box<dyn FnOnce(LogFailure) + Send>;
 pub struct Engine<R> {
     handle: EngineHandle<R>,
     core: JoinHandle<Result<(), LogFailure>>,
-    writer: JoinHandle<()>,
+    writer: JoinHandle<Log>,
     preparer: JoinHandle<()>,
 }
 
@@ -111,7 +111,7 @@ impl<R: ReplyTo> Engine<R> {
             })
         };
         let writer = spawn("forebay-log", move || {
-            write_entries(log, &entries_out, &prepared_out, &requests, &events);
+            write_entries(log, &entries_out, &prepared_out, requests, &events)
         });
         let runner = Runner { core, clock, entries, on_failure: Some(on_failure), stash: None };
         let core = spawn("forebay-core", move || runner.run(&commands_out, &events_out));
@@ -130,15 +130,20 @@ impl<R: ReplyTo> Engine<R> {
         // The core is gone only after a failure, which joining it returns.
         let _ = self.handle.commands.send(Input::Shutdown);
         let result = self.core.join().expect("a panic ends the process");
-        self.writer.join().expect("a panic ends the process");
+        // The store's lock is held until nothing of the engine touches its files any more.
+        let log = self.writer.join().expect("a panic ends the process");
         self.preparer.join().expect("a panic ends the process");
+        if let Err(error) = Prepared::discard(&**log.disk(), log.data()) {
+            tracing::warn!("the prepared segment is left to the next opening: {error}");
+        }
         result
     }
 }
 
 impl<R: ReplyTo> EngineHandle<R> {
     /// Submits a command; it is answered through `reply_to`, on an engine thread. Never blocks:
-    /// the caller bounds how much it has outstanding.
+    /// the caller bounds how much it has outstanding. One that is submitted in the very moment in
+    /// which the engine closes may be dropped instead, and its `reply_to` with it.
     pub fn submit(&self, command: Command, reply_to: R) {
         if let Err(error) = self.commands.send(Input::Command(command, reply_to))
             && let Input::Command(_, reply_to) = error.into_inner()
@@ -190,9 +195,9 @@ fn write_entries(
     mut log: Log,
     entries: &Receiver<ClosedEntry>,
     prepared: &Receiver<Prepared>,
-    requests: &Sender<()>,
+    requests: Sender<()>,
     events: &Sender<Event>,
-) {
+) -> Log {
     let request = || {
         // The preparer is gone only when the engine is closed.
         let _ = requests.try_send(());
@@ -209,12 +214,13 @@ fn write_entries(
         let result = log.append(entry);
         let failed = result.is_err();
         if events.send(Event::Written(result)).is_err() || failed {
-            return;
+            break;
         }
         if rolls {
             request();
         }
     }
+    log
 }
 
 /// The preparer's thread.
@@ -289,6 +295,7 @@ impl<R: ReplyTo> Runner<R> {
             if closing && self.stash.is_none() && self.core.is_committed() {
                 self.core.end_waits();
                 self.answer();
+                refuse(commands);
                 return Ok(());
             }
             // While a command waits for room no other is taken: they are handled in order.
@@ -321,21 +328,14 @@ impl<R: ReplyTo> Runner<R> {
     /// Handles an input and those right behind it, so that they share an entry. True when the
     /// engine is to be closed.
     fn take(&mut self, first: Option<Input<R>>, commands: &Receiver<Input<R>>) -> bool {
-        let mut input = first;
-        for _ in 0..COMMANDS_A_TURN {
-            match input {
-                Some(Input::Command(command, reply_to)) => {
-                    self.stash = Some((command, reply_to));
-                    self.unstash();
-                }
-                Some(Input::Shutdown) | None => return true,
-            }
+        let behind = std::iter::from_fn(|| commands.try_recv().ok().map(Some));
+        // What is taken from the channel is handled here: the limit stops the taking.
+        for input in std::iter::once(first).chain(behind.take(COMMANDS_A_TURN)) {
+            let Some(Input::Command(command, reply_to)) = input else { return true };
+            self.stash = Some((command, reply_to));
+            self.unstash();
             if self.stash.is_some() {
                 break;
-            }
-            match commands.try_recv() {
-                Ok(next) => input = Some(next),
-                Err(_) => break,
             }
         }
         false
@@ -384,23 +384,34 @@ impl<R: ReplyTo> Runner<R> {
         }
     }
 
-    /// Answers everything unanswered, and everything that was submitted, and gives up.
+    /// Answers everything unanswered, tells of the failure, and refuses what is submitted until
+    /// the engine is closed.
     fn fail(mut self, failure: LogFailure, commands: &Receiver<Input<R>>) -> LogFailure {
         tracing::error!("{failure}");
         self.core.fail(&failure);
         self.answer();
-        let stashed = self.stash.take().map(|(_, reply_to)| reply_to);
-        let submitted = commands.try_iter().filter_map(|input| match input {
-            Input::Command(_, reply_to) => Some(reply_to),
-            Input::Shutdown => None,
-        });
-        for reply_to in stashed.into_iter().chain(submitted) {
-            // Never handled: surely not done.
+        if let Some((_, reply_to)) = self.stash.take() {
             reply_to.reply(Err(RequestError::ShuttingDown));
         }
         if let Some(on_failure) = self.on_failure.take() {
             on_failure(failure.clone());
         }
+        for input in commands {
+            match input {
+                // Never handled: surely not done.
+                Input::Command(_, reply_to) => reply_to.reply(Err(RequestError::ShuttingDown)),
+                Input::Shutdown => break,
+            }
+        }
         failure
+    }
+}
+
+/// Refuses what was submitted and never handled: it was surely not done.
+fn refuse<R: ReplyTo>(commands: &Receiver<Input<R>>) {
+    for input in commands.try_iter() {
+        if let Input::Command(_, reply_to) = input {
+            reply_to.reply(Err(RequestError::ShuttingDown));
+        }
     }
 }

@@ -210,6 +210,9 @@ pub fn check_body(header: &EntryHeader, salt: Salt, behind: &[u8]) -> Result<(),
     let Some((body, padding)) = behind.split_at_checked(header.body_bytes as usize) else {
         return Err(EntryError::Length { needed: header.bytes(), left: behind.len() as u64 });
     };
+    if header.bytes() > (ENTRY_HEADER_BYTES + behind.len()) as u64 {
+        return Err(EntryError::Length { needed: header.bytes(), left: behind.len() as u64 });
+    }
     let expected = checksum::placed(salt, position, &[body]);
     if expected != header.body_crc {
         let found = header.body_crc;

@@ -55,6 +55,16 @@ pub enum RequestError {
         /// What a batch of this kind holds.
         item: &'static str,
     },
+    /// A batch with too many messages, receipts or changes.
+    #[error("the batch has {count} {item}s, expected at most {max}")]
+    TooManyInBatch {
+        /// What a batch of this kind holds.
+        item: &'static str,
+        /// How many it has.
+        count: usize,
+        /// The most it may have.
+        max: usize,
+    },
     /// A message over the queue's limit.
     #[error("message {index} of the batch has {bytes} bytes, queue \"{queue}\" allows {max}")]
     MessageTooLarge {

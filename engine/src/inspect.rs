@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::disk::{Disk, DiskFile};
 use crate::entry::{EntryHeader, records};
 use crate::error::{Damage, OpenError};
+use crate::ids::Seq;
 use crate::log::identity::Identity;
 use crate::log::replay::{Replay, log_files, replay};
 use crate::log::{self, Manifest, SegmentHeader};
@@ -169,26 +170,34 @@ impl fmt::Display for Record<'_> {
                 let (time, until) = (time.0, until.0);
                 write!(f, "Leased queue={queue} time_ms={time} until_ms={until}")?;
                 write!(f, " first_lease={:x} messages=", first_lease.0)?;
-                list(f, messages.iter().map(|(seq, count)| format!("{seq}x{count}")))
+                list(f, messages.iter().map(|(seq, count)| (seq, format!("x{count}"))))
             }
             Self::LeaseChanged { queue, changes } => {
                 write!(f, "LeaseChanged queue={queue} changes=")?;
-                list(f, changes.iter().map(|(seq, until)| format!("{seq}@{}", until.0)))
+                list(f, changes.iter().map(|(seq, until)| (seq, format!("@{}", until.0))))
             }
             Self::Acked { queue, messages } => {
                 write!(f, "Acked queue={queue} messages=")?;
-                list(f, messages.iter().map(|seq| seq.to_string()))
+                list(f, messages.iter().map(|seq| (seq, String::new())))
             }
         }
     }
 }
 
-fn list(f: &mut fmt::Formatter<'_>, items: impl Iterator<Item = String>) -> fmt::Result {
-    for (index, item) in items.enumerate() {
-        if index > 0 {
-            f.write_str(",")?;
+/// Items with their seqs; those that follow one another and say the same as `first..last`.
+fn list(f: &mut fmt::Formatter<'_>, items: impl Iterator<Item = (Seq, String)>) -> fmt::Result {
+    let mut items = items.peekable();
+    let mut comma = "";
+    while let Some((first, text)) = items.next() {
+        let mut last = first;
+        while items.next_if(|(seq, next)| *seq == last.next() && *next == text).is_some() {
+            last = last.next();
         }
-        f.write_str(&item)?;
+        match first == last {
+            true => write!(f, "{comma}{first}{text}")?,
+            false => write!(f, "{comma}{first}..{last}{text}")?,
+        }
+        comma = ",";
     }
     Ok(())
 }

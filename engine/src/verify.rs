@@ -1,7 +1,7 @@
 //! Checks every checksum of a store, offline.
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::disk::{Disk, DiskFile};
 use crate::entry::{EntryHeader, records};
@@ -101,6 +101,8 @@ struct Check<'p> {
     /// Bytes of the segments before the one that is read.
     bytes_before: u64,
     bytes_here: u64,
+    /// The segment that is read.
+    path: PathBuf,
     report: VerifyReport,
     damages: Vec<Damage>,
 }
@@ -117,13 +119,15 @@ impl<'p> Check<'p> {
             notes: Vec::new(),
         };
         let damages = Vec::new();
-        Self { progress, bytes_total: 0, bytes_before: 0, bytes_here: 0, report, damages }
+        let path = PathBuf::new();
+        Self { progress, bytes_total: 0, bytes_before: 0, bytes_here: 0, path, report, damages }
     }
 }
 
 impl Replay for Check<'_> {
-    fn segment(&mut self, _: &SegmentHeader, _: &dyn DiskFile) {
+    fn segment(&mut self, _: &SegmentHeader, file: &dyn DiskFile) {
         self.report.segments += 1;
+        self.path = file.path().to_path_buf();
         self.bytes_before += std::mem::take(&mut self.bytes_here);
     }
 
@@ -136,7 +140,7 @@ impl Replay for Check<'_> {
                 self.report.messages += 1;
                 if let Err(error) = sent.check_payload() {
                     let detail = format!("entry {}: {error}", header.position);
-                    let (path, position) = (Default::default(), Some(header.position));
+                    let (path, position) = (self.path.clone(), Some(header.position));
                     self.damages.push(Damage {
                         path,
                         offset,

@@ -11,7 +11,7 @@ use crate::wire::{Fault, Input, TooLong, UnknownAttributes, Unreadable, Wire};
 
 const SECOND_MS: u64 = 1000;
 const HOUR_MS: u64 = 3600 * SECOND_MS;
-const YEAR_MS: u64 = 8766 * HOUR_MS;
+const YEAR_MS: u64 = 365 * 24 * HOUR_MS;
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
 

@@ -109,11 +109,11 @@ error_codes! {
     19 UnknownAttribute   Never          "The server does not know this queue attribute.";
     20 OutOfRange         Never          "A parameter is outside its range; the text names it, its value and the range.";
     32 EmptyBatch         Never          "A batch must have at least one item.";
-    33 BatchTooLarge      Never          "A batch has more items than the limit.";
+    33 BatchTooLarge      Never          "A batch has more items, or more bytes, than the limit.";
     34 MessageTooLarge    Never          "A message is larger than its queue accepts; the text names its index.";
     35 ChecksumMismatch   Never          "A message does not match its checksum: it was damaged on the way here.";
     48 ReceiptInvalid     Never          "The receipt was not made by this queue, or was altered.";
-    49 ReceiptStale       Never          "The message was received again since, or was released: the receipt no longer holds it.";
+    49 ReceiptStale       Never          "The message was received again since: the receipt no longer holds it.";
     50 MessageGone        Never          "The message was deleted, or has expired.";
     64 StorageFull        Later          "The disk is full: sends are refused, receives and acks go on.";
     65 StorageFailed      UnknownOutcome "A write or sync failed: the request may or may not be durable, and the server stops.";

@@ -10,25 +10,30 @@ use crate::error::RequestError;
 use crate::ids::{LeaseId, QueueId, Seq};
 use crate::log::NextSegment;
 use crate::receipt::{Receipt, SealedReceipt};
-use crate::record::{RECORD_HEADER_BYTES, SENT_OVERHEAD_BYTES, Sent};
+use crate::record::{SENT_OVERHEAD_BYTES, Sent};
 use crate::time::LogTime;
+
+/// What a lease takes in the log: an item of a `Leased` record.
+const LEASED_ITEM_BYTES: u64 = 12;
+
+/// What a changed lease takes at the most: a `Leased` record of its own.
+const CHANGE_BYTES: u64 = 52;
+
+/// What an ack takes: an item of an `Acked` record.
+const ACKED_ITEM_BYTES: u64 = 8;
+
+/// More than the headers and fixed fields of a command's records.
+const HEADERS_BYTES: u64 = 64;
 
 /// The most bytes that a command's records take, whatever is decided.
 pub(super) fn record_bytes(command: &Command) -> u64 {
-    let items = |count: usize, bytes: usize| {
-        // Each item may become a record of its own, at worst.
-        (count * (bytes + RECORD_HEADER_BYTES + 28)) as u64
-    };
+    let items = |count: usize, bytes: u64| HEADERS_BYTES + count as u64 * bytes;
     match command {
         Command::Send { messages, .. } => sent_bytes(messages),
         Command::Receive { max, .. } => leased_bytes(*max),
-        Command::Ack { receipts, .. } => 64 + items(receipts.len().min(BATCH_MESSAGES_MAX), 8) / 4,
-        Command::ChangeVisibility { changes, .. } => {
-            64 + items(changes.len().min(BATCH_MESSAGES_MAX), 16)
-        }
-        Command::ReturnUndelivered { receipts, .. } => {
-            64 + items(receipts.len().min(BATCH_MESSAGES_MAX), 16)
-        }
+        Command::Ack { receipts, .. } => items(receipts.len(), ACKED_ITEM_BYTES),
+        Command::ChangeVisibility { changes, .. } => items(changes.len(), CHANGE_BYTES),
+        Command::ReturnUndelivered { receipts, .. } => items(receipts.len(), CHANGE_BYTES),
         Command::CreateQueue { .. }
         | Command::AlterQueue { .. }
         | Command::PurgeQueue { .. }
@@ -46,7 +51,7 @@ fn sent_bytes(messages: &[NewMessage]) -> u64 {
 }
 
 fn leased_bytes(messages_max: u32) -> u64 {
-    64 + u64::from(messages_max).min(BATCH_MESSAGES_MAX as u64) * 12
+    HEADERS_BYTES + u64::from(messages_max) * LEASED_ITEM_BYTES
 }
 
 impl<R: ReplyTo> Core<R> {
@@ -57,6 +62,18 @@ impl<R: ReplyTo> Core<R> {
             NextSegment::Full(detail) => Err(RequestError::StorageFull { detail: detail.clone() }),
             NextSegment::Ready(_) | NextSegment::Preparing => Ok(()),
         }
+    }
+
+    /// Refuses a command whose records would not fit one entry behind a full group.
+    fn check_fits(&self, bytes: u64) -> Result<(), RequestError> {
+        let max = self.options.command_bytes_max();
+        if bytes > max { Err(RequestError::BatchTooLarge { bytes, max }) } else { Ok(()) }
+    }
+
+    fn check_change(&self, items: usize, item_bytes: u64) -> Result<(), RequestError> {
+        let bytes = HEADERS_BYTES + items as u64 * item_bytes;
+        self.check_fits(bytes)?;
+        self.check_room(bytes)
     }
 
     pub(super) fn send(&mut self, name: &str, messages: &[NewMessage], now: LogTime) -> Decision {
@@ -71,11 +88,9 @@ impl<R: ReplyTo> Core<R> {
                 return Err(RequestError::MessageTooLarge { queue, index, bytes, max });
             }
             check_range("delay", message.delay_ms.unwrap_or(0), 0, DELAY_MS_MAX)?;
+            check_range("attributes bytes", u64::from(message.attributes_bytes), 0, bytes)?;
         }
-        let (bytes, max) = (sent_bytes(messages), self.options.command_bytes_max());
-        if bytes > max {
-            return Err(RequestError::BatchTooLarge { bytes, max });
-        }
+        self.check_fits(sent_bytes(messages))?;
         self.check_sends_allowed()?;
         let position = self.tail.position;
         let mut seq = first;
@@ -114,8 +129,11 @@ impl<R: ReplyTo> Core<R> {
         check_range("wait", wait_ms, 0, RECEIVE_WAIT_MS_MAX)?;
         let visibility_ms = visibility_ms.unwrap_or(attributes.visibility_timeout_ms);
         check_range("visibility", visibility_ms, 0, VISIBILITY_MS_MAX)?;
-        let demand = Demand { messages_max: max, bytes_max, visibility_ms };
-        self.check_room(leased_bytes(max))?;
+        // No more than one entry holds the leases of: of a segment of 1 MiB or more, all.
+        let leases_max = (self.options.command_bytes_max() - HEADERS_BYTES) / LEASED_ITEM_BYTES;
+        let messages_max = u64::from(max).min(leases_max) as u32;
+        let demand = Demand { messages_max, bytes_max, visibility_ms };
+        self.check_room(leased_bytes(messages_max))?;
         // Who came first is served first.
         self.serve(id, now);
         let deliveries = self.lease(id, &demand, now);
@@ -129,6 +147,11 @@ impl<R: ReplyTo> Core<R> {
 
     /// Gives the queue's visible messages to its waiters.
     pub(super) fn serve(&mut self, queue: QueueId, now: LogTime) {
+        // Also when nothing can be leased: an alarm set for a moment that has come would go off
+        // again and again.
+        if let Some(queue) = self.state.by_id(queue) {
+            queue.messages.settle(now);
+        }
         while let Some(waiter) = self.waiters.first(queue) {
             if waiter.reply_to.is_gone() {
                 self.waiters.take_first(queue);
@@ -214,7 +237,7 @@ impl<R: ReplyTo> Core<R> {
     pub(super) fn ack(&mut self, name: &str, receipts: &[SealedReceipt]) -> Decision {
         let queue = self.queue(name)?.id;
         check_batch("receipt", receipts.len())?;
-        self.check_room(64 + receipts.len() as u64 * 8)?;
+        self.check_change(receipts.len(), ACKED_ITEM_BYTES)?;
         let (mut acked, mut failures) = (Vec::new(), Vec::new());
         for (index, receipt) in (0..).zip(receipts) {
             match self.check_receipt(queue, receipt) {
@@ -238,7 +261,7 @@ impl<R: ReplyTo> Core<R> {
     ) -> Decision {
         let queue = self.queue(name)?.id;
         check_batch("change", changes.len())?;
-        self.check_room(64 + changes.len() as u64 * 56)?;
+        self.check_change(changes.len(), CHANGE_BYTES)?;
         let (mut changed, mut failures) = (Vec::new(), Vec::new());
         for (index, (receipt, ms)) in (0..).zip(changes) {
             match self.change_one(queue, receipt, *ms, now) {
@@ -291,7 +314,7 @@ impl<R: ReplyTo> Core<R> {
         now: LogTime,
     ) -> Decision {
         let queue = self.queue(name)?.id;
-        self.check_room(64 + receipts.len() as u64 * 16)?;
+        self.check_change(receipts.len(), CHANGE_BYTES)?;
         let mut returned = Vec::new();
         for receipt in receipts {
             let Ok((receipt, true)) = self.check_receipt(queue, receipt) else { continue };
@@ -347,8 +370,9 @@ impl<R: ReplyTo> Core<R> {
 }
 
 fn check_batch(item: &'static str, count: usize) -> Result<(), RequestError> {
-    if count == 0 {
-        return Err(RequestError::EmptyBatch { item });
+    match count {
+        0 => Err(RequestError::EmptyBatch { item }),
+        1..=BATCH_MESSAGES_MAX => Ok(()),
+        _ => Err(RequestError::TooManyInBatch { item, count, max: BATCH_MESSAGES_MAX }),
     }
-    check_range("the batch's size", count as u64, 1, BATCH_MESSAGES_MAX as u64)
 }

@@ -123,7 +123,8 @@ impl<R: ReplyTo> Core<R> {
 
     /// Whether the command can be handled now. Asked before [`Core::handle`].
     pub(crate) fn room_for(&self, command: &Command) -> Room {
-        self.room(messages::record_bytes(command))
+        // One that needs more is refused, or given less.
+        self.room(messages::record_bytes(command).min(self.options.command_bytes_max()))
     }
 
     fn room(&self, bytes: u64) -> Room {
@@ -300,7 +301,9 @@ impl<R: ReplyTo> Core<R> {
 
     /// When [`Core::tick`] or [`Core::close_entry`] has something to do, if nothing else happens.
     pub(crate) fn next_alarm(&self) -> Option<LogTime> {
-        let watermark = self.watermark_due.filter(|_| self.writing.is_none());
+        // One that has no room waits for the next segment, not for the clock.
+        let may_write = self.writing.is_none() && self.tail.has_room(0);
+        let watermark = self.watermark_due.filter(|_| may_write);
         self.waiters.next_alarm().into_iter().chain(watermark).min()
     }
 

@@ -136,14 +136,15 @@ pub(crate) fn read_manifest(
         return Ok(manifest);
     }
     let empty = Manifest { store: identity.store, epoch: Epoch(0), segments: Vec::new() };
+    // The first segment is named before the first manifest lists it.
+    let first = names::SegmentName(Position(1)).to_string();
     let found = match disk.list(&names::log_dir(data)) {
-        Ok(files) => files.into_iter().find(|name| name.ends_with(".log")),
+        Ok(files) => files.into_iter().find(|name| name.ends_with(".log") && *name != first),
         Err(error) if error.kind() == ErrorKind::NotFound => None,
         Err(error) => return Err(error.into()),
     };
     match found {
-        // The first segment is named before the first manifest lists it.
-        Some(name) if name != names::SegmentName(Position(1)).to_string() => Err(Damage {
+        Some(name) => Err(Damage {
             path: names::manifest(data),
             offset: 0,
             bytes: 0,
@@ -151,7 +152,7 @@ pub(crate) fn read_manifest(
             detail: format!("the manifest is missing, but there is a segment {name}"),
         }
         .into()),
-        _ => Ok(empty),
+        None => Ok(empty),
     }
 }
 
@@ -198,6 +199,11 @@ fn retire_active(
     };
     let (first, path) = (active.first, names::segment(data, active.first));
     if end.last < first {
+        // Emptied before it is unlisted: what is torn in it must not be taken for entries of a
+        // segment that the manifest lost.
+        let file = disk.open(&path, Access::Write)?;
+        file.set_size(SEGMENT_HEADER_BYTES)?;
+        file.sync()?;
         manifest.segments.pop();
         manifest.write(disk, data)?;
         disk.remove(&path)?;

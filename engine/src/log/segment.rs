@@ -21,6 +21,9 @@ pub const SEGMENT_BYTES_MAX: u64 = 4 << 30;
 
 const MAGIC: [u8; 8] = *b"FOREBAYL";
 
+/// A segment that is filled is synced each time it has grown by so much.
+const FILL_SYNC_BYTES: u64 = 4 << 20;
+
 static ZEROS: [u8; 1 << 20] = [0; 1 << 20];
 
 /// What a segment's header page says.
@@ -126,11 +129,7 @@ impl PreparedSegment {
     /// On failure the file is removed, so that what it took is free again.
     pub(crate) fn prepare(disk: &dyn Disk, data: &Path, capacity: u64) -> Result<Self, DiskError> {
         let path = names::prepared(data);
-        match disk.remove(&path) {
-            Ok(()) => {}
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
-        }
+        Self::discard(disk, data)?;
         let file = disk.create(&path)?;
         match fill(&*file, capacity) {
             Ok(()) => Ok(Self { file, path, capacity }),
@@ -139,6 +138,14 @@ impl PreparedSegment {
                 let _ = disk.remove(&path);
                 Err(error)
             }
+        }
+    }
+
+    /// Removes what was prepared, if anything: a store that is closed needs no next segment.
+    pub(crate) fn discard(disk: &dyn Disk, data: &Path) -> Result<(), DiskError> {
+        match disk.remove(&names::prepared(data)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
         }
     }
 
@@ -164,8 +171,12 @@ fn fill(file: &dyn DiskFile, capacity: u64) -> Result<(), DiskError> {
         let bytes = (capacity - offset).min(ZEROS.len() as u64);
         file.write_all_at(offset, &ZEROS[..bytes as usize])?;
         offset += bytes;
+        // In small steps: one sync of a whole segment would hold up those of the log meanwhile.
+        if offset.is_multiple_of(FILL_SYNC_BYTES) || offset == capacity {
+            file.sync()?;
+        }
     }
-    file.sync()
+    Ok(())
 }
 
 /// A salt for the segment at `path`.

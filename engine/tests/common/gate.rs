@@ -23,6 +23,7 @@ struct State {
     closed: bool,
     failing: bool,
     waiting: usize,
+    log_made: bool,
     /// Syncs of segments since the start.
     syncs: usize,
 }
@@ -109,9 +110,9 @@ impl Disk for GatedDisk {
     }
     fn create(&self, path: &Path) -> Result<Arc<dyn DiskFile>, DiskError> {
         let file = self.disk.create(path)?;
-        // The first segment of an opening and the prepared ones are both made under this name;
-        // once the engine is open only the prepared ones are, and those are not gated.
-        let is_log = path.ends_with("next.tmp") && !self.gate.state.lock().unwrap().closed;
+        // The segment that the opening makes for itself; the ones prepared later are not gated.
+        let is_log = path.ends_with("next.tmp")
+            && !std::mem::replace(&mut self.gate.state.lock().unwrap().log_made, true);
         match is_log {
             true => Ok(Arc::new(GatedFile { file, gate: self.gate.clone() })),
             false => Ok(file),

@@ -3,6 +3,12 @@
 //! The store has several sealed segments and an active one, three queues, delays, leases, acks and
 //! a purge; a watermark is its newest entry, so that nothing in it is in doubt (FORMAT.md section 5).
 
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "a module that each test file includes and uses in part"
+)]
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -14,7 +20,7 @@ use forebay_engine::inspect::{Inspected, inspect};
 use forebay_engine::verify::{Outcome, VerifyReport, verify};
 use forebay_engine::{Damage, OpenError, SimClock, Store};
 
-use super::{Answers, DATA, ShownQueue, Slot, ask, message, open, show};
+use crate::common::{Answers, DATA, ShownQueue, Slot, ask, message, open, show};
 
 /// The files of a store that was closed, and what it held.
 pub struct Reference {
@@ -170,8 +176,13 @@ fn fill(
         let send = Command::Send { queue: name.clone(), messages: messages.collect() };
         ask(store, answers, send).unwrap();
         let (wait_ms, visibility_ms) = (Some(0), Some(36_000_000));
-        let receive =
-            Command::Receive { queue: name.clone(), max: 3, wait_ms, visibility_ms, bytes_max: 1 << 20 };
+        let receive = Command::Receive {
+            queue: name.clone(),
+            max: 3,
+            wait_ms,
+            visibility_ms,
+            bytes_max: 1 << 20,
+        };
         let Ok(Reply::Received { deliveries, .. }) = ask(store, answers, receive) else {
             panic!("a receive is answered");
         };

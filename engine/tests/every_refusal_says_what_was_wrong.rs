@@ -1,0 +1,208 @@
+//! Without this: someone whose request is refused would have to guess which value was wrong and
+//! what it should have been.
+
+#[path = "common/client.rs"]
+mod client;
+mod common;
+
+use std::collections::BTreeSet;
+
+use client::{Client, receive, send};
+use common::{message, tiny};
+use forebay_engine::RequestError;
+use forebay_engine::attributes::{ATTRIBUTES, AttributeChanges};
+use forebay_engine::command::{BATCH_MESSAGES_MAX, Command, LIST_QUEUES_MAX, NewMessage};
+use forebay_engine::disk::Fault;
+use forebay_engine::ids::Seq;
+
+/// The variant's name. A new variant does not compile until it is in the list.
+fn variant(error: &RequestError) -> &'static str {
+    macro_rules! name {
+        ($($variant:ident),*) => {
+            match error { $(RequestError::$variant { .. } => stringify!($variant)),* }
+        };
+    }
+    name!(
+        UnknownQueue,
+        QueueExists,
+        BadQueueName,
+        OutOfRange,
+        EmptyBatch,
+        MessageTooLarge,
+        BatchTooLarge,
+        ReceiptInvalid,
+        ReceiptStale,
+        MessageGone,
+        StorageFull,
+        StorageFailed,
+        ShuttingDown
+    )
+}
+
+const VARIANTS: usize = 13;
+
+fn create(name: &str, attributes: AttributeChanges) -> Command {
+    Command::CreateQueue { name: name.to_owned(), attributes }
+}
+
+fn with(id: u16, value: u64) -> AttributeChanges {
+    let mut attributes = AttributeChanges::default();
+    assert!(attributes.set(id, value));
+    attributes
+}
+
+fn batch(messages: Vec<NewMessage>) -> Command {
+    Command::Send { queue: "jobs".to_owned(), messages }
+}
+
+/// Refused commands, in order, and the texts of their refusals.
+fn refusals(client: &mut Client) -> Vec<(Command, String)> {
+    let queue = || "jobs".to_owned();
+    let too_many = BATCH_MESSAGES_MAX + 1;
+    let long = "x".repeat(81);
+    let name_rule = "a name is 1 to 80 characters of A-Z a-z 0-9 _ -";
+    client.send("jobs", "gone");
+    let gone = client.receive_one("jobs", 60_000).receipt;
+    client.ack("jobs", gone).unwrap();
+    let max = tiny().command_bytes_max();
+    let of = |text: &str| text.to_owned();
+    vec![
+        (send("nobody", "", None), of("queue \"nobody\" does not exist")),
+        (
+            create("jobs", with(1, 5_000)),
+            of("queue \"jobs\" exists with visibility-timeout 30000, not 5000"),
+        ),
+        (create("", with(1, 0)), format!("queue name \"\": it is empty; {name_rule}")),
+        (create(&long, with(1, 0)), format!("queue name {long:?}: it is too long; {name_rule}")),
+        (
+            create("a b", with(1, 0)),
+            format!("queue name \"a b\": it has another character; {name_rule}"),
+        ),
+        (
+            create("\u{e9}", with(1, 0)),
+            format!("queue name \"\u{e9}\": it has another character; {name_rule}"),
+        ),
+        (batch(vec![]), of("the batch is empty, expected at least one message")),
+        (
+            batch(vec![message(b"", None); too_many]),
+            of("the batch's size is 4097, expected 1 to 4096"),
+        ),
+        (
+            batch(vec![message(b"", None), message(b"", Some(u64::MAX))]),
+            of("delay is 18446744073709551615, expected 0 to 3153600000000"),
+        ),
+        (
+            batch(vec![message(b"", None), message(&[0; 1025], None)]),
+            of("message 1 of the batch has 1025 bytes, queue \"jobs\" allows 1024"),
+        ),
+        (
+            batch(vec![message(&[0; 1024], None); 20]),
+            format!("the batch needs 21440 bytes in the log, expected at most {max}"),
+        ),
+        (receive("jobs", 0, 0, 0), of("max is 0, expected 1 to 4096")),
+        (receive("jobs", 4097, 0, 0), of("max is 4097, expected 1 to 4096")),
+        (receive("jobs", 1, 20_001, 0), of("wait is 20001, expected 0 to 20000")),
+        (receive("jobs", 1, 0, 43_200_001), of("visibility is 43200001, expected 0 to 43200000")),
+        (
+            Command::Ack { queue: queue(), receipts: vec![] },
+            of("the batch is empty, expected at least one receipt"),
+        ),
+        (
+            Command::ChangeVisibility { queue: queue(), changes: vec![] },
+            of("the batch is empty, expected at least one change"),
+        ),
+        (
+            Command::Peek { queue: queue(), from: Seq(1), max: 0, bytes_max: 0 },
+            of("max is 0, expected 1 to 4096"),
+        ),
+        (
+            Command::ListQueues { prefix: of(""), after: of(""), max: LIST_QUEUES_MAX + 1 },
+            of("max is 1001, expected 1 to 1000"),
+        ),
+    ]
+}
+
+#[test]
+fn of_a_command() {
+    let mut client = Client::new();
+    client.create_with("jobs", with(4, 1024));
+    let before = client.describe("jobs");
+    let mut seen = BTreeSet::new();
+    let refusals = refusals(&mut client);
+    let held = client.describe("jobs");
+    assert_eq!(held.counts, before.counts);
+    for (command, text) in refusals {
+        let error = client.ask(command).unwrap_err();
+        assert_eq!(error.to_string(), text);
+        seen.insert(variant(&error));
+    }
+    assert_eq!(client.describe("jobs"), held, "what is refused changes nothing");
+
+    // Those of single receipts.
+    client.send("jobs", "work");
+    let old = client.receive_one("jobs", 0).receipt;
+    let new = client.receive_one("jobs", 0).receipt;
+    let stale = client.ack("jobs", old).unwrap_err();
+    assert_eq!(stale.to_string(), "the receipt is stale: message 2 was received again since");
+    client.ack("jobs", new).unwrap();
+    let gone = client.change("jobs", new, 0).unwrap_err();
+    assert_eq!(gone.to_string(), "message 2 is no longer in the queue");
+    let mut forged = new;
+    forged.0[0] ^= 1;
+    let invalid = client.ack("jobs", forged).unwrap_err();
+    assert_eq!(invalid.to_string(), "the receipt is not valid: this store did not make it");
+    let long = client.change("jobs", new, 43_200_001).unwrap_err();
+    assert_eq!(long.to_string(), "visibility is 43200001, expected 0 to 43200000");
+
+    // Those of the disk.
+    client.disk.set_capacity(Some(client.disk.used() + 8192));
+    let full = loop {
+        if let Err(error) = client.ask(batch(vec![message(&[0; 1000], None)])) {
+            break error;
+        }
+    };
+    let text = "the disk is full: write data/log/next.tmp: No space left on device (os error 28)";
+    assert_eq!(full.to_string(), text);
+    client.disk.set_capacity(None);
+    client.store().commit().unwrap();
+    let number = client.begin(send("jobs", "lost", None));
+    client.disk.fail_at(client.disk.operations(), Fault::SyncDropsPages);
+    client.store().commit().unwrap_err();
+    let failed = client.answer(number).unwrap().unwrap_err();
+    let text = failed.to_string();
+    let expected = "the outcome is unknown, the log failed: sync data/log/";
+    assert!(text.starts_with(expected) && text.contains("Input/output error"), "{text}");
+    assert_eq!(RequestError::ShuttingDown.to_string(), "the store is shutting down");
+
+    let errors = [stale, gone, invalid, full, failed, RequestError::ShuttingDown];
+    seen.extend(errors.iter().map(variant));
+    assert_eq!(seen.len(), VARIANTS, "each kind of refusal is met: {seen:?}");
+}
+
+#[test]
+fn of_an_attribute_outside_its_range() {
+    let mut client = Client::new();
+    client.create("jobs");
+    let before = client.describe("jobs");
+    for row in &ATTRIBUTES {
+        let below = row.min.checked_sub(1);
+        for value in below.into_iter().chain([row.max + 1, u64::MAX]) {
+            let (name, min, max) = (row.name, row.min, row.max);
+            let text = format!("{name} is {value}, expected {min} to {max}");
+            let attributes = with(row.id, value);
+            let alter = Command::AlterQueue { name: "jobs".to_owned(), attributes };
+            for command in [create("new", attributes), create("jobs", attributes), alter] {
+                assert_eq!(client.ask(command).unwrap_err().to_string(), text);
+            }
+        }
+        for value in [row.min, row.default, row.max] {
+            let attributes = with(row.id, value);
+            let alter = Command::AlterQueue { name: "jobs".to_owned(), attributes };
+            client.ask(alter).unwrap();
+            client.ask(create("jobs", attributes)).unwrap();
+        }
+        let attributes = with(row.id, row.default);
+        client.ask(Command::AlterQueue { name: "jobs".to_owned(), attributes }).unwrap();
+    }
+    assert_eq!(client.describe("jobs").attributes, before.attributes);
+}

@@ -1,0 +1,75 @@
+//! A number of bytes as people write it: `256MiB`, `1GiB`, `4096`.
+//!
+//! Units are powers of 1024, in any case, with or without a space; a bare number is bytes.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// A number of bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct ByteSize(pub u64);
+
+/// The units, largest first, so that the first one that divides a size is the one to show.
+const UNITS: [(&str, u32); 4] = [("TiB", 40), ("GiB", 30), ("MiB", 20), ("KiB", 10)];
+
+impl fmt::Display for ByteSize {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let exact = UNITS.iter().find(|(_, bits)| self.0 != 0 && self.0.is_multiple_of(1 << bits));
+        match exact {
+            Some((unit, bits)) => write!(f, "{}{unit}", self.0 >> bits),
+            None => write!(f, "{}B", self.0),
+        }
+    }
+}
+
+/// Why a text is no size.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{text:?} is not a size, expected a whole number and B, KiB, MiB, GiB or TiB: 256MiB")]
+pub(crate) struct NotASize {
+    text: String,
+}
+
+impl FromStr for ByteSize {
+    type Err = NotASize;
+
+    fn from_str(text: &str) -> Result<Self, NotASize> {
+        let not_a_size = || NotASize { text: text.to_owned() };
+        let trimmed = text.trim();
+        let digits = trimmed.find(|c: char| !c.is_ascii_digit()).unwrap_or(trimmed.len());
+        let (number, unit) = trimmed.split_at(digits);
+        let number: u64 = number.parse().map_err(|_| not_a_size())?;
+        let unit = unit.trim_start();
+        let bits = match UNITS.iter().find(|(name, _)| name.eq_ignore_ascii_case(unit)) {
+            Some((_, bits)) => *bits,
+            None if unit.is_empty() || unit.eq_ignore_ascii_case("B") => 0,
+            None => return Err(not_a_size()),
+        };
+        number.checked_mul(1 << bits).map(Self).ok_or_else(not_a_size)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn sizes_are_read_as_people_write_them() {
+        let size = |text: &str| text.parse::<ByteSize>().map(|size| size.0);
+        assert_eq!(size("4096"), Ok(4096));
+        assert_eq!(size("12 B"), Ok(12));
+        assert_eq!(size("256MiB"), Ok(256 << 20));
+        assert_eq!(size(" 1 gib "), Ok(1 << 30));
+        for text in ["", "MiB", "1.5GiB", "-1", "1MB", "18446744073709551616", "99999999TiB"] {
+            assert!(size(text).is_err(), "{text:?} was taken for {:?}", size(text));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_size_reads_back_from_what_it_shows(bytes: u64) {
+            prop_assert_eq!(ByteSize(bytes).to_string().parse(), Ok(ByteSize(bytes)));
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! Who asked the engine: the way of an answer from the engine's thread to a connection's task.
+//!
+//! Invariants:
+//! - Every [`Caller`] of a connection gives exactly one answer to its [`Outbox`], also when the
+//!   engine drops it unanswered.
+//! - A connection is woken once for all answers that came since it last looked, not once each.
+//! - After [`Outbox::close`] answers are dropped, and leases among them give themselves back.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use forebay_engine::command::{Reply, ReplyTo};
+use forebay_engine::error::RequestError;
+use tokio::sync::Notify;
+
+use crate::leases::Leases;
+use crate::memory::Charge;
+
+/// The engine as the server uses it.
+pub type Engine = forebay_engine::Engine<Caller>;
+
+/// A handle to it, for any number of tasks.
+pub type EngineHandle = forebay_engine::EngineHandle<Caller>;
+
+/// Who asked the engine: a connection, or nobody who listens.
+pub struct Caller(Option<(Arc<Outbox>, Ticket)>);
+
+/// A request of a connection, while the engine works on it.
+#[derive(Debug)]
+pub(crate) struct Ticket {
+    /// The request's number on its connection.
+    pub(crate) correlation: u32,
+    /// What it counts towards the connection's bytes in flight.
+    pub(crate) cost_bytes: usize,
+    /// Held until the answer is encoded.
+    pub(crate) _charge: Charge,
+    /// What its answer needs to be understood.
+    pub(crate) kind: Kind,
+}
+
+/// What kind a request is, as far as its answer depends on that.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Its answer brings leases on messages of this queue.
+    Receive { queue: String },
+    /// The engine answers it as it answers an ack.
+    ChangeVisibility,
+    /// The answer speaks for itself.
+    Other,
+}
+
+/// An answer, back at its connection.
+pub(crate) struct Answered {
+    pub(crate) ticket: Ticket,
+    pub(crate) answer: Result<Answer, RequestError>,
+}
+
+/// What the engine answered.
+pub(crate) enum Answer {
+    /// Leased messages, which give themselves back unless they are written.
+    Received(Leases),
+    /// Anything else.
+    Other(Reply),
+}
+
+/// The answers that wait for a connection's task.
+pub(crate) struct Outbox {
+    waiting: Mutex<Waiting>,
+    wake: Notify,
+    engine: EngineHandle,
+}
+
+#[derive(Default)]
+struct Waiting {
+    answers: Vec<Answered>,
+    closed: bool,
+}
+
+impl Caller {
+    /// A caller of the connection that `outbox` belongs to.
+    pub(crate) fn connection(outbox: Arc<Outbox>, ticket: Ticket) -> Self {
+        Self(Some((outbox, ticket)))
+    }
+
+    /// A caller who does not wait for the answer.
+    pub(crate) fn nobody() -> Self {
+        Self(None)
+    }
+}
+
+impl ReplyTo for Caller {
+    fn reply(mut self, result: Result<Reply, RequestError>) {
+        if let Some((outbox, ticket)) = self.0.take() {
+            outbox.put(ticket, result);
+        }
+    }
+
+    fn is_gone(&self) -> bool {
+        self.0.as_ref().is_some_and(|(outbox, _)| outbox.waiting().closed)
+    }
+}
+
+impl Drop for Caller {
+    fn drop(&mut self) {
+        if let Some((outbox, ticket)) = self.0.take() {
+            let cause = "the engine ended without an answer".to_owned();
+            outbox.put(ticket, Err(RequestError::StorageFailed { cause }));
+        }
+    }
+}
+
+impl Outbox {
+    /// An empty outbox of a connection that asks `engine`.
+    pub(crate) fn new(engine: EngineHandle) -> Arc<Self> {
+        Arc::new(Self { waiting: Mutex::default(), wake: Notify::new(), engine })
+    }
+
+    /// Moves what has come to `answers`.
+    pub(crate) fn take(&self, answers: &mut Vec<Answered>) {
+        answers.append(&mut self.waiting().answers);
+    }
+
+    /// Waits until something has come since the last [`Outbox::take`]. May return early.
+    pub(crate) async fn filled(&self) {
+        self.wake.notified().await;
+    }
+
+    /// Ends the connection's interest: what has come and what will come is dropped.
+    pub(crate) fn close(&self) {
+        let mut waiting = self.waiting();
+        waiting.closed = true;
+        let answers = std::mem::take(&mut waiting.answers);
+        // Dropped outside the lock: leases among them go back to the engine.
+        drop(waiting);
+        drop(answers);
+    }
+
+    fn put(&self, ticket: Ticket, result: Result<Reply, RequestError>) {
+        let answer = result.map(|reply| self.answer(&ticket, reply));
+        let mut waiting = self.waiting();
+        if waiting.closed {
+            drop(waiting);
+            return; // The answer is dropped outside the lock, like those in `close`.
+        }
+        waiting.answers.push(Answered { ticket, answer });
+        let first = waiting.answers.len() == 1;
+        drop(waiting);
+        if first {
+            self.wake.notify_one();
+        }
+    }
+
+    fn answer(&self, ticket: &Ticket, reply: Reply) -> Answer {
+        match (reply, &ticket.kind) {
+            (Reply::Received { queue: id, deliveries }, Kind::Receive { queue }) => {
+                Answer::Received(Leases::new(self.engine.clone(), queue.clone(), id, deliveries))
+            }
+            (reply, _) => Answer::Other(reply),
+        }
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        // Nothing is left half done under this lock, so a panic elsewhere spoils nothing.
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

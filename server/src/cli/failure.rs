@@ -1,0 +1,85 @@
+//! Why a command did not do what it was asked.
+
+use std::io;
+
+use forebay_engine::error::OpenError;
+use forebay_protocol::client::ClientError;
+
+/// The end of a command that did not succeed.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// To be told on stderr.
+    Because(String),
+    /// Told already: the exit status is all that is left to say.
+    Reported,
+    /// Whoever read stdout has closed it: a quiet end.
+    OutputClosed,
+}
+
+impl Failure {
+    /// A failure with a reason.
+    pub(super) fn because(reason: impl Into<String>) -> Self {
+        Failure::Because(reason.into())
+    }
+
+    /// A failure to read or write `what`.
+    pub(super) fn io(what: &str, error: &io::Error) -> Self {
+        Failure::Because(format!("{what}: {}", plain(&error.to_string())))
+    }
+}
+
+/// A failed write to stdout.
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => Failure::OutputClosed,
+            _ => Failure::io("stdout", &error),
+        }
+    }
+}
+
+impl From<ClientError> for Failure {
+    fn from(error: ClientError) -> Self {
+        let text = plain(&error.to_string());
+        match error {
+            ClientError::Connect { .. } | ClientError::GaveUp { .. } => Failure::Because(format!(
+                "{text}; is a server running? start one with: forebay serve"
+            )),
+            _ => Failure::Because(text),
+        }
+    }
+}
+
+impl From<OpenError> for Failure {
+    fn from(error: OpenError) -> Self {
+        Failure::Because(error.to_string())
+    }
+}
+
+/// Without the numbers that the system's errors carry for programs.
+fn plain(text: &str) -> String {
+    let mut text = text.to_owned();
+    while let Some(start) = text.find(" (os error ")
+        && let Some(length) = text[start..].find(')')
+    {
+        text.replace_range(start..=start + length, "");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_reads_as_people_speak() {
+        let cause = io::Error::from_raw_os_error(111).to_string();
+        let error = ClientError::Connect { addr: "127.0.0.1:7480".to_owned(), cause };
+        let Failure::Because(text) = Failure::from(error) else { panic!("it has a reason") };
+        assert_eq!(
+            text,
+            "cannot connect to 127.0.0.1:7480: Connection refused; is a server running? start one \
+             with: forebay serve"
+        );
+    }
+}

@@ -1,0 +1,96 @@
+//! The commands of the `forebay` binary, one file each.
+//!
+//! Results go to stdout, everything else to stderr. Exit status: 0 done, 1 failed, 2 wrong usage.
+
+mod ack;
+mod connect;
+mod failure;
+mod inspect;
+mod lines;
+mod message_json;
+mod open_files;
+mod output;
+mod peek;
+mod progress;
+mod queue;
+mod receipt_text;
+mod receive;
+mod release;
+mod send;
+mod serve;
+mod settings;
+mod verify;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use self::failure::Failure;
+
+/// A durable message queue.
+#[derive(Debug, Parser)]
+#[command(
+    name = "forebay",
+    version,
+    about,
+    after_help = "Example: forebay serve &\n         forebay queue create orders\n         \
+                  forebay send orders 'one order'\n         forebay receive orders --ack"
+)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Serve(serve::Serve),
+    Queue(queue::Queue),
+    Send(send::Send),
+    Receive(receive::Receive),
+    Ack(ack::Ack),
+    Release(release::Release),
+    Peek(peek::Peek),
+    Verify(verify::Verify),
+    Inspect(inspect::Inspect),
+}
+
+/// Runs the command that the process was started with.
+pub fn run() -> ExitCode {
+    let arguments = Arguments::parse();
+    match execute(arguments.command) {
+        // Whoever read the output has enough: `forebay peek q | head -1`.
+        Ok(()) | Err(Failure::OutputClosed) => ExitCode::SUCCESS,
+        Err(Failure::Reported) => ExitCode::FAILURE,
+        Err(Failure::Because(reason)) => {
+            eprintln!("forebay: {reason}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn execute(command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Serve(serve) => serve.run(),
+        Command::Queue(queue) => online(queue.run()),
+        Command::Send(send) => online(send.run()),
+        Command::Receive(receive) => online(receive.run()),
+        Command::Ack(ack) => online(ack.run()),
+        Command::Release(release) => online(release.run()),
+        Command::Peek(peek) => online(peek.run()),
+        Command::Verify(verify) => verify.run(),
+        Command::Inspect(inspect) => inspect.run(),
+    }
+}
+
+/// Runs a command that talks to a server.
+fn online(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::because(format!("cannot start: {error}")))?;
+    let result = runtime.block_on(command);
+    // What a thread still reads from stdin is nobody's concern now.
+    runtime.shutdown_background();
+    result
+}

@@ -1,0 +1,221 @@
+//! `forebay receive`: messages to stdout, and their deletion once they are there.
+//!
+//! Invariant: with `--ack` a message is acked after its line was written and flushed, never before.
+
+use std::time::Duration;
+
+use forebay_protocol::client::{Client, ClientError, Delivery, ReceiveOptions};
+use forebay_protocol::{ErrorCode, Receipt};
+use tokio::task::JoinSet;
+
+use super::connect::Connect;
+use super::failure::Failure;
+use super::message_json;
+use super::output::Output;
+use super::receipt_text::receipt_text;
+
+/// Receive messages
+///
+/// Bodies go to stdout, one a line. A received message is invisible to others for its visibility
+/// timeout; ack it, or it comes back. With --ack it is acked as soon as its line has been written.
+///
+/// --max 0 receives until the queue is empty: until no message is waiting. Messages that other
+/// consumers hold may come back later.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example: forebay receive orders --max 0 --ack > orders.txt")]
+pub(super) struct Receive {
+    /// The queue's name
+    queue: String,
+    /// At most this many messages; 0: until the queue is empty
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    max: u64,
+    /// Wait this long for a message, up to 20s; default: the queue's own wait, with --follow 20s,
+    /// with --max 0 not at all
+    #[arg(long, value_name = "DURATION")]
+    wait: Option<humantime::Duration>,
+    /// How long the messages are invisible to others; default: the queue's own timeout
+    #[arg(long, value_name = "DURATION")]
+    visibility: Option<humantime::Duration>,
+    /// Ack each message once it is written
+    #[arg(long)]
+    ack: bool,
+    /// Go on for ever, until Ctrl-C
+    #[arg(long, conflicts_with = "max")]
+    follow: bool,
+    /// One JSON object a line, with id, receipt, times and counts
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    connect: Connect,
+}
+
+/// Messages received at once.
+const BATCH_MESSAGES: u64 = 1000;
+/// Acks under way at once.
+const ACKS_MAX: usize = 8;
+/// The wait of each receive with --follow.
+const FOLLOW_WAIT: Duration = Duration::from_secs(20);
+
+impl Receive {
+    pub(super) async fn run(self) -> Result<(), Failure> {
+        let client = self.connect.open().await?;
+        let mut output = Output::new();
+        let mut acks = Acks::new(client.clone(), self.queue.clone());
+        let received = self.receive_all(&client, &mut output, &mut acks).await;
+        // Whatever ended it: what was written is acked.
+        let acked = acks.finish().await;
+        received.and(acked)
+    }
+
+    async fn receive_all(
+        &self,
+        client: &Client,
+        output: &mut Output,
+        acks: &mut Acks,
+    ) -> Result<(), Failure> {
+        let endless = self.follow || self.max == 0;
+        let mut left = if endless { u64::MAX } else { self.max };
+        let mut interrupted = Interrupted::listen();
+        let mut damaged = 0;
+        while left > 0 {
+            let receiving = client.receive(&self.queue, self.options(left));
+            let delivery = tokio::select! {
+                // A message that is there is dealt with before an interrupt is heeded.
+                biased;
+                delivery = receiving => delivery?,
+                () = interrupted.wait() => break,
+            };
+            for message in &delivery.damaged {
+                eprintln!("forebay: {}", message.to_error(&self.queue));
+            }
+            damaged += delivery.damaged.len();
+            let count = delivery.messages.len() as u64;
+            if count == 0 && delivery.damaged.is_empty() && !self.follow {
+                break;
+            }
+            self.write(client, &delivery, output)?;
+            if self.ack && count > 0 {
+                acks.begin(delivery.messages.into_iter().map(|message| message.receipt)).await?;
+            }
+            left -= count;
+        }
+        if damaged == 0 { Ok(()) } else { Err(Failure::Reported) }
+    }
+
+    fn options(&self, left: u64) -> ReceiveOptions {
+        let wait = match self.wait {
+            Some(wait) => Some(Duration::from(wait)),
+            None if self.follow => Some(FOLLOW_WAIT),
+            None if self.max == 0 => Some(Duration::ZERO),
+            None => None,
+        };
+        let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX - 1);
+        ReceiveOptions {
+            max: u32::try_from(left.min(BATCH_MESSAGES)).expect("a batch fits a u32"),
+            wait_ms: wait.map(ms),
+            visibility_ms: self.visibility.map(|visibility| ms(visibility.into())),
+            bytes_max: 0,
+        }
+    }
+
+    fn write(
+        &self,
+        client: &Client,
+        delivery: &Delivery,
+        output: &mut Output,
+    ) -> Result<(), Failure> {
+        let messages = &delivery.messages;
+        if self.json {
+            let json =
+                |message| message_json::received(client.store_id(), delivery.queue_id, message);
+            let lines: Vec<_> = messages.iter().map(json).collect();
+            return output.write_lines(lines.iter().map(Vec::as_slice));
+        }
+        output.write_lines(messages.iter().map(|message| message.block.body().as_ref()))?;
+        if !self.ack && output.is_terminal() {
+            // A person will want to ack what they see; a program asks for --json.
+            for message in messages {
+                eprintln!("receipt of {}: {}", message.seq, receipt_text(&message.receipt));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Acks on their way, so that the next messages need not wait for them.
+struct Acks {
+    client: Client,
+    queue: String,
+    running: JoinSet<Result<Vec<forebay_protocol::Failure>, ClientError>>,
+    /// Messages that will be delivered again although they were written.
+    again: usize,
+}
+
+impl Acks {
+    fn new(client: Client, queue: String) -> Self {
+        Self { client, queue, running: JoinSet::new(), again: 0 }
+    }
+
+    /// Sends acks, after waiting for earlier ones if there are too many.
+    async fn begin(&mut self, receipts: impl Iterator<Item = Receipt>) -> Result<(), Failure> {
+        while self.running.len() >= ACKS_MAX {
+            self.settle_one().await?;
+        }
+        let receipts: Vec<Receipt> = receipts.collect();
+        let (client, queue) = (self.client.clone(), self.queue.clone());
+        self.running.spawn(async move { client.ack(&queue, &receipts).await });
+        Ok(())
+    }
+
+    /// Waits for all of them.
+    async fn finish(mut self) -> Result<(), Failure> {
+        while !self.running.is_empty() {
+            self.settle_one().await?;
+        }
+        if self.again > 0 {
+            eprintln!(
+                "forebay: {} messages were received by others too, or will be: their leases ended \
+                 before they were acked",
+                self.again
+            );
+        }
+        Ok(())
+    }
+
+    async fn settle_one(&mut self) -> Result<(), Failure> {
+        let Some(settled) = self.running.join_next().await else { return Ok(()) };
+        let failures = settled.map_err(|error| Failure::because(format!("ack: {error}")))??;
+        for failure in failures {
+            match failure.code {
+                // At least once: the lease had ended, by its timeout or by a restart.
+                ErrorCode::ReceiptStale | ErrorCode::MessageGone => self.again += 1,
+                code => return Err(Failure::because(format!("ack: {code}: {}", failure.text))),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Ctrl-C: the first ends the command after what it is doing, the second ends the process.
+struct Interrupted(tokio::sync::watch::Receiver<bool>);
+
+impl Interrupted {
+    fn listen() -> Self {
+        let (sender, receiver) = tokio::sync::watch::channel(false);
+        tokio::spawn(async move {
+            // Without a handler, Ctrl-C ends the process as it always did.
+            while tokio::signal::ctrl_c().await.is_ok() {
+                if sender.send_replace(true) {
+                    std::process::exit(130);
+                }
+            }
+        });
+        Self(receiver)
+    }
+
+    async fn wait(&mut self) {
+        if self.0.wait_for(|interrupted| *interrupted).await.is_err() {
+            std::future::pending().await
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! `forebay send`: one message, or a stream of them.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bytes::Bytes;
+use forebay_protocol::client::{Client, Producer, ProducerOptions};
+use forebay_protocol::{MessageId, OutgoingMessage, QueueAttributes};
+use tokio::task::block_in_place;
+
+use super::connect::{Connect, GIVE_UP_AFTER};
+use super::failure::Failure;
+use super::lines::Lines;
+use super::output::Output;
+use super::progress;
+
+/// Send a message, or one for each line
+///
+/// Without BODY, all of stdin is one message. The id of a single message goes to stdout.
+///
+/// With --lines each line is a message: the bytes up to \n, be they text or not. An empty line is
+/// an empty message. Sends are batched and ride over a server's restart by reconnecting; a batch
+/// whose answer was lost is sent again, so it may be stored twice, but never lost.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example: seq 1000000 | forebay send orders --lines")]
+pub(super) struct Send {
+    /// The queue's name
+    queue: String,
+    /// The message
+    #[arg(conflicts_with_all = ["lines", "file"])]
+    body: Option<String>,
+    /// Send a message for each line of stdin or of the file
+    #[arg(long)]
+    lines: bool,
+    /// Read this file instead of stdin
+    #[arg(long, value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// Hide the messages for this long; default: the queue's own delay
+    #[arg(long, value_name = "DURATION")]
+    delay: Option<humantime::Duration>,
+    /// How long to wait for a server that went away
+    #[arg(long, value_name = "DURATION")]
+    give_up_after: Option<humantime::Duration>,
+    #[command(flatten)]
+    connect: Connect,
+}
+
+impl Send {
+    pub(super) async fn run(self) -> Result<(), Failure> {
+        let give_up_after = self.give_up_after.map_or(GIVE_UP_AFTER, Into::into);
+        let client = self.connect.open_for(give_up_after).await?;
+        if self.lines { self.send_lines(client).await } else { self.send_one(&client).await }
+    }
+
+    async fn send_one(self, client: &Client) -> Result<(), Failure> {
+        let body = match &self.body {
+            Some(body) => Bytes::from(body.clone()),
+            None => self.read_body()?,
+        };
+        let message = with_delay(OutgoingMessage::new(body), self.delay.map(Into::into));
+        let sent = client.send(&self.queue, vec![message]).await?;
+        let id = MessageId::new(client.store_id(), sent.queue_id, sent.first_seq);
+        Output::new().write_line(id.to_string())
+    }
+
+    /// All of the input; no more of it than any queue may take, and a byte to be refused for.
+    fn read_body(&self) -> Result<Bytes, Failure> {
+        let bytes_max = QueueAttributes::TABLE
+            .iter()
+            .find_map(|row| (row.name == "message_bytes_max").then_some(row.max))
+            .unwrap_or(u64::MAX - 1);
+        let mut body = Vec::new();
+        let read = self.input()?.take(bytes_max + 1).read_to_end(&mut body);
+        read.map_err(|error| Failure::io(&self.input_name(), &error))?;
+        if body.len() as u64 > bytes_max {
+            return Err(Failure::because(format!(
+                "{}: more than {bytes_max} bytes, the largest message of any queue",
+                self.input_name()
+            )));
+        }
+        Ok(body.into())
+    }
+
+    async fn send_lines(self, client: Client) -> Result<(), Failure> {
+        let queue = client.describe_queue(&self.queue).await?;
+        // Every queue has a limit; a server that tells none checks for itself.
+        let line_bytes_max = queue.attributes.message_bytes_max.unwrap_or(u64::MAX);
+        let mut lines = Lines::new(self.input()?, line_bytes_max);
+        let mut producer = Producer::new(client, self.queue.as_str(), ProducerOptions::default());
+        let bar = progress::counter("messages");
+        let pushed = self.push_lines(&mut lines, &mut producer, &bar).await;
+        // What was read before a bad line is sent all the same, and counted.
+        let flushed = producer.flush().await;
+        bar.finish_and_clear();
+        eprintln!("{} messages sent", producer.answered());
+        flushed?;
+        pushed
+    }
+
+    async fn push_lines(
+        &self,
+        lines: &mut Lines<Box<dyn Read + std::marker::Send>>,
+        producer: &mut Producer,
+        bar: &indicatif::ProgressBar,
+    ) -> Result<(), Failure> {
+        let delay = self.delay.map(Duration::from);
+        let failed = |error: &dyn std::error::Error| {
+            Failure::because(format!("{}: {error}", self.input_name()))
+        };
+        loop {
+            while let Some(line) = lines.buffered().map_err(|error| failed(&error))? {
+                producer.push(with_delay(OutgoingMessage::new(line), delay)).await?;
+            }
+            bar.set_position(producer.answered());
+            if !block_in_place(|| lines.fill()).map_err(|error| failed(&error))? {
+                return Ok(());
+            }
+        }
+    }
+
+    fn input(&self) -> Result<Box<dyn Read + std::marker::Send>, Failure> {
+        match &self.file {
+            Some(path) => match File::open(path) {
+                Ok(file) => Ok(Box::new(file)),
+                Err(error) => Err(Failure::io(&self.input_name(), &error)),
+            },
+            None => Ok(Box::new(io::stdin())),
+        }
+    }
+
+    fn input_name(&self) -> String {
+        self.file.as_ref().map_or("stdin".to_owned(), |path| path.display().to_string())
+    }
+}
+
+fn with_delay(message: OutgoingMessage, delay: Option<Duration>) -> OutgoingMessage {
+    match delay {
+        Some(delay) => message.delayed(delay),
+        None => message,
+    }
+}

@@ -1,0 +1,186 @@
+//! `forebay serve`: opens the store, runs the server, ends on a signal.
+//!
+//! The order of the end: the server drains its connections ([`crate::run`]), the engine commits
+//! what is pending and closes the store, the process leaves: with status 0 when it was asked to,
+//! 1 when the log failed.
+
+use std::io::Write;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use forebay_engine::disk::RealDisk;
+use forebay_engine::{Opening, SystemClock};
+use tokio::net::TcpSocket;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing::level_filters::LevelFilter;
+
+use super::failure::Failure;
+use super::open_files;
+use super::settings::Settings;
+use crate::caller::Engine;
+use crate::ending::{Ending, EndingSender, ending};
+use crate::server;
+
+/// Start a server
+///
+/// Each setting is a flag, an environment variable and a key of the file given with --config, in
+/// this order of strength. SIGTERM and SIGINT end the server after what it has begun; a second
+/// signal ends it at once.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example: forebay serve --data ./forebay-data --listen 127.0.0.1:7480")]
+pub(super) struct Serve {
+    /// A TOML file with settings: segment-bytes = "1GiB"
+    #[arg(long, value_name = "FILE", env = "FOREBAY_CONFIG")]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    settings: Settings,
+}
+
+const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 7480);
+const DATA: &str = "./forebay-data";
+/// Connections that the system holds until they are accepted.
+const BACKLOG: u32 = 1024;
+
+impl Serve {
+    pub(super) fn run(self) -> Result<(), Failure> {
+        let settings = match &self.config {
+            Some(path) => self.settings.or(Settings::read(path)?),
+            None => self.settings,
+        };
+        tracing_subscriber::fmt()
+            .with_writer(std::io::stderr)
+            .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
+            .with_max_level(settings.log_level.unwrap_or(LevelFilter::INFO))
+            .init();
+        tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| Failure::io("cannot start", &error))?
+            .block_on(serve(&settings))
+    }
+}
+
+async fn serve(settings: &Settings) -> Result<(), Failure> {
+    let limits = settings.limits();
+    open_files::allow(limits.connections_max);
+    let address = settings.listen.unwrap_or(LISTEN);
+    let data = settings.data.as_deref().unwrap_or(Path::new(DATA));
+    // Bound before the store is opened, so that a taken address changes nothing; listening after,
+    // so that nobody connects to a server that cannot answer yet.
+    let socket = bind(address)?;
+    let (tell_ending, ending) = ending();
+    let signals = Signals::listen()?;
+    let (engine, opening) = open_engine(settings, data, tell_ending.clone()).await?;
+    let listener = socket.listen(BACKLOG).map_err(|error| cannot_listen(address, &error))?;
+    let address = listener.local_addr().map_err(|error| cannot_listen(address, &error))?;
+    announce(&opening, data, address);
+    tokio::spawn(signals.forward(tell_ending));
+    let reason = server::run(listener, engine.handle(), limits, ending).await;
+    let closed = tokio::task::spawn_blocking(|| engine.shutdown()).await;
+    let closed = closed.map_err(|error| Failure::because(format!("closing the store: {error}")))?;
+    match (reason, closed) {
+        (Ending::ShuttingDown, Ok(())) => {
+            tracing::info!("shut down");
+            Ok(())
+        }
+        (Ending::StorageFailed { cause }, _) => Err(Failure::because(cause)),
+        (Ending::ShuttingDown, Err(failure)) => Err(Failure::because(failure.to_string())),
+    }
+}
+
+fn bind(address: SocketAddr) -> Result<TcpSocket, Failure> {
+    let bound = || {
+        let socket = match address {
+            SocketAddr::V4(_) => TcpSocket::new_v4(),
+            SocketAddr::V6(_) => TcpSocket::new_v6(),
+        }?;
+        // A restart must not wait for the connections of the server before it to be forgotten.
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        Ok(socket)
+    };
+    bound().map_err(|error| cannot_listen(address, &error))
+}
+
+fn cannot_listen(address: SocketAddr, error: &std::io::Error) -> Failure {
+    Failure::io(&format!("cannot listen on {address}"), error)
+}
+
+/// Opens the engine; a failure of its log ends the server.
+async fn open_engine(
+    settings: &Settings,
+    data: &Path,
+    tell_ending: EndingSender,
+) -> Result<(Engine, Opening), Failure> {
+    let (options, data) = (settings.options(), data.to_owned());
+    let open = move || {
+        let on_failure = Box::new(move |failure: forebay_engine::LogFailure| {
+            tracing::error!(%failure, "the log failed: the server ends");
+            tell_ending.send_replace(Some(Ending::StorageFailed { cause: failure.to_string() }));
+        });
+        Engine::open(Arc::new(RealDisk), Arc::new(SystemClock), &data, options, on_failure)
+    };
+    let opened = tokio::task::spawn_blocking(open).await;
+    Ok(opened.map_err(|error| Failure::because(format!("opening the store: {error}")))??)
+}
+
+/// Tells, in the log and on stdout, what was found and what can be done now.
+fn announce(opening: &Opening, data: &Path, address: SocketAddr) {
+    tracing::info!(data = %data.display(), "{opening}");
+    for warning in &opening.warnings {
+        tracing::warn!("{warning}");
+    }
+    let program = std::env::args().next().unwrap_or_else(|| "forebay".to_owned());
+    let server = if address == LISTEN { String::new() } else { format!(" --server {address}") };
+    let text = format!(
+        "forebay listening on {address}\n\
+         data in {}: {opening}\n\
+         try next, in another terminal:\n  \
+           {program} queue create orders{server}\n  \
+           {program} send orders 'one order'{server}\n  \
+           {program} receive orders --ack{server}",
+        data.display(),
+    );
+    // The server serves also if nobody reads this.
+    let _ = writeln!(std::io::stdout(), "{text}");
+}
+
+/// SIGTERM and SIGINT.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn listen() -> Result<Self, Failure> {
+        let listen =
+            |kind| signal(kind).map_err(|error| Failure::io("cannot listen for signals", &error));
+        Ok(Self {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+
+    /// Ends the server at the first signal, the process at the second.
+    async fn forward(mut self, tell_ending: EndingSender) {
+        let signal = self.next().await;
+        tracing::info!(signal, "shutting down; a second signal ends the process at once");
+        // A failure that came before stays the reason.
+        tell_ending.send_if_modified(|ending| {
+            let first = ending.is_none();
+            ending.get_or_insert(Ending::ShuttingDown);
+            first
+        });
+        let signal = self.next().await;
+        tracing::warn!(signal, "ended at once");
+        std::process::exit(1);
+    }
+}

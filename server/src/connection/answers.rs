@@ -1,0 +1,97 @@
+//! The engine's answers to replies: bodies are fetched, what cannot be delivered is dealt with.
+
+use forebay_engine::command::{Command, MessageState};
+use forebay_engine::error::ReadError;
+use forebay_engine::location::Location;
+use forebay_protocol::{Peeked, Received, Reply};
+
+use super::Connection;
+use super::bodies::{Body, Fetched, Wanted};
+use crate::caller::{Answer, Answered, Caller};
+use crate::replies::{self, Translated};
+
+impl Connection {
+    /// Turns what the engine answered into a reply, at once or when its bodies are read.
+    pub(super) fn answer(&mut self, answered: Answered) {
+        let Answered { ticket, answer } = answered;
+        self.in_flight.answered(&ticket);
+        let translated = match answer {
+            Ok(Answer::Received(leases)) => Err(Wanted::Received(leases)),
+            Ok(Answer::Other(reply)) => match replies::translate(reply, &ticket.kind) {
+                Translated::Ready(reply) => Ok(reply),
+                Translated::Peeked(mut messages, next) => {
+                    // Set aside: there are no bytes to show.
+                    messages.retain(|message| message.state != MessageState::Damaged);
+                    Err(Wanted::Peeked(messages, next))
+                }
+            },
+            Err(error) => {
+                tracing::debug!(correlation = ticket.correlation, %error, "refused");
+                Ok(Reply::Error(replies::error(&error)))
+            }
+        };
+        match translated {
+            Ok(reply) => {
+                self.in_flight.remove(&ticket);
+                self.outbound.push(ticket.correlation, &reply);
+            }
+            Err(wanted) => {
+                let room_to_write = self.has_room_to_write();
+                if let Some(fetched) = self.bodies.fetch(ticket, wanted, room_to_write) {
+                    self.answer_fetched(fetched);
+                }
+            }
+        }
+    }
+
+    /// Writes a reply whose bodies are read. A message whose bytes cannot be had is left out.
+    pub(super) fn answer_fetched(&mut self, fetched: Fetched) {
+        let Fetched { ticket, answer, bodies, charge } = fetched;
+        self.in_flight.remove(&ticket);
+        match answer {
+            Wanted::Received(mut leases) => {
+                let left_out = leases.take_unless(|index| bodies[index].is_ok());
+                for (delivery, error) in left_out.iter().zip(errors(&bodies)) {
+                    self.report_unreadable(&delivery.location, error);
+                    // A disk may read again what it could not read now; damage stays.
+                    if let ReadError::Disk(_) = error {
+                        leases.give_back(delivery);
+                    }
+                }
+                let found = leases.deliveries().iter().zip(bodies.into_iter().flatten());
+                let reply = Received {
+                    messages: found
+                        .map(|(delivery, body)| replies::received(delivery, body))
+                        .collect(),
+                    queue_id: leases.queue_id.0,
+                };
+                self.outbound.push_bodies(ticket.correlation, &reply.into(), Some(leases), charge);
+            }
+            Wanted::Peeked(messages, next_seq) => {
+                let mut shown = Vec::with_capacity(messages.len());
+                for (message, body) in messages.iter().zip(bodies) {
+                    match body {
+                        Ok(body) => shown.extend(replies::peeked(message, body)),
+                        Err(error) => self.report_unreadable(&message.location, &error),
+                    }
+                }
+                let reply = Peeked { messages: shown, next_seq };
+                self.outbound.push_bodies(ticket.correlation, &reply.into(), None, charge);
+            }
+        }
+    }
+
+    /// Logs why a message has no bytes, and has a damaged one set aside.
+    fn report_unreadable(&self, location: &Location, error: &ReadError) {
+        let (queue_id, seq) = (location.queue, location.seq);
+        tracing::error!(%queue_id, %seq, %error, "a stored message cannot be read");
+        if let ReadError::Damaged(_) = error {
+            let command = Command::SetAside { queue: queue_id, seq };
+            self.shared.engine.submit(command, Caller::nobody());
+        }
+    }
+}
+
+fn errors(bodies: &[Body]) -> impl Iterator<Item = &ReadError> {
+    bodies.iter().filter_map(|body| body.as_ref().err())
+}

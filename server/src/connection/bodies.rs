@@ -1,0 +1,176 @@
+//! The bodies of answers: read from memory, or from the disk off the async threads.
+//!
+//! Invariants:
+//! - A body's memory is charged before it is read, for a batch in one piece: a batch that held
+//!   some of its memory and waited for the rest could wait for itself.
+//! - A connection has at most one batch of disk reads under way, and all connections together a
+//!   bounded number; what is asked for meanwhile forms the next batch.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use forebay_engine::StoredMessage;
+use forebay_engine::command::Peeked;
+use forebay_engine::error::ReadError;
+use forebay_engine::location::Location;
+use tokio::sync::Semaphore;
+
+use crate::caller::{EngineHandle, Ticket};
+use crate::leases::Leases;
+use crate::memory::{Charge, Memory};
+
+/// A message's bytes, or why there are none.
+pub(super) type Body = Result<StoredMessage, ReadError>;
+
+/// An answer whose bodies are wanted.
+pub(super) enum Wanted {
+    /// Of a receive.
+    Received(Leases),
+    /// Of a peek, with the seq to go on at.
+    Peeked(Vec<Peeked>, u64),
+}
+
+/// An answer with its bodies, one for each message, in the same order.
+pub(super) struct Fetched {
+    pub(super) ticket: Ticket,
+    pub(super) answer: Wanted,
+    pub(super) bodies: Vec<Body>,
+    /// Shared by all answers of a batch.
+    pub(super) charge: Arc<Charge>,
+}
+
+/// The bodies that one connection waits for.
+pub(super) struct Bodies {
+    engine: EngineHandle,
+    memory: Memory,
+    disk_reads: Arc<Semaphore>,
+    waiting: VecDeque<Fetch>,
+    reading: Option<Pin<Box<dyn Future<Output = Vec<Fetched>> + Send>>>,
+}
+
+/// One answer's bodies, as far as they are known.
+struct Fetch {
+    ticket: Ticket,
+    answer: Wanted,
+    locations: Vec<Location>,
+    hot: Vec<Option<Body>>,
+    /// Covers the bodies, or nothing.
+    charge: Charge,
+}
+
+/// A batch of disk reads is closed when it has this many bytes.
+const BATCH_BYTES_MAX: usize = 4 << 20;
+
+impl Bodies {
+    pub(super) fn new(engine: EngineHandle, memory: Memory, disk_reads: Arc<Semaphore>) -> Self {
+        Self { engine, memory, disk_reads, waiting: VecDeque::new(), reading: None }
+    }
+
+    /// Asks for an answer's bodies. Gives them at once when all are in memory and there is
+    /// `room_to_write` them.
+    pub(super) fn fetch(
+        &mut self,
+        ticket: Ticket,
+        answer: Wanted,
+        room_to_write: bool,
+    ) -> Option<Fetched> {
+        let locations = answer.locations();
+        let mut charge = Charge::default();
+        let mut hot: Vec<Option<Body>> = Vec::new();
+        if room_to_write && self.memory.try_raise(&mut charge, bytes(&locations)) {
+            hot.extend(locations.iter().map(|location| self.engine.read_hot(location)));
+            if hot.iter().all(Option::is_some) {
+                let bodies = hot.into_iter().flatten().collect();
+                return Some(Fetched { ticket, answer, bodies, charge: Arc::new(charge) });
+            }
+        } else {
+            hot.resize_with(locations.len(), || None);
+        }
+        self.waiting.push_back(Fetch { ticket, answer, locations, hot, charge });
+        None
+    }
+
+    /// The next batch of answers, when its bodies are read; waits for ever when none is wanted.
+    /// Nothing is lost when this future is dropped.
+    pub(super) async fn fetched(&mut self) -> Vec<Fetched> {
+        if self.reading.is_none() && !self.waiting.is_empty() {
+            let batch = self.next_batch();
+            let (engine, memory) = (self.engine.clone(), self.memory.clone());
+            let disk_reads = Arc::clone(&self.disk_reads);
+            self.reading = Some(Box::pin(read_batch(batch, engine, memory, disk_reads)));
+        }
+        let Some(reading) = &mut self.reading else { return std::future::pending().await };
+        let fetched = reading.await;
+        self.reading = None;
+        fetched
+    }
+
+    fn next_batch(&mut self) -> Vec<Fetch> {
+        let mut batch = Vec::new();
+        let mut batch_bytes = 0;
+        while batch_bytes < BATCH_BYTES_MAX
+            && let Some(fetch) = self.waiting.pop_front()
+        {
+            batch_bytes += bytes(&fetch.locations);
+            batch.push(fetch);
+        }
+        batch
+    }
+}
+
+impl Wanted {
+    fn locations(&self) -> Vec<Location> {
+        match self {
+            Wanted::Received(leases) => leases.deliveries().iter().map(|d| d.location).collect(),
+            Wanted::Peeked(messages, _) => messages.iter().map(|m| m.location).collect(),
+        }
+    }
+}
+
+async fn read_batch(
+    mut batch: Vec<Fetch>,
+    engine: EngineHandle,
+    memory: Memory,
+    disk_reads: Arc<Semaphore>,
+) -> Vec<Fetched> {
+    let mut charge = Charge::default();
+    for fetch in &mut batch {
+        charge.merge(std::mem::take(&mut fetch.charge));
+    }
+    let batch_bytes = batch.iter().map(|fetch| bytes(&fetch.locations)).sum();
+    let more = memory.wait_for(&charge, batch_bytes).await;
+    charge.merge(more);
+    let charge = Arc::new(charge);
+    let cold: Vec<Location> = batch.iter().flat_map(Fetch::cold).copied().collect();
+    let permit = disk_reads.acquire_owned().await.expect("this semaphore is never closed");
+    // Only places go to the blocking thread. The leases stay here, where dropping them counts.
+    let read = tokio::task::spawn_blocking(move || {
+        let bodies: Vec<Body> = cold.iter().map(|location| engine.read(location)).collect();
+        drop(permit);
+        bodies
+    });
+    let mut bodies = match read.await {
+        Ok(bodies) => bodies.into_iter(),
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    };
+    let mut next = || bodies.next().expect("one body was read for each cold location");
+    let fill = |fetch: Fetch| {
+        let bodies = fetch.hot.into_iter().map(|body| body.unwrap_or_else(&mut next)).collect();
+        Fetched { ticket: fetch.ticket, answer: fetch.answer, bodies, charge: Arc::clone(&charge) }
+    };
+    batch.into_iter().map(fill).collect()
+}
+
+impl Fetch {
+    fn cold(&self) -> impl Iterator<Item = &Location> {
+        let places = self.locations.iter().zip(&self.hot);
+        places.filter_map(|(location, hot)| hot.is_none().then_some(location))
+    }
+}
+
+/// The memory that the messages at these locations take.
+fn bytes(locations: &[Location]) -> usize {
+    locations.iter().map(|location| location.bytes as usize).sum()
+}

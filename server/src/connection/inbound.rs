@@ -1,0 +1,150 @@
+//! The receiving side of a connection: bytes to frames.
+//!
+//! Invariants:
+//! - The buffer grows with what was received, never with what a length field announces; what it
+//!   holds beyond a small allowance is charged to the server's memory.
+//! - A frame leaves with a charge of its own size.
+
+use std::future::Future;
+use std::io;
+use std::time::Instant;
+
+use bytes::{BufMut, BytesMut};
+use forebay_protocol::{FRAME_HEADER_BYTES, Frame, FrameDecoder, FrameError};
+use tokio::net::TcpStream;
+
+use crate::memory::{Charge, Memory};
+
+/// The fewest bytes to read at once: what each connection may hold uncharged.
+const READ_BYTES_MIN: usize = 16 << 10;
+/// The most bytes to read at once.
+const READ_BYTES_MAX: usize = 256 << 10;
+
+/// Bytes received and not yet taken as frames.
+pub(super) struct Inbound {
+    memory: Memory,
+    buffer: BytesMut,
+    decoder: FrameDecoder,
+    charge: Charge,
+    /// A whole frame that waits for memory.
+    held: Option<Frame>,
+    /// How much to read next: doubled while the peer fills it.
+    read_bytes: usize,
+    began: Option<Instant>,
+}
+
+/// What [`Inbound::read`] found.
+pub(super) enum Read {
+    /// Something, or nothing yet.
+    Open,
+    /// The peer's end of the stream.
+    Closed,
+    /// So many bytes must be covered first.
+    Starved(usize),
+}
+
+/// What [`Inbound::next`] found.
+pub(super) enum Next {
+    /// A frame, and the memory it takes.
+    Frame(Frame, Charge),
+    /// No whole frame.
+    Nothing,
+    /// So many bytes must be covered first.
+    Starved(usize),
+}
+
+impl Inbound {
+    pub(super) fn new(memory: Memory) -> Self {
+        Self {
+            memory,
+            buffer: BytesMut::new(),
+            decoder: FrameDecoder::new(),
+            charge: Charge::default(),
+            held: None,
+            read_bytes: READ_BYTES_MIN,
+            began: None,
+        }
+    }
+
+    /// Accepts frames up to `bytes` long from here on.
+    pub(super) fn raise_frame_bytes_max(&mut self, bytes: u32) {
+        self.decoder.frame_bytes_max = bytes;
+    }
+
+    /// Reads what the socket has, up to a bound.
+    pub(super) fn read(&mut self, stream: &TcpStream) -> io::Result<Read> {
+        let needed = self.buffer.len() + self.read_bytes;
+        if needed > READ_BYTES_MIN && !self.memory.try_raise(&mut self.charge, needed) {
+            return Ok(Read::Starved(needed));
+        }
+        self.buffer.reserve(self.read_bytes);
+        match stream.try_read_buf(&mut (&mut self.buffer).limit(self.read_bytes)) {
+            Ok(0) => return Ok(Read::Closed),
+            Ok(count) if count == self.read_bytes => {
+                self.read_bytes = (2 * count).min(READ_BYTES_MAX);
+            }
+            Ok(count) => {
+                self.read_bytes = count.next_power_of_two().clamp(READ_BYTES_MIN, READ_BYTES_MAX);
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
+        }
+        Ok(Read::Open)
+    }
+
+    /// Takes the next whole frame.
+    pub(super) fn next(&mut self) -> Result<Next, FrameError> {
+        let frame = match self.held.take() {
+            Some(frame) => frame,
+            None => match self.decoder.decode(&mut self.buffer)? {
+                Some(frame) => frame,
+                None => {
+                    self.settle();
+                    return Ok(Next::Nothing);
+                }
+            },
+        };
+        self.began = None;
+        let bytes = FRAME_HEADER_BYTES + frame.body.len();
+        if !self.memory.try_raise(&mut self.charge, bytes) {
+            self.held = Some(frame);
+            return Ok(Next::Starved(bytes));
+        }
+        Ok(Next::Frame(frame, self.charge.split(bytes)))
+    }
+
+    /// Waits for the memory that `bytes` need beyond what is held.
+    pub(super) fn wait_for(&self, bytes: usize) -> impl Future<Output = Charge> + Send + use<> {
+        self.memory.wait_for(&self.charge, bytes)
+    }
+
+    /// Takes the memory that was waited for, and reads at once if that is what it is for: memory
+    /// that nothing uses goes back at the next look.
+    pub(super) fn grant(&mut self, charge: Charge, stream: &TcpStream) -> io::Result<Read> {
+        self.charge.merge(charge);
+        if self.held.is_some() { Ok(Read::Open) } else { self.read(stream) }
+    }
+
+    /// When the frame began that is not whole yet, and how much of it is there.
+    pub(super) fn unfinished(&self) -> Option<(Instant, usize)> {
+        self.began.map(|began| (began, self.buffer.len()))
+    }
+
+    /// Says that nothing is read for now, by the server's own choice: the peer cannot be blamed
+    /// for a frame that stays unfinished.
+    pub(super) fn pause(&mut self) {
+        self.began = None;
+    }
+
+    /// Holds no more than what the bytes left need: an idle connection has no buffer.
+    fn settle(&mut self) {
+        if self.buffer.is_empty() {
+            self.buffer = BytesMut::new();
+            self.began = None;
+            self.charge.lower(0);
+        } else {
+            self.began.get_or_insert_with(Instant::now);
+            self.charge.lower(self.buffer.len());
+        }
+    }
+}

@@ -1,0 +1,249 @@
+//! One connection: its task, from the accepted socket to the close.
+//!
+//! ```text
+//!             ┌──────────────── reading stops while any bound is reached ───────────────┐
+//!  socket ─▶ Inbound ─▶ frame ─▶ dispatch ─▶ engine ─▶ Outbox ─▶ [Bodies] ─▶ Outbound ─▶ socket
+//! ```
+//! Invariants:
+//! - Every request gets one answer, under its own correlation, in whatever order they are ready.
+//! - What a connection holds is bounded: requests, their bytes, answers not written. At a bound it
+//!   is not read from; that is all the backpressure there is.
+//! - However the task ends, dropping the connection gives back every lease that was not written.
+
+mod alarm;
+mod answers;
+mod bodies;
+mod closing;
+mod deadlines;
+mod handshake;
+mod inbound;
+mod outbound;
+mod requests;
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Instant;
+
+use forebay_protocol::Reply;
+use tokio::io::{Interest, Ready};
+use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
+
+use self::alarm::Alarm;
+use self::bodies::Bodies;
+use self::closing::Closing;
+use self::inbound::{Inbound, Read};
+use self::outbound::Outbound;
+use self::requests::InFlight;
+use crate::caller::{EngineHandle, Outbox};
+use crate::ending::{Ending, EndingReceiver, ended};
+use crate::limits::Limits;
+use crate::memory::{Charge, Memory};
+
+pub(crate) use self::closing::refuse;
+
+/// What all connections of a server share.
+#[derive(Clone)]
+pub(crate) struct Shared {
+    pub(crate) engine: EngineHandle,
+    pub(crate) limits: Arc<Limits>,
+    pub(crate) memory: Memory,
+    pub(crate) disk_reads: Arc<Semaphore>,
+    pub(crate) ending: EndingReceiver,
+}
+
+type MoreMemory = Pin<Box<dyn Future<Output = Charge> + Send>>;
+
+/// A connection.
+pub(crate) struct Connection {
+    stream: TcpStream,
+    shared: Shared,
+    inbound: Inbound,
+    outbox: Arc<Outbox>,
+    bodies: Bodies,
+    outbound: Outbound,
+    in_flight: InFlight,
+    /// Memory that is waited for before anything more is read.
+    more_memory: Option<MoreMemory>,
+    /// Whether Hello was answered with Welcome.
+    open: bool,
+    /// Why the server ends, once it does.
+    draining: Option<Ending>,
+    connected: Instant,
+    heard: Instant,
+    alarm: Alarm,
+}
+
+impl Connection {
+    /// A connection on an accepted socket.
+    pub(crate) fn new(stream: TcpStream, shared: Shared) -> Self {
+        let now = Instant::now();
+        let outbox = Outbox::new(shared.engine.clone());
+        let bodies = Bodies::new(
+            shared.engine.clone(),
+            shared.memory.clone(),
+            Arc::clone(&shared.disk_reads),
+        );
+        Self {
+            inbound: Inbound::new(shared.memory.clone()),
+            outbound: Outbound::default(),
+            in_flight: InFlight::default(),
+            more_memory: None,
+            open: false,
+            draining: None,
+            connected: now,
+            heard: now,
+            alarm: Alarm::new(now + shared.limits.hello_timeout),
+            outbox,
+            bodies,
+            stream,
+            shared,
+        }
+    }
+
+    /// Serves until the connection ends.
+    pub(crate) async fn serve(mut self, peer: SocketAddr) {
+        tracing::debug!(%peer, "connected");
+        let Err(closing) = self.run().await;
+        closing.log(peer);
+        // From here on answers go back to where they came from: nobody will write them.
+        self.outbox.close();
+        if let Closing::Told { correlation, error } = closing {
+            self.outbound.push(correlation, &Reply::Error(error));
+            closing::say_farewell(&mut self.outbound, &mut self.stream).await;
+        }
+    }
+
+    async fn run(&mut self) -> Result<Infallible, Closing> {
+        let mut answers = Vec::new();
+        loop {
+            self.outbox.take(&mut answers);
+            for answered in answers.drain(..) {
+                self.answer(answered);
+            }
+            let taken_all = self.take_frames()?;
+            self.outbound.flush(&self.stream)?;
+            self.end_if_drained()?;
+            if taken_all || !self.may_take() {
+                self.wait().await?;
+            } else {
+                // Writing made room for frames that are here already: nothing would announce them.
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+
+    /// Waits for something to do: bytes, answers, bodies, memory, a deadline, the server's end.
+    async fn wait(&mut self) -> Result<(), Closing> {
+        let may_read = self.may_take();
+        if !may_read {
+            self.inbound.pause();
+        }
+        let interest = match (may_read, !self.outbound.is_empty()) {
+            (true, true) => Some(Interest::READABLE | Interest::WRITABLE),
+            (true, false) => Some(Interest::READABLE),
+            (false, true) => Some(Interest::WRITABLE),
+            (false, false) => None,
+        };
+        let room_to_write = self.has_room_to_write();
+        self.alarm.set(self.deadline());
+        tokio::select! {
+            ready = ready(&self.stream, interest) => {
+                if may_read && ready?.is_readable() {
+                    let read = self.inbound.read(&self.stream)?;
+                    self.after_read(read)?;
+                }
+            }
+            () = self.outbox.filled() => {}
+            fetched = self.bodies.fetched(), if room_to_write => {
+                for fetched in fetched {
+                    self.answer_fetched(fetched);
+                }
+            }
+            charge = granted(&mut self.more_memory) => {
+                self.more_memory = None;
+                let read = self.inbound.grant(charge, &self.stream)?;
+                self.after_read(read)?;
+            }
+            ending = ended(&mut self.shared.ending), if self.draining.is_none() => {
+                self.draining = Some(ending);
+            }
+            () = &mut self.alarm => {
+                self.check_deadlines()?;
+                self.alarm.move_to(self.deadline());
+            }
+        }
+        Ok(())
+    }
+
+    fn after_read(&mut self, read: Read) -> Result<(), Closing> {
+        match read {
+            Read::Open => Ok(()),
+            Read::Closed => Err(Closing::ByPeer),
+            Read::Starved(bytes) => {
+                self.await_memory(bytes);
+                Ok(())
+            }
+        }
+    }
+
+    /// Whether the bounds allow to take another request.
+    fn may_take(&self) -> bool {
+        let limits = &self.shared.limits;
+        self.draining.is_none()
+            && self.more_memory.is_none()
+            && self.in_flight.has_room(limits)
+            && self.has_room_to_write()
+    }
+
+    fn has_room_to_write(&self) -> bool {
+        self.outbound.len() < self.shared.limits.unwritten_bytes_max
+    }
+
+    fn await_memory(&mut self, bytes: usize) {
+        self.more_memory = Some(Box::pin(self.inbound.wait_for(bytes)));
+    }
+
+    /// Ends a connection of a server that ends, once all it owes is written. Receives that wait
+    /// for messages are owed nothing.
+    fn end_if_drained(&self) -> Result<(), Closing> {
+        match &self.draining {
+            Some(ending) if self.in_flight.only_waits() && self.outbound.is_empty() => {
+                Err(Closing::told(ending.to_protocol_error()))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Drop for Connection {
+    /// Also after a panic or a cut: waiting receives must not be served any more.
+    fn drop(&mut self) {
+        self.outbox.close();
+    }
+}
+
+/// The bodies in one answer: they leave room in its frame for what comes with each message.
+fn bodies_bytes_max(limits: &Limits) -> u32 {
+    /// At least what the fields of [`forebay_protocol::RECEIVE_MESSAGES_MAX`] messages take.
+    const FIELDS_BYTES: u32 = 1 << 20;
+    limits.frame_bytes_max.saturating_sub(FIELDS_BYTES).max(1)
+}
+
+async fn ready(stream: &TcpStream, interest: Option<Interest>) -> io::Result<Ready> {
+    match interest {
+        Some(interest) => stream.ready(interest).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn granted(more_memory: &mut Option<MoreMemory>) -> Charge {
+    match more_memory {
+        Some(more_memory) => more_memory.await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,103 @@
+//! The sending side of a connection: the one place that writes to the socket.
+//!
+//! Invariant: leases and memory stay with an answer until its last byte was taken by the socket.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::{Buf, BytesMut};
+use forebay_protocol::{ErrorCode, ProtocolError, Reply};
+use tokio::net::TcpStream;
+
+use crate::leases::Leases;
+use crate::memory::Charge;
+
+/// A buffer larger than this is not kept for the next answers.
+const BUFFER_BYTES_KEPT: usize = 64 << 10;
+
+/// Answers that the socket has not taken yet.
+#[derive(Default)]
+pub(super) struct Outbound {
+    buffer: BytesMut,
+    /// Bytes ever taken by the socket.
+    written: u64,
+    /// What answers in the buffer hold, in their order.
+    held: VecDeque<Held>,
+    /// Since when the socket has taken nothing.
+    stalled_since: Option<Instant>,
+}
+
+/// What is let go when the socket has taken `end` bytes in all.
+struct Held {
+    end: u64,
+    leases: Option<Leases>,
+    _charge: Arc<Charge>,
+}
+
+impl Outbound {
+    /// Adds an answer.
+    pub(super) fn push(&mut self, correlation: u32, reply: &Reply) {
+        if let Err(error) = reply.encode(correlation, &mut self.buffer) {
+            tracing::error!(%error, correlation, "an answer could not be encoded");
+            let error = ProtocolError::new(ErrorCode::Internal, error.to_string());
+            // An error's text is cut to what fits, so this cannot fail, and nothing is left to say.
+            let _ = Reply::Error(error).encode(correlation, &mut self.buffer);
+        }
+        self.stalled_since.get_or_insert_with(Instant::now);
+    }
+
+    /// Adds an answer that holds memory, and leases if it is a receive's.
+    pub(super) fn push_bodies(
+        &mut self,
+        correlation: u32,
+        reply: &Reply,
+        leases: Option<Leases>,
+        charge: Arc<Charge>,
+    ) {
+        self.push(correlation, reply);
+        let end = self.written + self.buffer.len() as u64;
+        self.held.push_back(Held { end, leases, _charge: charge });
+    }
+
+    /// Writes what the socket takes without waiting.
+    pub(super) fn flush(&mut self, stream: &TcpStream) -> io::Result<()> {
+        while !self.buffer.is_empty() {
+            match stream.try_write(&self.buffer) {
+                Ok(count) => self.wrote(count),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// The bytes that wait for the socket.
+    pub(super) fn len(&self) -> usize {
+        self.buffer.len()
+    }
+
+    /// Whether the socket has taken everything.
+    pub(super) fn is_empty(&self) -> bool {
+        self.buffer.is_empty()
+    }
+
+    /// Since when the socket has taken nothing of what waits for it.
+    pub(super) fn stalled_since(&self) -> Option<Instant> {
+        self.stalled_since
+    }
+
+    fn wrote(&mut self, count: usize) {
+        self.buffer.advance(count);
+        self.written += count as u64;
+        self.stalled_since = (!self.buffer.is_empty()).then(Instant::now);
+        let done = self.held.partition_point(|held| held.end <= self.written);
+        for leases in self.held.drain(..done).filter_map(|held| held.leases) {
+            leases.written();
+        }
+        if self.buffer.is_empty() && self.buffer.capacity() > BUFFER_BYTES_KEPT {
+            self.buffer = BytesMut::new();
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! Requests to commands: one exhaustive match. The way back is in `replies`.
+//!
+//! Nothing is decided here. Rules are the engine's; the one check made is that a message matches
+//! the checksum that its sender set, because the engine stores both without looking.
+
+use forebay_engine::attributes::AttributeChanges;
+use forebay_engine::command::{self, BATCH_MESSAGES_MAX, Command, NewMessage};
+use forebay_engine::ids::Seq;
+use forebay_engine::receipt::SealedReceipt;
+use forebay_protocol::{
+    ErrorCode, OutgoingMessage, Pong, ProtocolError, QueueAttributes, Receipt, Reply, Request,
+};
+
+use crate::caller::Kind;
+
+/// What a request needs.
+pub(crate) enum Dispatched {
+    /// The engine's answer.
+    Ask {
+        command: Command,
+        kind: Kind,
+        /// The most that the answer takes in memory, without bodies, where that is much.
+        answer_bytes_max: usize,
+    },
+    /// Nothing: this is the answer.
+    Answer(Reply),
+}
+
+/// A queue in the answer to a list takes about this much.
+const LISTED_QUEUE_BYTES: usize = 256;
+
+/// Translates a request. `bodies_bytes_max` bounds the bodies in one answer.
+pub(crate) fn dispatch(
+    request: Request,
+    bodies_bytes_max: u32,
+) -> Result<Dispatched, ProtocolError> {
+    let (mut kind, mut answer_bytes_max) = (Kind::Other, 0);
+    let bytes_max = |asked: u32| match asked {
+        0 => u64::from(bodies_bytes_max),
+        asked => u64::from(asked.min(bodies_bytes_max)),
+    };
+    let batch_bytes = |max: u32, each: usize| (max as usize).min(BATCH_MESSAGES_MAX) * each;
+    let command = match request {
+        Request::Hello(_) => {
+            let text = "the connection is open already: Hello comes once";
+            return Err(ProtocolError::new(ErrorCode::HelloExpected, text));
+        }
+        Request::Ping(_) => return Ok(Dispatched::Answer(Pong {}.into())),
+        Request::CreateQueue(create) => {
+            Command::CreateQueue { name: create.name, attributes: changes(create.attributes) }
+        }
+        Request::AlterQueue(alter) => {
+            Command::AlterQueue { name: alter.name, attributes: changes(alter.attributes) }
+        }
+        Request::DescribeQueue(describe) => Command::DescribeQueue { name: describe.name },
+        Request::ListQueues(list) => {
+            let max = list.max.min(command::LIST_QUEUES_MAX) as usize;
+            answer_bytes_max = max * LISTED_QUEUE_BYTES;
+            Command::ListQueues { prefix: list.prefix, after: list.after, max: list.max }
+        }
+        Request::PurgeQueue(purge) => Command::PurgeQueue { name: purge.name },
+        Request::DeleteQueue(delete) => Command::DeleteQueue { name: delete.name },
+        Request::Send(send) => {
+            let messages = send.messages.into_iter().enumerate().map(new_message);
+            Command::Send { queue: send.queue, messages: messages.collect::<Result<_, _>>()? }
+        }
+        Request::Receive(receive) => {
+            kind = Kind::Receive { queue: receive.queue.clone() };
+            answer_bytes_max = batch_bytes(receive.max, size_of::<command::Delivery>());
+            Command::Receive {
+                queue: receive.queue,
+                max: receive.max,
+                wait_ms: receive.wait_ms,
+                visibility_ms: receive.visibility_ms,
+                bytes_max: bytes_max(receive.bytes_max),
+            }
+        }
+        Request::Ack(ack) => {
+            let receipts = ack.receipts.iter().map(sealed).collect();
+            Command::Ack { queue: ack.queue, receipts }
+        }
+        Request::ChangeVisibility(change) => {
+            kind = Kind::ChangeVisibility;
+            let changes = change.changes.iter();
+            let changes = changes.map(|change| (sealed(&change.receipt), change.visibility_ms));
+            Command::ChangeVisibility { queue: change.queue, changes: changes.collect() }
+        }
+        Request::Peek(peek) => {
+            answer_bytes_max = batch_bytes(peek.max, size_of::<command::Peeked>());
+            Command::Peek {
+                queue: peek.queue,
+                from: Seq(peek.from_seq),
+                max: peek.max,
+                bytes_max: bytes_max(peek.bytes_max),
+            }
+        }
+    };
+    Ok(Dispatched::Ask { command, kind, answer_bytes_max })
+}
+
+fn changes(attributes: QueueAttributes) -> AttributeChanges {
+    let QueueAttributes { visibility_timeout_ms, delay_ms, receive_wait_ms, message_bytes_max } =
+        attributes;
+    AttributeChanges { visibility_timeout_ms, delay_ms, receive_wait_ms, message_bytes_max }
+}
+
+fn new_message((index, message): (usize, OutgoingMessage)) -> Result<NewMessage, ProtocolError> {
+    message.block.verify().map_err(|damage| {
+        let text = format!("message {index} of the batch: {damage}");
+        ProtocolError::new(ErrorCode::ChecksumMismatch, text)
+    })?;
+    Ok(NewMessage {
+        delay_ms: message.delay_ms,
+        checksum: message.block.crc(),
+        // The decoder has refused a block with attributes, so the body is the whole payload.
+        attributes_bytes: 0,
+        payload: message.block.into_body(),
+    })
+}
+
+/// A receipt as the engine takes it. One of another length was not made by any store, and neither
+/// was the one of zeros that stands for it: the engine refuses that item, and no other.
+fn sealed(receipt: &Receipt) -> SealedReceipt {
+    SealedReceipt::from_bytes(receipt.as_bytes())
+        .unwrap_or(SealedReceipt([0; SealedReceipt::BYTES]))
+}

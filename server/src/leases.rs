@@ -1,0 +1,67 @@
+//! The leases of one receive, on their way to the client.
+//!
+//! Invariant: a lease is either written to the client's socket to its last byte, or given back to
+//! the engine at once, whatever ends it on the way: a closed connection, a cancelled task, a
+//! panic. The value itself sees to that: dropped before [`Leases::written`], it gives back.
+
+use forebay_engine::command::{Command, Delivery};
+use forebay_engine::ids::QueueId;
+use forebay_engine::receipt::SealedReceipt;
+
+use crate::caller::{Caller, EngineHandle};
+
+/// Leased messages that the client has not got yet.
+pub(crate) struct Leases {
+    pub(crate) queue_id: QueueId,
+    queue: String,
+    deliveries: Vec<Delivery>,
+    engine: EngineHandle,
+}
+
+impl Leases {
+    /// The leases that a receive from `queue` got.
+    pub(crate) fn new(
+        engine: EngineHandle,
+        queue: String,
+        queue_id: QueueId,
+        deliveries: Vec<Delivery>,
+    ) -> Self {
+        Self { queue_id, queue, deliveries, engine }
+    }
+
+    /// The leased messages, in order.
+    pub(crate) fn deliveries(&self) -> &[Delivery] {
+        &self.deliveries
+    }
+
+    /// Takes those out that `keep` refuses, by index: they are the caller's to deal with.
+    pub(crate) fn take_unless(&mut self, mut keep: impl FnMut(usize) -> bool) -> Vec<Delivery> {
+        let mut indexes = 0..;
+        self.deliveries.extract_if(.., |_| indexes.next().is_some_and(|i| !keep(i))).collect()
+    }
+
+    /// Gives one back that was taken out.
+    pub(crate) fn give_back(&self, delivery: &Delivery) {
+        self.give_back_all(vec![delivery.receipt]);
+    }
+
+    /// The client's socket has taken every byte of them.
+    pub(crate) fn written(mut self) {
+        self.deliveries.clear();
+    }
+
+    fn give_back_all(&self, receipts: Vec<SealedReceipt>) {
+        if receipts.is_empty() {
+            return;
+        }
+        tracing::debug!(queue = self.queue, count = receipts.len(), "undelivered messages go back");
+        let command = Command::ReturnUndelivered { queue: self.queue.clone(), receipts };
+        self.engine.submit(command, Caller::nobody());
+    }
+}
+
+impl Drop for Leases {
+    fn drop(&mut self) {
+        self.give_back_all(self.deliveries.iter().map(|delivery| delivery.receipt).collect());
+    }
+}

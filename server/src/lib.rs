@@ -1,0 +1,34 @@
+//! The Forebay server: the native protocol over TCP in front of one store, and the command line.
+//!
+//! The server is thin: [`run`] turns requests into the engine's commands and answers into replies.
+//! What it adds is that nobody can cost anybody else anything: memory, connections and time are
+//! bounded per connection and in all (`limits`).
+//!
+//! Each layer uses only those above it:
+//!
+//! | module | what |
+//! | --- | --- |
+//! | `byte_size`, `limits`, `memory`, `ending`, `socket` | sizes as people write them, the bounds, the budget, the end, what is set on sockets |
+//! | `caller`, `leases` | the way of answers back from the engine; undelivered messages |
+//! | `dispatch`, `replies` | the protocol's words to the engine's and back |
+//! | `connection` | one connection's task |
+//! | `server` | accepting and draining |
+//! | `cli` | the commands of the `forebay` binary |
+
+mod byte_size;
+mod caller;
+pub mod cli;
+mod connection;
+mod dispatch;
+mod ending;
+mod leases;
+mod limits;
+mod memory;
+mod replies;
+mod server;
+mod socket;
+
+pub use caller::{Caller, Engine, EngineHandle};
+pub use ending::{Ending, EndingReceiver, EndingSender, ending};
+pub use limits::Limits;
+pub use server::run;

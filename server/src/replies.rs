@@ -1,0 +1,151 @@
+//! The engine's replies and errors in the protocol's words: exhaustive matches, no rules.
+
+use bytes::Bytes;
+use forebay_engine::StoredMessage;
+use forebay_engine::attributes::Attributes;
+use forebay_engine::command::{self, Delivery, MessageState, Peeked};
+use forebay_engine::error::RequestError;
+use forebay_protocol::{
+    Acked, Block, ErrorCode, Failure, PeekedMessage, ProtocolError, QueueAltered, QueueAttributes,
+    QueueCreated, QueueDeleted, QueueDescribed, QueueInfo, QueuePurged, QueuesListed, Receipt,
+    ReceivedMessage, Reply, Sent, VisibilityChanged,
+};
+
+use crate::caller::Kind;
+
+/// A reply of the engine, translated.
+pub(crate) enum Translated {
+    /// Ready to be written.
+    Ready(Reply),
+    /// The messages of a peek, whose bodies are to be read first.
+    Peeked(Vec<Peeked>, u64),
+}
+
+/// Translates a reply. `kind` tells the two requests apart that the engine answers alike.
+pub(crate) fn translate(reply: command::Reply, kind: &Kind) -> Translated {
+    Translated::Ready(match reply {
+        command::Reply::Created { queue, created } => {
+            QueueCreated { queue_id: queue.0, created }.into()
+        }
+        command::Reply::Altered => QueueAltered {}.into(),
+        command::Reply::Described(info) => QueueDescribed { queue: queue_info(info) }.into(),
+        command::Reply::Listed { queues, more } => {
+            QueuesListed { queues: queues.into_iter().map(queue_info).collect(), more }.into()
+        }
+        command::Reply::Purged { count } => QueuePurged { purged: count }.into(),
+        command::Reply::Deleted => QueueDeleted {}.into(),
+        command::Reply::Sent { queue, first, count } => {
+            Sent { queue_id: queue.0, first_seq: first.0, count }.into()
+        }
+        command::Reply::Changed { failures } => {
+            let failures = failures.into_iter().map(failure).collect();
+            if *kind == Kind::ChangeVisibility {
+                VisibilityChanged { failures }.into()
+            } else {
+                Acked { failures }.into()
+            }
+        }
+        command::Reply::Peeked { messages, next, queue: _ } => {
+            return Translated::Peeked(messages, next.map_or(0, |seq| seq.0));
+        }
+        // Leases travel in a wrapper of their own, and nobody waits for a message set aside.
+        command::Reply::Received { .. } | command::Reply::SetAside => {
+            let text = "the engine gave an answer of another kind than was asked for";
+            ProtocolError::new(ErrorCode::Internal, text).into()
+        }
+    })
+}
+
+/// Translates an error.
+pub(crate) fn error(error: &RequestError) -> ProtocolError {
+    ProtocolError::new(error_code(error), error.to_string())
+}
+
+fn error_code(error: &RequestError) -> ErrorCode {
+    match error {
+        RequestError::UnknownQueue { .. } => ErrorCode::UnknownQueue,
+        RequestError::QueueExists { .. } => ErrorCode::QueueExists,
+        RequestError::BadQueueName { .. } => ErrorCode::BadQueueName,
+        RequestError::OutOfRange { .. } => ErrorCode::OutOfRange,
+        RequestError::EmptyBatch { .. } => ErrorCode::EmptyBatch,
+        RequestError::MessageTooLarge { .. } => ErrorCode::MessageTooLarge,
+        RequestError::TooManyInBatch { .. } | RequestError::BatchTooLarge { .. } => {
+            ErrorCode::BatchTooLarge
+        }
+        RequestError::ReceiptInvalid { .. } => ErrorCode::ReceiptInvalid,
+        RequestError::ReceiptStale { .. } => ErrorCode::ReceiptStale,
+        RequestError::MessageGone { .. } => ErrorCode::MessageGone,
+        RequestError::StorageFull { .. } => ErrorCode::StorageFull,
+        RequestError::StorageFailed { .. } => ErrorCode::StorageFailed,
+        RequestError::ShuttingDown => ErrorCode::ShuttingDown,
+    }
+}
+
+/// A leased message with its bytes.
+pub(crate) fn received(delivery: &Delivery, stored: StoredMessage) -> ReceivedMessage {
+    ReceivedMessage {
+        seq: delivery.seq.0,
+        receipt: Receipt::new(Bytes::copy_from_slice(&delivery.receipt.0))
+            .expect("a sealed receipt has 28 bytes, fewer than the protocol allows"),
+        receive_count: delivery.receive_count,
+        sent_ms: delivery.sent.0,
+        first_received_ms: delivery.first_received.0,
+        block: block(stored),
+    }
+}
+
+/// A peeked message with its bytes; `None` for one that was set aside, which has none to show.
+pub(crate) fn peeked(peeked: &Peeked, stored: StoredMessage) -> Option<PeekedMessage> {
+    let (state, until_ms) = match peeked.state {
+        MessageState::Waiting => (forebay_protocol::MessageState::Waiting, 0),
+        MessageState::InFlight { until } => (forebay_protocol::MessageState::InFlight, until.0),
+        MessageState::Delayed { until } => (forebay_protocol::MessageState::Delayed, until.0),
+        MessageState::Damaged => return None,
+    };
+    Some(PeekedMessage {
+        seq: peeked.seq.0,
+        state,
+        until_ms,
+        receive_count: peeked.receive_count,
+        sent_ms: peeked.sent.0,
+        block: block(stored),
+    })
+}
+
+fn block(stored: StoredMessage) -> Block {
+    let mut body = stored.payload;
+    let attributes_bytes = (stored.attributes_bytes as usize).min(body.len());
+    let attributes = body.split_to(attributes_bytes);
+    Block::from_parts(stored.checksum, attributes, body)
+}
+
+fn failure((index, cause): (u32, RequestError)) -> Failure {
+    Failure { index, code: error_code(&cause), text: cause.to_string() }
+}
+
+fn queue_info(info: command::QueueInfo) -> QueueInfo {
+    let command::Counts { waiting, in_flight, delayed, damaged } = info.counts;
+    QueueInfo {
+        name: info.name,
+        queue_id: info.id.0,
+        created_ms: info.created.0,
+        modified_ms: info.modified.0,
+        attributes: attributes(info.attributes),
+        waiting,
+        in_flight,
+        delayed,
+        damaged,
+        next_seq: info.next_seq.0,
+    }
+}
+
+fn attributes(attributes: Attributes) -> QueueAttributes {
+    let Attributes { visibility_timeout_ms, delay_ms, receive_wait_ms, message_bytes_max } =
+        attributes;
+    QueueAttributes {
+        visibility_timeout_ms: Some(visibility_timeout_ms),
+        delay_ms: Some(delay_ms),
+        receive_wait_ms: Some(receive_wait_ms),
+        message_bytes_max: Some(message_bytes_max),
+    }
+}

@@ -1,0 +1,143 @@
+//! The server: it accepts connections until it is to end, then drains them.
+//!
+//! Invariants:
+//! - A connection's end, its panic too, costs nobody else anything.
+//! - Accepting never spins: an error that would come again at once is waited out.
+//! - The order of the end: accept no more; each connection refuses new requests, writes the
+//!   answers it owes and says why it closes; after [`Limits::drain_timeout`] what is left is cut.
+//!   The engine outlives all of it, so that undelivered messages can be given back.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use forebay_protocol::{ErrorCode, ProtocolError};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::task::{JoinError, JoinSet};
+
+use crate::caller::EngineHandle;
+use crate::connection::{Connection, Shared, refuse};
+use crate::ending::{Ending, EndingReceiver, ended};
+use crate::limits::Limits;
+use crate::memory::Memory;
+use crate::socket;
+
+/// The most refusals under way; beyond it a connection is closed without a word.
+const REFUSALS_MAX: usize = 64;
+
+/// The waits after errors of accept: doubled from the first to the last.
+const ACCEPT_BACKOFF: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
+
+/// Serves the engine on the listener until `ending` says to end, and returns why, when every
+/// connection is closed.
+pub async fn run(
+    listener: TcpListener,
+    engine: EngineHandle,
+    limits: Limits,
+    mut ending: EndingReceiver,
+) -> Ending {
+    let mut server = Server::new(engine, limits, ending.clone());
+    let mut backoff = ACCEPT_BACKOFF.0;
+    let reason = loop {
+        tokio::select! {
+            reason = ended(&mut ending) => break reason,
+            Some(ended) = server.connections.join_next() => report(ended),
+            Some(ended) = server.refusals.join_next() => report(ended),
+            accepted = listener.accept() => match accepted {
+                Ok((stream, peer)) => {
+                    backoff = ACCEPT_BACKOFF.0;
+                    server.take(stream, peer);
+                }
+                Err(error) if concerns_one_peer(&error) => {
+                    tracing::debug!(%error, "a connection was gone before it was accepted");
+                }
+                Err(error) => {
+                    tracing::warn!(%error, wait = ?backoff, "cannot accept connections");
+                    // Connections that close meanwhile give back what accept lacks.
+                    tokio::time::sleep(backoff).await;
+                    backoff = (2 * backoff).min(ACCEPT_BACKOFF.1);
+                }
+            },
+        }
+    };
+    // From here on a connect is refused by the system.
+    drop(listener);
+    server.drain().await;
+    reason
+}
+
+struct Server {
+    shared: Shared,
+    connections: JoinSet<()>,
+    refusals: JoinSet<()>,
+}
+
+impl Server {
+    fn new(engine: EngineHandle, limits: Limits, ending: EndingReceiver) -> Self {
+        let shared = Shared {
+            engine,
+            memory: Memory::new(limits.memory_bytes_max),
+            disk_reads: Arc::new(Semaphore::new(limits.disk_reads_max)),
+            limits: Arc::new(limits),
+            ending,
+        };
+        Self { shared, connections: JoinSet::new(), refusals: JoinSet::new() }
+    }
+
+    fn take(&mut self, stream: TcpStream, peer: std::net::SocketAddr) {
+        let connections_max = self.shared.limits.connections_max;
+        if self.connections.len() >= connections_max {
+            tracing::info!(%peer, connections_max, "refused a connection: there are too many");
+            if self.refusals.len() < REFUSALS_MAX {
+                let text = format!("the server has {connections_max} connections, its maximum");
+                let error = ProtocolError::new(ErrorCode::TooManyConnections, text);
+                self.refusals.spawn(refuse(stream, error));
+            }
+            return;
+        }
+        if let Err(error) = socket::prepare(&stream) {
+            tracing::debug!(%peer, %error, "a connection was gone before it was served");
+            return;
+        }
+        let connection = Connection::new(stream, self.shared.clone());
+        self.connections.spawn(connection.serve(peer));
+    }
+
+    /// Waits until all connections have ended, but not for ever.
+    async fn drain(mut self) {
+        let connections = self.connections.len();
+        tracing::info!(connections, "draining");
+        let all_ended = async {
+            while let Some(ended) = self.connections.join_next().await {
+                report(ended);
+            }
+        };
+        let drain_timeout = self.shared.limits.drain_timeout;
+        if tokio::time::timeout(drain_timeout, all_ended).await.is_err() {
+            let connections = self.connections.len();
+            tracing::warn!(connections, ?drain_timeout, "connections were cut: drain timed out");
+            self.connections.shutdown().await;
+        }
+        self.refusals.shutdown().await;
+    }
+}
+
+/// The edge at which a task's panic ends: it is logged, and nothing else happens.
+fn report(ended: Result<(), JoinError>) {
+    if let Err(error) = ended
+        && error.is_panic()
+    {
+        tracing::error!(%error, "a connection's task panicked; the others go on");
+    }
+}
+
+/// Whether accept failed because of the peer, so that the next may succeed at once.
+fn concerns_one_peer(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::Interrupted
+    )
+}

@@ -1,0 +1,265 @@
+//! Without these, scripts could not trust the command line: its exit status, what it writes where,
+//! and that bytes pass through it unchanged.
+
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Output, Stdio};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::support::{Process, forebay, output};
+
+fn server(dir: &TempDir) -> Process {
+    let server = Process::serve(&dir.path().join("data"), ([127, 0, 0, 1], 0).into());
+    assert!(output(&server, &["queue", "create", "orders"]).status.success());
+    server
+}
+
+/// Runs a command with these bytes as its stdin.
+fn output_of(server: &Process, arguments: &[&str], stdin: &[u8]) -> Output {
+    let mut child = forebay(arguments)
+        .args(["--server", &server.server()])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // A command that failed early may not read.
+    let _ = child.stdin.take().unwrap().write_all(stdin);
+    child.wait_with_output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap()
+}
+
+#[test]
+fn every_command_has_help_with_an_example() {
+    let commands: [&[&str]; 15] = [
+        &[],
+        &["serve"],
+        &["queue"],
+        &["queue", "create"],
+        &["queue", "list"],
+        &["queue", "show"],
+        &["queue", "set"],
+        &["queue", "purge"],
+        &["queue", "delete"],
+        &["send"],
+        &["receive"],
+        &["ack"],
+        &["release"],
+        &["peek"],
+        &["verify"],
+    ];
+    for command in commands.into_iter().chain([&["inspect"][..]]) {
+        let help = forebay(command).arg("--help").output().unwrap();
+        assert_eq!(help.status.code(), Some(0), "{command:?}");
+        assert!(text(&help.stdout).contains("\nExample: "), "{command:?}");
+    }
+}
+
+#[test]
+fn wrong_usage_is_status_2_and_failure_is_status_1() {
+    for arguments in
+        [&["sned"][..], &["send"], &["ack", "orders"], &["serve", "--segment-bytes", "1MB"]]
+    {
+        let Output { status, stdout, stderr } = forebay(arguments).output().unwrap();
+        assert_eq!(status.code(), Some(2), "{arguments:?}");
+        assert!(stdout.is_empty() && !stderr.is_empty(), "{arguments:?}");
+    }
+    // Nothing listens on port 1.
+    let failed = forebay(["queue", "list", "--server", "127.0.0.1:1"]).output().unwrap();
+    assert_eq!(failed.status.code(), Some(1));
+    assert_eq!(
+        text(&failed.stderr),
+        "forebay: cannot connect to 127.0.0.1:1: Connection refused; is a server running? start \
+         one with: forebay serve\n"
+    );
+}
+
+#[test]
+fn lines_pass_through_unchanged_be_they_text_or_not() {
+    let dir = TempDir::new().unwrap();
+    let server = server(&dir);
+    let lines = b"one\n\n\xff\x00\xfe\ntrailing\r\n\nlast without an end";
+    let sent = output_of(&server, &["send", "orders", "--lines"], lines);
+    assert_eq!((sent.status.code(), text(&sent.stderr)), (Some(0), "6 messages sent\n"));
+    let received = output(&server, &["receive", "orders", "--max", "0", "--ack"]);
+    assert_eq!(received.status.code(), Some(0), "{}", text(&received.stderr));
+    assert_eq!(received.stdout, [&lines[..], b"\n"].concat());
+    assert_eq!(output(&server, &["receive", "orders"]).stdout, b"", "all were acked");
+}
+
+#[test]
+fn one_message_may_come_from_the_command_line_stdin_or_a_file() {
+    let dir = TempDir::new().unwrap();
+    let server = server(&dir);
+    let file = dir.path().join("message");
+    std::fs::write(&file, b"from\na file").unwrap();
+    let sent = [
+        output(&server, &["send", "orders", "from the command line"]),
+        output_of(&server, &["send", "orders"], b"from\nstdin"),
+        output(&server, &["send", "orders", "--file", file.to_str().unwrap()]),
+    ];
+    let ids: Vec<&str> = sent.iter().map(|sent| text(&sent.stdout).trim_end()).collect();
+    let received = output(&server, &["receive", "orders", "--max", "3", "--json"]);
+    let found: Vec<Value> =
+        text(&received.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let bodies = ["from the command line", "from\nstdin", "from\na file"];
+    for ((found, body), id) in found.iter().zip(bodies).zip(ids) {
+        assert_eq!((&found["body"], &found["message_id"]), (&body.into(), &id.into()));
+        assert_eq!(found["receive_count"], 1);
+    }
+    assert_eq!(found.len(), 3);
+    let receipts: Vec<&str> =
+        found.iter().map(|found| found["receipt"].as_str().unwrap()).collect();
+    let acked = output(&server, &["ack", "orders", receipts[0]]);
+    assert_eq!((acked.status.code(), text(&acked.stderr)), (Some(0), "1 of 1 acked\n"));
+    let released = output(&server, &["release", "orders", receipts[1], receipts[0]]);
+    assert_eq!(released.status.code(), Some(1));
+    assert!(
+        text(&released.stderr).contains("receipt 2: MessageGone"),
+        "{}",
+        text(&released.stderr)
+    );
+    let again = output(&server, &["receive", "orders", "--json"]);
+    let again: Value = serde_json::from_slice(&again.stdout).unwrap();
+    assert_eq!((&again["seq"], &again["receive_count"]), (&2.into(), &2.into()));
+}
+
+#[test]
+fn a_body_that_is_no_text_is_base64_in_json() {
+    let dir = TempDir::new().unwrap();
+    let server = server(&dir);
+    output_of(&server, &["send", "orders"], b"\xff\xfe");
+    let peeked = output(&server, &["peek", "orders", "--json"]);
+    let peeked: Value = serde_json::from_slice(&peeked.stdout).unwrap();
+    assert_eq!(peeked["body_base64"], "//4=");
+    assert_eq!(peeked["state"], "waiting");
+}
+
+#[test]
+fn a_line_over_the_queues_limit_is_named_by_its_number_and_those_before_it_are_sent() {
+    let dir = TempDir::new().unwrap();
+    let server = server(&dir);
+    output(&server, &["queue", "create", "small", "--message-bytes-max", "1KiB"]);
+    let lines = [&b"one\ntwo\n"[..], &[b'x'; 1025], b"\nfour\n"].concat();
+    let sent = output_of(&server, &["send", "small", "--lines"], &lines);
+    assert_eq!(sent.status.code(), Some(1));
+    let stderr = text(&sent.stderr);
+    assert!(stderr.contains("2 messages sent"), "{stderr}");
+    assert!(stderr.contains("stdin: line 3 has more than 1024 bytes"), "{stderr}");
+}
+
+#[test]
+fn a_reader_that_has_enough_ends_a_command_quietly() {
+    let dir = TempDir::new().unwrap();
+    let server = server(&dir);
+    let lines: String = (0..20_000).map(|number| format!("{number}\n")).collect();
+    output_of(&server, &["send", "orders", "--lines"], lines.as_bytes());
+    let mut peek = forebay(["peek", "orders", "--max", "0", "--server", &server.server()])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut first = String::new();
+    BufReader::with_capacity(16, peek.stdout.take().unwrap()).read_line(&mut first).unwrap();
+    let Output { status, stderr, .. } = peek.wait_with_output().unwrap();
+    assert_eq!((first.as_str(), status.code(), text(&stderr)), ("0\n", Some(0), ""));
+}
+
+#[test]
+fn following_prints_what_comes_and_ends_cleanly_on_ctrl_c() {
+    let dir = TempDir::new().unwrap();
+    let server = server(&dir);
+    let mut follow =
+        forebay(["receive", "orders", "--follow", "--ack", "--server", &server.server()])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+    let mut lines = BufReader::new(follow.stdout.take().unwrap()).lines();
+    for body in ["one", "two"] {
+        output(&server, &["send", "orders", body]);
+        assert_eq!(lines.next().unwrap().unwrap(), body);
+    }
+    let pid = rustix::process::Pid::from_child(&follow);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    let Output { status, stderr, .. } = follow.wait_with_output().unwrap();
+    assert_eq!((status.code(), text(&stderr)), (Some(0), ""));
+    let shown = output(&server, &["queue", "show", "orders", "--json"]);
+    let shown: Value = serde_json::from_slice(&shown.stdout).unwrap();
+    assert_eq!((&shown["waiting"], &shown["in_flight"]), (&0.into(), &0.into()), "all were acked");
+}
+
+#[test]
+fn queues_are_created_shown_changed_purged_and_deleted() {
+    let dir = TempDir::new().unwrap();
+    let server = server(&dir);
+    let run = |arguments: &[&str]| {
+        let Output { status, stdout, stderr } = output(&server, arguments);
+        assert_eq!(status.code(), Some(0), "{arguments:?}: {}", text(&stderr));
+        text(&stdout).to_owned()
+    };
+    assert_eq!(run(&["queue", "create", "orders"]), "queue orders exists\n");
+    assert_eq!(run(&["queue", "create", "other", "--delay", "1h"]), "queue other created\n");
+    run(&["send", "other", "later"]);
+    assert_eq!(
+        run(&["queue", "list"]),
+        "orders\t0 waiting\t0 in flight\t0 delayed\nother\t0 waiting\t0 in flight\t1 delayed\n"
+    );
+    run(&["queue", "set", "other", "--visibility-timeout", "2m"]);
+    assert!(run(&["queue", "show", "other"]).contains("visibility timeout  2m\n"));
+    assert_eq!(run(&["queue", "purge", "other"]), "queue other purged of 1 messages\n");
+    assert_eq!(run(&["queue", "delete", "other"]), "queue other deleted\n");
+    assert_eq!(run(&["queue", "list", "--prefix", "oth"]), "");
+}
+
+#[test]
+fn a_store_is_verified_and_inspected_offline() {
+    let dir = TempDir::new().unwrap();
+    let mut server = server(&dir);
+    output(&server, &["send", "orders", "one"]);
+    server.terminate();
+    assert!(server.wait().success());
+    let data = dir.path().join("data");
+    let verified = forebay(["verify", "--json"]).arg(&data).output().unwrap();
+    assert_eq!(verified.status.code(), Some(0));
+    let verified: Value = serde_json::from_slice(&verified.stdout).unwrap();
+    assert_eq!((&verified["outcome"], &verified["messages"]), (&"clean".into(), &1.into()));
+    let inspected = forebay(["inspect"]).arg(&data).output().unwrap();
+    assert_eq!(inspected.status.code(), Some(0));
+    assert!(text(&inspected.stdout).contains("QueueCreated queue=1 name=\"orders\""));
+}
+
+#[test]
+fn flags_are_stronger_than_variables_and_variables_than_the_file() {
+    let dir = TempDir::new().unwrap();
+    let config = dir.path().join("forebay.toml");
+    std::fs::write(&config, "listen = '127.0.0.1:1'\nlog-level = 'loud'\n").unwrap();
+    let serve = |arguments: &[&str]| {
+        let mut command = forebay(["serve", "--data"]);
+        command.arg(dir.path().join("data")).arg("--config").arg(&config).args(arguments);
+        command
+    };
+    let refused = serve(&[]).output().unwrap();
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(text(&refused.stderr).contains("forebay.toml"), "{}", text(&refused.stderr));
+    std::fs::write(&config, "listen = '127.0.0.1:1'\nsegment-bytes = '5KiB'\n").unwrap();
+    let refused = serve(&["--listen", "127.0.0.1:0"]).output().unwrap();
+    assert!(text(&refused.stderr).contains("segment_bytes is 5120"), "{}", text(&refused.stderr));
+    let mut served = serve(&["--listen", "127.0.0.1:0"])
+        .env("FOREBAY_SEGMENT_BYTES", "1MiB")
+        .env("FOREBAY_LISTEN", "127.0.0.1:1")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut first = String::new();
+    BufReader::new(served.stdout.take().unwrap()).read_line(&mut first).unwrap();
+    served.kill().unwrap();
+    served.wait().unwrap();
+    assert!(first.starts_with("forebay listening on 127.0.0.1:"), "{first}");
+    assert!(!first.ends_with(":0\n") && !first.ends_with(":1\n"), "{first}");
+}

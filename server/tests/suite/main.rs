@@ -1,0 +1,21 @@
+//! The promises of the server and of the command line, each file about what would be lost
+//! without it.
+//!
+//! Tests wait for events: a reply, a closed connection, a line of output, a count. The time limits
+//! in `support` only turn a hang into a failure.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
+
+mod support;
+
+mod bad_directories;
+mod bad_frames;
+mod bad_requests;
+mod command_line;
+mod crashes;
+mod delivery;
+mod full_disk;
+mod one_fact_twice;
+mod real_input;
+mod slow_clients;
+mod unreadable;

@@ -1,0 +1,64 @@
+//! Without these, damaged bytes could be delivered, or one damaged message could hold up the rest
+//! of its queue.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use forebay_engine::Options;
+use forebay_engine::disk::{Fault, SimDisk};
+use forebay_protocol::client::ReceiveOptions;
+
+use crate::support::{Server, receive, send, within};
+
+/// A server whose messages are read from the disk, not from memory.
+async fn cold_server(disk: &SimDisk) -> Server {
+    let options = Options { tail_cache_bytes: 0, ..Options::default() };
+    let data = Path::new("data").to_owned();
+    Server::start_with(Arc::new(disk.clone()), data, options, Default::default()).await
+}
+
+/// Flips a bit in the first place where a file of the log holds these bytes.
+fn damage(disk: &SimDisk, bytes: &[u8]) {
+    for path in disk.files() {
+        let image = disk.image(&path).unwrap();
+        if let Some(at) = image.windows(bytes.len()).position(|window| window == bytes) {
+            disk.flip_bit(&path, at as u64, 0).unwrap();
+            return;
+        }
+    }
+    panic!("no file holds {bytes:?}");
+}
+
+#[tokio::test]
+async fn a_damaged_message_is_set_aside_and_the_rest_is_delivered() {
+    let disk = SimDisk::new(1);
+    let server = cold_server(&disk).await;
+    let client = server.client().await;
+    client.create_queue("orders", Default::default()).await.unwrap();
+    for body in [&b"first-body"[..], b"second-body", b"third-body"] {
+        send(&client, "orders", &[body]).await;
+    }
+    damage(&disk, b"second-body");
+    let received = receive(&client, "orders", 10).await;
+    let bodies: Vec<_> = received.iter().map(|message| message.block.body().as_ref()).collect();
+    assert_eq!(bodies, [&b"first-body"[..], b"third-body"]);
+    let set_aside = async { while client.describe_queue("orders").await.unwrap().damaged == 0 {} };
+    within("the count of damaged messages", set_aside).await;
+    let page = client.peek("orders", 1, 10, 0).await.unwrap();
+    assert_eq!(page.messages.iter().map(|message| message.seq).collect::<Vec<_>>(), [1, 3]);
+}
+
+#[tokio::test]
+async fn a_message_that_the_disk_did_not_give_is_delivered_when_it_does() {
+    let disk = SimDisk::new(1);
+    let server = cold_server(&disk).await;
+    let client = server.client().await;
+    client.create_queue("orders", Default::default()).await.unwrap();
+    send(&client, "orders", &[b"one"]).await;
+    disk.fail_at(disk.operations(), Fault::ReadIo);
+    let at_first = client.receive("orders", ReceiveOptions::default()).await.unwrap();
+    assert_eq!(at_first.messages, []);
+    // Its lease would last 30 seconds: it was given back.
+    let received = receive(&client, "orders", 1).await;
+    assert_eq!(received[0].block.body().as_ref(), b"one");
+}
