@@ -195,14 +195,14 @@ fn write_entries(
     mut log: Log,
     entries: &Receiver<ClosedEntry>,
     prepared: &Receiver<Prepared>,
-    requests: Sender<()>,
+    requests: Sender<u64>,
     events: &Sender<Event>,
 ) -> Log {
-    let request = || {
+    let request = |log: &Log| {
         // The preparer is gone only when the engine is closed.
-        let _ = requests.try_send(());
+        let _ = requests.try_send(log.manifest_bytes());
     };
-    request();
+    request(&log);
     for entry in entries {
         let rolls = entry.place.roll;
         if rolls {
@@ -217,7 +217,7 @@ fn write_entries(
             break;
         }
         if rolls {
-            request();
+            request(&log);
         }
     }
     log
@@ -228,14 +228,14 @@ fn prepare_segments(
     disk: &dyn Disk,
     data: &Path,
     segment_bytes: u64,
-    requests: &Receiver<()>,
+    requests: &Receiver<u64>,
     prepared: &Sender<Prepared>,
     events: &Sender<Event>,
 ) {
-    for () in requests {
+    for manifest_bytes in requests {
         let mut failing = false;
         loop {
-            match Prepared::prepare(disk, data, segment_bytes) {
+            match Prepared::prepare(disk, data, segment_bytes, manifest_bytes) {
                 Ok(segment) => {
                     let capacity = segment.capacity;
                     let handed_over = prepared.send(segment).is_ok();
@@ -262,7 +262,7 @@ fn prepare_segments(
             }
             // Space may come back: try again until it does or the engine is closed.
             match requests.recv_timeout(PREPARE_RETRY) {
-                Ok(()) | Err(crossbeam_channel::RecvTimeoutError::Timeout) => {}
+                Ok(_) | Err(crossbeam_channel::RecvTimeoutError::Timeout) => {}
                 Err(crossbeam_channel::RecvTimeoutError::Disconnected) => return,
             }
         }

@@ -15,6 +15,9 @@ use crate::time::LogTime;
 /// Bytes before an entry's records.
 pub const ENTRY_HEADER_BYTES: usize = 56;
 
+/// Bytes before a segment's first entry: its header page.
+pub const SEGMENT_HEADER_BYTES: u64 = 4096;
+
 /// Entries begin at multiples of this.
 pub const ENTRY_ALIGN: usize = 8;
 

@@ -1,11 +1,13 @@
 //! The engine's settings and the relations between them.
 
-use crate::entry::entry_bytes;
+use crate::entry::{SEGMENT_HEADER_BYTES, entry_bytes};
 use crate::error::OpenError;
-use crate::log::{SEGMENT_BYTES_MAX, SEGMENT_HEADER_BYTES};
 
 /// The smallest segment; tests use it to roll every few operations.
 pub const SEGMENT_BYTES_MIN: u64 = 16 << 10;
+
+/// The largest segment: offsets in it are 32 bits wide.
+pub const SEGMENT_BYTES_MAX: u64 = 4 << 30;
 
 /// The most that one command may write: a message of 16 MiB and some.
 const COMMAND_BYTES_MAX: u64 = 17 << 20;

@@ -161,7 +161,12 @@ impl<R: ReplyTo> Store<R> {
             return;
         }
         let disk = self.log.disk().clone();
-        let next = match Prepared::prepare(&*disk, self.log.data(), self.segment_bytes) {
+        let next = match Prepared::prepare(
+            &*disk,
+            self.log.data(),
+            self.segment_bytes,
+            self.log.manifest_bytes(),
+        ) {
             Ok(prepared) => {
                 let capacity = prepared.capacity;
                 self.log.set_prepared(prepared);

@@ -229,7 +229,8 @@ fn a_crash_in_the_recovery_from_a_crash_changes_nothing() {
     for (_, script) in scripts() {
         let mut at = 0;
         // The default run meets each depth at every few operations.
-        let depths = |at: u64| (0..depth).filter(move |again| all || (at + again) % 6 == 0);
+        let depths =
+            |at: u64| (0..depth).filter(move |again| all || (at + again).is_multiple_of(6));
         while depths(at).all(|again| {
             (0..seeds).all(|seed| run(&script, Fault::Crash, at, at + seed, Some(again)))
         }) {

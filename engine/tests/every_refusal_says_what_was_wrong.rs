@@ -1,6 +1,8 @@
 //! Without this: someone whose request is refused would have to guess which value was wrong and
 //! what it should have been.
 
+#![allow(clippy::unwrap_used, reason = "a test")]
+
 #[path = "common/client.rs"]
 mod client;
 mod common;
@@ -28,6 +30,7 @@ fn variant(error: &RequestError) -> &'static str {
         BadQueueName,
         OutOfRange,
         EmptyBatch,
+        TooManyInBatch,
         MessageTooLarge,
         BatchTooLarge,
         ReceiptInvalid,
@@ -39,7 +42,7 @@ fn variant(error: &RequestError) -> &'static str {
     )
 }
 
-const VARIANTS: usize = 13;
+const VARIANTS: usize = 14;
 
 fn create(name: &str, attributes: AttributeChanges) -> Command {
     Command::CreateQueue { name: name.to_owned(), attributes }
@@ -85,7 +88,7 @@ fn refusals(client: &mut Client) -> Vec<(Command, String)> {
         (batch(vec![]), of("the batch is empty, expected at least one message")),
         (
             batch(vec![message(b"", None); too_many]),
-            of("the batch's size is 4097, expected 1 to 4096"),
+            of("the batch has 4097 messages, expected at most 4096"),
         ),
         (
             batch(vec![message(b"", None), message(b"", Some(u64::MAX))]),

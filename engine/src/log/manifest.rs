@@ -1,12 +1,13 @@
 //! The manifest: which segments a store consists of (FORMAT.md section 2).
 
 use std::path::Path;
+use std::sync::Arc;
 
 use super::identity::FORMAT_VERSION;
 use super::names;
 use crate::checksum::{self, Salt};
 use crate::codec::Fields;
-use crate::disk::{Disk, DiskError, read_file, replace_file};
+use crate::disk::{Disk, DiskError, DiskFile, read_file, replace_file};
 use crate::error::{Damage, OpenError};
 use crate::ids::{Epoch, Position, StoreId};
 
@@ -37,10 +38,46 @@ pub struct ListedSegment {
     pub sealed_bytes: Option<u64>,
 }
 
+/// Space for the next manifest: a full disk must not strike in the middle of a roll.
+#[derive(Debug)]
+pub(crate) struct ManifestReserve {
+    file: Arc<dyn DiskFile>,
+}
+
+impl ManifestReserve {
+    /// Writes and syncs `bytes` zeros under the temporary name of the manifest.
+    pub(super) fn make(disk: &dyn Disk, data: &Path, bytes: u64) -> Result<Self, DiskError> {
+        let file = disk.create(&names::manifest_reserve(data))?;
+        file.write_all_at(0, &vec![0; bytes as usize])?;
+        file.sync()?;
+        Ok(Self { file })
+    }
+}
+
 impl Manifest {
     /// Replaces the manifest on disk.
     pub(crate) fn write(&self, disk: &dyn Disk, data: &Path) -> Result<(), DiskError> {
         replace_file(disk, &names::manifest(data), &self.encode())
+    }
+
+    /// Replaces the manifest on disk by way of a file that was reserved for it: needs no space.
+    pub(super) fn write_reserved(
+        &self,
+        disk: &dyn Disk,
+        data: &Path,
+        reserve: &ManifestReserve,
+    ) -> Result<(), DiskError> {
+        let bytes = self.encode();
+        reserve.file.write_all_at(0, &bytes)?;
+        reserve.file.set_size(bytes.len() as u64)?;
+        reserve.file.sync()?;
+        disk.rename(&names::manifest_reserve(data), &names::manifest(data))?;
+        disk.sync_dir(data)
+    }
+
+    /// What a manifest with one segment more than this takes.
+    pub(crate) fn bytes_with_one_more(&self) -> u64 {
+        (HEADER_BYTES + (self.segments.len() + 1) * SEGMENT_BYTES) as u64
     }
 
     /// Reads the manifest; `None` when there is none.

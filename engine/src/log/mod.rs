@@ -129,6 +129,11 @@ impl Log {
         Ok(())
     }
 
+    /// What is to be prepared next: a segment, and space for the manifest that lists it too.
+    pub(crate) fn manifest_bytes(&self) -> u64 {
+        self.manifest.bytes_with_one_more()
+    }
+
     /// The store's id.
     pub(crate) fn store(&self) -> StoreId {
         self.manifest.store
@@ -174,9 +179,7 @@ fn begin_segment(
         created,
         capacity: prepared.capacity,
     };
-    let file = prepared.activate(disk, data, &header)?;
-    manifest.segments.push(ListedSegment { first, salt, sealed_bytes: None });
-    manifest.write(disk, data)?;
+    let file = prepared.activate(disk, data, &header, manifest)?;
     reader.add_segment(first, Segment { salt, file: file.clone() });
     Ok(Active { file, salt, end: SEGMENT_HEADER_BYTES })
 }

@@ -21,6 +21,11 @@ pub(crate) fn manifest(data: &Path) -> PathBuf {
     data.join("MANIFEST")
 }
 
+/// Space for the next manifest: the name under which it is also replaced.
+pub(crate) fn manifest_reserve(data: &Path) -> PathBuf {
+    manifest(data).with_extension("tmp")
+}
+
 /// The directory of the segments.
 pub(crate) fn log_dir(data: &Path) -> PathBuf {
     data.join("log")

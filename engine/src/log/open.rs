@@ -70,7 +70,7 @@ pub(crate) fn open(
     }
     manifest.epoch = Epoch(manifest.epoch.0 + 1);
     let (position, now) = (end.last.next(), clock_start.now());
-    let prepared = prepare_first(&*disk, data, options)?;
+    let prepared = prepare_first(&*disk, data, options, manifest.bytes_with_one_more())?;
     let capacity = prepared.capacity;
     let active = begin_segment(&*disk, data, &mut manifest, &reader, prepared, position, now)?;
 
@@ -222,10 +222,11 @@ fn prepare_first(
     disk: &dyn Disk,
     data: &Path,
     options: &Options,
+    manifest_bytes: u64,
 ) -> Result<PreparedSegment, DiskError> {
     let mut bytes = options.segment_bytes.min(FIRST_SEGMENT_BYTES);
     loop {
-        match PreparedSegment::prepare(disk, data, bytes) {
+        match PreparedSegment::prepare(disk, data, bytes, manifest_bytes) {
             Err(error) if error.is_full() && bytes / 2 >= SEGMENT_BYTES_MIN => bytes /= 2,
             result => return result,
         }

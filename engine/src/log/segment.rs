@@ -4,20 +4,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::identity::FORMAT_VERSION;
-use super::manifest::{newer_version, whole_crc};
+use super::manifest::{ListedSegment, Manifest, ManifestReserve, newer_version, whole_crc};
 use super::names;
 use crate::checksum::Salt;
 use crate::codec::Fields;
 use crate::disk::{Disk, DiskError, DiskFile};
+pub use crate::entry::SEGMENT_HEADER_BYTES;
 use crate::error::{Damage, OpenError};
 use crate::ids::{Epoch, Position, StoreId};
+pub use crate::options::SEGMENT_BYTES_MAX;
 use crate::time::LogTime;
-
-/// The header page's size: where the first entry begins.
-pub const SEGMENT_HEADER_BYTES: u64 = 4096;
-
-/// The largest segment: offsets in it are 32 bits wide.
-pub const SEGMENT_BYTES_MAX: u64 = 4 << 30;
 
 const MAGIC: [u8; 8] = *b"FOREBAYL";
 
@@ -115,27 +111,39 @@ pub(crate) struct Segment {
     pub(crate) file: Arc<dyn DiskFile>,
 }
 
-/// The next segment: reserved, filled with zeros and synced, without a name of its own yet.
+/// The next segment: reserved, filled with zeros and synced, without a name of its own yet; and
+/// space for the manifest that will list it.
 #[derive(Debug)]
 pub(crate) struct PreparedSegment {
     file: Arc<dyn DiskFile>,
     path: PathBuf,
+    manifest: ManifestReserve,
     pub(crate) capacity: u64,
 }
 
 impl PreparedSegment {
     /// Writes `capacity` zeros and syncs them: an append into blocks that were written before
     /// costs half of one into fresh ones, and a full disk is found here, not mid-append.
-    /// On failure the file is removed, so that what it took is free again.
-    pub(crate) fn prepare(disk: &dyn Disk, data: &Path, capacity: u64) -> Result<Self, DiskError> {
-        let path = names::prepared(data);
+    /// On failure what was made is removed, so that the space is free again.
+    pub(crate) fn prepare(
+        disk: &dyn Disk,
+        data: &Path,
+        capacity: u64,
+        manifest_bytes: u64,
+    ) -> Result<Self, DiskError> {
         Self::discard(disk, data)?;
-        let file = disk.create(&path)?;
-        match fill(&*file, capacity) {
-            Ok(()) => Ok(Self { file, path, capacity }),
+        let path = names::prepared(data);
+        let make = || {
+            let manifest = ManifestReserve::make(disk, data, manifest_bytes)?;
+            let file = disk.create(&path)?;
+            fill(&*file, capacity)?;
+            Ok((manifest, file))
+        };
+        match make() {
+            Ok((manifest, file)) => Ok(Self { file, path, manifest, capacity }),
             Err(error) => {
                 // The first error is the one to report; a file left over is removed next time.
-                let _ = disk.remove(&path);
+                let _ = Self::discard(disk, data);
                 Err(error)
             }
         }
@@ -143,24 +151,31 @@ impl PreparedSegment {
 
     /// Removes what was prepared, if anything: a store that is closed needs no next segment.
     pub(crate) fn discard(disk: &dyn Disk, data: &Path) -> Result<(), DiskError> {
-        match disk.remove(&names::prepared(data)) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
+        for path in [names::prepared(data), names::manifest_reserve(data)] {
+            match disk.remove(&path) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
         }
+        Ok(())
     }
 
-    /// Gives the segment its header and its name, durably. Nothing may be appended to it before
-    /// the manifest lists it.
-    pub(crate) fn activate(
+    /// Gives the segment its header and its name, and lists it in the manifest, durably and
+    /// without needing space.
+    pub(super) fn activate(
         self,
         disk: &dyn Disk,
         data: &Path,
         header: &SegmentHeader,
+        manifest: &mut Manifest,
     ) -> Result<Arc<dyn DiskFile>, DiskError> {
         self.file.write_all_at(0, &header.encode())?;
         self.file.sync()?;
         disk.rename(&self.path, &names::segment(data, header.first))?;
         disk.sync_dir(&names::log_dir(data))?;
+        let (first, salt) = (header.first, header.salt);
+        manifest.segments.push(ListedSegment { first, salt, sealed_bytes: None });
+        manifest.write_reserved(disk, data, &self.manifest)?;
         Ok(self.file)
     }
 }

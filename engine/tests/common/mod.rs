@@ -181,7 +181,8 @@ pub fn assert_undamaged(disk: &SimDisk) {
 pub fn assert_no_leaked_files(disk: &SimDisk) {
     for path in disk.files() {
         let name = path.file_name().unwrap().to_str().unwrap().to_owned();
-        let known = ["LOCK", "store.toml", "MANIFEST", "next.tmp"].contains(&&*name)
+        let known = ["LOCK", "store.toml", "MANIFEST", "MANIFEST.tmp", "next.tmp"]
+            .contains(&&*name)
             || name.ends_with(".log") && name.len() == 20;
         assert!(known, "leaked file {}", path.display());
     }

@@ -6,6 +6,7 @@
 #![allow(
     dead_code,
     unreachable_pub,
+    clippy::unwrap_used,
     reason = "a module that each test file includes and uses in part"
 )]
 
@@ -209,6 +210,11 @@ fn entries_of(disk: &SimDisk) -> BTreeMap<PathBuf, Vec<(u64, u64)>> {
     })
     .unwrap();
     entries
+}
+
+/// Whether a store is whole without this file: its lock, and what is prepared or unfinished.
+pub fn is_dispensable(path: &Path) -> bool {
+    path.ends_with("LOCK") || path.extension().is_some_and(|extension| extension == "tmp")
 }
 
 /// Whether to look at every place instead of some.

@@ -1,0 +1,59 @@
+//! Why a measurement failed. There is no going on: a figure with an error in it is no figure.
+
+use std::io;
+
+use forebay_protocol::{FrameError, ProtocolError, TooLong};
+
+/// What went wrong, in words.
+#[derive(Debug)]
+pub struct BenchError(String);
+
+impl BenchError {
+    /// A failure in these words.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// For `map_err`: what was being done, and how it failed.
+    pub(crate) fn doing(what: impl std::fmt::Display) -> impl FnOnce(io::Error) -> Self {
+        move |error| Self(format!("{what}: {error}"))
+    }
+}
+
+impl std::fmt::Display for BenchError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::error::Error for BenchError {}
+
+impl From<ProtocolError> for BenchError {
+    fn from(error: ProtocolError) -> Self {
+        Self(format!("the server answered: {error}"))
+    }
+}
+
+impl From<FrameError> for BenchError {
+    fn from(error: FrameError) -> Self {
+        Self(format!("the server sent {error}"))
+    }
+}
+
+impl From<TooLong> for BenchError {
+    fn from(error: TooLong) -> Self {
+        Self(error.to_string())
+    }
+}
+
+impl From<rustix::io::Errno> for BenchError {
+    fn from(error: rustix::io::Errno) -> Self {
+        Self(error.to_string())
+    }
+}
+
+impl From<io::Error> for BenchError {
+    fn from(error: io::Error) -> Self {
+        Self(error.to_string())
+    }
+}

@@ -1,0 +1,37 @@
+//! Load generators and benchmark reports: `README.md` says what is measured and how.
+//!
+//! Every workload runs against `forebay serve` and, in the same run and in turns with it, against
+//! the [`bare`] server: the same load generator, frames and sockets, a file instead of a queue.
+//! What the second reaches is the limit of the machine, and the first is told as its share.
+//!
+//! Each module uses only those above it:
+//!
+//! | module | what |
+//! | --- | --- |
+//! | `workload` | the workloads, defined once, and their names |
+//! | `error` | why a measurement failed |
+//! | `frames`, `wire` | what the load generator sends, and over what |
+//! | `pace`, `measure` | when a run begins and ends, and what it found |
+//! | `send`, `drain`, `probe` | the load: sends, receives with acks, and what to compare with |
+//! | `bare`, `server` | the servers under load |
+//! | `syncs` | how many messages share a sync |
+//! | `rounds` | runs in turns, and their medians |
+//! | `report` | the table and the JSON |
+
+pub mod bare;
+mod drain;
+mod error;
+mod frames;
+mod measure;
+mod pace;
+mod probe;
+mod report;
+pub mod rounds;
+mod send;
+mod server;
+pub mod syncs;
+mod wire;
+pub mod workload;
+
+pub use error::BenchError;
+pub use report::{Report, Row};

@@ -1,0 +1,87 @@
+//! A connection of the load generator: frames out, frames in, and nothing between.
+//!
+//! Not the client of `forebay-protocol`: the load must cost as little as can be, and the same
+//! against both servers.
+
+use bytes::BytesMut;
+use forebay_protocol::{Frame, FrameDecoder, Hello, Operation, Reply};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::BenchError;
+use crate::frames::encode;
+
+/// A connection that has said Hello.
+#[derive(Debug)]
+pub(crate) struct Wire {
+    stream: TcpStream,
+    decoder: FrameDecoder,
+    arrived: BytesMut,
+}
+
+impl Wire {
+    /// Connects and says Hello.
+    pub(crate) async fn connect(address: &str) -> Result<Self, BenchError> {
+        let stream = TcpStream::connect(address)
+            .await
+            .map_err(BenchError::doing(format_args!("cannot connect to {address}")))?;
+        stream.set_nodelay(true)?;
+        let (decoder, arrived) = (FrameDecoder::new(), BytesMut::new());
+        let mut wire = Self { stream, decoder, arrived };
+        let welcome = wire.ask(Hello::new("forebay-bench")).await?;
+        wire.decoder.frame_bytes_max = welcome.limits.frame_bytes_max;
+        Ok(wire)
+    }
+
+    /// Sends a request and waits for its answer.
+    pub(crate) async fn ask<O: Operation>(&mut self, request: O) -> Result<O::Reply, BenchError> {
+        let frame = encode(&request.into(), 1)?;
+        self.write(&frame).await?;
+        let frame = self.read().await?;
+        match O::reply(reply_of(&frame)?) {
+            Some(reply) => Ok(reply),
+            None => Err(BenchError::new(format!("opcode {:#04x} is no answer", frame.opcode))),
+        }
+    }
+
+    /// Writes whole frames.
+    pub(crate) async fn write(&mut self, frames: &[u8]) -> Result<(), BenchError> {
+        let wrote = self.stream.write_all(frames).await;
+        wrote.map_err(BenchError::doing("cannot write to the server"))
+    }
+
+    /// Waits for a frame.
+    pub(crate) async fn read(&mut self) -> Result<Frame, BenchError> {
+        loop {
+            if let Some(frame) = self.next_arrived()? {
+                return Ok(frame);
+            }
+            self.decoder.make_room(&mut self.arrived);
+            let read = self.stream.read_buf(&mut self.arrived).await;
+            if read.map_err(BenchError::doing("cannot read from the server"))? == 0 {
+                return Err(BenchError::new("the server closed the connection"));
+            }
+        }
+    }
+
+    /// A frame that has arrived already.
+    pub(crate) fn next_arrived(&mut self) -> Result<Option<Frame>, BenchError> {
+        Ok(self.decoder.decode(&mut self.arrived)?)
+    }
+}
+
+/// The reply in a frame; an Error frame is an error.
+pub(crate) fn reply_of(frame: &Frame) -> Result<Reply, BenchError> {
+    match Reply::decode(frame)? {
+        Reply::Error(error) => Err(error.into()),
+        reply => Ok(reply),
+    }
+}
+
+/// Does one request on a connection of its own.
+pub(crate) async fn ask_once<O: Operation>(
+    address: &str,
+    request: O,
+) -> Result<O::Reply, BenchError> {
+    Wire::connect(address).await?.ask(request).await
+}

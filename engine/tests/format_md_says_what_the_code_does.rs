@@ -1,0 +1,152 @@
+//! Without this: FORMAT.md would describe the files of an earlier version, and who writes a tool
+//! or repairs a disk by it would be led astray.
+//!
+//! The document's tables and numbers are read and compared with what the code encodes.
+
+mod common;
+
+use std::path::Path;
+
+use bytes::BytesMut;
+use common::{DATA, open};
+use forebay_engine::attributes::{ATTRIBUTES, AttributeChanges, Attributes};
+use forebay_engine::disk::SimDisk;
+use forebay_engine::entry::{ENTRY_ALIGN, ENTRY_HEADER_BYTES};
+use forebay_engine::ids::{Epoch, LeaseId, Position, QueueId, Seq};
+use forebay_engine::log::{FORMAT_VERSION, SEGMENT_HEADER_BYTES};
+use forebay_engine::record::{
+    RECORD_HEADER_BYTES, Record, RecordWriter, SENT_OVERHEAD_BYTES, Sent,
+};
+use forebay_engine::{LogTime, SimClock};
+
+const FORMAT: &str = include_str!("../FORMAT.md");
+
+/// Each record kind, encoded, with how many items its list holds.
+fn encoded() -> Vec<(Vec<u8>, usize)> {
+    let (queue, time) = (QueueId(1), LogTime(2));
+    let all = Attributes::default().as_changes();
+    let one = AttributeChanges { delay_ms: Some(3), ..AttributeChanges::default() };
+    let sent = |visible_from| Sent {
+        queue,
+        seq: Seq(4),
+        position: Position(5),
+        visible_from,
+        checksum: 6,
+        attributes_bytes: 0,
+        payload: b"payload",
+    };
+    type Write<'a> = &'a dyn Fn(&mut RecordWriter<'_>);
+    let writes: [(Write<'_>, usize); 10] = [
+        (&|out| out.opened(Epoch(1)), 0),
+        (&|out| out.queue_created(queue, time, &all, "name"), 4),
+        (&|out| out.queue_changed(queue, time, &one), 1),
+        (&|out| out.queue_purged(queue, Seq(1)), 0),
+        (&|out| out.queue_deleted(queue), 0),
+        (&|out| out.sent(&sent(None)), 0),
+        (&|out| out.sent(&sent(Some(time))), 1),
+        (&|out| out.leased(queue, time, time, LeaseId(1), &[(Seq(1), 1), (Seq(2), 1)]), 2),
+        (&|out| out.lease_changed(queue, &[(Seq(1), time), (Seq(2), time)]), 2),
+        (&|out| out.acked(queue, &[Seq(1), Seq(2), Seq(3)]), 3),
+    ];
+    let encode = |(write, items): (Write<'_>, usize)| {
+        let mut bytes = BytesMut::new();
+        write(&mut RecordWriter::new(&mut bytes));
+        (bytes.to_vec(), items)
+    };
+    writes.into_iter().map(encode).collect()
+}
+
+/// The bytes of the integers that a text names.
+fn widths(text: &str) -> usize {
+    let words = text.split(|c: char| !c.is_ascii_alphanumeric());
+    words
+        .map(|word| match word {
+            "u16" => 2,
+            "u32" => 4,
+            "u64" => 8,
+            _ => 0,
+        })
+        .sum()
+}
+
+/// Rows of the table of record kinds: number, name, fields.
+fn kinds() -> Vec<(u8, &'static str, &'static str)> {
+    let rows = FORMAT.lines().filter_map(|line| {
+        let mut cells = line.strip_prefix('|')?.split('|').map(str::trim);
+        Some((cells.next()?.parse().ok()?, cells.next()?, cells.next()?))
+    });
+    rows.collect()
+}
+
+#[test]
+fn the_table_of_record_kinds_is_the_codes() {
+    let mut met = Vec::new();
+    for (bytes, items) in encoded() {
+        let (record, rest) = Record::decode(&bytes).unwrap();
+        assert!(rest.is_empty());
+        let shown = record.to_string();
+        let row = kinds().into_iter().find(|(number, _, _)| *number == bytes[4]);
+        let (number, name, fields) = row.unwrap_or_else(|| panic!("no row for {shown}"));
+        assert_eq!(shown.split(' ').next(), Some(name));
+        met.push(number);
+        // Fixed fields, then those of the list, or of the delay, as often as there are items.
+        let (fixed, each) = fields.split_once(';').unwrap_or((fields, ""));
+        let mut expected = widths(fixed) + items * widths(each);
+        if fields.contains("attributes,") || fields.ends_with("attributes") {
+            expected += 2 + items * (2 + 8);
+        }
+        if fields.contains("name (the rest") {
+            expected += "name".len();
+        }
+        let fields_bytes = u16::from_le_bytes([bytes[6], bytes[7]]);
+        assert_eq!(usize::from(fields_bytes), expected, "{name}: {fields}");
+        let payload = if name == "Sent" { 7 } else { 0 };
+        assert_eq!(bytes.len(), RECORD_HEADER_BYTES + expected + payload, "{name}");
+    }
+    met.dedup();
+    let documented: Vec<u8> = kinds().iter().map(|(number, _, _)| *number).collect();
+    assert_eq!(met, documented, "each kind has a row, and each row a kind");
+}
+
+#[test]
+fn the_attributes_have_their_numbers() {
+    let text = FORMAT.split("ids ascending:").nth(1).unwrap().split('.').next().unwrap();
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let listed: Vec<_> =
+        ATTRIBUTES.iter().map(|row| format!("{} {}", row.id, row.name.replace('-', " "))).collect();
+    assert_eq!(text.replace(" (all ms)", ""), listed.join(", "));
+}
+
+#[test]
+fn the_sizes_are_the_codes() {
+    let says = |text: &str| assert!(FORMAT.contains(text), "FORMAT.md does not say {text:?}");
+    says(&format!("Format version {FORMAT_VERSION}."));
+    says(&format!("a header page of {SEGMENT_HEADER_BYTES} bytes"));
+    says(&format!("each beginning at a multiple of {ENTRY_ALIGN}"));
+    says(&format!("{ENTRY_HEADER_BYTES}: the records, then zeros to a multiple of {ENTRY_ALIGN}"));
+    let sent = kinds().into_iter().find(|(_, name, _)| *name == "Sent").unwrap();
+    let (fixed, _) = sent.2.split_once(';').unwrap();
+    assert_eq!(SENT_OVERHEAD_BYTES, RECORD_HEADER_BYTES + widths(fixed));
+}
+
+#[test]
+fn a_new_stores_files_begin_as_written() {
+    let disk = SimDisk::new(1);
+    drop(open(&disk, &SimClock::new(0)).unwrap());
+    let read = |name: &str| disk.image(Path::new(DATA).join(name)).unwrap();
+    let magic = |name: &str| FORMAT.contains(&format!("magic: `{name}`"));
+    let manifest = read("MANIFEST");
+    assert!(manifest.starts_with(b"FOREBAYM") && magic("FOREBAYM"));
+    assert_eq!(manifest.len(), 40 + 24, "one segment");
+    assert!(FORMAT.contains("segment, 24 bytes:"));
+    let segment = read("log/0000000000000001.log");
+    assert!(segment.starts_with(b"FOREBAYL") && magic("FOREBAYL"));
+    assert!(segment[SEGMENT_HEADER_BYTES as usize..].starts_with(b"FBEN") && magic("FBEN"));
+    let identity = String::from_utf8(read("store.toml")).unwrap();
+    let keys = |text: &str| {
+        let keys = text.lines().filter_map(|line| line.split_once(" = "));
+        keys.map(|(key, _)| key.trim().to_owned()).collect::<Vec<_>>()
+    };
+    let section = FORMAT.split("## 1 store.toml").nth(1).unwrap().split("## 2").next().unwrap();
+    assert_eq!(keys(&identity), keys(section));
+}

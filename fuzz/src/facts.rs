@@ -1,0 +1,164 @@
+//! Facts: records that the fuzzer makes up, written with the engine's writer and compared with
+//! what its reader gives back.
+
+use forebay_engine::LogTime;
+use forebay_engine::attributes::AttributeChanges;
+use forebay_engine::checksum;
+use forebay_engine::ids::{Epoch, LeaseId, Position, QueueId, Seq};
+use forebay_engine::record::{Record, RecordWriter, Sent};
+
+use crate::Choices;
+
+const NAME_BYTES_MAX: usize = 12;
+const PAYLOAD_BYTES_MAX: usize = 80;
+const ITEMS_MAX: usize = 5;
+
+/// The content of a record, owned.
+#[derive(Debug)]
+#[expect(missing_docs, reason = "the fields are those of the engine's records")]
+pub enum Fact {
+    QueueCreated { queue: QueueId, time: LogTime, attributes: AttributeChanges, name: String },
+    QueueChanged { queue: QueueId, time: LogTime, attributes: AttributeChanges },
+    QueuePurged { queue: QueueId, through: Seq },
+    QueueDeleted { queue: QueueId },
+    Opened { epoch: Epoch },
+    Sent { queue: QueueId, seq: Seq, position: Position, at: Option<LogTime>, payload: Vec<u8> },
+    Leased { queue: QueueId, time: LogTime, until: LogTime, first: LeaseId, items: Vec<(Seq, u32)> },
+    LeaseChanged { queue: QueueId, items: Vec<(Seq, LogTime)> },
+    Acked { queue: QueueId, items: Vec<Seq> },
+}
+
+impl Fact {
+    /// A fact as the fuzzer chooses, in the entry of that position.
+    pub fn choose(choices: &mut Choices<'_>, position: Position) -> Self {
+        let kind = choices.below(9);
+        let queue = QueueId(choices.number_u32());
+        match kind {
+            0 => Fact::QueueCreated {
+                queue,
+                time: LogTime(choices.number()),
+                attributes: attributes(choices),
+                name: String::from_utf8_lossy(choices.bytes(NAME_BYTES_MAX)).into_owned(),
+            },
+            1 => Fact::QueueChanged {
+                queue,
+                time: LogTime(choices.number()),
+                attributes: attributes(choices),
+            },
+            2 => Fact::QueuePurged { queue, through: Seq(choices.number()) },
+            3 => Fact::QueueDeleted { queue },
+            4 => Fact::Opened { epoch: Epoch(choices.number_u32()) },
+            5 => Fact::Sent {
+                queue,
+                seq: Seq(choices.number()),
+                position,
+                // All bits set stands for no value, here too.
+                at: Some(choices.number()).filter(|time| time % 2 == 1).map(LogTime),
+                payload: choices.bytes(PAYLOAD_BYTES_MAX).to_vec(),
+            },
+            6 => Fact::Leased {
+                queue,
+                time: LogTime(choices.number()),
+                until: LogTime(choices.number()),
+                first: LeaseId(choices.number()),
+                items: items(choices, |choices| (Seq(choices.number()), choices.number_u32())),
+            },
+            7 => Fact::LeaseChanged {
+                queue,
+                // At least one: the writer makes no record of no changes.
+                items: std::iter::once((Seq(choices.number()), LogTime(choices.number())))
+                    .chain(items(choices, |choices| {
+                        (Seq(choices.number()), LogTime(choices.number()))
+                    }))
+                    .collect(),
+            },
+            _ => Fact::Acked { queue, items: items(choices, |choices| Seq(choices.number())) },
+        }
+    }
+
+    /// Writes the fact as the engine does.
+    pub fn write(&self, out: &mut RecordWriter<'_>) {
+        match self {
+            Fact::QueueCreated { queue, time, attributes, name } => {
+                out.queue_created(*queue, *time, attributes, name);
+            }
+            Fact::QueueChanged { queue, time, attributes } => {
+                out.queue_changed(*queue, *time, attributes);
+            }
+            Fact::QueuePurged { queue, through } => out.queue_purged(*queue, *through),
+            Fact::QueueDeleted { queue } => out.queue_deleted(*queue),
+            Fact::Opened { epoch } => out.opened(*epoch),
+            Fact::Sent { .. } => out.sent(&self.as_sent().expect("this is one")),
+            Fact::Leased { queue, time, until, first, items } => {
+                out.leased(*queue, *time, *until, *first, items);
+            }
+            Fact::LeaseChanged { queue, items } => out.lease_changed(*queue, items),
+            Fact::Acked { queue, items } => out.acked(*queue, items),
+        }
+    }
+
+    /// Whether a record that was read says this.
+    pub fn is_said_by(&self, record: &Record<'_>) -> bool {
+        match (self, *record) {
+            (
+                Fact::QueueCreated { queue, time, attributes, name },
+                Record::QueueCreated { queue: q, time: t, attributes: a, name: n },
+            ) => (*queue, *time, *attributes, &**name) == (q, t, a, n),
+            (
+                Fact::QueueChanged { queue, time, attributes },
+                Record::QueueChanged { queue: q, time: t, attributes: a },
+            ) => (*queue, *time, *attributes) == (q, t, a),
+            (
+                Fact::QueuePurged { queue, through },
+                Record::QueuePurged { queue: q, through: t },
+            ) => (*queue, *through) == (q, t),
+            (Fact::QueueDeleted { queue }, Record::QueueDeleted { queue: q }) => *queue == q,
+            (Fact::Opened { epoch }, Record::Opened { epoch: e }) => *epoch == e,
+            (Fact::Sent { .. }, Record::Sent(sent)) => {
+                self.as_sent() == Some(sent) && sent.check_payload().is_ok()
+            }
+            (
+                Fact::Leased { queue, time, until, first, items },
+                Record::Leased { queue: q, time: t, until: u, first_lease: f, messages },
+            ) => {
+                (*queue, *time, *until, *first) == (q, t, u, f)
+                    && messages.iter().eq(items.iter().copied())
+            }
+            (Fact::LeaseChanged { queue, items }, Record::LeaseChanged { queue: q, changes }) => {
+                *queue == q && changes.iter().eq(items.iter().copied())
+            }
+            (Fact::Acked { queue, items }, Record::Acked { queue: q, messages }) => {
+                *queue == q && messages.iter().eq(items.iter().copied())
+            }
+            _ => false,
+        }
+    }
+
+    fn as_sent(&self) -> Option<Sent<'_>> {
+        let Fact::Sent { queue, seq, position, at, payload } = self else { return None };
+        Some(Sent {
+            queue: *queue,
+            seq: *seq,
+            position: *position,
+            visible_from: *at,
+            checksum: checksum::message(0, payload),
+            attributes_bytes: 0,
+            payload,
+        })
+    }
+}
+
+fn attributes(choices: &mut Choices<'_>) -> AttributeChanges {
+    let given = choices.byte();
+    let mut next = |bit: u8| (given & bit != 0).then(|| choices.number());
+    AttributeChanges {
+        visibility_timeout_ms: next(1),
+        delay_ms: next(2),
+        receive_wait_ms: next(4),
+        message_bytes_max: next(8),
+    }
+}
+
+fn items<T>(choices: &mut Choices<'_>, item: impl Fn(&mut Choices<'_>) -> T) -> Vec<T> {
+    (0..choices.below(ITEMS_MAX)).map(|_| item(choices)).collect()
+}
