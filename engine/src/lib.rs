@@ -3,11 +3,11 @@
 //! [`Engine`] is the whole, on its threads; [`Store`] the same without threads, for simulation.
 //! What is on disk is described in `FORMAT.md`. No network, no async runtime.
 //!
-//! Modules in import order, each seeing only those before it: words ([`ids`], [`time`],
-//! [`disk`]'s traits, [`error`], [`attributes`], [`location`], [`receipt`], [`command`]), bytes
-//! (`checksum`, `codec`, [`record`], [`entry`]), files ([`log`]), what they mean (`index`,
-//! `state`), decisions (`core`), and the whole ([`Store`], [`Engine`]); `verify` and `inspect`
-//! look at a store from outside.
+//! Modules in import order, each seeing only those before it: words ([`ids`], [`time`], [`disk`],
+//! [`error`], [`attributes`], [`location`], [`receipt`], [`command`]), bytes ([`checksum`], `codec`,
+//! [`record`], [`entry`]), settings ([`options`]), files ([`log`]), what they mean (`index`,
+//! `state`), decisions (`core`), and the whole (`opening`, [`Store`], [`Engine`]); [`verify`] and
+//! [`inspect`] look at a store from outside.
 
 pub mod attributes;
 pub mod checksum;

@@ -330,6 +330,15 @@ impl<R: ReplyTo> Core<R> {
         }
     }
 
+    /// Makes the watermark due now, if the newest entry still waits for one; true if so.
+    pub(crate) fn hasten_watermark(&mut self, now: LogTime) -> bool {
+        let wanted = self.watermark_due.is_some() && self.tail.has_room(0);
+        if wanted {
+            self.watermark_due = Some(now);
+        }
+        wanted
+    }
+
     /// Whether everything that was decided is durable.
     pub(crate) fn is_committed(&self) -> bool {
         self.writing.is_none() && self.pending.is_empty()

@@ -117,17 +117,21 @@ impl DiskError {
 pub fn replace_file(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> Result<(), DiskError> {
     let temporary = path.with_extension("tmp");
     let dir = path.parent().expect("a file of the store lies in a directory");
-    match disk.remove(&temporary) {
-        Ok(()) => {}
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(error),
-    }
+    remove_if_there(disk, &temporary)?;
     let file = disk.create(&temporary)?;
     file.write_all_at(0, bytes)?;
     // Synced before the rename: the new name must never point at bytes that are not there.
     file.sync()?;
     disk.rename(&temporary, path)?;
     disk.sync_dir(dir)
+}
+
+/// Removes a file's name; a missing one is no error.
+pub fn remove_if_there(disk: &dyn Disk, path: &Path) -> Result<(), DiskError> {
+    match disk.remove(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
 }
 
 /// Reads a whole small file; one larger than `bytes_max` is an error of kind `InvalidData`.

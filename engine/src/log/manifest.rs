@@ -7,7 +7,7 @@ use super::identity::FORMAT_VERSION;
 use super::names;
 use crate::checksum::{self, Salt};
 use crate::codec::Fields;
-use crate::disk::{Disk, DiskError, DiskFile, read_file, replace_file};
+use crate::disk::{Disk, DiskError, DiskFile, read_file, remove_if_there, replace_file};
 use crate::error::{Damage, OpenError};
 use crate::ids::{Epoch, Position, StoreId};
 
@@ -47,7 +47,9 @@ pub(crate) struct ManifestReserve {
 impl ManifestReserve {
     /// Writes and syncs `bytes` zeros under the temporary name of the manifest.
     pub(super) fn make(disk: &dyn Disk, data: &Path, bytes: u64) -> Result<Self, DiskError> {
-        let file = disk.create(&names::manifest_reserve(data))?;
+        let path = names::manifest_reserve(data);
+        remove_if_there(disk, &path)?;
+        let file = disk.create(&path)?;
         file.write_all_at(0, &vec![0; bytes as usize])?;
         file.sync()?;
         Ok(Self { file })

@@ -62,6 +62,7 @@ pub(crate) fn open(
     let mut manifest = listed;
     remove_leftovers(&*disk, data, &files)?;
     retire_active(&*disk, data, &mut manifest, &end)?;
+    cut_sealed(&*disk, data, &manifest)?;
     let segments = manifest.segments.len();
     let reader = Reader::new(data, options.tail_cache_bytes);
     for segment in &manifest.segments {
@@ -197,24 +198,36 @@ fn retire_active(
     let (Some(bytes), Some(active)) = (end.active_bytes, manifest.segments.last_mut()) else {
         return Ok(());
     };
-    let (first, path) = (active.first, names::segment(data, active.first));
-    if end.last < first {
-        // Emptied before it is unlisted: what is torn in it must not be taken for entries of a
-        // segment that the manifest lost.
-        let file = disk.open(&path, Access::Write)?;
-        file.set_size(SEGMENT_HEADER_BYTES)?;
-        file.sync()?;
-        manifest.segments.pop();
-        manifest.write(disk, data)?;
-        disk.remove(&path)?;
-        return disk.sync_dir(&names::log_dir(data));
+    if end.last >= active.first {
+        active.sealed_bytes = Some(bytes);
+        return manifest.write(disk, data);
     }
-    active.sealed_bytes = Some(bytes);
-    // Before the manifest says so: this needs no space and gives some back, the manifest needs
-    // some. An active segment may be cut at its end at any time, its size means nothing.
+    let path = names::segment(data, active.first);
+    // Wiped before it is unlisted: what is torn in it must not be taken for entries of a segment
+    // that the manifest lost.
     let file = disk.open(&path, Access::Write)?;
-    file.set_size(bytes)?;
-    file.sync()
+    file.write_all_at(bytes, &vec![0; end.torn_bytes as usize])?;
+    file.sync()?;
+    manifest.segments.pop();
+    manifest.write(disk, data)?;
+    disk.remove(&path)?;
+    disk.sync_dir(&names::log_dir(data))
+}
+
+/// Gives back what was reserved behind the ends of sealed segments. An interrupted roll or opening
+/// leaves it; it is done after the manifest is durable, because an active segment must keep its
+/// size.
+fn cut_sealed(disk: &dyn Disk, data: &Path, manifest: &Manifest) -> Result<(), DiskError> {
+    for segment in &manifest.segments {
+        let Some(bytes) = segment.sealed_bytes else { continue };
+        let path = names::segment(data, segment.first);
+        if disk.open(&path, Access::Read)?.size()? > bytes {
+            let file = disk.open(&path, Access::Write)?;
+            file.set_size(bytes)?;
+            file.sync()?;
+        }
+    }
+    Ok(())
 }
 
 /// The first segment of this opening, as large as the disk allows.

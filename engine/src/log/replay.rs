@@ -172,6 +172,13 @@ fn replay_active(
     consumer: &mut dyn Replay,
 ) -> Result<LogEnd, OpenError> {
     let size = file.size()?;
+    if size < header.capacity {
+        // It had that size, durably, before the manifest listed it.
+        let detail = format!("the active segment was cut, expected {} bytes", header.capacity);
+        let (path, position) = (file.path().to_path_buf(), None);
+        let bytes = header.capacity - size;
+        consumer.damage(Damage { path, offset: size, bytes, position, detail })?;
+    }
     // Read from the device: after a failed sync the page cache shows what is not there.
     let mut scan = Scan::new(file, true, header.salt, header.first, size);
     loop {

@@ -8,7 +8,7 @@ use super::manifest::{ListedSegment, Manifest, ManifestReserve, newer_version, w
 use super::names;
 use crate::checksum::Salt;
 use crate::codec::Fields;
-use crate::disk::{Disk, DiskError, DiskFile};
+use crate::disk::{Disk, DiskError, DiskFile, remove_if_there};
 pub use crate::entry::SEGMENT_HEADER_BYTES;
 use crate::error::{Damage, OpenError};
 use crate::ids::{Epoch, Position, StoreId};
@@ -124,7 +124,7 @@ pub(crate) struct PreparedSegment {
 impl PreparedSegment {
     /// Writes `capacity` zeros and syncs them: an append into blocks that were written before
     /// costs half of one into fresh ones, and a full disk is found here, not mid-append.
-    /// On failure what was made is removed, so that the space is free again.
+    /// On failure the segment is removed, so that its space is free again.
     pub(crate) fn prepare(
         disk: &dyn Disk,
         data: &Path,
@@ -132,15 +132,11 @@ impl PreparedSegment {
         manifest_bytes: u64,
     ) -> Result<Self, DiskError> {
         Self::discard(disk, data)?;
+        let manifest = ManifestReserve::make(disk, data, manifest_bytes)?;
         let path = names::prepared(data);
-        let make = || {
-            let manifest = ManifestReserve::make(disk, data, manifest_bytes)?;
-            let file = disk.create(&path)?;
-            fill(&*file, capacity)?;
-            Ok((manifest, file))
-        };
-        match make() {
-            Ok((manifest, file)) => Ok(Self { file, path, manifest, capacity }),
+        let file = disk.create(&path)?;
+        match fill(&*file, capacity) {
+            Ok(()) => Ok(Self { file, path, manifest, capacity }),
             Err(error) => {
                 // The first error is the one to report; a file left over is removed next time.
                 let _ = Self::discard(disk, data);
@@ -149,15 +145,10 @@ impl PreparedSegment {
         }
     }
 
-    /// Removes what was prepared, if anything: a store that is closed needs no next segment.
+    /// Removes the segment that was prepared, if any: a store that is closed needs none. The space
+    /// for a manifest is kept: the next opening writes one.
     pub(crate) fn discard(disk: &dyn Disk, data: &Path) -> Result<(), DiskError> {
-        for path in [names::prepared(data), names::manifest_reserve(data)] {
-            match disk.remove(&path) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
-                _ => {}
-            }
-        }
-        Ok(())
+        remove_if_there(disk, &names::prepared(data))
     }
 
     /// Gives the segment its header and its name, and lists it in the manifest, durably and
