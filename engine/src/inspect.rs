@@ -62,8 +62,7 @@ pub fn inspect(
     data: &Path,
     out: &mut dyn FnMut(Inspected<'_>),
 ) -> Result<(), OpenError> {
-    let _lock = log::take_lock_for_reading(disk, data)?;
-    let identity = Identity::read(disk, data)?;
+    let (identity, _lock) = log::look_at(disk, data)?;
     let manifest = log::read_manifest(disk, data, &identity)?;
     out(Inspected::Store { identity: &identity, manifest: &manifest });
     let mut show = Show { out };
@@ -169,7 +168,7 @@ impl fmt::Display for Record<'_> {
             Self::Leased { queue, time, until, first_lease, messages } => {
                 let (time, until) = (time.0, until.0);
                 write!(f, "Leased queue={queue} time_ms={time} until_ms={until}")?;
-                write!(f, " first_lease={:x} messages=", first_lease.0)?;
+                write!(f, " first_lease={:#x} messages=", first_lease.0)?;
                 list(f, messages.iter().map(|(seq, count)| (seq, format!("x{count}"))))
             }
             Self::LeaseChanged { queue, changes } => {

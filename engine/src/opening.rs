@@ -46,8 +46,8 @@ impl fmt::Display for Opening {
         }
         write!(
             f,
-            "recovered store {}: {} messages in {} queues, from {} entries ({} bytes) in {} segments, \
-             in {} ms; epoch {}",
+            "recovered store {}: messages {}, queues {}, from {} entries ({} bytes) in {} segments, \
+             took {} ms; epoch {}",
             self.store,
             self.messages,
             self.queues,

@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use crate::disk::{Disk, DiskFile};
 use crate::entry::{EntryHeader, records};
 use crate::error::{Damage, OpenError};
-use crate::log::identity::Identity;
 use crate::log::replay::{Replay, log_files, replay};
 use crate::log::{self, SegmentHeader, names};
 use crate::record::Record;
@@ -56,14 +55,13 @@ pub struct VerifyReport {
 }
 
 /// Reads the whole store in `data` and checks every checksum, changing nothing. Takes the store's
-/// lock, so that nobody writes meanwhile; [`OpenError::InUse`] when a server has it.
+/// lock where it may, so that nobody writes meanwhile; [`OpenError::InUse`] when a server has it.
 pub fn verify(
     disk: &dyn Disk,
     data: &Path,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<VerifyReport, OpenError> {
-    let _lock = log::take_lock_for_reading(disk, data)?;
-    let identity = Identity::read(disk, data)?;
+    let (identity, _lock) = log::look_at(disk, data)?;
     let manifest = log::read_manifest(disk, data, &identity)?;
     let mut bytes_total = 0;
     for listed in &manifest.segments {
@@ -170,7 +168,7 @@ impl fmt::Display for VerifyReport {
                 writeln!(f, "torn tail of {bytes} bytes, never answered: {at}")?;
             }
             Outcome::Damaged(damages) => {
-                writeln!(f, "DAMAGED in {} places", damages.len())?;
+                writeln!(f, "DAMAGED, places: {}", damages.len())?;
                 damages.iter().try_for_each(|damage| writeln!(f, "  {damage}"))?;
             }
         }

@@ -21,7 +21,7 @@ use bytes::BytesMut;
 
 pub use identity::{FORMAT_VERSION, Identity};
 pub use manifest::{ListedSegment, Manifest};
-pub(crate) use open::{OpenedLog, open, read_manifest, take_lock as take_lock_for_reading};
+pub(crate) use open::{OpenedLog, look_at, open, read_manifest};
 pub use segment::{SEGMENT_BYTES_MAX, SEGMENT_HEADER_BYTES, SegmentHeader};
 pub use tail::{NextSegment, Place, Tail};
 

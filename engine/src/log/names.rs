@@ -11,9 +11,12 @@ pub(crate) fn lock(data: &Path) -> PathBuf {
     data.join("LOCK")
 }
 
+/// The name of the store's identity.
+pub(crate) const IDENTITY: &str = "store.toml";
+
 /// The store's identity (FORMAT.md section 1).
 pub(crate) fn identity(data: &Path) -> PathBuf {
-    data.join("store.toml")
+    data.join(IDENTITY)
 }
 
 /// The list of segments (FORMAT.md section 2).

@@ -45,6 +45,8 @@ pub(crate) fn open(
     consumer: &mut dyn Replay,
 ) -> Result<OpenedLog, OpenError> {
     disk.create_dir(data)?;
+    // Before the lock too: a directory of somebody else's is left as it is, without a LOCK in it.
+    refuse_foreign(&*disk, data)?;
     let lock = take_lock(&*disk, data)?;
     let (identity, created) = read_or_create_identity(&*disk, data, &*clock)?;
     let listed = read_manifest(&*disk, data, &identity)?;
@@ -97,8 +99,44 @@ pub(crate) fn open(
     Ok(OpenedLog { log, tail, clock: clock_start, identity, created, end, segments, warnings })
 }
 
+/// Opens a store for looking at it: its identity, and its lock where one can be taken. A store on
+/// a read-only file system is nobody's to write.
+pub(crate) fn look_at(
+    disk: &dyn Disk,
+    data: &Path,
+) -> Result<(Identity, Option<Box<dyn DiskLock>>), OpenError> {
+    refuse_foreign(disk, data)?;
+    let identity = Identity::read(disk, data)?;
+    let lock = match take_lock(disk, data) {
+        Ok(lock) => Some(lock),
+        Err(OpenError::Disk(error))
+            if matches!(
+                error.kind(),
+                ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem
+            ) =>
+        {
+            None
+        }
+        Err(other) => return Err(other),
+    };
+    Ok((identity, lock))
+}
+
+/// Refuses a directory that holds something and is no store.
+fn refuse_foreign(disk: &dyn Disk, data: &Path) -> Result<(), OpenError> {
+    let names = disk.list(data)?;
+    if names.iter().any(|name| *name == names::IDENTITY) {
+        return Ok(());
+    }
+    // A home directory, or a store that lost its store.toml, is left alone.
+    match names.into_iter().find(|name| !names::may_precede_identity(name)) {
+        Some(found) => Err(OpenError::NotAStore { path: data.to_path_buf(), found }),
+        None => Ok(()),
+    }
+}
+
 /// Takes the store's lock, or says who has it.
-pub(crate) fn take_lock(disk: &dyn Disk, data: &Path) -> Result<Box<dyn DiskLock>, OpenError> {
+fn take_lock(disk: &dyn Disk, data: &Path) -> Result<Box<dyn DiskLock>, OpenError> {
     let path = names::lock(data);
     disk.lock(&path).map_err(|error| match error.kind() {
         ErrorKind::WouldBlock => OpenError::InUse { path, detail: error.source.to_string() },
@@ -115,13 +153,8 @@ fn read_or_create_identity(
         Err(OpenError::Disk(error)) if error.kind() == ErrorKind::NotFound => {}
         result => return result.map(|identity| (identity, false)),
     }
-    // Without an identity only an empty directory may become a store: someone's home directory,
-    // or a store that lost its store.toml, is left alone.
-    if let Some(found) =
-        disk.list(data)?.into_iter().find(|name| !names::may_precede_identity(name))
-    {
-        return Err(OpenError::NotAStore { path: data.to_path_buf(), found });
-    }
+    // Only an empty directory becomes a store.
+    refuse_foreign(disk, data)?;
     let identity = Identity::create(clock.wall_ms())?;
     identity.write(disk, data)?;
     Ok((identity, true))
