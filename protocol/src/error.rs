@@ -112,9 +112,9 @@ error_codes! {
     33 BatchTooLarge      Never          "A batch has more items, or more bytes, than the limit.";
     34 MessageTooLarge    Never          "A message is larger than its queue accepts; the text names its index.";
     35 ChecksumMismatch   Never          "A message does not match its checksum: it was damaged on the way here.";
-    48 ReceiptInvalid     Never          "The receipt was not made by this queue, or was altered.";
+    48 ReceiptInvalid     Never          "The receipt was not made by this store, is of another queue, or was altered.";
     49 ReceiptStale       Never          "The message was received again since: the receipt no longer holds it.";
-    50 MessageGone        Never          "The message was deleted, or has expired.";
+    50 MessageGone        Never          "The message is no longer in the queue.";
     64 StorageFull        Later          "The disk is full: sends are refused, receives and acks go on.";
     65 StorageFailed      UnknownOutcome "A write or sync failed: the request may or may not be durable, and the server stops.";
     66 Damaged            Never          "Stored bytes failed their checksum; the text names their extent.";

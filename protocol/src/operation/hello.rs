@@ -112,7 +112,12 @@ impl Wire for Hello {
     fn decode(input: &mut Input) -> Result<Self, Unreadable> {
         let magic: u32 = input.field("magic")?;
         if magic != MAGIC {
-            let text = format!("magic {magic:08x}, expected {MAGIC:08x} (FBAY)");
+            let (found, expected) = (magic.to_le_bytes(), MAGIC.to_le_bytes());
+            let text = format!(
+                "magic \"{}\", expected \"{}\"",
+                found.escape_ascii(),
+                expected.escape_ascii()
+            );
             return Err(Fault::Coded(ErrorCode::BadMagic, text).into());
         }
         Ok(Hello {

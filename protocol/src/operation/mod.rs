@@ -197,9 +197,13 @@ impl Opcode {
 
 impl Request {
     /// Decodes a frame that a client sent. The error is what to answer it with; the connection
-    /// can go on. Errors: `UnknownOperation`, `Malformed`, and those that a body may have:
+    /// can go on, unless the frame's correlation is [`CONNECTION`]. Errors: `UnknownOperation`, `Malformed`, and those that a body may have:
     /// `BadMagic`, `UnknownAttribute`, `BatchTooLarge`.
     pub fn decode(frame: &Frame) -> Result<Request, ProtocolError> {
+        if frame.correlation == CONNECTION {
+            let text = "a request with correlation 0, which is kept for errors of the connection";
+            return Err(ProtocolError::new(ErrorCode::Malformed, text));
+        }
         let opcode = Opcode::from_code(frame.opcode).ok_or_else(|| {
             ProtocolError::new(
                 ErrorCode::UnknownOperation,
@@ -207,13 +211,6 @@ impl Request {
             )
         })?;
         frame.check_reserved()?;
-        if frame.correlation == CONNECTION {
-            let text = "correlation 0 is kept for errors of the connection";
-            return Err(ProtocolError::new(
-                ErrorCode::Malformed,
-                format!("{}: {text}", opcode.name()),
-            ));
-        }
         let mut input = Input::new(frame.body.clone(), UnknownAttributes::Refuse);
         Request::decode_body(opcode, &mut input)
             .map_err(|unreadable| unreadable.into_error(opcode.name()))

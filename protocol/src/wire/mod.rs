@@ -202,7 +202,12 @@ impl Unreadable {
             Fault::TooMany { .. } => ErrorCode::BatchTooLarge,
             Fault::Coded(code, _) => *code,
         };
-        ProtocolError::new(code, format!("{what}: {}: {}", self.path, self.fault))
+        let Unreadable { path, fault } = &self;
+        let text = match path.as_str() {
+            "" => format!("{what}: {fault}"),
+            path => format!("{what}: {path}: {fault}"),
+        };
+        ProtocolError::new(code, text)
     }
 }
 

@@ -3,6 +3,7 @@
 use super::connect::Connect;
 use super::failure::Failure;
 use super::receipt_text::ReceiptText;
+use super::say::say;
 
 /// Delete received messages
 #[derive(Debug, clap::Args)]
@@ -33,8 +34,13 @@ pub(super) fn report(
     count: usize,
 ) -> Result<(), Failure> {
     for failure in failures {
-        eprintln!("forebay: receipt {}: {}: {}", failure.index + 1, failure.code, failure.text);
+        say(format_args!(
+            "forebay: receipt {}: {}: {}",
+            failure.index + 1,
+            failure.code,
+            failure.text
+        ));
     }
-    eprintln!("{} of {count} {done}", count - failures.len());
+    say(format_args!("{} of {count} {done}", count - failures.len()));
     if failures.is_empty() { Ok(()) } else { Err(Failure::Reported) }
 }

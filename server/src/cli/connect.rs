@@ -11,7 +11,21 @@ use super::failure::Failure;
 pub(super) struct Connect {
     /// The server's address
     #[arg(long, value_name = "ADDR", env = "FOREBAY_SERVER", default_value = "127.0.0.1:7480")]
+    #[arg(value_parser = server_address)]
     server: String,
+}
+
+/// A host and a port. Whether the host is there shows when it is connected to.
+fn server_address(text: &str) -> Result<String, &'static str> {
+    // The colons of an IPv6 address are its own, outside of brackets.
+    let port = text.rsplit_once(':').filter(|(host, _)| !host.contains(':') || host.ends_with(']'));
+    match port {
+        None => Err("the port is missing, expected a host and a port: 127.0.0.1:7480"),
+        Some((host, port)) if host.is_empty() || port.parse::<u16>().is_err() => {
+            Err("expected a host and a port: 127.0.0.1:7480")
+        }
+        Some(_) => Ok(text.to_owned()),
+    }
 }
 
 /// How long a command waits for a server that went away in the middle.

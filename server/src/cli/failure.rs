@@ -10,6 +10,8 @@ use forebay_protocol::client::ClientError;
 pub(super) enum Failure {
     /// To be told on stderr.
     Because(String),
+    /// A setting that cannot be; to be told on stderr.
+    Usage(String),
     /// Told already: the exit status is all that is left to say.
     Reported,
     /// Whoever read stdout has closed it: a quiet end.

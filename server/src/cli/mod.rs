@@ -16,6 +16,7 @@ mod queue;
 mod receipt_text;
 mod receive;
 mod release;
+mod say;
 mod send;
 mod serve;
 mod settings;
@@ -26,6 +27,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use self::failure::Failure;
+use self::say::say;
 
 /// A durable message queue.
 #[derive(Debug, Parser)]
@@ -62,8 +64,12 @@ pub fn run() -> ExitCode {
         Ok(()) | Err(Failure::OutputClosed) => ExitCode::SUCCESS,
         Err(Failure::Reported) => ExitCode::FAILURE,
         Err(Failure::Because(reason)) => {
-            eprintln!("forebay: {reason}");
+            say(format_args!("forebay: {reason}"));
             ExitCode::FAILURE
+        }
+        Err(Failure::Usage(reason)) => {
+            say(format_args!("forebay: {reason}"));
+            ExitCode::from(2)
         }
     }
 }

@@ -4,6 +4,7 @@ use super::connect::Connect;
 use super::failure::Failure;
 use super::message_json;
 use super::output::Output;
+use super::say::say;
 
 /// Show messages without receiving them
 ///
@@ -48,7 +49,7 @@ impl Peek {
                 output.write_lines(bodies)?;
             }
             for message in &page.damaged {
-                eprintln!("forebay: {}", message.to_error(&self.queue));
+                say(format_args!("forebay: {}", message.to_error(&self.queue)));
             }
             damaged += page.damaged.len();
             left -= page.messages.len() as u64;

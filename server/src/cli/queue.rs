@@ -22,7 +22,11 @@ pub(super) struct Queue {
 #[derive(Debug, Subcommand)]
 enum Action {
     /// Create a queue; one that is there with the same attributes is fine
-    #[command(after_help = "Example: forebay queue create orders --visibility-timeout 1m")]
+    #[command(
+        after_help = "Not given, they are: --visibility-timeout 30s --delay 0s --receive-wait 0s \
+                            --message-bytes-max 1MiB\n\n\
+                            Example: forebay queue create orders --visibility-timeout 1m"
+    )]
     Create {
         /// 1 to 80 characters of A-Z a-z 0-9 _ -
         name: String,
@@ -56,6 +60,10 @@ enum Action {
     },
     /// Change attributes of a queue; those not given stay as they are
     #[command(after_help = "Example: forebay queue set orders --delay 5s")]
+    #[command(group = clap::ArgGroup::new("changes")
+        .args(["visibility_timeout", "delay", "receive_wait", "message_bytes_max"])
+        .multiple(true)
+        .required(true))]
     Set {
         /// The queue's name
         name: String,
@@ -85,16 +93,16 @@ enum Action {
 /// Attributes as options.
 #[derive(Debug, Args)]
 struct Attributes {
-    /// How long a received message is invisible to others, 0s to 12h [default: 30s]
+    /// How long a received message is invisible to others, 0s to 12h
     #[arg(long, value_name = "DURATION")]
     visibility_timeout: Option<humantime::Duration>,
-    /// How long a sent message waits before its first delivery [default: 0s]
+    /// How long a sent message waits before its first delivery, 0s to 100 years
     #[arg(long, value_name = "DURATION")]
     delay: Option<humantime::Duration>,
-    /// How long a receive waits when nothing is there, 0s to 20s [default: 0s]
+    /// How long a receive waits when nothing is there, 0s to 20s
     #[arg(long, value_name = "DURATION")]
     receive_wait: Option<humantime::Duration>,
-    /// The largest message, 1KiB to 16MiB [default: 1MiB]
+    /// The largest message, 1KiB to 16MiB
     #[arg(long, value_name = "SIZE")]
     message_bytes_max: Option<ByteSize>,
 }

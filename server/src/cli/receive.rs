@@ -13,6 +13,7 @@ use super::failure::Failure;
 use super::message_json;
 use super::output::Output;
 use super::receipt_text::receipt_text;
+use super::say::say;
 
 /// Receive messages
 ///
@@ -86,7 +87,7 @@ impl Receive {
                 () = interrupted.wait() => break,
             };
             for message in &delivery.damaged {
-                eprintln!("forebay: {}", message.to_error(&self.queue));
+                say(format_args!("forebay: {}", message.to_error(&self.queue)));
             }
             damaged += delivery.damaged.len();
             let count = delivery.messages.len() as u64;
@@ -135,7 +136,7 @@ impl Receive {
         if !self.ack && output.is_terminal() {
             // A person will want to ack what they see; a program asks for --json.
             for message in messages {
-                eprintln!("receipt of {}: {}", message.seq, receipt_text(&message.receipt));
+                say(format_args!("receipt of {}: {}", message.seq, receipt_text(&message.receipt)));
             }
         }
         Ok(())
@@ -173,11 +174,11 @@ impl Acks {
             self.settle_one().await?;
         }
         if self.again > 0 {
-            eprintln!(
+            say(format_args!(
                 "forebay: {} messages were received by others too, or will be: their leases ended \
                  before they were acked",
                 self.again
-            );
+            ));
         }
         Ok(())
     }

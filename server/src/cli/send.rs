@@ -15,6 +15,7 @@ use super::failure::Failure;
 use super::lines::Lines;
 use super::output::Output;
 use super::progress;
+use super::say::say;
 
 /// Send a message, or one for each line
 ///
@@ -94,7 +95,7 @@ impl Send {
         // What was read before a bad line is sent all the same, and counted.
         let flushed = producer.flush().await;
         bar.finish_and_clear();
-        eprintln!("{} messages sent", producer.answered());
+        say(format_args!("{} messages sent", producer.answered()));
         flushed?;
         pushed
     }

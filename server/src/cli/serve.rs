@@ -44,6 +44,7 @@ const BACKLOG: u32 = 1024;
 
 impl Serve {
     pub(super) fn run(self) -> Result<(), Failure> {
+        self.settings.check().map_err(|wrong| Failure::Usage(format!("--{wrong}")))?;
         let settings = match &self.config {
             Some(path) => self.settings.or(Settings::read(path)?),
             None => self.settings,
@@ -51,6 +52,8 @@ impl Serve {
         tracing_subscriber::fmt()
             .with_writer(std::io::stderr)
             .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
+            // It would be told on stderr, where the log could not be written, with a panic.
+            .log_internal_errors(false)
             .with_max_level(settings.log_level.unwrap_or(LevelFilter::INFO))
             .init();
         tokio::runtime::Builder::new_multi_thread()
@@ -75,7 +78,7 @@ async fn serve(settings: &Settings) -> Result<(), Failure> {
     let listener = socket.listen(BACKLOG).map_err(|error| cannot_listen(address, &error))?;
     let address = listener.local_addr().map_err(|error| cannot_listen(address, &error))?;
     announce(&opening, data, address);
-    tokio::spawn(signals.forward(tell_ending));
+    tokio::spawn(signals.supervise(tell_ending));
     let reason = server::run(listener, engine.handle(), limits, ending).await;
     let closed = tokio::task::spawn_blocking(|| engine.shutdown()).await;
     let closed = closed.map_err(|error| Failure::because(format!("closing the store: {error}")))?;
@@ -116,8 +119,9 @@ async fn open_engine(
     let (options, data) = (settings.options(), data.to_owned());
     let open = move || {
         let on_failure = Box::new(move |failure: forebay_engine::LogFailure| {
-            tracing::error!(%failure, "the log failed: the server ends");
+            // Told first: nothing that happens to the log's reader may hold it back.
             tell_ending.send_replace(Some(Ending::StorageFailed { cause: failure.to_string() }));
+            tracing::error!(%failure, "the log failed: the server ends");
         });
         Engine::open(Arc::new(RealDisk), Arc::new(SystemClock), &data, options, on_failure)
     };
@@ -169,18 +173,31 @@ impl Signals {
         }
     }
 
+    /// Forwards signals. A server that could not be told to end any more ends now.
+    async fn supervise(self, tell_ending: EndingSender) {
+        let forwarding = tokio::spawn(self.forward(tell_ending.clone()));
+        if let Err(error) = forwarding.await {
+            shut_down(&tell_ending);
+            tracing::error!(%error, "signals are not heard any more: the server ends");
+        }
+    }
+
     /// Ends the server at the first signal, the process at the second.
     async fn forward(mut self, tell_ending: EndingSender) {
         let signal = self.next().await;
+        shut_down(&tell_ending);
         tracing::info!(signal, "shutting down; a second signal ends the process at once");
-        // A failure that came before stays the reason.
-        tell_ending.send_if_modified(|ending| {
-            let first = ending.is_none();
-            ending.get_or_insert(Ending::ShuttingDown);
-            first
-        });
         let signal = self.next().await;
         tracing::warn!(signal, "ended at once");
         std::process::exit(1);
     }
+}
+
+/// Tells the server to end. A failure that came before stays the reason.
+fn shut_down(tell_ending: &EndingSender) {
+    tell_ending.send_if_modified(|ending| {
+        let first = ending.is_none();
+        ending.get_or_insert(Ending::ShuttingDown);
+        first
+    });
 }

@@ -6,9 +6,11 @@
 
 use std::fmt::Display;
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use forebay_engine::options::SEGMENT_BYTES_MAX;
 use serde::{Deserialize, Deserializer};
 use tracing::level_filters::LevelFilter;
 
@@ -24,16 +26,16 @@ pub(super) struct Settings {
     #[arg(long, value_name = "DIR", env = "FOREBAY_DATA")]
     pub(super) data: Option<PathBuf>,
     /// Where to listen; port 0 takes a free one [default: 127.0.0.1:7480]
-    #[arg(long, value_name = "ADDR", env = "FOREBAY_LISTEN")]
+    #[arg(long, value_name = "ADDR", env = "FOREBAY_LISTEN", value_parser = listen_address)]
     pub(super) listen: Option<SocketAddr>,
     /// The size of a log file, 1MiB to 4GiB [default: 256MiB]
     #[arg(long, value_name = "SIZE", env = "FOREBAY_SEGMENT_BYTES")]
     #[serde(deserialize_with = "from_text")]
     pub(super) segment_bytes: Option<ByteSize>,
-    /// The most connections at one time [default: 10000]
+    /// The most connections at one time, at least 1 [default: 10000]
     #[arg(long, value_name = "N", env = "FOREBAY_CONNECTIONS_MAX")]
     pub(super) connections_max: Option<usize>,
-    /// The most memory for requests and answers of all connections [default: 512MiB]
+    /// The most memory for requests and answers of all connections, at least 32MiB [default: 512MiB]
     #[arg(long, value_name = "SIZE", env = "FOREBAY_MEMORY_BYTES_MAX")]
     #[serde(deserialize_with = "from_text")]
     pub(super) memory_bytes_max: Option<ByteSize>,
@@ -42,18 +44,38 @@ pub(super) struct Settings {
     #[serde(deserialize_with = "from_text")]
     pub(super) idle_timeout: Option<humantime::Duration>,
     /// What to log on stderr: off, error, warn, info, debug or trace [default: info]
-    #[arg(long, value_name = "LEVEL", env = "FOREBAY_LOG_LEVEL")]
+    #[arg(long, value_name = "LEVEL", env = "FOREBAY_LOG_LEVEL", value_parser = log_level)]
     #[serde(deserialize_with = "from_text")]
     pub(super) log_level: Option<LevelFilter>,
 }
+
+/// What [`Settings::segment_bytes`] may be. The engine takes less, for tests.
+const SEGMENT_BYTES: RangeInclusive<u64> = (1 << 20)..=SEGMENT_BYTES_MAX;
+
+/// The least of [`Settings::memory_bytes_max`]: a largest request and a largest answer.
+const MEMORY_BYTES_MIN: u64 = 32 << 20;
 
 impl Settings {
     /// The settings in a TOML file.
     pub(super) fn read(path: &Path) -> Result<Self, Failure> {
         let text = std::fs::read_to_string(path)
             .map_err(|error| Failure::io(&path.display().to_string(), &error))?;
-        toml::from_str(&text)
-            .map_err(|error| Failure::because(format!("{}: {error}", path.display())))
+        let wrong = |error: &dyn Display| Failure::Usage(format!("{}: {error}", path.display()));
+        let settings: Self = toml::from_str(&text).map_err(|error| wrong(&error))?;
+        settings.check().map_err(|error| wrong(&error))?;
+        Ok(settings)
+    }
+
+    /// Checks the ranges of what is given; an error begins with the setting's name.
+    pub(super) fn check(&self) -> Result<(), String> {
+        let segment_bytes = self.segment_bytes.map(|size| size.0);
+        let memory_bytes_max = self.memory_bytes_max.map(|size| size.0);
+        check_size("segment-bytes", segment_bytes, SEGMENT_BYTES)?;
+        check_size("memory-bytes-max", memory_bytes_max, MEMORY_BYTES_MIN..=u64::MAX)?;
+        match self.connections_max {
+            Some(0) => Err("connections-max is 0, expected at least 1".to_owned()),
+            _ => Ok(()),
+        }
     }
 
     /// These settings, and where they say nothing, the `weaker` ones.
@@ -94,6 +116,26 @@ impl Settings {
     }
 }
 
+/// Checks a size that may be given.
+fn check_size(name: &str, size: Option<u64>, range: RangeInclusive<u64>) -> Result<(), String> {
+    let (min, max) = (ByteSize(*range.start()), ByteSize(*range.end()));
+    match size.filter(|size| !range.contains(size)).map(ByteSize) {
+        None => Ok(()),
+        Some(size) if max.0 == u64::MAX => {
+            Err(format!("{name} is {size}, expected at least {min}"))
+        }
+        Some(size) => Err(format!("{name} is {size}, expected {min} to {max}")),
+    }
+}
+
+fn listen_address(text: &str) -> Result<SocketAddr, &'static str> {
+    text.parse().map_err(|_| "expected an IP address and a port: 127.0.0.1:7480")
+}
+
+fn log_level(text: &str) -> Result<LevelFilter, &'static str> {
+    text.parse().map_err(|_| "expected off, error, warn, info, debug or trace")
+}
+
 /// A value that the file gives as the command line would: as a text.
 fn from_text<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
 where
@@ -122,6 +164,22 @@ mod tests {
         let both = flags.or(file);
         assert_eq!(both.options().segment_bytes, 2 << 20, "the flag is stronger");
         assert_eq!(both.log_level, Some(LevelFilter::WARN), "the file says what the flags do not");
+    }
+
+    #[test]
+    fn a_setting_outside_its_range_is_named_with_the_range() {
+        for (text, error) in [
+            ("segment-bytes = '1023KiB'", "segment-bytes is 1023KiB, expected 1MiB to 4GiB"),
+            ("segment-bytes = '5GiB'", "segment-bytes is 5GiB, expected 1MiB to 4GiB"),
+            ("memory-bytes-max = '31MiB'", "memory-bytes-max is 31MiB, expected at least 32MiB"),
+            ("connections-max = 0", "connections-max is 0, expected at least 1"),
+        ] {
+            let settings: Settings = toml::from_str(text).expect("these are settings");
+            assert_eq!(settings.check(), Err(error.to_owned()));
+        }
+        let least = "segment-bytes = '1MiB'\nmemory-bytes-max = '32MiB'\nconnections-max = 1";
+        let settings: Settings = toml::from_str(least).expect("these are settings");
+        assert_eq!(settings.check(), Ok(()));
     }
 
     #[test]

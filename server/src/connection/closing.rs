@@ -8,7 +8,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use forebay_protocol::{CONNECTION, ErrorCode, ProtocolError, Reply};
+use forebay_protocol::{CONNECTION, ProtocolError, Reply};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -56,8 +56,8 @@ impl Closing {
         Closing::Told { correlation: CONNECTION, error }
     }
 
-    /// Logs the reason, at the level that it deserves: what a well-behaved peer can cause is
-    /// debug.
+    /// Logs the reason, at the level that it deserves: what costs the server nothing is debug,
+    /// so that no peer can fill its log.
     pub(super) fn log(&self, peer: SocketAddr) {
         match self {
             Closing::ByPeer => tracing::debug!(%peer, "disconnected"),
@@ -65,12 +65,7 @@ impl Closing {
             Closing::NeverRead { unwritten_bytes, waited } => {
                 tracing::info!(%peer, unwritten_bytes, ?waited, "closed: the client does not read");
             }
-            Closing::Told { error, .. } => match error.code {
-                ErrorCode::ShuttingDown | ErrorCode::IdleTimeout => {
-                    tracing::debug!(%peer, %error, "closed");
-                }
-                _ => tracing::info!(%peer, %error, "closed"),
-            },
+            Closing::Told { error, .. } => tracing::debug!(%peer, %error, "closed"),
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use forebay_protocol::{Frame, ProtocolError, Reply, Request};
+use forebay_protocol::{CONNECTION, Frame, ProtocolError, Reply, Request};
 
 use super::closing::Closing;
 use super::inbound::Next;
@@ -73,7 +73,7 @@ impl Connection {
                 Next::Frame(frame, charge) => {
                     self.heard = Instant::now();
                     if self.open {
-                        self.take_request(frame, charge);
+                        self.take_request(frame, charge)?;
                     } else {
                         self.greet(&frame)?;
                     }
@@ -97,7 +97,7 @@ impl Connection {
         }
     }
 
-    fn take_request(&mut self, frame: Frame, charge: Charge) {
+    fn take_request(&mut self, frame: Frame, charge: Charge) -> Result<(), Closing> {
         let correlation = frame.correlation;
         match self.dispatch(&frame) {
             Ok(Dispatched::Answer(reply)) => self.outbound.push(correlation, &reply),
@@ -108,11 +108,14 @@ impl Connection {
                 let caller = Caller::connection(Arc::clone(&self.outbox), ticket);
                 self.shared.engine.submit(command, caller);
             }
+            // The error's frame says that the connection ends.
+            Err(error) if correlation == CONNECTION => return Err(Closing::told(error)),
             Err(error) => {
                 tracing::debug!(correlation, %error, "refused");
                 self.outbound.push(correlation, &Reply::Error(error));
             }
         }
+        Ok(())
     }
 
     fn dispatch(&self, frame: &Frame) -> Result<Dispatched, ProtocolError> {

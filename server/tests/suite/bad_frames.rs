@@ -29,7 +29,7 @@ async fn a_wrong_magic_is_named_and_the_connection_closed() {
     raw.send(&hello).await;
     let (correlation, code, text) = raw.error().await;
     assert_eq!((correlation, code), (1, ErrorCode::BadMagic));
-    assert!(text.contains("FBAY"), "{text}");
+    assert_eq!(text, "Hello: magic \"SMTP\", expected \"FBAY\"");
     raw.closed().await;
     assert_served(&healthy).await;
 }
@@ -126,6 +126,19 @@ async fn a_frame_that_can_be_followed_is_refused_without_closing() {
     assert_eq!(raw.error().await.1, ErrorCode::BatchTooLarge);
     raw.request(5, Ping {}).await;
     assert!(matches!(raw.reply().await, Some((5, Reply::Pong(_)))));
+}
+
+#[tokio::test]
+async fn a_request_with_the_connections_correlation_ends_the_connection() {
+    let server = Server::start(Default::default()).await;
+    for opcode in [0x02, 0x7b] {
+        let mut raw = server.greeted().await;
+        raw.send(&any_frame(opcode, 0, b"")).await;
+        let (correlation, code, text) = raw.error().await;
+        assert_eq!((correlation, code), (0, ErrorCode::Malformed));
+        assert!(text.contains("correlation 0"), "{text}");
+        raw.closed().await;
+    }
 }
 
 #[tokio::test]

@@ -61,12 +61,23 @@ fn every_command_has_help_with_an_example() {
 
 #[test]
 fn wrong_usage_is_status_2_and_failure_is_status_1() {
-    for arguments in
-        [&["sned"][..], &["send"], &["ack", "orders"], &["serve", "--segment-bytes", "1MB"]]
-    {
+    for (arguments, named) in [
+        (&["sned"][..], "sned"),
+        (&["send"], "<QUEUE>"),
+        (&["ack", "orders"], "<RECEIPT"),
+        (&["queue", "set", "orders"], "--visibility-timeout"),
+        (&["queue", "list", "--server", "127.0.0.1"], "the port is missing"),
+        (&["queue", "list", "--server", "::1"], "the port is missing"),
+        (&["serve", "--listen", "localhost:7481"], "127.0.0.1:7480"),
+        (&["serve", "--segment-bytes", "1MB"], "--segment-bytes"),
+        (&["serve", "--segment-bytes", "5KiB"], "--segment-bytes is 5KiB, expected 1MiB to 4GiB"),
+        (&["serve", "--connections-max", "0"], "--connections-max is 0, expected at least 1"),
+        (&["serve", "--memory-bytes-max", "1MiB"], "--memory-bytes-max is 1MiB, expected at least"),
+    ] {
         let Output { status, stdout, stderr } = forebay(arguments).output().unwrap();
         assert_eq!(status.code(), Some(2), "{arguments:?}");
-        assert!(stdout.is_empty() && !stderr.is_empty(), "{arguments:?}");
+        assert!(stdout.is_empty(), "{arguments:?}");
+        assert!(text(&stderr).contains(named), "{arguments:?}: {}", text(&stderr));
     }
     // Nothing listens on port 1.
     let failed = forebay(["queue", "list", "--server", "127.0.0.1:1"]).output().unwrap();
@@ -244,11 +255,13 @@ fn flags_are_stronger_than_variables_and_variables_than_the_file() {
         command
     };
     let refused = serve(&[]).output().unwrap();
-    assert_eq!(refused.status.code(), Some(1));
+    assert_eq!(refused.status.code(), Some(2));
     assert!(text(&refused.stderr).contains("forebay.toml"), "{}", text(&refused.stderr));
     std::fs::write(&config, "listen = '127.0.0.1:1'\nsegment-bytes = '5KiB'\n").unwrap();
     let refused = serve(&["--listen", "127.0.0.1:0"]).output().unwrap();
-    assert!(text(&refused.stderr).contains("segment_bytes is 5120"), "{}", text(&refused.stderr));
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(text(&refused.stderr).contains("segment-bytes is 5KiB"), "{}", text(&refused.stderr));
+    std::fs::write(&config, "listen = '127.0.0.1:1'\nsegment-bytes = '2MiB'\n").unwrap();
     let mut served = serve(&["--listen", "127.0.0.1:0"])
         .env("FOREBAY_SEGMENT_BYTES", "1MiB")
         .env("FOREBAY_LISTEN", "127.0.0.1:1")

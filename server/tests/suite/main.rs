@@ -18,4 +18,5 @@ mod full_disk;
 mod one_fact_twice;
 mod real_input;
 mod slow_clients;
+mod unheard;
 mod unreadable;

@@ -89,7 +89,10 @@ fn lines(bytes: &[u8]) -> Vec<Vec<u8>> {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_line_survives_three_kills_and_none_is_made_up() {
     let input = match std::env::var_os("FOREBAY_REAL_INPUT") {
-        Some(path) => std::fs::read(path).unwrap(),
+        Some(path) => std::fs::read(&path).unwrap_or_else(|error| {
+            let path = path.display();
+            panic!("{path}: {error} (tests run in their package's folder: give a whole path)")
+        }),
         None => small_input(),
     };
     let sent = lines(&input);

@@ -22,11 +22,23 @@ impl Process {
     /// beside `data`.
     pub(crate) fn serve(data: &Path, address: SocketAddr) -> Self {
         let stderr = data.with_extension("stderr");
+        let log = File::create(&stderr).unwrap();
+        Self::start(data, address, log.into(), stderr)
+    }
+
+    /// As [`Process::serve`], but nobody reads its log: stderr is a pipe that is closed.
+    pub(crate) fn serve_unheard(data: &Path, address: SocketAddr) -> Self {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        Self::start(data, address, writer.into(), PathBuf::from("/dev/null"))
+    }
+
+    fn start(data: &Path, address: SocketAddr, log: Stdio, stderr: PathBuf) -> Self {
         let mut child = forebay(["serve", "--listen", &address.to_string(), "--data"])
             .arg(data)
             .args(["--segment-bytes", "1MiB", "--log-level", "debug"])
             .stdout(Stdio::piped())
-            .stderr(File::create(&stderr).unwrap())
+            .stderr(log)
             .spawn()
             .unwrap();
         let mut line = String::new();
