@@ -34,8 +34,9 @@ use crate::time::{Clock, LogClock, LogTime};
 /// How many commands the core takes before it looks at the writer again.
 const COMMANDS_A_TURN: usize = 256;
 
-/// How long the preparer waits after a failure before it tries again.
-const PREPARE_RETRY: Duration = Duration::from_secs(1);
+/// How long the preparer waits after a failure before it tries again: doubled from the first to the
+/// last, because each try fills what space there is.
+const PREPARE_RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(8));
 
 /// Told once when the log failed: the process must then leave.
 pub type OnFailure = Box<dyn FnOnce(LogFailure) + Send>;
@@ -233,7 +234,7 @@ fn prepare_segments(
     events: &Sender<Event>,
 ) {
     for manifest_bytes in requests {
-        let mut failing = false;
+        let (mut failing, mut retry) = (false, PREPARE_RETRY.0);
         loop {
             match Prepared::prepare(disk, data, segment_bytes, manifest_bytes) {
                 Ok(segment) => {
@@ -261,7 +262,9 @@ fn prepare_segments(
                 }
             }
             // Space may come back: try again until it does or the engine is closed.
-            match requests.recv_timeout(PREPARE_RETRY) {
+            let wait = retry;
+            retry = (2 * retry).min(PREPARE_RETRY.1);
+            match requests.recv_timeout(wait) {
                 Ok(_) | Err(crossbeam_channel::RecvTimeoutError::Timeout) => {}
                 Err(crossbeam_channel::RecvTimeoutError::Disconnected) => return,
             }

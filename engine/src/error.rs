@@ -103,8 +103,9 @@ pub enum RequestError {
         /// The message.
         seq: Seq,
     },
-    /// The disk is full. Sends are refused; receives and deletes go on.
-    #[error("the disk is full: {detail}")]
+    /// The log cannot grow, as a rule because the disk is full. Sends are refused; receives and
+    /// deletes go on in what is reserved for them.
+    #[error("there is no space in the log: {detail}")]
     StorageFull {
         /// What could not be reserved.
         detail: String,

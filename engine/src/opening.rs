@@ -58,7 +58,7 @@ impl fmt::Display for Opening {
             self.epoch,
         )?;
         if let Some(torn) = &self.torn {
-            write!(f, "; cut a torn tail of {} bytes, never answered: {torn}", self.torn_bytes)?;
+            write!(f, "; cut a torn tail of {} bytes: {torn}", self.torn_bytes)?;
         }
         Ok(())
     }

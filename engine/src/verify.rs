@@ -165,7 +165,7 @@ impl fmt::Display for VerifyReport {
         match &self.outcome {
             Outcome::Clean => writeln!(f, "clean")?,
             Outcome::TornTail { bytes, at } => {
-                writeln!(f, "torn tail of {bytes} bytes, never answered: {at}")?;
+                writeln!(f, "torn tail of {bytes} bytes: {at}")?;
             }
             Outcome::Damaged(damages) => {
                 writeln!(f, "DAMAGED, places: {}", damages.len())?;

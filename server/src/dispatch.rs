@@ -29,6 +29,9 @@ pub(crate) enum Dispatched {
 /// A queue in the answer to a list takes about this much.
 const LISTED_QUEUE_BYTES: usize = 256;
 
+/// A failed item in the answer to a batch takes about this much.
+const FAILURE_BYTES: usize = 96;
+
 /// Translates a request. `bodies_bytes_max` bounds the bodies in one answer.
 pub(crate) fn dispatch(
     request: Request,
@@ -76,11 +79,13 @@ pub(crate) fn dispatch(
             }
         }
         Request::Ack(ack) => {
-            let receipts = ack.receipts.iter().map(sealed).collect();
+            let receipts: Vec<_> = ack.receipts.iter().map(sealed).collect();
+            answer_bytes_max = receipts.len() * FAILURE_BYTES;
             Command::Ack { queue: ack.queue, receipts }
         }
         Request::ChangeVisibility(change) => {
             kind = Kind::ChangeVisibility;
+            answer_bytes_max = change.changes.len() * FAILURE_BYTES;
             let changes = change.changes.iter();
             let changes = changes.map(|change| (sealed(&change.receipt), change.visibility_ms));
             Command::ChangeVisibility { queue: change.queue, changes: changes.collect() }

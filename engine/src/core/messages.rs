@@ -1,7 +1,7 @@
 //! Decisions about messages: send, receive, ack, change visibility, peek.
 
 use super::waiters::Demand;
-use super::{Core, Decided, Decision, Room};
+use super::{Core, Decided, Decision, LAST_BYTES, Room};
 use crate::attributes::{DELAY_MS_MAX, RECEIVE_WAIT_MS_MAX, VISIBILITY_MS_MAX, check_range};
 use crate::command::{
     BATCH_MESSAGES_MAX, Command, Delivery, MessageState, NewMessage, Peeked, Reply, ReplyTo,
@@ -73,7 +73,7 @@ impl<R: ReplyTo> Core<R> {
     fn check_change(&self, items: usize, item_bytes: u64) -> Result<(), RequestError> {
         let bytes = HEADERS_BYTES + items as u64 * item_bytes;
         self.check_fits(bytes)?;
-        self.check_room(bytes)
+        self.check_room(bytes, LAST_BYTES)
     }
 
     pub(super) fn send(&mut self, name: &str, messages: &[NewMessage], now: LogTime) -> Decision {
@@ -133,7 +133,7 @@ impl<R: ReplyTo> Core<R> {
         let leases_max = (self.options.command_bytes_max() - HEADERS_BYTES) / LEASED_ITEM_BYTES;
         let messages_max = u64::from(max).min(leases_max) as u32;
         let demand = Demand { messages_max, bytes_max, visibility_ms };
-        self.check_room(leased_bytes(messages_max))?;
+        self.check_room(leased_bytes(messages_max), LAST_BYTES)?;
         // Who came first is served first.
         self.serve(id, now);
         let deliveries = self.lease(id, &demand, now);
@@ -159,7 +159,9 @@ impl<R: ReplyTo> Core<R> {
             }
             let demand = waiter.demand;
             let bytes = leased_bytes(demand.messages_max);
-            if self.room(bytes) == Room::Later || self.check_room(bytes).is_err() {
+            if self.room(bytes, LAST_BYTES) == Room::Later
+                || self.check_room(bytes, LAST_BYTES).is_err()
+            {
                 self.postponed.insert(queue);
                 break;
             }

@@ -89,6 +89,9 @@ enum Decided {
     Waits(QueueId, waiters::Demand, LogTime),
 }
 
+/// Some purges and deletions of queues.
+const LAST_BYTES: u64 = 1024;
+
 type Decision = Result<Decided, RequestError>;
 
 impl<R: ReplyTo> Core<R> {
@@ -124,16 +127,29 @@ impl<R: ReplyTo> Core<R> {
     /// Whether the command can be handled now. Asked before [`Core::handle`].
     pub(crate) fn room_for(&self, command: &Command) -> Room {
         // One that needs more is refused, or given less.
-        self.room(messages::record_bytes(command).min(self.options.command_bytes_max()))
+        let bytes = messages::record_bytes(command).min(self.options.command_bytes_max());
+        self.room(bytes, self.reserve(command))
     }
 
-    fn room(&self, bytes: u64) -> Room {
+    /// What a command must leave of the active segment as long as no further one is prepared, so
+    /// that a full disk can be drained: sends leave a quarter for receives and deletes, and those
+    /// leave the last bytes for purges and deletions of queues.
+    fn reserve(&self, command: &Command) -> u64 {
+        match command {
+            Command::Send { .. } | Command::CreateQueue { .. } => self.tail.capacity / 4,
+            Command::PurgeQueue { .. } | Command::DeleteQueue { .. } => 0,
+            _ => LAST_BYTES,
+        }
+    }
+
+    fn room(&self, bytes: u64, reserve: u64) -> Room {
         let pending = self.pending.body_bytes() as u64;
         if pending > 0 && pending + bytes > 2 * self.options.group_bytes_max() {
             return Room::Later;
         }
         let preparing = self.tail.next == NextSegment::Preparing;
-        if preparing && !self.tail.has_room(pending + bytes) { Room::Later } else { Room::Now }
+        let fits = self.tail.has_room(pending + bytes + reserve);
+        if preparing && !fits { Room::Later } else { Room::Now }
     }
 
     /// Decides a command. Its answer is among [`Core::take_answers`] now or later.
@@ -185,9 +201,9 @@ impl<R: ReplyTo> Core<R> {
         }
     }
 
-    /// Refuses a change for which there is no space left in the log.
-    fn check_room(&self, bytes: u64) -> Result<(), RequestError> {
-        let needed = self.pending.body_bytes() as u64 + bytes;
+    /// Refuses a change for which there is no space left in the log beside `reserve`.
+    fn check_room(&self, bytes: u64, reserve: u64) -> Result<(), RequestError> {
+        let needed = self.pending.body_bytes() as u64 + bytes + reserve;
         match &self.tail.next {
             NextSegment::Full(detail) if !self.tail.has_room(needed) => {
                 Err(RequestError::StorageFull { detail: detail.clone() })

@@ -1,6 +1,6 @@
 //! Decisions about queues: create, alter, describe, list, purge, delete.
 
-use super::{Core, Decided, Decision};
+use super::{Core, Decided, Decision, LAST_BYTES};
 use crate::attributes::{AttributeChanges, Attributes, check_range};
 use crate::command::{LIST_QUEUES_MAX, Reply, ReplyTo};
 use crate::error::RequestError;
@@ -11,7 +11,7 @@ use crate::time::LogTime;
 const NAME_CHARS_MAX: usize = 80;
 
 /// More than any record of this file takes in the log.
-pub(super) const QUEUE_RECORD_BYTES: u64 = 512;
+pub(super) const QUEUE_RECORD_BYTES: u64 = 256;
 
 impl<R: ReplyTo> Core<R> {
     pub(super) fn queue(&self, name: &str) -> Result<&Queue, RequestError> {
@@ -52,7 +52,7 @@ impl<R: ReplyTo> Core<R> {
     ) -> Decision {
         attributes.check()?;
         let queue = self.queue(name)?.id;
-        self.check_room(QUEUE_RECORD_BYTES)?;
+        self.check_room(QUEUE_RECORD_BYTES, LAST_BYTES)?;
         self.record(|out| out.queue_changed(queue, now, &attributes));
         Ok(Decided::WhenDurable(Reply::Altered))
     }
@@ -87,14 +87,14 @@ impl<R: ReplyTo> Core<R> {
     pub(super) fn purge_queue(&mut self, name: &str) -> Decision {
         let queue = self.queue(name)?;
         let (id, through, count) = (queue.id, queue.last_seq(), queue.messages.len());
-        self.check_room(QUEUE_RECORD_BYTES)?;
+        self.check_room(QUEUE_RECORD_BYTES, 0)?;
         self.record(|out| out.queue_purged(id, through));
         Ok(Decided::WhenDurable(Reply::Purged { count }))
     }
 
     pub(super) fn delete_queue(&mut self, name: &str) -> Decision {
         let id = self.queue(name)?.id;
-        self.check_room(QUEUE_RECORD_BYTES)?;
+        self.check_room(QUEUE_RECORD_BYTES, 0)?;
         self.record(|out| out.queue_deleted(id));
         self.index.remove_queue(id);
         while let Some(waiter) = self.waiters.take_first(id) {

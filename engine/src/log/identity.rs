@@ -101,7 +101,11 @@ impl Identity {
         if identity.encode() != text {
             let expected = checksum::plain(&[identity.encode_fields().as_bytes()]);
             let found = &file.checksum;
-            return Err(damaged(format!("checksum \"{found}\", expected \"{expected:08x}\"")));
+            let detail = match *found == format!("{expected:08x}") {
+                true => "it is not spelled as it was written".to_owned(),
+                false => format!("checksum \"{found}\", expected \"{expected:08x}\""),
+            };
+            return Err(damaged(detail));
         }
         Ok(identity)
     }

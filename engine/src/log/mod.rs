@@ -91,8 +91,11 @@ impl Log {
         );
         assert_eq!(place.position, self.durable.next(), "an entry is synced before the next");
         seal_entry(&mut buffer, self.active.salt, place.position, self.durable, log_time, records);
-        self.active.file.write_all_at(place.offset, &buffer)?;
-        self.active.file.sync()?;
+        let file = &self.active.file;
+        let written = file.write_all_at(place.offset, &buffer).and_then(|()| file.sync());
+        // The file was opened under the name that it had while it was prepared.
+        let path = || names::segment(&self.data, place.segment);
+        written.map_err(|error| DiskError { path: path(), ..error })?;
         self.active.end += buffer.len() as u64;
         self.durable = place.position;
         self.reader.keep(place.segment, place.offset, buffer.freeze());

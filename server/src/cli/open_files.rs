@@ -5,21 +5,30 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 /// Files open besides connections: segments, the listener, the runtime's own.
 const OTHER_FILES: u64 = 256;
 
-/// Raises the limit so that `connections` have room, as far as the system lets.
-pub(super) fn allow(connections: usize) {
+/// Raises the limit so that `connections` have room, as far as the system lets, and returns how
+/// many have: connections must never take the last file, which the log may need.
+pub(super) fn allow(connections: usize) -> usize {
     let needed = (connections as u64).saturating_add(OTHER_FILES);
     let limit = getrlimit(Resource::Nofile);
     // None is no limit.
-    let Some(current) = limit.current.filter(|current| *current < needed) else { return };
+    let Some(current) = limit.current.filter(|current| *current < needed) else {
+        return connections;
+    };
     let possible = limit.maximum.map_or(needed, |maximum| maximum.min(needed));
     let raised = Rlimit { current: Some(possible), maximum: limit.maximum };
-    if setrlimit(Resource::Nofile, raised).is_ok() && possible == needed {
-        return;
+    let files = match setrlimit(Resource::Nofile, raised) {
+        Ok(()) => possible,
+        Err(_) => current,
+    };
+    if files == needed {
+        return connections;
     }
+    let allowed = usize::try_from(files - OTHER_FILES.min(files / 2)).unwrap_or(connections);
     tracing::warn!(
-        connections,
-        allowed = possible.max(current),
-        needed,
-        "the system allows too few open files for so many connections"
+        wanted = connections,
+        allowed,
+        files,
+        "the system allows too few open files: fewer connections are taken"
     );
+    allowed.min(connections).max(1)
 }

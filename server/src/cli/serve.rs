@@ -65,20 +65,20 @@ impl Serve {
 }
 
 async fn serve(settings: &Settings) -> Result<(), Failure> {
-    let limits = settings.limits();
-    open_files::allow(limits.connections_max);
+    let mut limits = settings.limits();
+    limits.connections_max = open_files::allow(limits.connections_max);
     let address = settings.listen.unwrap_or(LISTEN);
     let data = settings.data.as_deref().unwrap_or(Path::new(DATA));
     // Bound before the store is opened, so that a taken address changes nothing; listening after,
     // so that nobody connects to a server that cannot answer yet.
     let socket = bind(address)?;
     let (tell_ending, ending) = ending();
-    let signals = Signals::listen()?;
-    let (engine, opening) = open_engine(settings, data, tell_ending.clone()).await?;
+    // Before the store is opened, which may take long: the second signal ends that too.
+    tokio::spawn(Signals::listen()?.supervise(tell_ending.clone()));
+    let (engine, opening) = open_engine(settings, data, tell_ending).await?;
     let listener = socket.listen(BACKLOG).map_err(|error| cannot_listen(address, &error))?;
     let address = listener.local_addr().map_err(|error| cannot_listen(address, &error))?;
     announce(&opening, data, address);
-    tokio::spawn(signals.supervise(tell_ending));
     let reason = server::run(listener, engine.handle(), limits, ending).await;
     let closed = tokio::task::spawn_blocking(|| engine.shutdown()).await;
     let closed = closed.map_err(|error| Failure::because(format!("closing the store: {error}")))?;
