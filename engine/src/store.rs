@@ -36,7 +36,7 @@ use std::sync::Arc;
 
 use crate::command::{Command, ReplyTo};
 use crate::core::{Core, Recovered, Room, sent_locations};
-use crate::disk::{Disk, DiskFile};
+use crate::disk::Disk;
 use crate::entry::{EntryHeader, records};
 use crate::error::{Damage, LogFailure, OpenError, ReadError};
 use crate::ids::StoreId;
@@ -199,8 +199,6 @@ struct Rebuild {
 }
 
 impl Replay for Rebuild {
-    fn segment(&mut self, _: &SegmentHeader, _: &dyn DiskFile) {}
-
     fn entry(&mut self, segment: &SegmentHeader, offset: u64, header: &EntryHeader, body: &[u8]) {
         self.entries += 1;
         self.log_bytes += header.bytes();

@@ -27,13 +27,12 @@ const HEADERS_BYTES: u64 = 64;
 
 /// The most bytes that a command's records take, whatever is decided.
 pub(super) fn record_bytes(command: &Command) -> u64 {
-    let items = |count: usize, bytes: u64| HEADERS_BYTES + count as u64 * bytes;
     match command {
         Command::Send { messages, .. } => sent_bytes(messages),
         Command::Receive { max, .. } => leased_bytes(*max),
-        Command::Ack { receipts, .. } => items(receipts.len(), ACKED_ITEM_BYTES),
-        Command::ChangeVisibility { changes, .. } => items(changes.len(), CHANGE_BYTES),
-        Command::ReturnUndelivered { receipts, .. } => items(receipts.len(), CHANGE_BYTES),
+        Command::Ack { receipts, .. } => items_bytes(receipts.len(), ACKED_ITEM_BYTES),
+        Command::ChangeVisibility { changes, .. } => items_bytes(changes.len(), CHANGE_BYTES),
+        Command::ReturnUndelivered { receipts, .. } => items_bytes(receipts.len(), CHANGE_BYTES),
         Command::CreateQueue { .. }
         | Command::AlterQueue { .. }
         | Command::PurgeQueue { .. }
@@ -51,7 +50,11 @@ fn sent_bytes(messages: &[NewMessage]) -> u64 {
 }
 
 fn leased_bytes(messages_max: u32) -> u64 {
-    HEADERS_BYTES + u64::from(messages_max) * LEASED_ITEM_BYTES
+    items_bytes(messages_max as usize, LEASED_ITEM_BYTES)
+}
+
+fn items_bytes(items: usize, item_bytes: u64) -> u64 {
+    HEADERS_BYTES + items as u64 * item_bytes
 }
 
 impl<R: ReplyTo> Core<R> {
@@ -71,7 +74,7 @@ impl<R: ReplyTo> Core<R> {
     }
 
     fn check_change(&self, items: usize, item_bytes: u64) -> Result<(), RequestError> {
-        let bytes = HEADERS_BYTES + items as u64 * item_bytes;
+        let bytes = items_bytes(items, item_bytes);
         self.check_fits(bytes)?;
         self.check_room(bytes, LAST_BYTES)
     }

@@ -107,28 +107,17 @@ impl Log {
         let sealed = self.manifest.segments.last_mut().expect("a log has an active segment");
         sealed.sealed_bytes = Some(self.active.end);
         let (old, end) = (self.active.file.clone(), self.active.end);
-        self.begin_segment(prepared, place.position, place.segment_created)?;
-        // The manifest says where the old segment ends: what was reserved behind it is given back.
-        old.set_size(end)?;
-        Ok(())
-    }
-
-    fn begin_segment(
-        &mut self,
-        prepared: PreparedSegment,
-        first: Position,
-        created: LogTime,
-    ) -> Result<(), DiskError> {
-        let disk = self.disk.clone();
         self.active = begin_segment(
-            &*disk,
+            &*self.disk,
             &self.data,
             &mut self.manifest,
             &self.reader,
             prepared,
-            first,
-            created,
+            place.position,
+            place.segment_created,
         )?;
+        // The manifest says where the old segment ends: what was reserved behind it is given back.
+        old.set_size(end)?;
         Ok(())
     }
 

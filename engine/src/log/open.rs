@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::identity::Identity;
-use super::manifest::Manifest;
+use super::manifest::{ListedSegment, Manifest};
 use super::names;
 use super::reader::Reader;
 use super::replay::{LogEnd, LogFiles, Replay, log_files, replay};
@@ -64,11 +64,11 @@ pub(crate) fn open(
     let mut manifest = listed;
     remove_leftovers(&*disk, data, &files)?;
     retire_active(&*disk, data, &mut manifest, &end)?;
-    cut_sealed(&*disk, data, &manifest)?;
     let segments = manifest.segments.len();
     let reader = Reader::new(data, options.tail_cache_bytes);
     for segment in &manifest.segments {
         let file = disk.open(&names::segment(data, segment.first), Access::Read)?;
+        cut_at_end(&*disk, segment, &*file)?;
         reader.add_segment(segment.first, Segment { salt: segment.salt, file });
     }
     manifest.epoch = Epoch(manifest.epoch.0 + 1);
@@ -247,20 +247,21 @@ fn retire_active(
     disk.sync_dir(&names::log_dir(data))
 }
 
-/// Gives back what was reserved behind the ends of sealed segments. An interrupted roll or opening
-/// leaves it; it is done after the manifest is durable, because an active segment must keep its
-/// size.
-fn cut_sealed(disk: &dyn Disk, data: &Path, manifest: &Manifest) -> Result<(), DiskError> {
-    for segment in &manifest.segments {
-        let Some(bytes) = segment.sealed_bytes else { continue };
-        let path = names::segment(data, segment.first);
-        if disk.open(&path, Access::Read)?.size()? > bytes {
-            let file = disk.open(&path, Access::Write)?;
+/// Gives back what was reserved behind the end of a sealed segment, which an interrupted roll or
+/// opening leaves; after the manifest is durable, because an active segment must keep its size.
+fn cut_at_end(
+    disk: &dyn Disk,
+    segment: &ListedSegment,
+    file: &dyn DiskFile,
+) -> Result<(), DiskError> {
+    match segment.sealed_bytes {
+        Some(bytes) if file.size()? > bytes => {
+            let file = disk.open(file.path(), Access::Write)?;
             file.set_size(bytes)?;
-            file.sync()?;
+            file.sync()
         }
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 /// The first segment of this opening, as large as the disk allows.
