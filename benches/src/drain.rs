@@ -1,9 +1,12 @@
-//! The load of receives: takes what waits in a queue, acks it, and ends when nothing is left.
+//! The load of receives: takes what waits in a queue, acks it, and ends when nothing is left or
+//! enough was taken.
 //!
 //! Each connection acks a batch in the same write that asks for the next. A message counts when
 //! its ack is answered: then it is durably gone. The latency is that of a batch, from the receive
 //! to the answered ack.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
@@ -32,24 +35,35 @@ pub(crate) async fn create_queue(address: &str) -> Result<(), BenchError> {
     crate::wire::ask_once(address, create).await.map(|_| ())
 }
 
-/// Puts messages into the queue.
+/// Puts messages into the queue, in whole batches; returns how many.
 pub(crate) async fn fill(
     address: &str,
     workload: &Workload,
     messages: u32,
-) -> Result<(), BenchError> {
+) -> Result<u64, BenchError> {
     let mut wire = Wire::connect(address).await?;
     let filling = Workload { batch: FILL_BATCH, window: 1, ..*workload };
     let frames = send_frames(&filling)?;
-    for _ in 0..messages.div_ceil(FILL_BATCH) {
+    let batches = messages.div_ceil(FILL_BATCH);
+    for _ in 0..batches {
         wire.write(&frames[0]).await?;
         reply_of(&wire.read().await?)?;
     }
-    Ok(())
+    Ok(u64::from(batches) * u64::from(FILL_BATCH))
 }
 
 /// Empties the queue.
 pub(crate) async fn drain(address: &str, workload: &Workload) -> Result<Measure, BenchError> {
+    drain_some(address, workload, u64::MAX).await
+}
+
+/// Takes so many batches from the queue, or what there is.
+pub(crate) async fn drain_some(
+    address: &str,
+    workload: &Workload,
+    batches: u64,
+) -> Result<Measure, BenchError> {
+    let batches = Arc::new(AtomicU64::new(batches));
     let mut wires = Vec::new();
     for _ in 0..workload.connections {
         wires.push(Wire::connect(address).await?);
@@ -57,7 +71,7 @@ pub(crate) async fn drain(address: &str, workload: &Workload) -> Result<Measure,
     let began = Instant::now();
     let mut running = JoinSet::new();
     for wire in wires {
-        running.spawn(receive_and_ack(wire, workload.batch));
+        running.spawn(receive_and_ack(wire, workload.batch, Arc::clone(&batches)));
     }
     let mut all = Measure::new();
     while let Some(ended) = running.join_next().await {
@@ -67,7 +81,16 @@ pub(crate) async fn drain(address: &str, workload: &Workload) -> Result<Measure,
     Ok(all)
 }
 
-async fn receive_and_ack(mut wire: Wire, batch: u32) -> Result<Measure, BenchError> {
+async fn receive_and_ack(
+    mut wire: Wire,
+    batch: u32,
+    batches: Arc<AtomicU64>,
+) -> Result<Measure, BenchError> {
+    let take_one = || {
+        let taken =
+            batches.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1));
+        taken.is_ok()
+    };
     let receive = Receive {
         queue: QUEUE.to_owned(),
         max: batch,
@@ -78,7 +101,12 @@ async fn receive_and_ack(mut wire: Wire, batch: u32) -> Result<Measure, BenchErr
     let receive = encode(&receive.into(), RECEIVE)?;
     let mut found = Measure::new();
     let mut asked = Instant::now();
+    if !take_one() {
+        return Ok(found);
+    }
     wire.write(&receive).await?;
+    // Whether another batch was asked for.
+    let mut more = true;
     // What is being acked: how many, and when they were asked for.
     let mut acking: Option<(u64, Instant)> = None;
     let mut received: Option<Received> = None;
@@ -98,19 +126,23 @@ async fn receive_and_ack(mut wire: Wire, batch: u32) -> Result<Measure, BenchErr
         if acking.is_some() {
             continue;
         }
+        if !more {
+            return Ok(found);
+        }
         let Some(these) = received.take() else { continue };
         if these.messages.is_empty() {
             return Ok(found);
         }
         let count = these.messages.len() as u64;
-        let out = ack_and_receive(these, &receive)?;
+        more = take_one();
+        let out = ack_and_receive(these, if more { &receive } else { &[] })?;
         acking = Some((count, asked));
         asked = Instant::now();
         wire.write(&out).await?;
     }
 }
 
-fn ack_and_receive(received: Received, receive: &BytesMut) -> Result<BytesMut, BenchError> {
+fn ack_and_receive(received: Received, receive: &[u8]) -> Result<BytesMut, BenchError> {
     for message in &received.messages {
         let sound = message.block.verify();
         sound.map_err(|error| BenchError::new(format!("message {}: {error}", message.seq)))?;

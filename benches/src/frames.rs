@@ -12,18 +12,37 @@ use crate::workload::Workload;
 
 /// The queue that workloads use.
 pub(crate) const QUEUE: &str = "bench";
+/// Where a frame has its correlation: PROTOCOL.md, the picture of a frame.
+const CORRELATION_AT: usize = 8;
 
 /// A frame for each slot of a connection.
 pub(crate) fn send_frames(workload: &Workload) -> Result<Vec<BytesMut>, BenchError> {
-    (0..workload.window)
+    frames_to(QUEUE, workload.window, workload.batch, workload.bytes)
+}
+
+/// Frames of sends to a queue, each with a batch of bodies of so many bytes.
+pub(crate) fn frames_to(
+    queue: &str,
+    frames: usize,
+    batch: u32,
+    bytes: usize,
+) -> Result<Vec<BytesMut>, BenchError> {
+    (0..frames)
         .map(|slot| {
-            let messages = (0..workload.batch)
-                .map(|_| Ok(OutgoingMessage::new(random_bytes(workload.bytes)?)))
+            let messages = (0..batch)
+                .map(|_| Ok(OutgoingMessage::new(random_bytes(bytes)?)))
                 .collect::<Result<_, BenchError>>()?;
-            let send = Send { queue: QUEUE.to_owned(), messages };
+            let send = Send { queue: queue.to_owned(), messages };
             encode(&send.into(), correlation(slot))
         })
         .collect()
+}
+
+/// Appends a frame with another correlation.
+pub(crate) fn push_frame(out: &mut Vec<u8>, frame: &[u8], correlation: u32) {
+    let at = out.len() + CORRELATION_AT;
+    out.extend_from_slice(frame);
+    out[at..at + 4].copy_from_slice(&correlation.to_le_bytes());
 }
 
 /// The correlation of a slot's requests.
@@ -43,4 +62,24 @@ pub(crate) fn random_bytes(count: usize) -> Result<Vec<u8>, BenchError> {
     let mut bytes = vec![0; count];
     getrandom::fill(&mut bytes).map_err(|error| BenchError::new(error.to_string()))?;
     Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use forebay_protocol::FrameDecoder;
+
+    use super::*;
+
+    #[test]
+    fn a_pushed_frame_has_the_correlation_it_was_given() {
+        let frame = &frames_to(QUEUE, 1, 2, 10).unwrap()[0];
+        let mut out = Vec::new();
+        push_frame(&mut out, frame, 7);
+        push_frame(&mut out, frame, 0x0102_0304);
+        let mut arrived = BytesMut::from(&out[..]);
+        for expected in [7, 0x0102_0304] {
+            let found = FrameDecoder::new().decode(&mut arrived).unwrap().unwrap();
+            assert_eq!(found.correlation, expected);
+        }
+    }
 }

@@ -13,18 +13,21 @@
 //! | `frames`, `wire` | what the load generator sends, and over what |
 //! | `pace`, `measure` | when a run begins and ends, and what it found |
 //! | `send`, `drain`, `probe` | the load: sends, receives with acks, and what to compare with |
-//! | `bare`, `server` | the servers under load |
+//! | `bare`, `process`, `server` | the servers under load |
 //! | `syncs` | how many messages share a sync |
 //! | `rounds` | runs in turns, and their medians |
 //! | `report` | the table and the JSON |
+//! | `deep` | the workloads of a lot of data, on servers of their own |
 
 pub mod bare;
+pub mod deep;
 mod drain;
 mod error;
 mod frames;
 mod measure;
 mod pace;
 mod probe;
+mod process;
 mod report;
 pub mod rounds;
 mod send;

@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use clap::Parser;
 use forebay_bench::bare::{self, BareOptions};
+use forebay_bench::deep::Deep;
 use forebay_bench::rounds::{self, Options};
 use forebay_bench::{BenchError, Report, syncs, workload};
+use tokio::runtime::Runtime;
 
 /// Measure Forebay beside the bare limit of this machine
 #[derive(Debug, Parser)]
@@ -47,6 +49,8 @@ struct Arguments {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
+    /// Measure what a lot of data costs: memory, restart and disk
+    Deep(Deep),
     /// Run the bare server: started by the benchmark itself
     #[command(hide = true)]
     Bare {
@@ -67,6 +71,7 @@ fn main() -> ExitCode {
         Some(Command::Bare { dir, messages, batch, bytes }) => {
             bare::serve(&dir, BareOptions { messages, batch, bytes })
         }
+        Some(Command::Deep(deep)) => one_thread().and_then(|runtime| runtime.block_on(deep.run())),
         None => run(arguments),
     };
     match result {
@@ -109,8 +114,7 @@ fn run(arguments: Arguments) -> Result<(), BenchError> {
         eprintln!("forebay-bench: strace is missing: syncs are not counted");
         options.count_syncs = false;
     }
-    // One thread makes all the load: the rest of the machine is the server's.
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = one_thread()?;
     if !arguments.json {
         println!("{}", Report::heads());
     }
@@ -131,4 +135,9 @@ fn run(arguments: Arguments) -> Result<(), BenchError> {
         }
     }
     Ok(())
+}
+
+/// One thread makes all the load: the rest of the machine is the server's.
+fn one_thread() -> Result<Runtime, BenchError> {
+    Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?)
 }

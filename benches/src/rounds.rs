@@ -48,8 +48,8 @@ pub async fn measure(
         Some(_) => None,
         None => Some(Server::forebay(&options.forebay, &options.data_dir)?),
     };
-    let forebay = own.as_ref().map(|server| &server.address).or(options.server.as_ref());
-    let forebay = forebay.expect("a server is given or started").clone();
+    let forebay = own.as_ref().map(Server::address).or(options.server.as_deref());
+    let forebay = forebay.expect("a server is given or started").to_owned();
     drain::create_queue(&forebay).await?;
     let lasting = Server::bare(&options.data_dir, workload)?;
     tokio::time::sleep(SETTLE).await;
@@ -66,7 +66,7 @@ pub async fn measure(
             Kind::Send => None,
             Kind::Drain { .. } => Some(Server::bare(&options.data_dir, workload)?),
         };
-        let bare = &fresh.as_ref().unwrap_or(&lasting).address;
+        let bare = fresh.as_ref().unwrap_or(&lasting).address();
         row.bare.push(run(workload, bare, options.counted, false).await?);
         drop(fresh);
         tokio::time::sleep(SETTLE).await;

@@ -1,20 +1,18 @@
 //! The servers under load, as child processes on directories of their own.
 
-use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 
 use tempfile::TempDir;
 
 use crate::BenchError;
+use crate::process::{Process, first_line};
 use crate::workload::{Kind, Workload};
 
 /// A server that runs until this is dropped, and its data.
 #[derive(Debug)]
 pub(crate) struct Server {
-    child: Child,
-    /// Where it listens.
-    pub(crate) address: String,
+    process: Process,
     /// Removed with the server; dropped after it.
     data: TempDir,
 }
@@ -42,31 +40,22 @@ impl Server {
     }
 
     fn start(mut command: Command, dir: &Path) -> Result<Self, BenchError> {
-        let program = command.get_program().to_string_lossy().into_owned();
-        let data = tempfile::Builder::new().prefix("forebay-bench-").tempdir_in(dir);
-        let data =
-            data.map_err(BenchError::doing(format_args!("cannot write in {}", dir.display())))?;
-        let mut child = command
-            .arg(data.path())
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .map_err(BenchError::doing(format_args!("cannot start {program}")))?;
-        let stdout = child.stdout.take().expect("it was asked for");
-        let mut server = Self { child, address: String::new(), data };
-        let mut line = String::new();
-        BufReader::new(stdout).read_line(&mut line)?;
-        let address = line.trim().split_once("listening on ").map(|(_, address)| address);
-        let address = address.ok_or_else(|| {
-            BenchError::new(format!("{program} did not say where it listens: {line:?}"))
-        })?;
-        server.address = address.to_owned();
-        Ok(server)
+        let data = scratch_directory(dir)?;
+        command.arg(data.path());
+        let mut process = Process::spawn(command)?;
+        let line = first_line(process.stdout())?;
+        process.heard(&line)?;
+        Ok(Self { process, data })
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> &str {
+        self.process.address()
     }
 
     /// The process.
     pub(crate) fn id(&self) -> u32 {
-        self.child.id()
+        self.process.id()
     }
 
     /// The directory of its data.
@@ -75,11 +64,8 @@ impl Server {
     }
 }
 
-impl Drop for Server {
-    fn drop(&mut self) {
-        // Its data goes too: there is nothing to close in good order. One that ended by itself
-        // has been reported by whoever talked to it.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+/// A fresh directory in `dir`, removed when it is dropped.
+pub(crate) fn scratch_directory(dir: &Path) -> Result<TempDir, BenchError> {
+    let made = tempfile::Builder::new().prefix("forebay-bench-").tempdir_in(dir);
+    made.map_err(BenchError::doing(format_args!("cannot write in {}", dir.display())))
 }

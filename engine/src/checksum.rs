@@ -17,14 +17,35 @@ pub(crate) fn salted(salt: Salt, parts: &[&[u8]]) -> u32 {
 
 /// `crc(salt | position | parts)`: of an entry's body and of its records.
 pub(crate) fn placed(salt: Salt, position: Position, parts: &[&[u8]]) -> u32 {
+    numbered(salt, position.0, parts)
+}
+
+/// `crc(salt | number u64 | parts)`: of an index's blocks.
+pub(crate) fn numbered(salt: Salt, number: u64, parts: &[&[u8]]) -> u32 {
     let mut hasher = seeded(salt);
-    hasher.update(&position.0.to_le_bytes());
+    hasher.update(&number.to_le_bytes());
     finish(hasher, parts)
 }
 
 /// `crc(parts)`: of the files that name their store in another way.
 pub(crate) fn plain(parts: &[&[u8]]) -> u32 {
     finish(Hasher::new(), parts)
+}
+
+/// `crc(parts)` of parts that come one after the other.
+#[derive(Debug, Default)]
+pub(crate) struct Running(Hasher);
+
+impl Running {
+    /// Adds a part.
+    pub(crate) fn add(&mut self, part: &[u8]) {
+        self.0.update(part);
+    }
+
+    /// The checksum of all parts.
+    pub(crate) fn finish(self) -> u32 {
+        self.0.finalize()
+    }
 }
 
 /// A message's checksum, made by its producer and checked wherever it passes:

@@ -11,6 +11,7 @@ use crate::error::RequestError;
 use crate::ids::{QueueId, Seq};
 use crate::location::Location;
 use crate::receipt::SealedReceipt;
+use crate::stats::Stats;
 use crate::time::LogTime;
 
 /// One request to the engine.
@@ -116,6 +117,8 @@ pub enum Command {
         /// Stop before the bodies exceed this many bytes; one message is always given.
         bytes_max: u64,
     },
+    /// Tells what the engine holds and has done.
+    Stats,
 }
 
 /// The most messages, receipts or changes in one command.
@@ -198,6 +201,8 @@ pub enum Reply {
         /// Where to go on; `None` at the end.
         next: Option<Seq>,
     },
+    /// The engine's figures.
+    Stats(Box<Stats>),
 }
 
 /// A queue's attributes and counts at one moment.

@@ -1,13 +1,16 @@
-//! The engine: a store on three threads.
+//! The engine: a store on four threads.
 //!
 //! ```text
 //!  submit ──▶ [commands] ──▶ core ──▶ [entries: 1] ──▶ log writer ──▶ disk
-//!                             ▲  ◀── [events] ────────────┘  ▲
-//!                             └───── [events] ── preparer ───┘ the next segment
+//!                            │ ▲  ◀── [events] ────────────┘  ▲
+//!                            │ ├───── [events] ── preparer ───┘ the next segment
+//!                            │ └───── [events] ── keeper ───────▶ indexes, snapshots, compaction
+//!                            └─────── [tasks] ───────▲
 //! ```
 //! The *core* thread owns the state and decides; while the *writer* writes and syncs one entry,
 //! the core fills the next: that is the group commit, without a timer. The *preparer* fills the
-//! next segment with zeros. Each thread owns its part outright: there are channels and no locks.
+//! next segment with zeros. The *keeper* does what may be late. Each thread owns its part
+//! outright; they share the manifest, which is locked while it is replaced.
 //!
 //! A panic on one of these threads ends the process: half a decision must not go on.
 
@@ -16,20 +19,24 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, bounded, never, select, unbounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, never, select, unbounded};
 
 use crate::command::{Command, ReplyTo};
 use crate::core::{Core, Room};
+use crate::counters::Counters;
 use crate::disk::{Disk, DiskError};
 use crate::error::{LogFailure, OpenError, ReadError, RequestError};
 use crate::ids::{Position, StoreId};
+use crate::keeper::{Keeper, Step, SwapFailed};
 use crate::location::Location;
 use crate::log::reader::{Reader, StoredMessage};
-use crate::log::{ClosedEntry, Log, NextSegment, Prepared};
+use crate::log::{ClosedEntry, Listing, Log, NextSegment, PreparedSegment};
 use crate::opening::Opening;
 use crate::options::Options;
-use crate::store::Store;
+use crate::pace::Pace;
+use crate::store::{Store, close_files};
 use crate::time::{Clock, LogClock, LogTime};
+use crate::upkeep::{Task, Upkeep};
 
 /// How many commands the core takes before it looks at the writer again.
 const COMMANDS_A_TURN: usize = 256;
@@ -38,6 +45,9 @@ const COMMANDS_A_TURN: usize = 256;
 /// last, because each try fills what space there is.
 const PREPARE_RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(8));
 
+/// How often the keeper looks at the clock when nothing is given to it: snapshots are taken by time.
+const KEEPER_IDLE: Duration = Duration::from_millis(500);
+
 /// Told once when the log failed: the process must then leave.
 pub type OnFailure = Box<dyn FnOnce(LogFailure) + Send>;
 
@@ -45,9 +55,11 @@ pub type OnFailure = Box<dyn FnOnce(LogFailure) + Send>;
 #[derive(Debug)]
 pub struct Engine<R> {
     handle: EngineHandle<R>,
-    core: JoinHandle<Result<(), LogFailure>>,
+    core: JoinHandle<(Core<R>, Result<(), LogFailure>)>,
     writer: JoinHandle<Log>,
     preparer: JoinHandle<()>,
+    keeper: JoinHandle<Keeper>,
+    clock: LogClock,
 }
 
 /// Gives commands to an engine and reads its messages. Cheap to clone.
@@ -77,6 +89,8 @@ enum Input<R> {
 enum Event {
     Written(Result<Position, DiskError>),
     Next(NextSegment),
+    Upkeep(Upkeep),
+    SwapFailed(DiskError),
 }
 
 impl<R: ReplyTo> Engine<R> {
@@ -94,30 +108,34 @@ impl<R: ReplyTo> Engine<R> {
     ) -> Result<(Self, Opening), OpenError> {
         let (store, opening) = Store::open(disk, clock, data, options)?;
         let (reader, store_id) = (store.reader().clone(), store.store_id());
-        let Store { core, log, clock, segment_bytes } = store;
+        let Store { core, log, keeper, clock, segment_bytes, counters } = store;
 
-        // The core bounds what is in each: one entry, one segment, and few events of either. The
+        // The core bounds what is in each: one entry, one segment, and few events and tasks. The
         // commands are bounded by those who submit them, who must not block.
         let (commands, commands_out) = unbounded();
         let (events, events_out) = unbounded();
+        let (tasks, tasks_out) = unbounded();
         let (entries, entries_out) = bounded(1);
         let (requests, requests_out) = bounded(1);
-        let (prepared, prepared_out) = bounded(1);
 
         let (disk, data) = (log.disk().clone(), log.data().to_path_buf());
         let preparer = {
-            let events = events.clone();
+            let (events, listing) = (events.clone(), log.listing().clone());
             spawn("forebay-preparer", move || {
-                prepare_segments(&*disk, &data, segment_bytes, &requests_out, &prepared, &events);
+                prepare_segments(&*disk, &data, segment_bytes, &listing, &requests_out, &events);
             })
         };
-        let writer = spawn("forebay-log", move || {
-            write_entries(log, &entries_out, &prepared_out, requests, &events)
-        });
-        let runner = Runner { core, clock, entries, on_failure: Some(on_failure), stash: None };
+        let keeper = {
+            let (events, clock) = (events.clone(), clock.clone());
+            spawn("forebay-keeper", move || keep(keeper, &tasks_out, &events, &clock, &counters))
+        };
+        let writer =
+            spawn("forebay-log", move || write_entries(log, &entries_out, &requests, &events));
+        let on_failure = Some(on_failure);
+        let runner = Runner { core, clock: clock.clone(), entries, tasks, on_failure, stash: None };
         let core = spawn("forebay-core", move || runner.run(&commands_out, &events_out));
         let handle = EngineHandle { commands, reader, store: store_id };
-        Ok((Self { handle, core, writer, preparer }, opening))
+        Ok((Self { handle, core, writer, preparer, keeper, clock }, opening))
     }
 
     /// A handle to this engine.
@@ -130,12 +148,13 @@ impl<R: ReplyTo> Engine<R> {
     pub fn shutdown(self) -> Result<(), LogFailure> {
         // The core is gone only after a failure, which joining it returns.
         let _ = self.handle.commands.send(Input::Shutdown);
-        let result = self.core.join().expect("a panic ends the process");
+        let (core, result) = self.core.join().expect("a panic ends the process");
         // The store's lock is held until nothing of the engine touches its files any more.
         let log = self.writer.join().expect("a panic ends the process");
         self.preparer.join().expect("a panic ends the process");
-        if let Err(error) = Prepared::discard(&**log.disk(), log.data()) {
-            tracing::warn!("the prepared segment is left to the next opening: {error}");
+        let mut keeper = self.keeper.join().expect("a panic ends the process");
+        if result.is_ok() {
+            close_files(&core, &mut keeper, &log, self.clock.now());
         }
         result
     }
@@ -161,6 +180,11 @@ impl<R: ReplyTo> EngineHandle<R> {
     /// The message, if it is in memory. Does no system call.
     pub fn read_hot(&self, location: &Location) -> Option<Result<StoredMessage, ReadError>> {
         self.reader.read_hot(location)
+    }
+
+    /// The messages, as [`EngineHandle::read`] gives each: neighbours in a file are read together.
+    pub fn read_all(&self, locations: &[Location]) -> Vec<Result<StoredMessage, ReadError>> {
+        self.reader.read_all(locations)
     }
 
     /// The message, from memory or from the disk: may wait for it. What is returned was verified.
@@ -195,30 +219,23 @@ fn spawn<T: Send + 'static>(
 fn write_entries(
     mut log: Log,
     entries: &Receiver<ClosedEntry>,
-    prepared: &Receiver<Prepared>,
-    requests: Sender<u64>,
+    requests: &Sender<()>,
     events: &Sender<Event>,
 ) -> Log {
-    let request = |log: &Log| {
-        // The preparer is gone only when the engine is closed.
-        let _ = requests.try_send(log.manifest_bytes());
+    // The preparer is gone only when the engine is closed.
+    let request = || {
+        let _ = requests.try_send(());
     };
-    request(&log);
+    request();
     for entry in entries {
-        let rolls = entry.place.roll;
-        if rolls {
-            // The core gave this place because the segment was announced, and it was handed over
-            // before that.
-            let segment = prepared.try_recv().expect("a segment is handed over, then announced");
-            log.set_prepared(segment);
-        }
+        let rolls = entry.place.roll.is_some();
         let result = log.append(entry);
         let failed = result.is_err();
         if events.send(Event::Written(result)).is_err() || failed {
             break;
         }
         if rolls {
-            request(&log);
+            request();
         }
     }
     log
@@ -229,20 +246,17 @@ fn prepare_segments(
     disk: &dyn Disk,
     data: &Path,
     segment_bytes: u64,
-    requests: &Receiver<u64>,
-    prepared: &Sender<Prepared>,
+    listing: &Listing,
+    requests: &Receiver<()>,
     events: &Sender<Event>,
 ) {
-    for manifest_bytes in requests {
+    for () in requests {
         let (mut failing, mut retry) = (false, PREPARE_RETRY.0);
         loop {
-            match Prepared::prepare(disk, data, segment_bytes, manifest_bytes) {
-                Ok(segment) => {
-                    let capacity = segment.capacity;
-                    let handed_over = prepared.send(segment).is_ok();
-                    if !handed_over
-                        || events.send(Event::Next(NextSegment::Ready(capacity))).is_err()
-                    {
+            let manifest_bytes = listing.bytes_with_one_more();
+            match PreparedSegment::prepare(disk, data, segment_bytes, manifest_bytes) {
+                Ok(prepared) => {
+                    if events.send(Event::Next(NextSegment::Ready(prepared))).is_err() {
                         return;
                     }
                     if failing {
@@ -265,9 +279,43 @@ fn prepare_segments(
             let wait = retry;
             retry = (2 * retry).min(PREPARE_RETRY.1);
             match requests.recv_timeout(wait) {
-                Ok(_) | Err(crossbeam_channel::RecvTimeoutError::Timeout) => {}
-                Err(crossbeam_channel::RecvTimeoutError::Disconnected) => return,
+                Ok(()) | Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
             }
+        }
+    }
+}
+
+/// The keeper's thread: ends when the core has ended.
+fn keep(
+    mut keeper: Keeper,
+    tasks: &Receiver<Task>,
+    events: &Sender<Event>,
+    clock: &LogClock,
+    counters: &Counters,
+) -> Keeper {
+    let mut pace = Pace::new(counters);
+    loop {
+        tasks.try_iter().for_each(|task| keeper.take(task));
+        let step = keeper.step(clock.now());
+        // The core may be gone; then the loop ends below.
+        for upkeep in keeper.take_upkeep() {
+            let _ = events.send(Event::Upkeep(upkeep));
+        }
+        let rest = match step {
+            // More garbage than is let be is more urgent than the pace.
+            Ok(Step::Did(_)) if keeper.is_behind() => Duration::ZERO,
+            Ok(Step::Did(bytes)) => pace.rest(bytes, counters),
+            Ok(Step::Idle) => KEEPER_IDLE,
+            Err(SwapFailed(error)) => {
+                let _ = events.send(Event::SwapFailed(error));
+                return keeper;
+            }
+        };
+        match tasks.recv_timeout(rest) {
+            Ok(task) => keeper.take(task),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return keeper,
         }
     }
 }
@@ -277,6 +325,7 @@ struct Runner<R> {
     core: Core<R>,
     clock: LogClock,
     entries: Sender<ClosedEntry>,
+    tasks: Sender<Task>,
     on_failure: Option<OnFailure>,
     /// A command that has to wait for room.
     stash: Option<(Command, R)>,
@@ -287,22 +336,37 @@ impl<R: ReplyTo> Runner<R> {
         mut self,
         commands: &Receiver<Input<R>>,
         events: &Receiver<Event>,
+    ) -> (Core<R>, Result<(), LogFailure>) {
+        match self.serve(commands, events) {
+            Ok(()) => {
+                self.core.end_waits();
+                self.answer();
+                refuse(commands);
+                (self.core, Ok(()))
+            }
+            Err(failure) => {
+                self.fail(&failure, commands);
+                (self.core, Err(failure))
+            }
+        }
+    }
+
+    /// Serves until the engine is closed and everything is durable.
+    fn serve(
+        &mut self,
+        commands: &Receiver<Input<R>>,
+        events: &Receiver<Event>,
     ) -> Result<(), LogFailure> {
         let mut closing = false;
         let closed = never();
         loop {
             let now = self.clock.now();
-            if let Err(failure) = self.turn(now) {
-                return Err(self.fail(failure, commands));
-            }
+            self.turn(now);
             if closing && self.stash.is_none() && self.core.is_committed() {
                 // So that the newest entry of a store that was closed in order is never in doubt.
                 if self.core.hasten_watermark(now) {
                     continue;
                 }
-                self.core.end_waits();
-                self.answer();
-                refuse(commands);
                 return Ok(());
             }
             // While a command waits for room no other is taken: they are handled in order.
@@ -324,10 +388,8 @@ impl<R: ReplyTo> Runner<R> {
                     default(alarm) => None,
                 },
             };
-            if let Some(event) = event
-                && let Err(failure) = self.note(event)
-            {
-                return Err(self.fail(failure, commands));
+            if let Some(event) = event {
+                self.note(event)?;
             }
         }
     }
@@ -359,7 +421,7 @@ impl<R: ReplyTo> Runner<R> {
     }
 
     /// Moves everything on that can be moved on without waiting.
-    fn turn(&mut self, now: LogTime) -> Result<(), LogFailure> {
+    fn turn(&mut self, now: LogTime) {
         self.core.tick(now);
         self.unstash();
         if let Some(entry) = self.core.close_entry(now) {
@@ -368,14 +430,20 @@ impl<R: ReplyTo> Runner<R> {
             self.unstash();
         }
         self.answer();
-        Ok(())
+        for task in self.core.take_tasks() {
+            // The keeper is gone only after a failure that ends the core too.
+            let _ = self.tasks.send(task);
+        }
     }
 
     fn note(&mut self, event: Event) -> Result<(), LogFailure> {
         let now = self.clock.now();
         match event {
             Event::Written(Ok(position)) => self.core.durable(position, now),
-            Event::Written(Err(cause)) => return Err(LogFailure { cause: Arc::new(cause) }),
+            Event::Written(Err(cause)) | Event::SwapFailed(cause) => {
+                return Err(LogFailure { cause: Arc::new(cause) });
+            }
+            Event::Upkeep(upkeep) => self.core.upkeep(upkeep, now),
             Event::Next(next) => self.core.set_next_segment(next, now),
         }
         Ok(())
@@ -393,9 +461,9 @@ impl<R: ReplyTo> Runner<R> {
 
     /// Answers everything unanswered, tells of the failure, and refuses what is submitted until
     /// the engine is closed.
-    fn fail(mut self, failure: LogFailure, commands: &Receiver<Input<R>>) -> LogFailure {
+    fn fail(&mut self, failure: &LogFailure, commands: &Receiver<Input<R>>) {
         tracing::error!("{failure}");
-        self.core.fail(&failure);
+        self.core.fail(failure);
         self.answer();
         if let Some((_, reply_to)) = self.stash.take() {
             reply_to.reply(Err(RequestError::ShuttingDown));
@@ -410,7 +478,6 @@ impl<R: ReplyTo> Runner<R> {
                 Input::Shutdown => break,
             }
         }
-        failure
     }
 }
 

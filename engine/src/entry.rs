@@ -274,6 +274,13 @@ impl EntryBuilder {
         Self { buffer, records: 0 }
     }
 
+    /// An entry without records, and room for so many bytes of them.
+    pub(crate) fn with_capacity(body_bytes: usize) -> Self {
+        let mut buffer = BytesMut::with_capacity(entry_bytes(body_bytes as u64) as usize);
+        buffer.put_bytes(0, ENTRY_HEADER_BYTES);
+        Self { buffer, records: 0 }
+    }
+
     /// Bytes of the records so far.
     pub fn body_bytes(&self) -> usize {
         self.buffer.len() - ENTRY_HEADER_BYTES
@@ -296,6 +303,12 @@ impl EntryBuilder {
             self.records += 1;
         }
         range
+    }
+
+    /// Adds the records of another entry.
+    pub(crate) fn extend(&mut self, other: &EntryBuilder) {
+        self.buffer.extend_from_slice(other.body());
+        self.records += other.records;
     }
 
     /// The records so far.

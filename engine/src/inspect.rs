@@ -2,15 +2,20 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::disk::{Disk, DiskFile};
 use crate::entry::{EntryHeader, records};
 use crate::error::{Damage, OpenError};
-use crate::ids::Seq;
+use crate::ids::{Position, QueueId, Seq, StoreId};
+use crate::index::{IndexError, IndexIdentity, MappedIndex, QueueRow};
+use crate::location::Segment;
 use crate::log::identity::Identity;
 use crate::log::replay::{Replay, log_files, replay};
-use crate::log::{self, Manifest, SegmentHeader};
+use crate::log::{self, ListedSegment, Manifest, Sealed, SegmentHeader, names};
 use crate::record::Record;
+use crate::snapshot::{self, SnapshotError};
+use crate::state::frozen::FrozenQueue;
 
 /// One line of what a store holds.
 #[derive(Debug)]
@@ -45,6 +50,27 @@ pub enum Inspected<'a> {
         /// What it says.
         record: Record<'a>,
     },
+    /// A queue's messages in the index of the segment.
+    Indexed {
+        /// The index.
+        path: &'a Path,
+        /// The queue's row.
+        row: QueueRow,
+    },
+    /// A queue in a snapshot.
+    Snapshot {
+        /// The snapshot.
+        path: &'a Path,
+        /// The queue as it was.
+        queue: &'a SnapshotQueue,
+    },
+    /// An index or a snapshot that cannot be used: it is made anew.
+    Derived {
+        /// The file.
+        path: &'a Path,
+        /// What is wrong with it.
+        detail: String,
+    },
     /// Bytes that are not what was written.
     Damage(Damage),
     /// The end of the log.
@@ -56,6 +82,40 @@ pub enum Inspected<'a> {
     },
 }
 
+/// A queue as a snapshot shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SnapshotQueue {
+    /// Its number.
+    pub queue: QueueId,
+    /// Its name.
+    pub name: String,
+    /// The entry up to which the snapshot contains it.
+    pub position: Position,
+    /// The next message's number.
+    pub next: Seq,
+    /// The first message of the backlog.
+    pub cursor: Seq,
+    /// Messages from the cursor on that are not in the backlog.
+    pub apart: u64,
+    /// Messages that were delayed or received, and are not gone.
+    pub held: u64,
+}
+
+impl From<FrozenQueue> for SnapshotQueue {
+    fn from(queue: FrozenQueue) -> Self {
+        let FrozenQueue { id, name, position, messages, .. } = queue;
+        Self {
+            queue: id,
+            name,
+            position,
+            next: messages.next,
+            cursor: messages.cursor,
+            apart: messages.apart.len(),
+            held: messages.held.len(),
+        }
+    }
+}
+
 /// Tells `out` what is in the store in `data`, in order, changing nothing. Takes the store's lock.
 pub fn inspect(
     disk: &dyn Disk,
@@ -65,20 +125,70 @@ pub fn inspect(
     let (identity, _lock) = log::look_at(disk, data)?;
     let manifest = log::read_manifest(disk, data, &identity)?;
     out(Inspected::Store { identity: &identity, manifest: &manifest });
-    let mut show = Show { out };
+    let mut show = Show { disk, store: manifest.store, out };
     log_files(disk, data, &manifest, &mut show)?;
-    let end = replay(disk, data, &manifest, &mut show)?;
+    let end = replay(disk, data, &manifest, Position(0), &mut show)?;
+    show.snapshots(data)?;
+    let out = show.out;
     out(Inspected::End { torn_bytes: end.torn_bytes, torn: end.torn });
     Ok(())
 }
 
 struct Show<'o> {
+    disk: &'o dyn Disk,
+    store: StoreId,
     out: &'o mut dyn FnMut(Inspected<'_>),
 }
 
+impl Show<'_> {
+    fn index(&mut self, segment: &Segment, sealed: Sealed) {
+        let path = names::index(&segment.path);
+        let identity = IndexIdentity::new(self.store, segment, sealed.last, sealed.bytes);
+        match MappedIndex::open(self.disk, &path, &identity) {
+            Ok(index) => {
+                for row in index.rows() {
+                    (self.out)(Inspected::Indexed { path: &path, row });
+                }
+            }
+            // The newest sealed segment may be without one for a moment.
+            Err(IndexError::Disk(error)) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => (self.out)(Inspected::Derived { path: &path, detail: error.to_string() }),
+        }
+    }
+
+    fn snapshots(&mut self, data: &Path) -> Result<(), OpenError> {
+        for position in snapshot::list(self.disk, data)? {
+            let path = snapshot::path(data, position);
+            let out = &mut self.out;
+            let read = snapshot::read(self.disk, data, self.store, position, &mut |queue| {
+                out(Inspected::Snapshot { path: &path, queue: &queue.into() });
+            });
+            match read {
+                Err(SnapshotError::Disk(error)) => return Err(error.into()),
+                Err(error) => {
+                    (self.out)(Inspected::Derived { path: &path, detail: error.to_string() });
+                }
+                Ok(_) => {}
+            }
+        }
+        Ok(())
+    }
+}
+
 impl Replay for Show<'_> {
-    fn segment(&mut self, header: &SegmentHeader, file: &dyn DiskFile) {
-        (self.out)(Inspected::Segment { path: file.path().to_path_buf(), header: *header });
+    fn segment(
+        &mut self,
+        listed: &ListedSegment,
+        header: &SegmentHeader,
+        file: &Arc<dyn DiskFile>,
+    ) -> bool {
+        let path = file.path().to_path_buf();
+        (self.out)(Inspected::Segment { path: path.clone(), header: *header });
+        if let Some(sealed) = listed.sealed {
+            let segment = header.segment(file.clone(), path);
+            self.index(&segment, sealed);
+        }
+        true
     }
 
     fn entry(&mut self, _: &SegmentHeader, offset: u64, header: &EntryHeader, body: &[u8]) {
@@ -101,11 +211,17 @@ impl fmt::Display for Inspected<'_> {
                 let (store, created) = (identity.store, identity.created_ms);
                 let (epoch, segments) = (manifest.epoch, manifest.segments.len());
                 write!(f, "store {store} created_ms={created} epoch={epoch} segments={segments}")?;
+                if manifest.compacted_through > Position(0) {
+                    write!(f, " compacted_through={}", manifest.compacted_through)?;
+                }
                 for listed in &manifest.segments {
                     write!(f, "\n  listed first={} salt={:016x}", listed.first, listed.salt.0)?;
-                    match listed.sealed_bytes {
-                        Some(bytes) => write!(f, " sealed_bytes={bytes}")?,
+                    match listed.sealed {
+                        Some(sealed) => write!(f, " sealed_bytes={}", sealed.bytes)?,
                         None => write!(f, " active")?,
+                    }
+                    if let (1.., Some(sealed)) = (listed.generation, listed.sealed) {
+                        write!(f, " generation={} last={}", listed.generation, sealed.last)?;
                     }
                 }
                 Ok(())
@@ -132,6 +248,20 @@ impl fmt::Display for Inspected<'_> {
             ),
             Self::Record { offset, bytes, record } => {
                 write!(f, "    record offset={offset} bytes={bytes} {record}")
+            }
+            Self::Indexed { row, .. } => {
+                let (queue, first, last) = (row.queue, row.first, row.last);
+                write!(f, "  indexed queue={queue} first={first} last={last}")?;
+                write!(f, " messages={} bytes={}", row.messages, row.bytes)
+            }
+            Self::Snapshot { path, queue } => {
+                write!(f, "snapshot {} queue={}", path.display(), queue.queue)?;
+                write!(f, " name={:?} position={}", queue.name, queue.position)?;
+                write!(f, " next={} cursor={}", queue.next, queue.cursor)?;
+                write!(f, " apart={} held={}", queue.apart, queue.held)
+            }
+            Self::Derived { path, detail } => {
+                write!(f, "not usable, is made anew: {}: {detail}", path.display())
             }
             Self::Damage(damage) => write!(f, "DAMAGE {damage}"),
             Self::End { torn: Some(torn), torn_bytes } => {
@@ -179,6 +309,7 @@ impl fmt::Display for Record<'_> {
                 write!(f, "Acked queue={queue} messages=")?;
                 list(f, messages.iter().map(|seq| (seq, String::new())))
             }
+            Self::Compacted { queue, next } => write!(f, "Compacted queue={queue} next={next}"),
         }
     }
 }

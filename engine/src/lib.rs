@@ -3,17 +3,21 @@
 //! [`Engine`] is the whole, on its threads; [`Store`] the same without threads, for simulation.
 //! What is on disk is described in `FORMAT.md`. No network, no async runtime.
 //!
-//! Modules in import order, each seeing only those before it: words ([`ids`], [`time`], [`disk`],
-//! [`error`], [`attributes`], [`location`], [`receipt`], [`command`]), bytes ([`checksum`], `codec`,
-//! [`record`], [`entry`]), settings ([`options`]), files ([`log`]), what they mean (`index`,
-//! `state`), decisions (`core`), and the whole (`opening`, [`Store`], [`Engine`]); [`verify`] and
-//! [`inspect`] look at a store from outside.
+//! Modules in import order, each seeing only those before it: words ([`ids`], [`stats`],
+//! `counters`, [`progress`], [`time`], [`checksum`], [`disk`], [`error`], [`attributes`],
+//! [`location`], [`receipt`], [`command`]), bytes (`codec`, [`record`], [`entry`]), settings
+//! ([`options`]), files ([`log`]), what they mean (`index`, `state`, `snapshot`), what is told
+//! (`upkeep`), decisions (`core`), what is done beside the log (`compactor`, `keeper`), and the
+//! whole (`recovery`, `opening`, [`Store`], [`Engine`]); [`verify`] and [`inspect`] look at a store
+//! from outside.
 
 pub mod attributes;
 pub mod checksum;
 mod codec;
 pub mod command;
+mod compactor;
 mod core;
+mod counters;
 pub mod disk;
 mod engine;
 pub mod entry;
@@ -21,15 +25,22 @@ pub mod error;
 pub mod ids;
 mod index;
 pub mod inspect;
+mod keeper;
 pub mod location;
 pub mod log;
 mod opening;
 pub mod options;
+mod pace;
+pub mod progress;
 pub mod receipt;
 pub mod record;
+mod recovery;
+mod snapshot;
 mod state;
+pub mod stats;
 mod store;
 pub mod time;
+mod upkeep;
 pub mod verify;
 
 pub use engine::{Engine, EngineHandle, OnFailure};

@@ -13,11 +13,17 @@ pub struct Opening {
     pub epoch: Epoch,
     /// Whether the store was created just now.
     pub created: bool,
-    /// Segments that were replayed.
+    /// Segments of the log.
     pub segments: usize,
-    /// Bytes of entries that were replayed.
+    /// The position of the snapshot that the state came from; `Position(0)` without one.
+    pub snapshot: Position,
+    /// Segments that were read, behind the snapshot or for want of an index.
+    pub segments_read: usize,
+    /// Indexes that were made anew from the log.
+    pub indexes_rebuilt: usize,
+    /// Bytes of entries that were read.
     pub log_bytes: u64,
-    /// Entries that were replayed.
+    /// Entries that were read.
     pub entries: u64,
     /// Records in them.
     pub records: u64,
@@ -46,13 +52,15 @@ impl fmt::Display for Opening {
         }
         write!(
             f,
-            "recovered store {}: messages {}, queues {}, from {} entries ({} bytes) in {} segments, \
-             took {} ms; epoch {}",
+            "recovered store {}: messages {}, queues {}, from a snapshot of entry {} and {} entries \
+             ({} bytes) in {} of {} segments, took {} ms; epoch {}",
             self.store,
             self.messages,
             self.queues,
+            self.snapshot,
             self.entries,
             self.log_bytes,
+            self.segments_read,
             self.segments,
             self.took_ms,
             self.epoch,

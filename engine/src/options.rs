@@ -2,6 +2,7 @@
 
 use crate::entry::{SEGMENT_HEADER_BYTES, entry_bytes};
 use crate::error::OpenError;
+use crate::progress::OnProgress;
 
 /// The smallest segment; tests use it to roll every few operations.
 pub const SEGMENT_BYTES_MIN: u64 = 16 << 10;
@@ -24,11 +25,31 @@ pub struct Options {
     pub tail_cache_bytes: usize,
     /// A watermark follows the last entry when no other does for this long, in ms.
     pub watermark_ms: u64,
+    /// A snapshot is taken when so many bytes were logged since the one before.
+    pub snapshot_bytes: u64,
+    /// A snapshot is taken when anything was logged and the one before is this old, in ms.
+    pub snapshot_ms: u64,
+    /// Segments are compacted when what is gone takes more than this share of what is live, in
+    /// percent, ...
+    pub garbage_percent: u64,
+    /// ... and more than this share of one segment beside it.
+    pub garbage_segment_percent: u64,
+    /// Is told how far an opening has come.
+    pub on_progress: OnProgress,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { segment_bytes: 256 << 20, tail_cache_bytes: 64 << 20, watermark_ms: 50 }
+        Self {
+            segment_bytes: 256 << 20,
+            tail_cache_bytes: 16 << 20,
+            watermark_ms: 50,
+            snapshot_bytes: 64 << 20,
+            snapshot_ms: 15_000,
+            garbage_percent: 35,
+            garbage_segment_percent: 25,
+            on_progress: OnProgress::default(),
+        }
     }
 }
 
@@ -54,6 +75,17 @@ impl Options {
     /// The bytes of records after which an entry takes no further commands.
     pub fn group_bytes_max(&self) -> u64 {
         GROUP_BYTES_MAX.min(self.segment_room() / 2)
+    }
+
+    /// What is kept free for the compactor, so that it can work on a full disk.
+    pub(crate) fn compaction_reserve_bytes(&self) -> u64 {
+        (self.segment_bytes / 16).max(SEGMENT_BYTES_MIN)
+    }
+
+    /// The garbage that is let be beside so many bytes that are live.
+    pub(crate) fn garbage_bytes_max(&self, live_bytes: u64) -> u64 {
+        live_bytes * self.garbage_percent / 100
+            + self.segment_bytes * self.garbage_segment_percent / 100
     }
 
     fn segment_room(&self) -> u64 {

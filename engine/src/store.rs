@@ -35,27 +35,31 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::command::{Command, ReplyTo};
-use crate::core::{Core, Recovered, Room, sent_locations};
-use crate::disk::Disk;
-use crate::entry::{EntryHeader, records};
-use crate::error::{Damage, LogFailure, OpenError, ReadError};
+use crate::compactor::discard_reserves;
+use crate::core::{Core, Room};
+use crate::counters::Counters;
+use crate::disk::{Disk, DiskError};
+use crate::error::{LogFailure, OpenError, ReadError};
 use crate::ids::StoreId;
+use crate::keeper::{Keeper, Step, SwapFailed};
 use crate::location::Location;
 use crate::log::reader::{Reader, StoredMessage};
-use crate::log::replay::Replay;
-use crate::log::{self, Log, NextSegment, OpenedLog, Prepared, SegmentHeader};
+use crate::log::{self, Log, NextSegment, OpenedLog, PreparedSegment};
 use crate::opening::Opening;
 use crate::options::Options;
-use crate::record::Record;
+use crate::recovery::Recovery;
 use crate::time::{Clock, LogClock, LogTime};
+use crate::upkeep::Home;
 
 /// An open store.
 #[derive(Debug)]
 pub struct Store<R> {
     pub(crate) core: Core<R>,
     pub(crate) log: Log,
+    pub(crate) keeper: Keeper,
     pub(crate) clock: LogClock,
     pub(crate) segment_bytes: u64,
+    pub(crate) counters: Arc<Counters>,
 }
 
 impl<R: ReplyTo> Store<R> {
@@ -69,31 +73,53 @@ impl<R: ReplyTo> Store<R> {
     ) -> Result<(Self, Opening), OpenError> {
         options.check()?;
         let (wall_ms, began_ms) = (clock.wall_ms(), clock.boot_ms());
-        let mut rebuild = Rebuild::default();
-        let opened = log::open(disk, clock.clone(), data, &options, &mut rebuild)?;
-        let OpenedLog { log, tail, clock: log_clock, identity, .. } = opened;
-        let segment_bytes = options.segment_bytes;
-        let core = Core::new(rebuild.recovered, tail, identity.receipt_key, log.epoch(), options);
-        let mut store = Self { core, log, clock: log_clock, segment_bytes };
+        let counters = Arc::new(Counters::default());
+        let found = log::find(disk.clone(), &*clock, data)?;
+        let (identity, created) = (found.identity, found.created);
+        let mut recovery =
+            Recovery::new(disk.clone(), data, identity.store, options.on_progress.clone());
+        let known = recovery.load_snapshot(found.manifest.compacted_through)?;
+        let opened = found.open(clock.clone(), &options, counters.clone(), known, &mut recovery)?;
+        let OpenedLog { log, tail, clock: log_clock, end, segments, mut warnings } = opened;
+        let recovered = recovery.finish(&end);
+        let now = log_clock.now();
+        let keeper = Keeper::new(
+            Home { disk, data: data.to_path_buf(), store: identity.store },
+            options.clone(),
+            log.listing().clone(),
+            counters.clone(),
+            recovery.segments,
+            recovery.snapshots,
+            now,
+        );
+        let (segment_bytes, receipts, epoch) =
+            (options.segment_bytes, identity.receipt_key, log.epoch());
+        let core = Core::new(recovered, tail, receipts, epoch, options, counters.clone());
+        let mut store = Self { core, log, keeper, clock: log_clock, segment_bytes, counters };
         // The epoch's first entry: from here on the segment is not empty, and the disk was
         // written to before anybody is told that the store is open.
         store.write_pending()?;
         let (queues, messages) = store.core.totals();
+        warnings.extend(recovery.warnings);
+        let replayed = recovery.replayed;
         let opening = Opening {
             store: identity.store,
-            epoch: store.log.epoch(),
-            created: opened.created,
-            segments: opened.segments,
-            log_bytes: rebuild.log_bytes,
-            entries: rebuild.entries,
-            records: rebuild.records,
-            last_position: opened.end.last,
+            epoch,
+            created,
+            segments,
+            snapshot: known.position,
+            segments_read: replayed.segments,
+            indexes_rebuilt: replayed.indexes_rebuilt,
+            log_bytes: replayed.bytes,
+            entries: replayed.entries,
+            records: replayed.records,
+            last_position: end.last,
             queues,
             messages,
-            torn_bytes: opened.end.torn_bytes,
-            torn: opened.end.torn,
+            torn_bytes: end.torn_bytes,
+            torn: end.torn,
             clock_ahead_ms: store.clock.now().0.saturating_sub(wall_ms),
-            warnings: opened.warnings,
+            warnings,
             took_ms: clock.boot_ms().saturating_sub(began_ms),
         };
         Ok((store, opening))
@@ -116,12 +142,7 @@ impl<R: ReplyTo> Store<R> {
     pub fn commit(&mut self) -> Result<(), LogFailure> {
         self.prepare();
         let result = self.write_pending();
-        let result = result.map_err(|cause| LogFailure { cause: Arc::new(cause) });
-        if let Err(failure) = &result {
-            self.core.fail(failure);
-        }
-        self.answer();
-        result
+        self.settle(result)
     }
 
     /// Does what time demands: serves and ends waits. A watermark that is due is written by the
@@ -130,6 +151,33 @@ impl<R: ReplyTo> Store<R> {
         let now = self.clock.now();
         self.core.tick(now);
         self.answer();
+    }
+
+    /// Does one step of what is done beside the log: writes an index, goes on with a snapshot or a
+    /// compaction. Says whether there was anything to do.
+    pub fn keep(&mut self) -> Result<bool, LogFailure> {
+        let tasks = self.core.take_tasks();
+        let had_tasks = !tasks.is_empty();
+        tasks.into_iter().for_each(|task| self.keeper.take(task));
+        let step = self.keeper.step(self.clock.now());
+        let now = self.clock.now();
+        let upkeep = self.keeper.take_upkeep();
+        let has_upkeep = !upkeep.is_empty();
+        upkeep.into_iter().for_each(|upkeep| self.core.upkeep(upkeep, now));
+        self.answer();
+        match step {
+            Ok(step) => Ok(had_tasks || has_upkeep || step != Step::Idle),
+            Err(SwapFailed(error)) => self.settle(Err(error)).map(|()| false),
+        }
+    }
+
+    /// Commits, takes a last snapshot, and closes the store.
+    pub fn close(mut self) -> Result<(), LogFailure> {
+        self.commit()?;
+        self.core.end_waits();
+        self.answer();
+        close_files(&self.core, &mut self.keeper, &self.log, self.clock.now());
+        Ok(())
     }
 
     /// Reads a message.
@@ -147,7 +195,17 @@ impl<R: ReplyTo> Store<R> {
         self.log.store()
     }
 
-    fn write_pending(&mut self) -> Result<(), crate::disk::DiskError> {
+    /// After a failure everything unanswered is answered with it.
+    fn settle(&mut self, result: Result<(), DiskError>) -> Result<(), LogFailure> {
+        let result = result.map_err(|cause| LogFailure { cause: Arc::new(cause) });
+        if let Err(failure) = &result {
+            self.core.fail(failure);
+        }
+        self.answer();
+        result
+    }
+
+    fn write_pending(&mut self) -> Result<(), DiskError> {
         let now = self.clock.now();
         if let Some(entry) = self.core.close_entry(now) {
             let position = self.log.append(entry)?;
@@ -161,17 +219,11 @@ impl<R: ReplyTo> Store<R> {
             return;
         }
         let disk = self.log.disk().clone();
-        let next = match Prepared::prepare(
-            &*disk,
-            self.log.data(),
-            self.segment_bytes,
-            self.log.manifest_bytes(),
-        ) {
-            Ok(prepared) => {
-                let capacity = prepared.capacity;
-                self.log.set_prepared(prepared);
-                NextSegment::Ready(capacity)
-            }
+        let manifest_bytes = self.log.listing().bytes_with_one_more();
+        let prepared =
+            PreparedSegment::prepare(&*disk, self.log.data(), self.segment_bytes, manifest_bytes);
+        let next = match prepared {
+            Ok(prepared) => NextSegment::Ready(prepared),
             Err(error) => NextSegment::Full(error.to_string()),
         };
         let now = self.clock.now();
@@ -189,35 +241,17 @@ impl<R: ReplyTo> Store<R> {
     }
 }
 
-/// Makes state and index anew from the log.
-#[derive(Default)]
-struct Rebuild {
-    recovered: Recovered,
-    entries: u64,
-    records: u64,
-    log_bytes: u64,
-}
-
-impl Replay for Rebuild {
-    fn entry(&mut self, segment: &SegmentHeader, offset: u64, header: &EntryHeader, body: &[u8]) {
-        self.entries += 1;
-        self.log_bytes += header.bytes();
-        let Recovered { state, index } = &mut self.recovered;
-        for (record, _, _) in records(body) {
-            self.records += 1;
-            state.apply(&record);
-            if let Record::QueueDeleted { queue } = record {
-                index.remove_queue(queue);
-            }
-        }
-        for (location, _) in sent_locations(segment.first, offset, body) {
-            if state.by_id(location.queue).is_some() {
-                index.add(&location, header.log_time, segment.created);
-            }
-        }
+/// Takes the last snapshot and gives back what was reserved. Everything is durable without it.
+pub(crate) fn close_files<R: ReplyTo>(
+    core: &Core<R>,
+    keeper: &mut Keeper,
+    log: &Log,
+    now: LogTime,
+) {
+    let discarded = PreparedSegment::discard(&**log.disk(), log.data())
+        .and_then(|()| discard_reserves(&**log.disk(), log.data()));
+    if let Err(error) = discarded {
+        tracing::warn!("reserved space is left to the next opening: {error}");
     }
-
-    fn damage(&mut self, damage: Damage) -> Result<(), Damage> {
-        Err(damage)
-    }
+    keeper.close(core.freeze_all(now));
 }

@@ -2,13 +2,18 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::disk::{Disk, DiskFile};
 use crate::entry::{EntryHeader, records};
 use crate::error::{Damage, OpenError};
+use crate::ids::{Position, StoreId};
+use crate::index::{IndexIdentity, MappedIndex};
+use crate::location::Segment;
 use crate::log::replay::{Replay, log_files, replay};
-use crate::log::{self, SegmentHeader, names};
+use crate::log::{self, ListedSegment, Sealed, SegmentHeader, SegmentName, names};
 use crate::record::Record;
+use crate::snapshot::{self, SnapshotError};
 
 /// How far a check has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,6 +47,10 @@ pub struct VerifyReport {
     pub outcome: Outcome,
     /// Segments read.
     pub segments: u64,
+    /// Good indexes.
+    pub indexes: u64,
+    /// Good snapshots.
+    pub snapshots: u64,
     /// Valid entries.
     pub entries: u64,
     /// Records in them.
@@ -65,16 +74,17 @@ pub fn verify(
     let manifest = log::read_manifest(disk, data, &identity)?;
     let mut bytes_total = 0;
     for listed in &manifest.segments {
-        let open = disk.open(&names::segment(data, listed.first), crate::disk::Access::Read);
-        bytes_total += match (listed.sealed_bytes, open) {
-            (Some(bytes), _) => bytes,
+        let open = disk.open(&names::segment(data, listed.name()), crate::disk::Access::Read);
+        bytes_total += match (listed.sealed, open) {
+            (Some(sealed), _) => sealed.bytes,
             (None, Ok(file)) => file.size()?,
             (None, Err(_)) => 0,
         };
     }
-    let mut check = Check { progress, bytes_total, ..Check::new(&mut |_| {}) };
+    let mut check = Check::new(disk, manifest.store, bytes_total, progress);
     let files = log_files(disk, data, &manifest, &mut check)?;
-    let end = replay(disk, data, &manifest, &mut check)?;
+    let durable = check.snapshots(data, manifest.compacted_through)?;
+    let end = replay(disk, data, &manifest, durable, &mut check)?;
     let Check { report: mut found, damages, .. } = check;
     found
         .notes
@@ -83,6 +93,9 @@ pub fn verify(
     found
         .notes
         .extend(unlisted.map(|name| format!("log/{name} is empty, left by an interrupted roll")));
+    let superseded = files.superseded.iter().map(SegmentName::to_string);
+    let left = superseded.chain(files.stale_indexes.iter().cloned());
+    found.notes.extend(left.map(|name| format!("log/{name} is left by a compaction")));
     let temporary = files.temporary.iter();
     found.notes.extend(temporary.map(|name| format!("log/{name} is unfinished")));
     found.outcome = match end.torn {
@@ -94,6 +107,8 @@ pub fn verify(
 }
 
 struct Check<'p> {
+    disk: &'p dyn Disk,
+    store: StoreId,
     progress: &'p mut dyn FnMut(Progress),
     bytes_total: u64,
     /// Bytes of the segments before the one that is read.
@@ -106,10 +121,17 @@ struct Check<'p> {
 }
 
 impl<'p> Check<'p> {
-    fn new(progress: &'p mut dyn FnMut(Progress)) -> Self {
+    fn new(
+        disk: &'p dyn Disk,
+        store: StoreId,
+        bytes_total: u64,
+        progress: &'p mut dyn FnMut(Progress),
+    ) -> Self {
         let report = VerifyReport {
             outcome: Outcome::Clean,
             segments: 0,
+            indexes: 0,
+            snapshots: 0,
             entries: 0,
             records: 0,
             messages: 0,
@@ -118,15 +140,61 @@ impl<'p> Check<'p> {
         };
         let damages = Vec::new();
         let path = PathBuf::new();
-        Self { progress, bytes_total: 0, bytes_before: 0, bytes_here: 0, path, report, damages }
+        let (bytes_before, bytes_here) = (0, 0);
+        Self { disk, store, progress, bytes_total, bytes_before, bytes_here, path, report, damages }
+    }
+
+    /// Reads the snapshots, and says which entry the newest good one proves to have been synced.
+    /// A bad one is no damage to the store: it is made anew.
+    fn snapshots(&mut self, data: &Path, compacted: Position) -> Result<Position, OpenError> {
+        let mut durable = Position(0);
+        for position in snapshot::list(self.disk, data)? {
+            match snapshot::read(self.disk, data, self.store, position, &mut |_| {}) {
+                Ok(_) if position < compacted => {
+                    let note = format!("the snapshot of entry {position} is too old to be used");
+                    self.report.notes.push(note);
+                }
+                Ok(header) => {
+                    self.report.snapshots += 1;
+                    durable = durable.max(header.through);
+                }
+                Err(SnapshotError::Disk(error)) => return Err(error.into()),
+                Err(error) => self.report.notes.push(format!("{error}; it is not used")),
+            }
+        }
+        Ok(durable)
+    }
+
+    /// Checks a sealed segment's index. A bad one is no damage to the store: it is made anew.
+    fn index(&mut self, segment: &Segment, sealed: Sealed) {
+        let path = names::index(&segment.path);
+        let identity = IndexIdentity::new(self.store, segment, sealed.last, sealed.bytes);
+        let checked = match MappedIndex::open(self.disk, &path, &identity) {
+            Ok(index) => index.check_all().map_err(|error| error.to_string()),
+            Err(error) => Err(error.to_string()),
+        };
+        match checked {
+            Ok(()) => self.report.indexes += 1,
+            Err(error) => self.report.notes.push(format!("{error}; the index will be made anew")),
+        }
     }
 }
 
 impl Replay for Check<'_> {
-    fn segment(&mut self, _: &SegmentHeader, file: &dyn DiskFile) {
+    fn segment(
+        &mut self,
+        listed: &ListedSegment,
+        header: &SegmentHeader,
+        file: &Arc<dyn DiskFile>,
+    ) -> bool {
         self.report.segments += 1;
         self.path = file.path().to_path_buf();
         self.bytes_before += std::mem::take(&mut self.bytes_here);
+        if let Some(sealed) = listed.sealed {
+            let segment = header.segment(file.clone(), self.path.clone());
+            self.index(&segment, sealed);
+        }
+        true
     }
 
     fn entry(&mut self, _: &SegmentHeader, offset: u64, header: &EntryHeader, body: &[u8]) {
@@ -175,8 +243,14 @@ impl fmt::Display for VerifyReport {
         self.notes.iter().try_for_each(|note| writeln!(f, "note: {note}"))?;
         write!(
             f,
-            "{} segments, {} entries, {} records, {} messages, {} bytes",
-            self.segments, self.entries, self.records, self.messages, self.bytes
+            "{} segments, {} indexes, {} snapshots, {} entries, {} records, {} messages, {} bytes",
+            self.segments,
+            self.indexes,
+            self.snapshots,
+            self.entries,
+            self.records,
+            self.messages,
+            self.bytes
         )
     }
 }

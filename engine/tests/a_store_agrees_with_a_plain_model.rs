@@ -24,7 +24,7 @@ proptest! {
 
     #[test]
     fn any_operations_with_crashes_leave_what_a_prefix_of_them_leaves(
-        (seed, switched_off, ops) in run(120)
+        (seed, switched_off, ops) in run(200)
     ) {
         let mut run = Run::new(seed);
         for queue in 0..3 {

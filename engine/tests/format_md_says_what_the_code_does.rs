@@ -36,7 +36,7 @@ fn encoded() -> Vec<(Vec<u8>, usize)> {
         payload: b"payload",
     };
     type Write<'a> = &'a dyn Fn(&mut RecordWriter<'_>);
-    let writes: [(Write<'_>, usize); 10] = [
+    let writes: [(Write<'_>, usize); 11] = [
         (&|out| out.opened(Epoch(1)), 0),
         (&|out| out.queue_created(queue, time, &all, "name"), 4),
         (&|out| out.queue_changed(queue, time, &one), 1),
@@ -47,6 +47,7 @@ fn encoded() -> Vec<(Vec<u8>, usize)> {
         (&|out| out.leased(queue, time, time, LeaseId(1), &[(Seq(1), 1), (Seq(2), 1)]), 2),
         (&|out| out.lease_changed(queue, &[(Seq(1), time), (Seq(2), time)]), 2),
         (&|out| out.acked(queue, &[Seq(1), Seq(2), Seq(3)]), 3),
+        (&|out| out.compacted(queue, Seq(4)), 0),
     ];
     let encode = |(write, items): (Write<'_>, usize)| {
         let mut bytes = BytesMut::new();
@@ -137,8 +138,8 @@ fn a_new_stores_files_begin_as_written() {
     let magic = |name: &str| FORMAT.contains(&format!("magic: `{name}`"));
     let manifest = read("MANIFEST");
     assert!(manifest.starts_with(b"FOREBAYM") && magic("FOREBAYM"));
-    assert_eq!(manifest.len(), 40 + 24, "one segment");
-    assert!(FORMAT.contains("segment, 24 bytes:"));
+    assert_eq!(manifest.len(), 48 + 40, "one segment");
+    assert!(FORMAT.contains("segment, 40 bytes:"));
     let segment = read("log/0000000000000001.log");
     assert!(segment.starts_with(b"FOREBAYL") && magic("FOREBAYL"));
     assert!(segment[SEGMENT_HEADER_BYTES as usize..].starts_with(b"FBEN") && magic("FBEN"));

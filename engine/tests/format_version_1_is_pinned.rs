@@ -130,6 +130,7 @@ fn write_again(out: &mut RecordWriter<'_>, record: &Record<'_>) {
         Record::Acked { queue, messages } => {
             out.acked(queue, &messages.iter().collect::<Vec<_>>());
         }
+        Record::Compacted { .. } => panic!("the store was never compacted"),
     }
 }
 

@@ -8,25 +8,34 @@ use std::path::{Path, PathBuf};
 
 /// The engine's modules in import order: each sees those of earlier lines and itself. Those of one
 /// line do not see each other, but for the words, which are in order themselves.
-const ORDER: [&[&str]; 19] = [
+const ORDER: [&[&str]; 27] = [
     // Words.
     &["ids"],
+    &["stats", "progress"],
+    &["counters"],
     &["time"],
     &["disk"],
     &["error"],
+    &["checksum"],
     &["attributes", "location", "receipt"],
     &["command"],
     // Bytes.
-    &["checksum", "codec"],
+    &["codec"],
     &["record"],
     &["entry"],
     &["options"],
     // Files, and what they mean.
     &["log"],
     &["index", "state"],
+    &["snapshot"],
+    &["upkeep"],
     // Decisions.
     &["core"],
+    // What is done beside the log.
+    &["compactor"],
+    &["keeper", "pace"],
     // The whole.
+    &["recovery"],
     &["opening"],
     &["store"],
     &["engine"],

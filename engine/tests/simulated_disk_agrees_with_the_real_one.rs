@@ -22,6 +22,7 @@ enum Operation {
     Open(usize, bool),
     Rename(usize, usize),
     Remove(usize),
+    Map(usize),
     /// On the handle opened last, as all that follow.
     Size,
     Read(u64, usize),
@@ -41,6 +42,7 @@ fn operation() -> impl Strategy<Value = Operation> {
         3 => (name(), any::<bool>()).prop_map(|(name, write)| Operation::Open(name, write)),
         2 => (name(), name()).prop_map(|(from, to)| Operation::Rename(from, to)),
         1 => name().prop_map(Operation::Remove),
+        2 => name().prop_map(Operation::Map),
         1 => Just(Operation::Size),
         3 => (offset(), length()).prop_map(|(at, length)| Operation::Read(at, length)),
         1 => (offset(), length()).prop_map(|(at, length)| Operation::ReadSynced(at, length)),
@@ -75,6 +77,17 @@ impl Run<'_> {
             Operation::Rename(from, _) if disk.list(&name(from)).is_ok() => return Ok(done(())),
             Operation::Rename(from, to) => return disk.rename(&name(from), &name(to)).map(done),
             Operation::Remove(at) => return disk.remove(&name(at)).map(done),
+            Operation::Map(at) => {
+                // As with opening.
+                if disk.list(&name(at)).is_ok() {
+                    return Ok(String::new());
+                }
+                let map = disk.map(&name(at))?;
+                // Beyond the end as well: an advice is never an error.
+                map.will_need(0..map.bytes().len() + 5_000);
+                map.will_need(4_000..4_001);
+                return Ok(format!("{:?}", map.bytes()));
+            }
             Operation::Create(at) => {
                 self.file = Some(disk.create(&name(at))?);
                 return Ok(String::new());

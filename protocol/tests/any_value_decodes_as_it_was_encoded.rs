@@ -2,8 +2,10 @@
 
 mod common;
 
+use std::array::from_fn;
+
 use bytes::{BufMut, BytesMut};
-use common::{any_reply, any_request, only_frame, reply_frame, request_frame};
+use common::{any_reply, any_request, only_frame, reply_frame, request_frame, stats_told};
 use forebay_protocol::*;
 use proptest::prelude::*;
 
@@ -84,6 +86,26 @@ fn items_with_fields_appended() {
         OutgoingMessage { delay_ms: None, block: Block::new("two") },
     ];
     assert_eq!(Request::decode(&frame), Ok(Send { queue: "q".into(), messages }.into()));
+}
+
+#[test]
+fn groups_of_figures_with_fields_appended() {
+    let mut body = BytesMut::new();
+    (1..=3).for_each(|number| body.put_u64_le(number));
+    body.put_u16_le(8 * 8 + 5);
+    (11..=18).for_each(|number| body.put_u64_le(number));
+    body.put_slice(b"newer");
+    body.put_u16_le(14 * 8 + 1 + 5);
+    (21..=31).for_each(|number| body.put_u64_le(number));
+    body.put_u8(1);
+    (32..=34).for_each(|number| body.put_u64_le(number));
+    body.put_slice(b"newer");
+    body.put_slice(b"newest");
+    let frame = Frame { opcode: 0x83, flags: 0, reserved: 0, correlation: 1, body: body.freeze() };
+    let numbered = |first: u64| move |index: usize| first + index as u64;
+    let (counts, memory, disk) = (numbered(1), numbered(11), numbered(21));
+    let stats = stats_told(from_fn(counts), from_fn(memory), from_fn(disk), true);
+    assert_eq!(Reply::decode(&frame), Ok(stats.into()));
 }
 
 #[test]

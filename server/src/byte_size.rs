@@ -22,6 +22,16 @@ impl fmt::Display for ByteSize {
     }
 }
 
+impl ByteSize {
+    /// About so many bytes, as one reads them: `12.3MiB`. For sizes that are told, not set.
+    pub(crate) fn rounded(self) -> String {
+        match UNITS.iter().find(|(_, bits)| self.0 >> bits != 0) {
+            Some((unit, bits)) => format!("{:.1}{unit}", self.0 as f64 / (1_u64 << bits) as f64),
+            None => self.to_string(),
+        }
+    }
+}
+
 /// Why a text is no size.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{text:?} is not a size, expected a whole number and B, KiB, MiB, GiB or TiB: 256MiB")]
@@ -64,6 +74,14 @@ mod tests {
         for text in ["", "MiB", "1.5GiB", "-1", "1MB", "18446744073709551616", "99999999TiB"] {
             assert!(size(text).is_err(), "{text:?} was taken for {:?}", size(text));
         }
+    }
+
+    #[test]
+    fn a_size_that_is_told_is_rounded() {
+        let rounded = |bytes: u64| ByteSize(bytes).rounded();
+        assert_eq!([0, 1023, 1024].map(rounded), ["0B", "1023B", "1.0KiB"]);
+        assert_eq!([12_898_534, 256 << 20].map(rounded), ["12.3MiB", "256.0MiB"]);
+        assert_eq!([3 << 30, u64::MAX].map(rounded), ["3.0GiB", "16777216.0TiB"]);
     }
 
     proptest! {

@@ -49,6 +49,7 @@ pub(crate) fn dispatch(
             return Err(ProtocolError::new(ErrorCode::HelloExpected, text));
         }
         Request::Ping(_) => return Ok(Dispatched::Answer(Pong {}.into())),
+        Request::Stats(_) => Command::Stats,
         Request::CreateQueue(create) => {
             Command::CreateQueue { name: create.name, attributes: changes(create.attributes) }
         }

@@ -15,6 +15,8 @@ pub(crate) struct Leases {
     pub(crate) queue_id: QueueId,
     queue: String,
     deliveries: Vec<Delivery>,
+    /// Of those whose messages were let go.
+    receipts: Vec<SealedReceipt>,
     engine: EngineHandle,
 }
 
@@ -26,7 +28,7 @@ impl Leases {
         queue_id: QueueId,
         deliveries: Vec<Delivery>,
     ) -> Self {
-        Self { queue_id, queue, deliveries, engine }
+        Self { queue_id, queue, deliveries, receipts: Vec::new(), engine }
     }
 
     /// The leased messages, in order.
@@ -45,9 +47,17 @@ impl Leases {
         self.give_back_all(vec![delivery.receipt]);
     }
 
+    /// The bodies were read. From here on the receipts do: a client that reads slowly must not
+    /// keep the files that its messages were in, which the compactor may have removed.
+    pub(crate) fn let_go_of_messages(&mut self) {
+        self.receipts.extend(self.deliveries.drain(..).map(|delivery| delivery.receipt));
+        self.deliveries = Vec::new();
+    }
+
     /// The client's socket has taken every byte of them.
     pub(crate) fn written(mut self) {
         self.deliveries.clear();
+        self.receipts.clear();
     }
 
     fn give_back_all(&self, receipts: Vec<SealedReceipt>) {
@@ -62,6 +72,8 @@ impl Leases {
 
 impl Drop for Leases {
     fn drop(&mut self) {
-        self.give_back_all(self.deliveries.iter().map(|delivery| delivery.receipt).collect());
+        self.let_go_of_messages();
+        let receipts = std::mem::take(&mut self.receipts);
+        self.give_back_all(receipts);
     }
 }

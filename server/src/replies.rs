@@ -5,10 +5,11 @@ use forebay_engine::StoredMessage;
 use forebay_engine::attributes::Attributes;
 use forebay_engine::command::{self, Delivery, MessageState, Peeked};
 use forebay_engine::error::RequestError;
+use forebay_engine::stats;
 use forebay_protocol::{
-    Acked, Block, ErrorCode, Failure, PeekedMessage, ProtocolError, QueueAltered, QueueAttributes,
-    QueueCreated, QueueDeleted, QueueDescribed, QueueInfo, QueuePurged, QueuesListed, Receipt,
-    ReceivedMessage, Reply, Sent, VisibilityChanged,
+    Acked, Block, DiskStats, ErrorCode, Failure, MemoryStats, PeekedMessage, ProtocolError,
+    QueueAltered, QueueAttributes, QueueCreated, QueueDeleted, QueueDescribed, QueueInfo,
+    QueuePurged, QueuesListed, Receipt, ReceivedMessage, Reply, Sent, StatsTold, VisibilityChanged,
 };
 
 use crate::caller::Kind;
@@ -48,6 +49,7 @@ pub(crate) fn translate(reply: command::Reply, kind: &Kind) -> Translated {
         command::Reply::Peeked { messages, next, queue: _ } => {
             return Translated::Peeked(messages, next.map_or(0, |seq| seq.0));
         }
+        command::Reply::Stats(stats) => stats_told(*stats).into(),
         // Leases travel in a wrapper of their own, and nobody waits for a message set aside.
         command::Reply::Received { .. } | command::Reply::SetAside => {
             let text = "the engine gave an answer of another kind than was asked for";
@@ -147,5 +149,71 @@ fn attributes(attributes: Attributes) -> QueueAttributes {
         delay_ms: Some(delay_ms),
         receive_wait_ms: Some(receive_wait_ms),
         message_bytes_max: Some(message_bytes_max),
+    }
+}
+
+fn stats_told(stats: stats::Stats) -> StatsTold {
+    let stats::Stats { queues, messages, held_messages, memory, disk } = stats;
+    let (memory, disk) = (memory_stats(memory), disk_stats(disk));
+    StatsTold { queues, messages, held_messages, memory, disk }
+}
+
+fn memory_stats(memory: stats::MemoryStats) -> MemoryStats {
+    let stats::MemoryStats {
+        held_bytes,
+        timers_bytes,
+        apart_bytes,
+        queues_bytes,
+        index_heap_bytes,
+        index_runs_bytes,
+        index_mapped_bytes,
+        tail_cache_bytes,
+    } = memory;
+    MemoryStats {
+        held_bytes,
+        timers_bytes,
+        apart_bytes,
+        queues_bytes,
+        index_heap_bytes,
+        index_runs_bytes,
+        index_mapped_bytes,
+        tail_cache_bytes,
+    }
+}
+
+fn disk_stats(disk: stats::DiskStats) -> DiskStats {
+    let stats::DiskStats {
+        last_position,
+        segments_sealed,
+        sealed_bytes,
+        live_bytes,
+        sent_bytes,
+        log_bytes_written,
+        index_bytes_written,
+        snapshots,
+        snapshot_bytes_written,
+        snapshot_position,
+        compactions,
+        is_compacting,
+        compacted_bytes_read,
+        compacted_bytes_written,
+        compacted_bytes_freed,
+    } = disk;
+    DiskStats {
+        last_position,
+        segments_sealed,
+        sealed_bytes,
+        live_bytes,
+        sent_bytes,
+        log_bytes_written,
+        index_bytes_written,
+        snapshots,
+        snapshot_bytes_written,
+        snapshot_position,
+        compactions,
+        is_compacting,
+        compacted_bytes_read,
+        compacted_bytes_written,
+        compacted_bytes_freed,
     }
 }

@@ -40,7 +40,8 @@ pub(super) fn record_bytes(command: &Command) -> u64 {
         Command::DescribeQueue { .. }
         | Command::ListQueues { .. }
         | Command::SetAside { .. }
-        | Command::Peek { .. } => 0,
+        | Command::Peek { .. }
+        | Command::Stats => 0,
     }
 }
 
@@ -189,8 +190,12 @@ impl<R: ReplyTo> Core<R> {
         let mut bytes = 0u64;
         let mut found = Vec::new();
         for seq in queue.messages.waiting().take(demand.messages_max as usize) {
-            let (location, sent) =
-                self.index.find(id, seq).expect("every message in a queue is in the index");
+            // What a damaged index hides comes when that was made anew.
+            let Ok(indexed) = self.index.find(id, seq) else {
+                self.postponed.insert(id);
+                break;
+            };
+            let (location, sent) = indexed.expect("every message in a queue is in the index");
             bytes += u64::from(location.bytes);
             if bytes > demand.bytes_max && !found.is_empty() {
                 break;
@@ -360,8 +365,11 @@ impl<R: ReplyTo> Core<R> {
         queue.messages.settle(now);
         let (mut peeked, mut bytes, mut next) = (Vec::new(), 0u64, None);
         for (seq, held) in queue.messages.from(from) {
-            let (location, sent) =
-                self.index.find(id, seq).expect("every message in a queue is in the index");
+            let Ok(indexed) = self.index.find(id, seq) else {
+                next = Some(seq);
+                break;
+            };
+            let (location, sent) = indexed.expect("every message in a queue is in the index");
             bytes += u64::from(location.bytes);
             if peeked.len() == max as usize || (bytes > bytes_max && !peeked.is_empty()) {
                 next = Some(seq);

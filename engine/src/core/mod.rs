@@ -10,22 +10,26 @@
 
 mod messages;
 mod queues;
+mod upkeep;
 mod waiters;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use crate::command::{Command, Reply, ReplyTo};
+use crate::counters::Counters;
 use crate::entry::{ENTRY_HEADER_BYTES, EntryBuilder, records};
 use crate::error::{LogFailure, RequestError};
 use crate::ids::{Epoch, Position, QueueId, Seq};
-use crate::index::Index;
-use crate::location::Location;
+use crate::index::{Index, Slot};
 use crate::log::{ClosedEntry, NextSegment, Place, Tail};
 use crate::options::Options;
 use crate::receipt::ReceiptKey;
-use crate::record::{Record, RecordWriter};
+use crate::record::{Record, RecordWriter, SENT_OVERHEAD_BYTES};
 use crate::state::State;
+use crate::stats::{MemoryStats, Stats};
 use crate::time::LogTime;
+use crate::upkeep::Task;
 use waiters::Waiters;
 
 /// An answer and where it goes.
@@ -58,6 +62,11 @@ pub(crate) struct Core<R> {
     postponed: BTreeSet<QueueId>,
     /// When a watermark is due, unless another entry comes first.
     watermark_due: Option<LogTime>,
+    /// The keeper wants the queues behind this one.
+    freeze_request: Option<QueueId>,
+    /// What the keeper is to do.
+    tasks: Vec<Task>,
+    counters: Arc<Counters>,
 }
 
 /// The entry that the writer has.
@@ -68,6 +77,8 @@ struct Writing<R> {
     /// For each queue that was sent to, the end of its messages.
     sent: Vec<(QueueId, Seq)>,
     is_watermark: bool,
+    /// What the keeper is to do when it is durable.
+    tasks: Vec<Task>,
 }
 
 /// Whether a command can be handled now.
@@ -101,9 +112,12 @@ impl<R: ReplyTo> Core<R> {
         receipts: ReceiptKey,
         epoch: Epoch,
         options: Options,
+        counters: Arc<Counters>,
     ) -> Self {
-        let Recovered { mut state, index } = recovered;
+        let Recovered { mut state, mut index } = recovered;
         state.all_durable();
+        let before = index.begin_segment(tail.segment.clone());
+        assert!(before.is_none(), "a recovered segment is sealed");
         let mut core = Self {
             state,
             index,
@@ -119,6 +133,9 @@ impl<R: ReplyTo> Core<R> {
             answers: Vec::new(),
             postponed: BTreeSet::new(),
             watermark_due: None,
+            freeze_request: None,
+            tasks: Vec::new(),
+            counters,
         };
         core.record(|out| out.opened(epoch));
         core
@@ -147,7 +164,7 @@ impl<R: ReplyTo> Core<R> {
         if pending > 0 && pending + bytes > 2 * self.options.group_bytes_max() {
             return Room::Later;
         }
-        let preparing = self.tail.next == NextSegment::Preparing;
+        let preparing = matches!(self.tail.next, NextSegment::Preparing);
         let fits = self.tail.has_room(pending + bytes + reserve);
         if preparing && !fits { Room::Later } else { Room::Now }
     }
@@ -190,6 +207,7 @@ impl<R: ReplyTo> Core<R> {
             Command::Peek { queue, from, max, bytes_max } => {
                 self.peek(&queue, from, max, bytes_max, now)
             }
+            Command::Stats => Ok(Decided::Now(Reply::Stats(Box::new(self.stats())))),
         }
     }
 
@@ -242,36 +260,48 @@ impl<R: ReplyTo> Core<R> {
             return None;
         }
         self.watermark_due = None;
+        let end = self.tail.offset;
         let place = self.tail.place(self.pending.body_bytes() as u64, now);
+        let sealed = place.roll.is_some().then(|| self.seal_index(end)).flatten();
         let sent = self.index_sent(&place, now);
         let (buffer, records) = std::mem::take(&mut self.pending).finish();
         let answers = std::mem::take(&mut self.pending_answers);
-        self.writing = Some(Writing { position: place.position, answers, sent, is_watermark });
+        let position = place.position;
+        let tasks = sealed.into_iter().chain(self.freeze_at_end(position, now)).collect();
+        self.writing = Some(Writing { position, answers, sent, is_watermark, tasks });
         self.serve_postponed(now);
         Some(ClosedEntry { place, log_time: now, buffer, records })
     }
 
+    /// Puts the messages of the pending entry into the index, and says for each queue where its
+    /// messages end.
     fn index_sent(&mut self, place: &Place, now: LogTime) -> Vec<(QueueId, Seq)> {
         let mut ends: Vec<(QueueId, Seq)> = Vec::new();
-        for (location, end) in sent_locations(place.segment, place.offset, self.pending.body()) {
+        let mut control_bytes = self.pending.body_bytes();
+        let sent_ms = slot_ms(now, place.segment.created);
+        for (queue, seq, slot) in sent_slots(place.offset, sent_ms, self.pending.body()) {
             // A queue created and deleted within the entry has no index.
-            if self.state.by_id(location.queue).is_none() {
+            if !self.state.contains(queue) {
                 continue;
             }
-            self.index.add(&location, now, place.segment_created);
+            control_bytes -= slot.bytes as usize;
+            self.index.add(queue, seq, slot);
+            self.counters.sent_bytes.add(u64::from(slot.bytes) - SENT_OVERHEAD_BYTES as u64);
             match ends.last_mut() {
-                Some((queue, seq)) if *queue == location.queue => *seq = end,
-                _ => ends.push((location.queue, end)),
+                Some((last, end)) if *last == queue => *end = seq.next(),
+                _ => ends.push((queue, seq.next())),
             }
         }
+        self.index.add_control(control_bytes as u64);
         ends
     }
 
     /// The writer has made the entry at `position` durable: its answers leave, its messages are
     /// visible.
     pub(crate) fn durable(&mut self, position: Position, now: LogTime) {
-        let writing = self.writing.take().expect("the writer had an entry");
+        let mut writing = self.writing.take().expect("the writer had an entry");
         assert_eq!(writing.position, position, "the writer writes what it was given");
+        self.hand_over(&mut writing, now);
         self.answers.extend(writing.answers);
         if !writing.is_watermark {
             self.watermark_due = Some(now.plus_ms(self.options.watermark_ms));
@@ -360,28 +390,54 @@ impl<R: ReplyTo> Core<R> {
         self.writing.is_none() && self.pending.is_empty()
     }
 
+    fn stats(&self) -> Stats {
+        let (queues, messages) = self.state.totals();
+        let (state, index) = (self.state.memory(), self.index.memory());
+        Stats {
+            queues: queues as u64,
+            messages,
+            held_messages: state.held_messages,
+            memory: MemoryStats {
+                held_bytes: state.held_bytes,
+                timers_bytes: state.timer_bytes,
+                apart_bytes: state.apart_bytes,
+                queues_bytes: state.queue_bytes,
+                index_heap_bytes: index.heap_bytes,
+                index_runs_bytes: index.runs_bytes,
+                index_mapped_bytes: index.mapped_bytes,
+                tail_cache_bytes: self.counters.tail_cache_bytes.get(),
+            },
+            disk: self.counters.disk(self.tail.last()),
+        }
+    }
+
     /// How many queues and messages there are.
     pub(crate) fn totals(&self) -> (usize, u64) {
         self.state.totals()
     }
 }
 
-/// The messages sent in an entry: each one's place, and the seq after it.
-pub(crate) fn sent_locations(
-    segment: Position,
+/// The messages sent in the entry at `offset` of its segment, each with its place.
+pub(crate) fn sent_slots(
     offset: u64,
+    sent_ms: u32,
     body: &[u8],
-) -> impl Iterator<Item = (Location, Seq)> + '_ {
+) -> impl Iterator<Item = (QueueId, Seq, Slot)> + '_ {
     records(body).filter_map(move |(record, at, bytes)| {
         let Record::Sent(sent) = record else { return None };
         let offset = offset + (ENTRY_HEADER_BYTES + at) as u64;
-        let location = Location {
-            queue: sent.queue,
-            seq: sent.seq,
-            segment,
+        let slot = Slot {
             offset: u32::try_from(offset).expect("a segment is at most 4 GiB"),
             bytes: u32::try_from(bytes).expect("a record is at most 4 GiB"),
+            sent_ms,
+            group: 0,
         };
-        Some((location, sent.seq.next()))
+        Some((sent.queue, sent.seq, slot))
     })
+}
+
+/// A sent time as a slot keeps it. A segment is left, and none is merged into another, long
+/// before 32 bits are full (`SEGMENT_AGE_MS_MAX`).
+pub(crate) fn slot_ms(sent: LogTime, segment_created: LogTime) -> u32 {
+    u32::try_from(sent.ms_since(segment_created)).unwrap_or(u32::MAX)
 }

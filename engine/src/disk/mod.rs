@@ -10,6 +10,7 @@ mod sim;
 
 use std::fmt::Debug;
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -35,10 +36,14 @@ pub trait Disk: Debug + Send + Sync {
     /// Opens an existing file.
     fn open(&self, path: &Path, access: Access) -> Result<Arc<dyn DiskFile>, DiskError>;
 
+    /// Maps all of a file for reading. Only for a file that is never written again: it is written
+    /// under a temporary name, synced, renamed, and from then on only read and removed.
+    fn map(&self, path: &Path) -> Result<Arc<dyn DiskMap>, DiskError>;
+
     /// Renames a file, replacing what had the new name.
     fn rename(&self, from: &Path, to: &Path) -> Result<(), DiskError>;
 
-    /// Removes a file's name. Open handles stay readable.
+    /// Removes a file's name. Open handles and maps stay readable.
     fn remove(&self, path: &Path) -> Result<(), DiskError>;
 
     /// Makes the names in a directory durable.
@@ -83,6 +88,19 @@ pub trait DiskFile: Debug + Send + Sync {
 
     /// Makes the file's contents and size durable (`fdatasync`).
     fn sync(&self) -> Result<(), DiskError>;
+}
+
+/// A whole file, mapped for reading.
+///
+/// A byte that the device cannot give ends the process with a signal when it is used: there is
+/// no error to return.
+pub trait DiskMap: Debug + Send + Sync {
+    /// The file's bytes.
+    fn bytes(&self) -> &[u8];
+
+    /// Asks the system to read ahead: these bytes will be used soon. What of the range lies
+    /// beyond the file is ignored; a system that declines is none of the caller's concern.
+    fn will_need(&self, range: Range<usize>);
 }
 
 /// An exclusive lock; released when dropped.

@@ -1,10 +1,9 @@
 //! The manifest: which segments a store consists of (FORMAT.md section 2).
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::identity::FORMAT_VERSION;
-use super::names;
+use super::names::{self, SegmentName};
 use crate::checksum::{self, Salt};
 use crate::codec::Fields;
 use crate::disk::{Disk, DiskError, DiskFile, read_file, remove_if_there, replace_file};
@@ -12,9 +11,12 @@ use crate::error::{Damage, OpenError};
 use crate::ids::{Epoch, Position, StoreId};
 
 const MAGIC: [u8; 8] = *b"FOREBAYM";
+/// The version that is written; version 1 is read too.
+const VERSION: u32 = 2;
 const SEGMENTS_MAX: u32 = 1 << 20;
-const HEADER_BYTES: usize = 40;
-const SEGMENT_BYTES: usize = 24;
+const HEADER_BYTES: usize = 48;
+const SEGMENT_BYTES: usize = 40;
+const SEGMENT_BYTES_V1: usize = 24;
 
 /// The segments of a store.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +25,9 @@ pub struct Manifest {
     pub store: StoreId,
     /// The opening that wrote it; 0 in a store that was never opened.
     pub epoch: Epoch,
+    /// The last position that a compacted segment covers: a snapshot of an earlier one lacks what
+    /// the compactor left out, and is not used.
+    pub compacted_through: Position,
     /// In the order of their positions.
     pub segments: Vec<ListedSegment>,
 }
@@ -30,29 +35,58 @@ pub struct Manifest {
 /// A segment as the manifest lists it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ListedSegment {
-    /// Its first position.
+    /// The first position that it covers.
     pub first: Position,
+    /// 0 as the log wrote it; counted up by the compactor.
+    pub generation: u32,
     /// Its salt.
     pub salt: Salt,
-    /// Where its last entry ends; `None` while it is the active segment.
-    pub sealed_bytes: Option<u64>,
+    /// How it ends; `None` while it is the active segment.
+    pub sealed: Option<Sealed>,
 }
 
-/// Space for the next manifest: a full disk must not strike in the middle of a roll.
+/// How a sealed segment ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sealed {
+    /// Where its last entry ends.
+    pub bytes: u64,
+    /// The last position that it covers; `Position(0)` where a version 1 manifest does not say.
+    pub last: Position,
+}
+
+impl ListedSegment {
+    /// Its file's name.
+    pub fn name(&self) -> SegmentName {
+        SegmentName { first: self.first, generation: self.generation }
+    }
+
+    /// Whether it covers a position, as far as it is known where it ends.
+    pub(crate) fn covers(&self, position: Position) -> bool {
+        self.sealed.is_some_and(|sealed| (self.first..=sealed.last).contains(&position))
+    }
+}
+
+/// Space for the next manifest: a full disk must not strike in the middle of a roll or of a swap.
 #[derive(Debug)]
 pub(crate) struct ManifestReserve {
     file: Arc<dyn DiskFile>,
+    path: PathBuf,
 }
 
 impl ManifestReserve {
-    /// Writes and syncs `bytes` zeros under the temporary name of the manifest.
-    pub(super) fn make(disk: &dyn Disk, data: &Path, bytes: u64) -> Result<Self, DiskError> {
-        let path = names::manifest_reserve(data);
-        remove_if_there(disk, &path)?;
-        let file = disk.create(&path)?;
+    /// Writes and syncs `bytes` zeros under a temporary name.
+    pub(crate) fn make(disk: &dyn Disk, path: &Path, bytes: u64) -> Result<Self, DiskError> {
+        remove_if_there(disk, path)?;
+        let file = disk.create(path)?;
         file.write_all_at(0, &vec![0; bytes as usize])?;
         file.sync()?;
-        Ok(Self { file })
+        Ok(Self { file, path: path.to_path_buf() })
+    }
+
+    /// Gives the file, which holds a manifest, the manifest's name.
+    pub(super) fn install(&self, disk: &dyn Disk, data: &Path) -> Result<(), DiskError> {
+        disk.rename(&self.path, &names::manifest(data))?;
+        disk.sync_dir(data)
     }
 }
 
@@ -69,12 +103,16 @@ impl Manifest {
         data: &Path,
         reserve: &ManifestReserve,
     ) -> Result<(), DiskError> {
+        self.fill(reserve)?;
+        reserve.install(disk, data)
+    }
+
+    /// Writes the manifest into the file that was reserved for it.
+    pub(super) fn fill(&self, reserve: &ManifestReserve) -> Result<(), DiskError> {
         let bytes = self.encode();
         reserve.file.write_all_at(0, &bytes)?;
         reserve.file.set_size(bytes.len() as u64)?;
-        reserve.file.sync()?;
-        disk.rename(&names::manifest_reserve(data), &names::manifest(data))?;
-        disk.sync_dir(data)
+        reserve.file.sync()
     }
 
     /// What a manifest with one segment more than this takes.
@@ -102,8 +140,8 @@ impl Manifest {
             position: None,
             detail,
         };
-        if let Some(found) = newer_version(&bytes, &MAGIC) {
-            return Err(OpenError::FormatTooNew { path, found, supported: FORMAT_VERSION });
+        if let Some(found) = newer_version(&bytes, &MAGIC, VERSION) {
+            return Err(OpenError::FormatTooNew { path, found, supported: VERSION });
         }
         let manifest = Self::decode(&bytes).map_err(damaged)?;
         if manifest.store != store {
@@ -116,16 +154,20 @@ impl Manifest {
     fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(HEADER_BYTES + self.segments.len() * SEGMENT_BYTES);
         bytes.extend_from_slice(&MAGIC);
-        bytes.extend_from_slice(&FORMAT_VERSION.to_le_bytes());
+        bytes.extend_from_slice(&VERSION.to_le_bytes());
         bytes.extend_from_slice(&[0; 4]);
         bytes.extend_from_slice(self.store.0.as_bytes());
         bytes.extend_from_slice(&self.epoch.0.to_le_bytes());
         let count = u32::try_from(self.segments.len()).expect("at most 2^20 segments");
         bytes.extend_from_slice(&count.to_le_bytes());
+        bytes.extend_from_slice(&self.compacted_through.0.to_le_bytes());
         for segment in &self.segments {
-            bytes.extend_from_slice(&segment.first.0.to_le_bytes());
-            bytes.extend_from_slice(&segment.salt.0.to_le_bytes());
-            bytes.extend_from_slice(&segment.sealed_bytes.unwrap_or(0).to_le_bytes());
+            let (end, last) = segment.sealed.map_or((0, 0), |sealed| (sealed.bytes, sealed.last.0));
+            for field in [segment.first.0, last, segment.salt.0, end] {
+                bytes.extend_from_slice(&field.to_le_bytes());
+            }
+            bytes.extend_from_slice(&segment.generation.to_le_bytes());
+            bytes.extend_from_slice(&[0; 4]);
         }
         let crc = whole_crc(&bytes);
         bytes[12..16].copy_from_slice(&crc.to_le_bytes());
@@ -146,53 +188,86 @@ impl Manifest {
         if found != expected {
             return Err(format!("checksum {found:08x}, expected {expected:08x}"));
         }
-        if version != FORMAT_VERSION {
-            return Err(format!("version {version}, expected {FORMAT_VERSION}"));
+        if !(1..=VERSION).contains(&version) {
+            return Err(format!("version {version}, expected 1 to {VERSION}"));
         }
         let store = StoreId(uuid::Uuid::from_bytes(fields.array().ok_or_else(short)?));
         let epoch = Epoch(fields.u32().ok_or_else(short)?);
         let count = fields.u32().ok_or_else(short)?;
-        if fields.rest().len() as u64 != u64::from(count) * SEGMENT_BYTES as u64 {
+        let (compacted_through, row_bytes) = match version {
+            1 => (Position(0), SEGMENT_BYTES_V1),
+            _ => (Position(fields.u64().ok_or_else(short)?), SEGMENT_BYTES),
+        };
+        if fields.rest().len() as u64 != u64::from(count) * row_bytes as u64 {
             return Err(format!("{count} segments in {} bytes", fields.rest().len()));
         }
-        let mut segments = Vec::with_capacity(count as usize);
-        while let (Some(first), Some(salt), Some(sealed)) =
-            (fields.u64(), fields.u64(), fields.u64())
-        {
-            segments.push(ListedSegment {
-                first: Position(first),
-                salt: Salt(salt),
-                sealed_bytes: (sealed != 0).then_some(sealed),
-            });
+        let rows = fields.rest().chunks_exact(row_bytes).map(Fields::new);
+        let read = if version == 1 { ListedSegment::decode_v1 } else { ListedSegment::decode };
+        let segments: Option<Vec<_>> = rows.map(read).collect();
+        let segments = segments.expect("rows were cut to their size");
+        let mut manifest = Self { store, epoch, compacted_through, segments };
+        if version == 1 {
+            manifest.tell_ends();
         }
-        let manifest = Self { store, epoch, segments };
         manifest.check_order()?;
         Ok(manifest)
     }
 
+    /// A segment ends where the next one begins.
+    fn tell_ends(&mut self) {
+        for at in 1..self.segments.len() {
+            let last = self.segments[at].first.previous();
+            if let Some(sealed) = &mut self.segments[at - 1].sealed {
+                sealed.last = last;
+            }
+        }
+    }
+
     fn check_order(&self) -> Result<(), String> {
         for pair in self.segments.windows(2) {
-            if pair[0].first >= pair[1].first {
-                return Err(format!("segment {} before {}", pair[0].first, pair[1].first));
+            let (first, next) = (pair[0].first, pair[1].first);
+            if first >= next {
+                return Err(format!("segment {first} before {next}"));
             }
-            if pair[0].sealed_bytes.is_none() {
-                return Err(format!("segment {} is active and not the last", pair[0].first));
+            match pair[0].sealed {
+                None => return Err(format!("segment {first} is active and not the last")),
+                Some(sealed) if sealed.last.next() != next => {
+                    let last = sealed.last;
+                    return Err(format!("segment {first} ends at {last}, the next is {next}"));
+                }
+                Some(_) => {}
             }
         }
         Ok(())
     }
 }
 
+impl ListedSegment {
+    fn decode(mut row: Fields<'_>) -> Option<Self> {
+        let (first, last) = (Position(row.u64()?), Position(row.u64()?));
+        let (salt, bytes, generation) = (Salt(row.u64()?), row.u64()?, row.u32()?);
+        let sealed = (bytes != 0).then_some(Sealed { bytes, last });
+        Some(Self { first, generation, salt, sealed })
+    }
+
+    fn decode_v1(mut row: Fields<'_>) -> Option<Self> {
+        let (first, salt, bytes) = (Position(row.u64()?), Salt(row.u64()?), row.u64()?);
+        let sealed = (bytes != 0).then_some(Sealed { bytes, last: Position(0) });
+        Some(Self { first, generation: 0, salt, sealed })
+    }
+}
+
 /// The checksum of a file whose bytes 12 to 16 hold it.
-pub(super) fn whole_crc(bytes: &[u8]) -> u32 {
+pub(crate) fn whole_crc(bytes: &[u8]) -> u32 {
     let (before, rest) = bytes.split_at(bytes.len().min(12));
     let behind = rest.get(4..).unwrap_or(&[]);
     checksum::plain(&[before, behind])
 }
 
-/// The version of a file that begins with `magic` and a version, when that is newer than ours.
-pub(super) fn newer_version(bytes: &[u8], magic: &[u8; 8]) -> Option<u32> {
+/// The version of a file that begins with `magic` and a version, when that is newer than the
+/// newest one supported.
+pub(crate) fn newer_version(bytes: &[u8], magic: &[u8; 8], supported: u32) -> Option<u32> {
     let version = bytes.strip_prefix(magic)?.first_chunk::<4>()?;
     let version = u32::from_le_bytes(*version);
-    (version > FORMAT_VERSION).then_some(version)
+    (version > supported).then_some(version)
 }

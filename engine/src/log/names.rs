@@ -29,19 +29,37 @@ pub(crate) fn manifest_reserve(data: &Path) -> PathBuf {
     manifest(data).with_extension("tmp")
 }
 
+/// Space for the manifest of the next swap of segments.
+pub(crate) fn swap_reserve(data: &Path) -> PathBuf {
+    manifest(data).with_extension("swap.tmp")
+}
+
 /// The directory of the segments.
 pub(crate) fn log_dir(data: &Path) -> PathBuf {
     data.join("log")
 }
 
 /// A segment.
-pub(crate) fn segment(data: &Path, first: Position) -> PathBuf {
-    log_dir(data).join(SegmentName(first).to_string())
+pub(crate) fn segment(data: &Path, name: SegmentName) -> PathBuf {
+    log_dir(data).join(name.to_string())
 }
+
+/// A sealed segment's index (FORMAT.md section 4).
+pub(crate) fn index(segment: &Path) -> PathBuf {
+    segment.with_extension(INDEX_EXTENSION)
+}
+
+/// What the names of indexes end in, behind a dot.
+pub(crate) const INDEX_EXTENSION: &str = "idx";
 
 /// The next segment while it is prepared.
 pub(crate) fn prepared(data: &Path) -> PathBuf {
     log_dir(data).join("next.tmp")
+}
+
+/// A compacted segment while it is written, and the space for it before.
+pub(crate) fn compaction(data: &Path) -> PathBuf {
+    log_dir(data).join("compact.tmp")
 }
 
 /// Whether a file of this name is unfinished work, to be removed when the store is opened.
@@ -54,29 +72,51 @@ pub(crate) fn may_precede_identity(name: &str) -> bool {
     name == "LOCK" || is_temporary(name)
 }
 
-/// A segment's file name: its first position in 16 hexadecimal digits and `.log`.
+/// A segment's file name: its first position in 16 hexadecimal digits, behind a hyphen its
+/// generation in 8 if the compactor wrote it, and `.log`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct SegmentName(pub(crate) Position);
+pub struct SegmentName {
+    /// The first position that the segment covers.
+    pub first: Position,
+    /// 0 as the log wrote it.
+    pub generation: u32,
+}
+
+impl SegmentName {
+    /// The name of a segment that the log writes.
+    pub fn written(first: Position) -> Self {
+        Self { first, generation: 0 }
+    }
+}
 
 impl fmt::Display for SegmentName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:016x}.log", self.0.0)
+        match self.generation {
+            0 => write!(f, "{:016x}.log", self.first.0),
+            generation => write!(f, "{:016x}-{generation:08x}.log", self.first.0),
+        }
     }
 }
 
 /// A name that is not a segment's.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("\"{0}\" is not a segment's name, expected 16 hexadecimal digits and \".log\"")]
-pub(crate) struct NotASegmentName(String);
+#[error(
+    "\"{0}\" is not a segment's name, expected 16 hexadecimal digits, perhaps a hyphen and 8 more, \
+     and \".log\""
+)]
+pub struct NotASegmentName(String);
 
 impl FromStr for SegmentName {
     type Err = NotASegmentName;
 
     fn from_str(name: &str) -> Result<Self, Self::Err> {
         let error = || NotASegmentName(name.to_owned());
-        let digits = name.strip_suffix(".log").ok_or_else(error)?;
-        let position = u64::from_str_radix(digits, 16).map_err(|_| error())?;
-        let parsed = Self(Position(position));
+        let stem = name.strip_suffix(".log").ok_or_else(error)?;
+        let (first, generation) = stem.split_once('-').unwrap_or((stem, "0"));
+        let parsed = Self {
+            first: Position(u64::from_str_radix(first, 16).map_err(|_| error())?),
+            generation: u32::from_str_radix(generation, 16).map_err(|_| error())?,
+        };
         // Only the one spelling: two files must not claim one position.
         if parsed.to_string() == name { Ok(parsed) } else { Err(error()) }
     }
@@ -89,10 +129,20 @@ mod tests {
     #[test]
     fn a_segment_name_reads_back_and_has_one_spelling() {
         for position in [0, 1, 0x2a00_0000, u64::MAX] {
-            let name = SegmentName(Position(position));
-            assert_eq!(name.to_string().parse(), Ok(name));
+            for generation in [0, 1, u32::MAX] {
+                let name = SegmentName { first: Position(position), generation };
+                assert_eq!(name.to_string().parse(), Ok(name));
+            }
         }
-        for wrong in ["1.log", "+000000000000001.log", "000000000000000A.log", "next.tmp", ""] {
+        for wrong in [
+            "1.log",
+            "+000000000000001.log",
+            "000000000000000A.log",
+            "0000000000000001-00000000.log",
+            "0000000000000001-1.log",
+            "next.tmp",
+            "",
+        ] {
             assert!(wrong.parse::<SegmentName>().is_err(), "{wrong}");
         }
     }

@@ -1,17 +1,18 @@
-//! Opening a log: look at everything, then change something (FORMAT.md section 4).
+//! Opening a log: look at everything, then change something (FORMAT.md section 7).
 
 use std::io::ErrorKind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::identity::Identity;
-use super::manifest::{ListedSegment, Manifest};
-use super::names;
+use super::manifest::{ListedSegment, Manifest, Sealed};
+use super::names::{self, SegmentName};
 use super::reader::Reader;
 use super::replay::{LogEnd, LogFiles, Replay, log_files, replay};
-use super::segment::{PreparedSegment, SEGMENT_HEADER_BYTES, Segment, SegmentHeader};
+use super::segment::{PreparedSegment, SEGMENT_HEADER_BYTES, SegmentHeader};
 use super::tail::{NextSegment, Tail};
-use super::{Log, begin_segment};
+use super::{Listing, Log, listed_active};
+use crate::counters::Counters;
 use crate::disk::{Access, Disk, DiskError, DiskFile, DiskLock};
 use crate::entry::EntryHeader;
 use crate::error::{Damage, OpenError};
@@ -23,80 +24,111 @@ use crate::time::{Clock, LogClock, LogTime};
 /// filled. The next one, prepared in the background, has the full size.
 const FIRST_SEGMENT_BYTES: u64 = 16 << 20;
 
+/// A log that was found, locked and synced, and not read yet.
+pub(crate) struct FoundLog {
+    disk: Arc<dyn Disk>,
+    data: PathBuf,
+    pub(crate) identity: Identity,
+    /// Whether it was created just now.
+    pub(crate) created: bool,
+    pub(crate) manifest: Manifest,
+    lock: Box<dyn DiskLock>,
+}
+
+/// What is known of a log from elsewhere: from a snapshot.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Known {
+    /// The state is known up to this position.
+    pub(crate) position: Position,
+    /// A position that was synced once.
+    pub(crate) durable: Position,
+    /// A log time that has passed.
+    pub(crate) log_time: LogTime,
+}
+
 /// A log that was opened and replayed.
 pub(crate) struct OpenedLog {
     pub(crate) log: Log,
     pub(crate) tail: Tail,
     pub(crate) clock: LogClock,
-    pub(crate) identity: Identity,
-    pub(crate) created: bool,
     pub(crate) end: LogEnd,
     pub(crate) segments: usize,
     pub(crate) warnings: Vec<String>,
 }
 
-/// Opens the store in `data`, creating it if the directory is empty or missing, and tells
-/// `consumer` every entry in order.
-pub(crate) fn open(
+/// Finds the store in `data`, creating it if the directory is empty or missing.
+pub(crate) fn find(
     disk: Arc<dyn Disk>,
-    clock: Arc<dyn Clock>,
+    clock: &dyn Clock,
     data: &Path,
-    options: &Options,
-    consumer: &mut dyn Replay,
-) -> Result<OpenedLog, OpenError> {
+) -> Result<FoundLog, OpenError> {
     disk.create_dir(data)?;
     // Before the lock too: a directory of somebody else's is left as it is, without a LOCK in it.
     refuse_foreign(&*disk, data)?;
     let lock = take_lock(&*disk, data)?;
-    let (identity, created) = read_or_create_identity(&*disk, data, &*clock)?;
-    let listed = read_manifest(&*disk, data, &identity)?;
-
+    let (identity, created) = read_or_create_identity(&*disk, data, clock)?;
+    let manifest = read_manifest(&*disk, data, &identity)?;
     // What a killed process left in the page cache is not yet on disk: before anything that is
     // read here may be answered with, it must be.
-    sync_all(&*disk, data, &listed)?;
+    sync_all(&*disk, data, &manifest)?;
+    Ok(FoundLog { disk, data: data.to_path_buf(), identity, created, manifest, lock })
+}
 
-    let mut newest = Newest { consumer, log_time: LogTime::default() };
-    let files = log_files(&*disk, data, &listed, &mut newest)?;
-    let end = replay(&*disk, data, &listed, &mut newest)?;
-    let clock_start = LogClock::start(clock, newest.log_time);
+impl FoundLog {
+    /// Reads the log, telling `consumer` what it asks for, and then opens it for appending.
+    pub(crate) fn open(
+        self,
+        clock: Arc<dyn Clock>,
+        options: &Options,
+        counters: Arc<Counters>,
+        known: Known,
+        consumer: &mut dyn Replay,
+    ) -> Result<OpenedLog, OpenError> {
+        let Self { disk, data, identity: _, created: _, mut manifest, lock } = self;
+        let mut noting = Noting { consumer, log_time: known.log_time, oversized: Vec::new() };
+        let files = log_files(&*disk, &data, &manifest, &mut noting)?;
+        let end = replay(&*disk, &data, &manifest, known.durable, &mut noting)?;
+        let clock_start = LogClock::start(clock, noting.log_time);
+        let oversized = noting.oversized;
 
-    // Everything is understood: from here on the disk is changed.
-    let mut manifest = listed;
-    remove_leftovers(&*disk, data, &files)?;
-    retire_active(&*disk, data, &mut manifest, &end)?;
-    let segments = manifest.segments.len();
-    let reader = Reader::new(data, options.tail_cache_bytes);
-    for segment in &manifest.segments {
-        let file = disk.open(&names::segment(data, segment.first), Access::Read)?;
-        cut_at_end(&*disk, segment, &*file)?;
-        reader.add_segment(segment.first, Segment { salt: segment.salt, file });
+        // Everything is understood: from here on the disk is changed.
+        remove_leftovers(&*disk, &data, &files)?;
+        retire_active(&*disk, &data, &mut manifest, &end)?;
+        for path in oversized {
+            cut_at_end(&*disk, &data, &manifest, &path)?;
+        }
+        let segments = manifest.segments.len();
+        manifest.epoch = Epoch(manifest.epoch.0 + 1);
+        let (position, now) = (end.last.next(), clock_start.now());
+        let prepared = prepare_first(&*disk, &data, options, manifest.bytes_with_one_more())?;
+        let (capacity, segment) = (prepared.capacity(), prepared.segment(position, now));
+        let reserve = prepared.activate(&*disk, &segment, manifest.store, manifest.epoch)?;
+        manifest.segments.push(listed_active(&segment));
+        manifest.write_reserved(&*disk, &data, &reserve)?;
+
+        let tail = Tail {
+            position,
+            segment: segment.clone(),
+            offset: SEGMENT_HEADER_BYTES,
+            capacity,
+            next: NextSegment::Preparing,
+        };
+        let log = Log {
+            store: manifest.store,
+            epoch: manifest.epoch,
+            listing: Listing::new(disk.clone(), data.clone(), manifest),
+            disk,
+            data,
+            active: segment,
+            end: SEGMENT_HEADER_BYTES,
+            durable: end.last,
+            reader: Reader::new(options.tail_cache_bytes),
+            counters,
+            _lock: lock,
+        };
+        let warnings = warnings(&files);
+        Ok(OpenedLog { log, tail, clock: clock_start, end, segments, warnings })
     }
-    manifest.epoch = Epoch(manifest.epoch.0 + 1);
-    let (position, now) = (end.last.next(), clock_start.now());
-    let prepared = prepare_first(&*disk, data, options, manifest.bytes_with_one_more())?;
-    let capacity = prepared.capacity;
-    let active = begin_segment(&*disk, data, &mut manifest, &reader, prepared, position, now)?;
-
-    let tail = Tail {
-        position,
-        segment: position,
-        created: now,
-        offset: SEGMENT_HEADER_BYTES,
-        capacity,
-        next: NextSegment::Preparing,
-    };
-    let warnings = warnings(&files);
-    let log = Log {
-        disk,
-        data: data.to_path_buf(),
-        manifest,
-        active,
-        durable: end.last,
-        reader,
-        prepared: None,
-        _lock: lock,
-    };
-    Ok(OpenedLog { log, tail, clock: clock_start, identity, created, end, segments, warnings })
 }
 
 /// Opens a store for looking at it: its identity, and its lock where one can be taken. A store on
@@ -169,9 +201,14 @@ pub(crate) fn read_manifest(
     if let Some(manifest) = Manifest::read(disk, data, identity.store)? {
         return Ok(manifest);
     }
-    let empty = Manifest { store: identity.store, epoch: Epoch(0), segments: Vec::new() };
+    let empty = Manifest {
+        store: identity.store,
+        epoch: Epoch(0),
+        compacted_through: Position(0),
+        segments: Vec::new(),
+    };
     // The first segment is named before the first manifest lists it.
-    let first = names::SegmentName(Position(1)).to_string();
+    let first = SegmentName::written(Position(1)).to_string();
     let found = match disk.list(&names::log_dir(data)) {
         Ok(files) => files.into_iter().find(|name| name.ends_with(".log") && *name != first),
         Err(error) if error.kind() == ErrorKind::NotFound => None,
@@ -190,10 +227,11 @@ pub(crate) fn read_manifest(
     }
 }
 
+/// A sealed segment was synced before the manifest said so; the active one may not have been.
 fn sync_all(disk: &dyn Disk, data: &Path, manifest: &Manifest) -> Result<(), OpenError> {
     disk.create_dir(&names::log_dir(data))?;
-    for segment in &manifest.segments {
-        match disk.open(&names::segment(data, segment.first), Access::Read) {
+    for segment in manifest.segments.iter().filter(|segment| segment.sealed.is_none()) {
+        match disk.open(&names::segment(data, segment.name()), Access::Read) {
             Ok(file) => file.sync()?,
             // Reported by the replay, with what is missing.
             Err(error) if error.kind() == ErrorKind::NotFound => {}
@@ -207,11 +245,11 @@ fn sync_all(disk: &dyn Disk, data: &Path, manifest: &Manifest) -> Result<(), Ope
 
 fn remove_leftovers(disk: &dyn Disk, data: &Path, files: &LogFiles) -> Result<(), DiskError> {
     let dir = names::log_dir(data);
-    for name in &files.temporary {
+    for name in files.temporary.iter().chain(&files.stale_indexes) {
         disk.remove(&dir.join(name))?;
     }
-    for segment in &files.unlisted {
-        disk.remove(&names::segment(data, segment.0))?;
+    for segment in files.unlisted.iter().chain(&files.superseded) {
+        disk.remove(&names::segment(data, *segment))?;
     }
     for name in disk.list(data)?.iter().filter(|name| names::is_temporary(name)) {
         disk.remove(&data.join(name))?;
@@ -228,14 +266,20 @@ fn retire_active(
     manifest: &mut Manifest,
     end: &LogEnd,
 ) -> Result<(), DiskError> {
+    // A version 1 manifest does not say where its last segment ends.
+    if let Some(newest) = manifest.segments.last_mut()
+        && let Some(sealed) = &mut newest.sealed
+    {
+        sealed.last = end.last;
+    }
     let (Some(bytes), Some(active)) = (end.active_bytes, manifest.segments.last_mut()) else {
         return Ok(());
     };
     if end.last >= active.first {
-        active.sealed_bytes = Some(bytes);
+        active.sealed = Some(Sealed { bytes, last: end.last });
         return manifest.write(disk, data);
     }
-    let path = names::segment(data, active.first);
+    let path = names::segment(data, active.name());
     // Wiped before it is unlisted: what is torn in it must not be taken for entries of a segment
     // that the manifest lost.
     let file = disk.open(&path, Access::Write)?;
@@ -251,17 +295,15 @@ fn retire_active(
 /// opening leaves; after the manifest is durable, because an active segment must keep its size.
 fn cut_at_end(
     disk: &dyn Disk,
-    segment: &ListedSegment,
-    file: &dyn DiskFile,
+    data: &Path,
+    manifest: &Manifest,
+    segment: &SegmentName,
 ) -> Result<(), DiskError> {
-    match segment.sealed_bytes {
-        Some(bytes) if file.size()? > bytes => {
-            let file = disk.open(file.path(), Access::Write)?;
-            file.set_size(bytes)?;
-            file.sync()
-        }
-        _ => Ok(()),
-    }
+    let listed = manifest.segments.iter().find(|listed| listed.name() == *segment);
+    let Some(sealed) = listed.and_then(|listed| listed.sealed) else { return Ok(()) };
+    let file = disk.open(&names::segment(data, *segment), Access::Write)?;
+    file.set_size(sealed.bytes)?;
+    file.sync()
 }
 
 /// The first segment of this opening, as large as the disk allows.
@@ -285,19 +327,36 @@ fn warnings(files: &LogFiles) -> Vec<String> {
     let unlisted = files.unlisted.iter();
     let unlisted =
         unlisted.map(|name| format!("removed {name}, left empty by an interrupted roll"));
-    foreign.chain(unlisted).collect()
+    let superseded = files.superseded.iter();
+    let superseded = superseded.map(|name| format!("removed {name}, left by a compaction"));
+    foreign.chain(unlisted).chain(superseded).collect()
 }
 
-/// Passes a replay on and notes the newest log time.
-struct Newest<'c> {
+/// Passes a replay on, and notes the newest log time and the files that are larger than they are
+/// to be.
+struct Noting<'c> {
     consumer: &'c mut dyn Replay,
     log_time: LogTime,
+    oversized: Vec<SegmentName>,
 }
 
-impl Replay for Newest<'_> {
-    fn segment(&mut self, header: &SegmentHeader, file: &dyn DiskFile) {
+impl Replay for Noting<'_> {
+    fn segment(
+        &mut self,
+        listed: &ListedSegment,
+        header: &SegmentHeader,
+        file: &Arc<dyn DiskFile>,
+    ) -> bool {
         self.log_time = self.log_time.max(header.created);
-        self.consumer.segment(header, file);
+        // The active one is sealed when everything was read.
+        let is_oversized = match (listed.sealed, file.size()) {
+            (Some(sealed), Ok(size)) => size > sealed.bytes,
+            (None, _) | (_, Err(_)) => true,
+        };
+        if is_oversized {
+            self.oversized.push(listed.name());
+        }
+        self.consumer.segment(listed, header, file)
     }
 
     fn entry(&mut self, segment: &SegmentHeader, offset: u64, header: &EntryHeader, body: &[u8]) {

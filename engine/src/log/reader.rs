@@ -1,19 +1,23 @@
 //! Reading one stored message by its location: from the tail cache when it is recent, else from
 //! its segment's file. What is returned was verified: seal, identity, and the producer's checksum.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::{Bytes, BytesMut};
 
-use super::names;
-use super::segment::Segment;
 use crate::checksum::Salt;
+use crate::disk::DiskError;
 use crate::error::{Damage, ReadError};
 use crate::ids::Position;
 use crate::location::Location;
 use crate::record::{Record, RecordError, RecordFrame, Sent};
+
+/// Messages are read together up to so many bytes, ...
+const SPAN_BYTES_MAX: u64 = 1 << 20;
+
+/// ... with so many unwanted ones between two of them.
+const SPAN_GAP_BYTES_MAX: u64 = 4 << 10;
 
 /// A message as it was sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,42 +30,29 @@ pub struct StoredMessage {
     pub payload: Bytes,
 }
 
-/// Reads messages. Clones share the open files and the cache; any thread may read.
+/// Reads messages. Clones share the cache; any thread may read.
 #[derive(Debug, Clone)]
 pub(crate) struct Reader {
-    shared: Arc<Shared>,
-}
-
-#[derive(Debug)]
-struct Shared {
-    data: PathBuf,
-    segments: RwLock<BTreeMap<Position, Arc<Segment>>>,
-    cache: Mutex<TailCache>,
+    cache: Arc<Mutex<TailCache>>,
 }
 
 impl Reader {
-    pub(crate) fn new(data: &Path, cache_bytes_max: usize) -> Self {
+    pub(crate) fn new(cache_bytes_max: usize) -> Self {
         let cache = TailCache { bytes_max: cache_bytes_max, bytes: 0, entries: VecDeque::new() };
-        let (data, segments) = (data.to_path_buf(), RwLock::default());
-        Self { shared: Arc::new(Shared { data, segments, cache: Mutex::new(cache) }) }
+        Self { cache: Arc::new(Mutex::new(cache)) }
     }
 
-    /// Makes a segment readable.
-    pub(crate) fn add_segment(&self, first: Position, segment: Segment) {
-        let mut segments = self.shared.segments.write().unwrap_or_else(PoisonError::into_inner);
-        segments.insert(first, Arc::new(segment));
-    }
-
-    /// Keeps an entry that was just written.
-    pub(crate) fn keep(&self, segment: Position, offset: u64, entry: Bytes) {
-        self.lock_cache().keep(segment, offset, entry);
+    /// Keeps an entry that was just written, and says how many bytes of entries are kept.
+    pub(crate) fn keep(&self, segment: Position, offset: u64, entry: Bytes) -> u64 {
+        let mut cache = self.lock_cache();
+        cache.keep(segment, offset, entry);
+        cache.bytes as u64
     }
 
     /// The message, if it is in memory.
     pub(crate) fn read_hot(&self, location: &Location) -> Option<Result<StoredMessage, ReadError>> {
         let record = self.lock_cache().find(location)?;
-        let segment = self.segment(location)?;
-        Some(self.check(location, segment.salt, record))
+        Some(check(location, record))
     }
 
     /// The message, from memory or from its file. May wait for the disk.
@@ -69,48 +60,92 @@ impl Reader {
         if let Some(message) = self.read_hot(location) {
             return message;
         }
-        let Some(segment) = self.segment(location) else {
-            return Err(self.damage(location, "its segment is not open".to_owned()).into());
-        };
         let mut record = BytesMut::zeroed(location.bytes as usize);
-        let read = segment.file.read_at(u64::from(location.offset), &mut record)?;
+        let segment = &location.segment;
+        let read = segment.file.read_at(u64::from(location.offset), &mut record);
+        // The file may have been opened under the name that it had while it was prepared.
+        let read = read.map_err(|error| DiskError { path: segment.path.clone(), ..error })?;
         record.truncate(read);
-        self.check(location, segment.salt, record.freeze())
+        check(location, record.freeze())
     }
 
-    fn segment(&self, location: &Location) -> Option<Arc<Segment>> {
-        let segments = self.shared.segments.read().unwrap_or_else(PoisonError::into_inner);
-        segments.get(&location.segment).cloned()
+    /// The messages, each as [`Reader::read`] gives it; neighbours in a file are read together.
+    pub(crate) fn read_all(&self, locations: &[Location]) -> Vec<Result<StoredMessage, ReadError>> {
+        let mut messages = Vec::with_capacity(locations.len());
+        let mut rest = locations;
+        while let Some(first) = rest.first() {
+            let count = neighbours(rest);
+            let (together, behind) = rest.split_at(count);
+            match self.read_span(first, together) {
+                Some(read) => messages.extend(read),
+                None => messages.extend(together.iter().map(|location| self.read(location))),
+            }
+            rest = behind;
+        }
+        messages
+    }
+
+    /// Neighbours with one read; `None` if that is not worth it or does not succeed.
+    fn read_span(
+        &self,
+        first: &Location,
+        together: &[Location],
+    ) -> Option<Vec<Result<StoredMessage, ReadError>>> {
+        // What is in memory is taken from there.
+        if together.len() < 2 || self.lock_cache().find(first).is_some() {
+            return None;
+        }
+        let end = together.last().map(end_of)?;
+        let mut span = BytesMut::zeroed((end - u64::from(first.offset)) as usize);
+        let read = first.segment.file.read_at(u64::from(first.offset), &mut span).ok()?;
+        if read < span.len() {
+            return None;
+        }
+        let span = span.freeze();
+        let part = |location: &Location| {
+            let start = (location.offset - first.offset) as usize;
+            check(location, span.slice(start..start + location.bytes as usize))
+        };
+        Some(together.iter().map(part).collect())
     }
 
     fn lock_cache(&self) -> std::sync::MutexGuard<'_, TailCache> {
-        self.shared.cache.lock().unwrap_or_else(PoisonError::into_inner)
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
 
-    fn check(
-        &self,
-        location: &Location,
-        salt: Salt,
-        record: Bytes,
-    ) -> Result<StoredMessage, ReadError> {
-        match parse(location, salt, &record) {
-            Ok(sent) => Ok(StoredMessage {
-                checksum: sent.checksum,
-                attributes_bytes: sent.attributes_bytes,
-                payload: record.slice_ref(sent.payload),
-            }),
-            Err(detail) => Err(self.damage(location, detail).into()),
-        }
-    }
+/// How many of the locations, from the first on, are worth reading together.
+fn neighbours(locations: &[Location]) -> usize {
+    let Some(first) = locations.first() else { return 0 };
+    let follows = |pair: &&[Location]| {
+        let (end, next) = (end_of(&pair[0]), &pair[1]);
+        next.segment == first.segment
+            && (end..=end + SPAN_GAP_BYTES_MAX).contains(&u64::from(next.offset))
+            && end_of(next) - u64::from(first.offset) <= SPAN_BYTES_MAX
+    };
+    1 + locations.windows(2).take_while(follows).count()
+}
 
-    fn damage(&self, location: &Location, detail: String) -> Damage {
-        Damage {
-            path: names::segment(&self.shared.data, location.segment),
+/// Where a message's record ends in its segment.
+fn end_of(location: &Location) -> u64 {
+    u64::from(location.offset) + u64::from(location.bytes)
+}
+
+fn check(location: &Location, record: Bytes) -> Result<StoredMessage, ReadError> {
+    match parse(location, location.segment.salt, &record) {
+        Ok(sent) => Ok(StoredMessage {
+            checksum: sent.checksum,
+            attributes_bytes: sent.attributes_bytes,
+            payload: record.slice_ref(sent.payload),
+        }),
+        Err(detail) => Err(Damage {
+            path: location.segment.path.clone(),
             offset: u64::from(location.offset),
             bytes: u64::from(location.bytes),
             position: None,
             detail: format!("message {} of queue {}: {detail}", location.seq, location.queue),
         }
+        .into()),
     }
 }
 
@@ -153,12 +188,16 @@ impl TailCache {
 
     /// A location's bytes, shared with the cached entry.
     fn find(&self, location: &Location) -> Option<Bytes> {
+        // What the compactor wrote is not in here.
+        if location.segment.generation > 0 {
+            return None;
+        }
         let offset = u64::from(location.offset);
-        let place = (location.segment, offset);
+        let place = (location.segment.first, offset);
         let after = self.entries.partition_point(|(segment, at, _)| (*segment, *at) <= place);
         let (segment, at, entry) = self.entries.get(after.checked_sub(1)?)?;
         let start = usize::try_from(offset - at).ok()?;
         let end = start.checked_add(location.bytes as usize)?;
-        (*segment == location.segment && end <= entry.len()).then(|| entry.slice(start..end))
+        (*segment == location.segment.first && end <= entry.len()).then(|| entry.slice(start..end))
     }
 }

@@ -1,14 +1,15 @@
-//! Replay: reads the whole log, in order, without changing anything, and tells a consumer what is
-//! there. Opening a store, `verify` and `inspect` are its consumers.
+//! Replay: reads the log, in order, without changing anything, and tells a consumer what is there.
+//! Opening a store, `verify` and `inspect` are its consumers.
 //!
-//! The judgement of FORMAT.md section 5 is made here, once: damage or torn tail.
+//! The judgement of FORMAT.md section 8 is made here, once: damage or torn tail.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::str::FromStr;
+use std::sync::Arc;
 
-use super::manifest::{ListedSegment, Manifest};
-use super::names::{self, SegmentName};
+use super::manifest::{ListedSegment, Manifest, Sealed};
+use super::names::{self, INDEX_EXTENSION, SegmentName};
 use super::scan::{Scan, Step};
 use super::segment::{SEGMENT_HEADER_BYTES, SegmentHeader};
 use crate::disk::{Access, Disk, DiskFile};
@@ -19,8 +20,16 @@ use crate::record::{Record, RecordFrame};
 
 /// Is told what a log holds.
 pub(crate) trait Replay {
-    /// A segment begins.
-    fn segment(&mut self, _header: &SegmentHeader, _file: &dyn DiskFile) {}
+    /// A segment begins. Of a sealed one whose end is known the entries are read only if this
+    /// returns true; of any other always.
+    fn segment(
+        &mut self,
+        _listed: &ListedSegment,
+        _header: &SegmentHeader,
+        _file: &Arc<dyn DiskFile>,
+    ) -> bool {
+        true
+    }
 
     /// A valid entry.
     fn entry(&mut self, segment: &SegmentHeader, offset: u64, header: &EntryHeader, body: &[u8]);
@@ -49,34 +58,50 @@ pub(crate) struct LogFiles {
     pub(crate) temporary: Vec<String>,
     /// Segments that the manifest does not list and that have no entry.
     pub(crate) unlisted: Vec<SegmentName>,
+    /// Segments in whose place others are listed, or that were never listed in place of them: what
+    /// an interrupted compaction leaves.
+    pub(crate) superseded: Vec<SegmentName>,
+    /// Indexes of segments that are not listed.
+    pub(crate) stale_indexes: Vec<String>,
     /// Names that are no concern of ours.
     pub(crate) foreign: Vec<String>,
 }
 
-/// Replays every segment that the manifest lists.
+/// Replays the segments that the manifest lists. `durable` is a position that is known to have
+/// been synced once, from elsewhere than the log itself.
 pub(crate) fn replay(
     disk: &dyn Disk,
     data: &Path,
     manifest: &Manifest,
+    durable: Position,
     consumer: &mut dyn Replay,
 ) -> Result<LogEnd, OpenError> {
     let mut end = LogEnd::default();
-    for (index, listed) in manifest.segments.iter().enumerate() {
+    for listed in &manifest.segments {
         let due = end.last.next();
         if listed.first != due {
             let detail = format!("the manifest lists no segment of entry {due}");
-            let path = names::segment(data, due);
+            let path = names::segment(data, SegmentName::written(due));
             consumer.damage(Damage { path, offset: 0, bytes: 0, position: Some(due), detail })?;
         }
-        let following = manifest.segments.get(index + 1).map(|next| next.first.previous());
-        match replay_segment(disk, data, manifest, listed, following, consumer) {
+        match replay_segment(disk, data, manifest, listed, durable, consumer) {
             Ok(segment_end) => end = segment_end,
             Err(OpenError::Damaged(damage)) => {
                 consumer.damage(damage)?;
-                end.last = following.unwrap_or(listed.first.previous());
+                end.last = match listed.sealed {
+                    Some(sealed) if sealed.last >= listed.first => sealed.last,
+                    _ => listed.first.previous(),
+                };
             }
             Err(other) => return Err(other),
         }
+    }
+    if end.last < durable {
+        let (last, next) = (end.last, end.last.next());
+        let detail =
+            format!("the log ends with entry {last}, a snapshot was taken of entry {durable}");
+        let path = names::log_dir(data);
+        consumer.damage(Damage { path, offset: 0, bytes: 0, position: Some(next), detail })?;
     }
     Ok(end)
 }
@@ -86,15 +111,16 @@ fn replay_segment(
     data: &Path,
     manifest: &Manifest,
     listed: &ListedSegment,
-    last: Option<Position>,
+    durable: Position,
     consumer: &mut dyn Replay,
 ) -> Result<LogEnd, OpenError> {
-    let path = names::segment(data, listed.first);
+    let path = names::segment(data, listed.name());
     let file = match disk.open(&path, Access::Read) {
         Ok(file) => file,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             let detail = "the segment is missing, the manifest lists it".to_owned();
-            let (position, bytes) = (Some(listed.first), listed.sealed_bytes.unwrap_or(0));
+            let bytes = listed.sealed.map_or(0, |sealed| sealed.bytes);
+            let position = Some(listed.first);
             return Err(Damage { path, offset: 0, bytes, position, detail }.into());
         }
         Err(error) => return Err(error.into()),
@@ -104,11 +130,23 @@ fn replay_segment(
         let position = Some(listed.first);
         Damage { path, offset: 0, bytes: SEGMENT_HEADER_BYTES, position, detail }
     })?;
-    consumer.segment(&header, &*file);
-    match listed.sealed_bytes {
-        Some(bytes) => replay_sealed(&*file, &header, bytes, last, consumer),
-        None => replay_active(&*file, &header, consumer),
+    let wanted = consumer.segment(listed, &header, &file);
+    match listed.sealed {
+        Some(sealed) if !wanted && sealed.last >= listed.first => skip_sealed(&*file, sealed),
+        Some(sealed) => replay_sealed(&*file, &header, sealed, consumer),
+        None => replay_active(&*file, &header, durable, consumer),
     }
+}
+
+/// A sealed segment that is not read must at least be as long as it was.
+fn skip_sealed(file: &dyn DiskFile, sealed: Sealed) -> Result<LogEnd, OpenError> {
+    let size = file.size()?;
+    if size < sealed.bytes {
+        let (path, bytes) = (file.path().to_path_buf(), sealed.bytes - size);
+        let detail = format!("the segment was cut, expected {} bytes", sealed.bytes);
+        return Err(Damage { path, offset: size, bytes, position: None, detail }.into());
+    }
+    Ok(LogEnd { last: sealed.last, ..LogEnd::default() })
 }
 
 fn check_listed(
@@ -122,6 +160,10 @@ fn check_listed(
     if header.first != listed.first {
         return Err(format!("begins with entry {}, expected {}", header.first, listed.first));
     }
+    if header.generation != listed.generation {
+        let (found, expected) = (header.generation, listed.generation);
+        return Err(format!("has generation {found}, the manifest says {expected}"));
+    }
     if header.salt != listed.salt {
         let (found, expected) = (header.salt.0, listed.salt.0);
         return Err(format!("has salt {found:016x}, the manifest says {expected:016x}"));
@@ -133,11 +175,14 @@ fn check_listed(
 fn replay_sealed(
     file: &dyn DiskFile,
     header: &SegmentHeader,
-    bytes: u64,
-    last: Option<Position>,
+    sealed: Sealed,
     consumer: &mut dyn Replay,
 ) -> Result<LogEnd, OpenError> {
-    let mut scan = Scan::new(file, false, header.salt, header.first, bytes);
+    let Sealed { bytes, last } = sealed;
+    // A version 1 manifest does not say where its last segment ends.
+    let last = (last >= header.first).then_some(last);
+    let scan = Scan::new(file, false, header.salt, header.first, bytes);
+    let mut scan = scan.with_gaps(header.generation > 0);
     while scan.offset() < bytes {
         match scan.step()? {
             Step::Entry { offset, header: entry, body } => {
@@ -154,21 +199,21 @@ fn replay_sealed(
         }
     }
     let end = scan.expected().previous();
-    if let Some(last) = last
-        && end != last
-    {
+    let last = last.unwrap_or(end);
+    let is_whole = if header.generation > 0 { end <= last } else { end == last };
+    if !is_whole {
         let detail = format!("ends with entry {end}, expected {last}");
         let (path, position) = (file.path().to_path_buf(), Some(end.next()));
         consumer.damage(Damage { path, offset: bytes, bytes: 0, position, detail })?;
-        return Ok(LogEnd { last, ..LogEnd::default() });
     }
-    Ok(LogEnd { last: end, ..LogEnd::default() })
+    Ok(LogEnd { last, ..LogEnd::default() })
 }
 
 /// What is invalid and was never claimed durable is the torn tail; what was is damage.
 fn replay_active(
     file: &dyn DiskFile,
     header: &SegmentHeader,
+    durable: Position,
     consumer: &mut dyn Replay,
 ) -> Result<LogEnd, OpenError> {
     let size = file.size()?;
@@ -187,8 +232,10 @@ fn replay_active(
                 consumer.entry(header, offset, &entry, body);
             }
             Step::Stop { offset, expected, header: entry, cause } => {
-                let behind = scan.look_behind()?;
-                if expected <= behind.claimed {
+                let mut behind = scan.look_behind()?;
+                behind.claimed = behind.claimed.max(durable);
+                let is_damage = expected <= behind.claimed;
+                if is_damage {
                     let (resume, next) = behind
                         .next
                         .unwrap_or((behind.written_end.max(offset), behind.claimed.next()));
@@ -202,10 +249,10 @@ fn replay_active(
                 }
                 let torn_bytes = behind.written_end.saturating_sub(offset);
                 let torn = (torn_bytes > 0).then(|| {
-                    let name = SegmentName(header.first);
+                    let name = header.name();
                     format!("segment {name} at offset {offset}: {cause}")
                 });
-                let last = expected.previous();
+                let last = if is_damage { behind.claimed } else { expected.previous() };
                 return Ok(LogEnd { last, active_bytes: Some(offset), torn_bytes, torn });
             }
         }
@@ -269,20 +316,30 @@ pub(crate) fn log_files(
     consumer: &mut dyn Replay,
 ) -> Result<LogFiles, OpenError> {
     let mut files = LogFiles::default();
+    let is_listed = |name| manifest.segments.iter().any(|listed| listed.name() == name);
     for name in disk.list(&names::log_dir(data))? {
         if names::is_temporary(&name) {
             files.temporary.push(name);
             continue;
         }
+        if let Some(stem) = name.strip_suffix(INDEX_EXTENSION) {
+            match SegmentName::from_str(&format!("{stem}log")) {
+                Ok(segment) if is_listed(segment) => {}
+                Ok(_) => files.stale_indexes.push(name),
+                Err(_) => files.foreign.push(name),
+            }
+            continue;
+        }
         match SegmentName::from_str(&name) {
-            Ok(segment) if manifest.segments.iter().any(|s| s.first == segment.0) => {}
+            Ok(segment) if is_listed(segment) => {}
+            Ok(segment) if is_superseded(manifest, segment) => files.superseded.push(segment),
             Ok(segment) => match entries_in_unlisted(disk, data, segment)? {
                 None => files.unlisted.push(segment),
                 Some(detail) => consumer.damage(Damage {
-                    path: names::segment(data, segment.0),
+                    path: names::segment(data, segment),
                     offset: 0,
                     bytes: 0,
-                    position: Some(segment.0),
+                    position: Some(segment.first),
                     detail,
                 })?,
             },
@@ -299,13 +356,22 @@ pub(crate) fn log_files(
     Ok(files)
 }
 
+/// Whether everything that a segment could hold is in one that is listed: the two phases of a swap
+/// leave either the new file not yet listed, or the old ones listed no more.
+fn is_superseded(manifest: &Manifest, name: SegmentName) -> bool {
+    manifest
+        .segments
+        .iter()
+        .any(|listed| listed.covers(name.first) && (listed.generation > 0 || name.generation > 0))
+}
+
 /// Why an unlisted segment must not be removed; `None` if an interrupted roll left it.
 fn entries_in_unlisted(
     disk: &dyn Disk,
     data: &Path,
     name: SegmentName,
 ) -> Result<Option<String>, OpenError> {
-    let file = disk.open(&names::segment(data, name.0), Access::Read)?;
+    let file = disk.open(&names::segment(data, name), Access::Read)?;
     let header = match SegmentHeader::read(&*file) {
         Ok(header) => header,
         Err(OpenError::Damaged(damage)) => return Ok(Some(damage.detail)),

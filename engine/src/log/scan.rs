@@ -8,6 +8,7 @@ use crate::checksum::Salt;
 use crate::disk::{DiskError, DiskFile};
 use crate::entry::{ENTRY_ALIGN, ENTRY_HEADER_BYTES, EntryError, EntryHeader, check_body};
 use crate::ids::Position;
+use crate::location::Segment;
 
 /// Read from the file at once, at least.
 const CHUNK_BYTES: usize = 1 << 20;
@@ -80,6 +81,8 @@ pub(crate) struct Scan<'f> {
     salt: Salt,
     offset: u64,
     expected: Position,
+    /// Whether positions may be missing: the compactor left entries out.
+    has_gaps: bool,
     /// The newest durable position that a header claimed.
     claimed: Position,
 }
@@ -98,8 +101,20 @@ impl<'f> Scan<'f> {
             salt,
             offset: SEGMENT_HEADER_BYTES,
             expected: first,
+            has_gaps: false,
             claimed: first.previous(),
         }
+    }
+
+    /// A scan of a sealed segment whose entries end at `bytes`.
+    pub(crate) fn of_sealed(segment: &'f Segment, bytes: u64) -> Self {
+        let scan = Self::new(&*segment.file, false, segment.salt, segment.first, bytes);
+        scan.with_gaps(segment.generation > 0)
+    }
+
+    /// Whether positions may be missing: the compactor leaves entries out.
+    pub(crate) fn with_gaps(self, has_gaps: bool) -> Self {
+        Self { has_gaps, ..self }
     }
 
     /// The segment's salt.
@@ -133,7 +148,11 @@ impl<'f> Scan<'f> {
             Ok(header) => header,
             Err(cause) => return stop(None, cause),
         };
-        if header.position != expected {
+        let is_due = match self.has_gaps {
+            true => header.position >= expected,
+            false => header.position == expected,
+        };
+        if !is_due {
             let found = header.position;
             return stop(None, EntryError::Position { expected, found });
         }
@@ -144,7 +163,7 @@ impl<'f> Scan<'f> {
             return stop(Some(header), cause);
         }
         self.offset += header.bytes();
-        self.expected = expected.next();
+        self.expected = header.position.next();
         self.claimed = self.claimed.max(header.durable);
         Ok(Step::Entry { offset, header, body: &behind[..header.body_bytes as usize] })
     }

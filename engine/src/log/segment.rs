@@ -3,19 +3,25 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::identity::FORMAT_VERSION;
-use super::manifest::{ListedSegment, Manifest, ManifestReserve, newer_version, whole_crc};
-use super::names;
+use super::manifest::{ManifestReserve, newer_version, whole_crc};
+use super::names::{self, SegmentName};
 use crate::checksum::Salt;
 use crate::codec::Fields;
 use crate::disk::{Disk, DiskError, DiskFile, remove_if_there};
 pub use crate::entry::SEGMENT_HEADER_BYTES;
 use crate::error::{Damage, OpenError};
 use crate::ids::{Epoch, Position, StoreId};
+use crate::location::Segment;
 pub use crate::options::SEGMENT_BYTES_MAX;
 use crate::time::LogTime;
 
 const MAGIC: [u8; 8] = *b"FOREBAYL";
+
+/// The version of what the log writes.
+const VERSION_WRITTEN: u32 = 1;
+
+/// The version of what the compactor writes: with a generation, and gaps between positions.
+const VERSION_COMPACTED: u32 = 2;
 
 /// A segment that is filled is synced each time it has grown by so much.
 const FILL_SYNC_BYTES: u64 = 4 << 20;
@@ -29,6 +35,8 @@ pub struct SegmentHeader {
     pub store: StoreId,
     /// The first entry's position.
     pub first: Position,
+    /// 0 as the log wrote it; counted up by the compactor.
+    pub generation: u32,
     /// Seeds every checksum in the segment.
     pub salt: Salt,
     /// The opening that made it.
@@ -40,16 +48,17 @@ pub struct SegmentHeader {
 }
 
 impl SegmentHeader {
-    fn encode(&self) -> Vec<u8> {
+    /// The header page.
+    pub(crate) fn encode(&self) -> Vec<u8> {
         let mut page = Vec::with_capacity(SEGMENT_HEADER_BYTES as usize);
         page.extend_from_slice(&MAGIC);
-        page.extend_from_slice(&FORMAT_VERSION.to_le_bytes());
+        page.extend_from_slice(&self.version().to_le_bytes());
         page.extend_from_slice(&[0; 4]);
         page.extend_from_slice(self.store.0.as_bytes());
         page.extend_from_slice(&self.first.0.to_le_bytes());
         page.extend_from_slice(&self.salt.0.to_le_bytes());
         page.extend_from_slice(&self.epoch.0.to_le_bytes());
-        page.extend_from_slice(&[0; 4]);
+        page.extend_from_slice(&self.generation.to_le_bytes());
         page.extend_from_slice(&self.created.0.to_le_bytes());
         page.extend_from_slice(&self.capacity.to_le_bytes());
         page.resize(SEGMENT_HEADER_BYTES as usize, 0);
@@ -70,9 +79,10 @@ impl SegmentHeader {
             let (version, crc) = (fields.u32()?, fields.u32()?);
             let store = StoreId(uuid::Uuid::from_bytes(fields.array()?));
             let (first, salt) = (Position(fields.u64()?), Salt(fields.u64()?));
-            let (epoch, _zero) = (Epoch(fields.u32()?), fields.u32()?);
+            let (epoch, generation) = (Epoch(fields.u32()?), fields.u32()?);
             let (created, capacity) = (LogTime(fields.u64()?), fields.u64()?);
-            Some((magic, version, crc, Self { store, first, salt, epoch, created, capacity }))
+            let header = Self { store, first, generation, salt, epoch, created, capacity };
+            Some((magic, version, crc, header))
         })();
         let (magic, version, found, header) = parts.expect("a page holds a header");
         if magic != MAGIC {
@@ -82,10 +92,28 @@ impl SegmentHeader {
         if found != expected {
             return Err(format!("segment header checksum {found:08x}, expected {expected:08x}"));
         }
-        if version != FORMAT_VERSION {
-            return Err(format!("segment version {version}, expected {FORMAT_VERSION}"));
+        if version != header.version() {
+            let (generation, expected) = (header.generation, header.version());
+            return Err(format!(
+                "segment version {version} of generation {generation}, expected {expected}"
+            ));
         }
         Ok(header)
+    }
+
+    fn version(&self) -> u32 {
+        if self.generation == 0 { VERSION_WRITTEN } else { VERSION_COMPACTED }
+    }
+
+    /// Its file's name.
+    pub(crate) fn name(&self) -> SegmentName {
+        SegmentName { first: self.first, generation: self.generation }
+    }
+
+    /// The segment as its readers hold it.
+    pub(crate) fn segment(&self, file: Arc<dyn DiskFile>, path: PathBuf) -> Arc<Segment> {
+        let Self { first, generation, salt, created, .. } = *self;
+        Arc::new(Segment { first, generation, salt, created, path, file })
     }
 
     /// Reads the header page of `file` as the device holds it.
@@ -94,8 +122,8 @@ impl SegmentHeader {
         let read = file.read_durable_at(0, &mut page)?;
         page.truncate(read);
         let path = file.path().to_path_buf();
-        if let Some(found) = newer_version(&page, &MAGIC) {
-            return Err(OpenError::FormatTooNew { path, found, supported: FORMAT_VERSION });
+        if let Some(found) = newer_version(&page, &MAGIC, VERSION_COMPACTED) {
+            return Err(OpenError::FormatTooNew { path, found, supported: VERSION_COMPACTED });
         }
         Self::decode(&page).map_err(|detail| {
             let bytes = SEGMENT_HEADER_BYTES;
@@ -104,21 +132,15 @@ impl SegmentHeader {
     }
 }
 
-/// A segment that can be read: shared by all readers, and kept by them while they read.
-#[derive(Debug)]
-pub(crate) struct Segment {
-    pub(crate) salt: Salt,
-    pub(crate) file: Arc<dyn DiskFile>,
-}
-
 /// The next segment: reserved, filled with zeros and synced, without a name of its own yet; and
 /// space for the manifest that will list it.
 #[derive(Debug)]
 pub(crate) struct PreparedSegment {
     file: Arc<dyn DiskFile>,
-    path: PathBuf,
+    data: PathBuf,
+    salt: Salt,
     manifest: ManifestReserve,
-    pub(crate) capacity: u64,
+    capacity: u64,
 }
 
 impl PreparedSegment {
@@ -132,11 +154,12 @@ impl PreparedSegment {
         manifest_bytes: u64,
     ) -> Result<Self, DiskError> {
         Self::discard(disk, data)?;
-        let manifest = ManifestReserve::make(disk, data, manifest_bytes)?;
+        let manifest = ManifestReserve::make(disk, &names::manifest_reserve(data), manifest_bytes)?;
         let path = names::prepared(data);
+        let salt = new_salt(&path)?;
         let file = disk.create(&path)?;
         match fill(&*file, capacity) {
-            Ok(()) => Ok(Self { file, path, manifest, capacity }),
+            Ok(()) => Ok(Self { file, data: data.to_path_buf(), salt, manifest, capacity }),
             Err(error) => {
                 // The first error is the one to report; a file left over is removed next time.
                 let _ = Self::discard(disk, data);
@@ -151,23 +174,40 @@ impl PreparedSegment {
         remove_if_there(disk, &names::prepared(data))
     }
 
-    /// Gives the segment its header and its name, and lists it in the manifest, durably and
-    /// without needing space.
+    /// Its size in bytes.
+    pub(crate) fn capacity(&self) -> u64 {
+        self.capacity
+    }
+
+    /// The segment that it becomes when the log rolls to it at `first`.
+    pub(crate) fn segment(&self, first: Position, created: LogTime) -> Arc<Segment> {
+        Arc::new(Segment {
+            first,
+            generation: 0,
+            salt: self.salt,
+            created,
+            path: names::segment(&self.data, SegmentName::written(first)),
+            file: self.file.clone(),
+        })
+    }
+
+    /// Gives the segment its header and its name, durably and without needing space. What is left
+    /// to do is to list it in a manifest, for which there is space now.
     pub(super) fn activate(
         self,
         disk: &dyn Disk,
-        data: &Path,
-        header: &SegmentHeader,
-        manifest: &mut Manifest,
-    ) -> Result<Arc<dyn DiskFile>, DiskError> {
+        segment: &Segment,
+        store: StoreId,
+        epoch: Epoch,
+    ) -> Result<ManifestReserve, DiskError> {
+        let Segment { first, generation, salt, created, .. } = *segment;
+        let capacity = self.capacity;
+        let header = SegmentHeader { store, first, generation, salt, epoch, created, capacity };
         self.file.write_all_at(0, &header.encode())?;
         self.file.sync()?;
-        disk.rename(&self.path, &names::segment(data, header.first))?;
-        disk.sync_dir(&names::log_dir(data))?;
-        let (first, salt) = (header.first, header.salt);
-        manifest.segments.push(ListedSegment { first, salt, sealed_bytes: None });
-        manifest.write_reserved(disk, data, &self.manifest)?;
-        Ok(self.file)
+        disk.rename(&names::prepared(&self.data), &segment.path)?;
+        disk.sync_dir(&names::log_dir(&self.data))?;
+        Ok(self.manifest)
     }
 }
 

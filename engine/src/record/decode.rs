@@ -61,6 +61,7 @@ impl<'a> RecordFrame<'a> {
             kind::LEASED => decode_leased,
             kind::LEASE_CHANGED => decode_lease_changed,
             kind::ACKED => decode_acked,
+            kind::COMPACTED => decode_compacted,
             unknown => return Err(RecordError::UnknownKind(unknown)),
         };
         decode(Fields::new(self.fields), self.payload).ok_or(wrong)
@@ -141,8 +142,12 @@ fn decode_acked<'a>(mut fields: Fields<'a>, _: &'a [u8]) -> Option<Record<'a>> {
     Some(Record::Acked { queue: QueueId(fields.u32()?), messages: List::decode(fields.rest())? })
 }
 
+fn decode_compacted<'a>(mut fields: Fields<'a>, _: &'a [u8]) -> Option<Record<'a>> {
+    Some(Record::Compacted { queue: QueueId(fields.u32()?), next: Seq(fields.u64()?) })
+}
+
 /// Attributes must all be known: one that was ignored would change what the queue does.
-fn decode_attributes(fields: &mut Fields<'_>) -> Option<AttributeChanges> {
+pub(crate) fn decode_attributes(fields: &mut Fields<'_>) -> Option<AttributeChanges> {
     let mut attributes = AttributeChanges::default();
     for _ in 0..fields.u16()? {
         let (id, value) = (fields.u16()?, fields.u64()?);

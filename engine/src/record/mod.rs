@@ -13,10 +13,10 @@ use crate::checksum;
 use crate::ids::{Epoch, LeaseId, Position, QueueId, Seq};
 use crate::time::LogTime;
 
-pub(crate) use decode::RecordFrame;
+pub(crate) use decode::{RecordFrame, decode_attributes};
 pub use list::{Item, List};
 pub use write::RecordWriter;
-pub(crate) use write::seal_record;
+pub(crate) use write::{put_attributes, seal_record};
 
 /// Bytes before a record's fields.
 pub const RECORD_HEADER_BYTES: usize = 12;
@@ -96,6 +96,31 @@ pub enum Record<'a> {
         /// Their seqs.
         messages: List<'a, Seq>,
     },
+    /// Messages of the queue were left out of the log, because they were gone.
+    Compacted {
+        /// The queue.
+        queue: QueueId,
+        /// The next message's number is at least this.
+        next: Seq,
+    },
+}
+
+impl Record<'_> {
+    /// The queue that it is about.
+    pub fn queue(&self) -> Option<QueueId> {
+        match *self {
+            Record::Opened { .. } => None,
+            Record::QueueCreated { queue, .. }
+            | Record::QueueChanged { queue, .. }
+            | Record::QueuePurged { queue, .. }
+            | Record::QueueDeleted { queue }
+            | Record::Sent(Sent { queue, .. })
+            | Record::Leased { queue, .. }
+            | Record::LeaseChanged { queue, .. }
+            | Record::Acked { queue, .. }
+            | Record::Compacted { queue, .. } => Some(queue),
+        }
+    }
 }
 
 /// The record of a stored message.
@@ -128,6 +153,7 @@ mod kind {
     pub(super) const LEASED: u8 = 17;
     pub(super) const LEASE_CHANGED: u8 = 18;
     pub(super) const ACKED: u8 = 19;
+    pub(super) const COMPACTED: u8 = 20;
 }
 
 /// Why bytes are no record.

@@ -128,6 +128,14 @@ impl<'b> RecordWriter<'b> {
             messages.iter().for_each(|item| item.write(out));
         });
     }
+
+    /// Writes [`Record::Compacted`].
+    pub fn compacted(&mut self, queue: QueueId, next: Seq) {
+        self.record(kind::COMPACTED, &[], |out| {
+            out.put_u32_le(queue.0);
+            out.put_u64_le(next.0);
+        });
+    }
 }
 
 /// How many items of the largest kind, 16 bytes, one record holds.
@@ -140,7 +148,8 @@ const _: () = {
     assert!(4 + BATCH_MESSAGES_MAX * 8 <= u16::MAX as usize, "an Acked record holds a batch");
 };
 
-fn put_attributes(out: &mut BytesMut, attributes: &AttributeChanges) {
+/// Writes attributes as a record has them.
+pub(crate) fn put_attributes(out: &mut BytesMut, attributes: &AttributeChanges) {
     out.put_u16_le(u16::try_from(attributes.iter().count()).expect("a handful of attributes"));
     for (id, value) in attributes.iter() {
         out.put_u16_le(id);

@@ -3,24 +3,35 @@
 //! [`State::apply`] is the only thing that changes it, live and in recovery; no clock is read and
 //! no choice made here. Time makes messages visible ([`queue::Messages::settle`]), which is no
 //! change of what is stored.
+//!
+//! A queue can be [frozen](Queue::freeze) at the end of an entry, and a state restored from such
+//! queues goes on as if everything before had been applied.
 
+pub(crate) mod frozen;
+pub(crate) mod held;
+pub(crate) mod memory;
 pub(crate) mod queue;
+#[cfg(test)]
+mod tests;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
+use std::ops::Bound::{Excluded, Included, Unbounded};
 
 use crate::attributes::Attributes;
 use crate::command::QueueInfo;
-use crate::ids::{QueueId, Seq};
+use crate::ids::{Position, QueueId, Seq};
 use crate::record::Record;
 use crate::time::LogTime;
+use frozen::FrozenQueue;
 use queue::Messages;
 
 /// Every queue.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct State {
-    queues: HashMap<QueueId, Queue>,
+    queues: BTreeMap<QueueId, Queue>,
+    /// The newest queue of each name.
     names: BTreeMap<String, QueueId>,
-    /// The newest queue's number: never reused, also after that queue is deleted.
+    /// The greatest number given to a queue: never reused, also after that queue is deleted.
     last_queue: QueueId,
 }
 
@@ -43,13 +54,9 @@ impl State {
             Record::Opened { .. } => {}
             Record::QueueCreated { queue, time, ref attributes, name } => {
                 let attributes = Attributes::default().with(attributes);
-                let (created, messages) = (time, Messages::default());
+                let (created, modified, messages) = (time, time, Messages::default());
                 let name = name.to_owned();
-                self.names.insert(name.clone(), queue);
-                let modified = time;
-                let new = Queue { id: queue, name, created, modified, attributes, messages };
-                self.queues.insert(queue, new);
-                self.last_queue = self.last_queue.max(queue);
+                self.insert(Queue { id: queue, name, created, modified, attributes, messages });
             }
             Record::QueueChanged { queue, time, ref attributes } => {
                 if let Some(queue) = self.queues.get_mut(&queue) {
@@ -61,9 +68,15 @@ impl State {
                 self.messages(queue, |messages| messages.purged(through));
             }
             Record::QueueDeleted { queue } => {
-                if let Some(queue) = self.queues.remove(&queue) {
+                self.set_last_queue(queue);
+                if let Some(queue) = self.queues.remove(&queue)
+                    && self.names.get(&queue.name) == Some(&queue.id)
+                {
                     self.names.remove(&queue.name);
                 }
+            }
+            Record::Compacted { queue, next } => {
+                self.messages(queue, |messages| messages.skip_to(next));
             }
             Record::Sent(sent) => {
                 self.messages(sent.queue, |messages| messages.sent(sent.seq, sent.visible_from));
@@ -89,6 +102,15 @@ impl State {
         }
     }
 
+    /// Adds a queue. In recovery, the replay of a queue that was deleted may come behind the
+    /// restoring of a newer one of its name, which keeps the name.
+    fn insert(&mut self, queue: Queue) {
+        let named = self.names.entry(queue.name.clone()).or_insert(queue.id);
+        *named = queue.id.max(*named);
+        self.set_last_queue(queue.id);
+        self.queues.insert(queue.id, queue);
+    }
+
     fn messages(&mut self, queue: QueueId, change: impl FnOnce(&mut Messages)) {
         if let Some(queue) = self.queues.get_mut(&queue) {
             change(&mut queue.messages);
@@ -110,9 +132,40 @@ impl State {
         self.last_queue.next()
     }
 
+    /// The greatest number given to a queue so far; 0 if there never was one.
+    pub(crate) fn last_queue(&self) -> QueueId {
+        self.last_queue
+    }
+
+    /// Numbers up to this one were given to queues, which may all be gone.
+    pub(crate) fn set_last_queue(&mut self, last: QueueId) {
+        self.last_queue = self.last_queue.max(last);
+    }
+
+    /// Whether there is a queue of that number.
+    pub(crate) fn contains(&self, id: QueueId) -> bool {
+        self.queues.contains_key(&id)
+    }
+
+    /// At most `max` queues as they are now, at the end of the entry at `position`: those whose
+    /// numbers come after `after`, in their order.
+    pub(crate) fn freeze_after(
+        &self,
+        after: QueueId,
+        max: usize,
+        position: Position,
+    ) -> Vec<FrozenQueue> {
+        let queues = self.queues.range((Excluded(after), Unbounded)).take(max);
+        queues.map(|(_, queue)| queue.freeze(position)).collect()
+    }
+
+    /// Adds a queue as it was frozen.
+    pub(crate) fn restore(&mut self, queue: FrozenQueue) {
+        self.insert(queue.into());
+    }
+
     /// Queues whose names start with `prefix` and come after `after`, in the order of names.
     pub(crate) fn list(&self, prefix: &str, after: &str) -> impl Iterator<Item = QueueId> {
-        use std::ops::Bound::{Excluded, Included, Unbounded};
         let from = match after >= prefix && !after.is_empty() {
             true => Excluded(after.to_owned()),
             false => Included(prefix.to_owned()),

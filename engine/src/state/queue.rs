@@ -11,11 +11,15 @@
 //! cursor on is waiting unless it is *apart*: then it is held, or gone. So a backlog costs
 //! nothing, and only what is in flight, delayed or redelivered takes memory. Everything here is a
 //! consequence of the records applied and of the time told to [`Messages::settle`].
+//!
+//! Numbers may be missing from the log: those messages were gone when the compactor left them out,
+//! and here they are gone like any others.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use roaring::RoaringTreemap;
 
+use super::held::{Held, HeldMap};
 use crate::command::{Counts, MessageState};
 use crate::ids::{LeaseId, Seq};
 use crate::time::LogTime;
@@ -24,39 +28,27 @@ use crate::time::LogTime;
 #[derive(Debug, Clone)]
 pub(crate) struct Messages {
     /// The next message's number.
-    next: Seq,
+    pub(super) next: Seq,
     /// Messages from this one on are not durable yet: nobody may see them.
-    durable_end: Seq,
+    pub(super) durable_end: Seq,
     /// The first message of the backlog.
-    cursor: Seq,
+    pub(super) cursor: Seq,
     /// Those from the cursor on that are not in the backlog.
-    apart: RoaringTreemap,
+    pub(super) apart: RoaringTreemap,
     /// Messages that were delayed or received, and are not gone.
-    held: BTreeMap<Seq, Held>,
-    /// Held messages that become visible with time.
-    timers: BTreeSet<(LogTime, Seq)>,
+    pub(super) held: HeldMap,
+    /// Held messages that become visible with time, by their `until`.
+    pub(super) timers: BTreeSet<(LogTime, Seq)>,
     /// Held messages that are visible.
-    visible: BTreeSet<Seq>,
-    counts: HeldCounts,
+    pub(super) visible: BTreeSet<Seq>,
+    pub(super) counts: HeldCounts,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct HeldCounts {
-    in_flight: u64,
-    delayed: u64,
-    damaged: u64,
-}
-
-/// What is known of a message that is not simply in the backlog.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Held {
-    pub(crate) state: MessageState,
-    pub(crate) receive_count: u32,
-    /// The newest lease; the default before the first.
-    pub(crate) lease: LeaseId,
-    pub(crate) first_received: LogTime,
-    /// When the newest lease began.
-    pub(crate) received: LogTime,
+pub(super) struct HeldCounts {
+    pub(super) in_flight: u64,
+    pub(super) delayed: u64,
+    pub(super) damaged: u64,
 }
 
 impl Default for Messages {
@@ -66,7 +58,7 @@ impl Default for Messages {
             durable_end: Seq(1),
             cursor: Seq(1),
             apart: RoaringTreemap::new(),
-            held: BTreeMap::new(),
+            held: HeldMap::default(),
             timers: BTreeSet::new(),
             visible: BTreeSet::new(),
             counts: HeldCounts::default(),
@@ -80,17 +72,33 @@ impl Messages {
         self.next
     }
 
-    /// A message was sent.
+    /// A message was sent. Those between the newest one and this one are gone.
     pub(crate) fn sent(&mut self, seq: Seq, visible_from: Option<LogTime>) {
         // Every seq of a queue is sent once and in order; one that was purged before it was
         // durable is applied in that order too.
-        assert_eq!(seq, self.next, "seqs are dense");
+        assert!(seq >= self.next, "message {seq} is sent behind {}", self.next.0 - 1);
+        self.skip_to(seq);
         self.next = seq.next();
         if let Some(until) = visible_from {
             self.set_apart(seq);
             let state = MessageState::Delayed { until };
-            self.hold(seq, Held { state, ..Held::new() });
+            self.hold(seq, Held { state, until, ..Held::new() });
         }
+    }
+
+    /// The messages from the next one on that are less than `next` are gone: they were left out of
+    /// the log. The next message's number is at least `next`.
+    pub(crate) fn skip_to(&mut self, next: Seq) {
+        if next <= self.next {
+            return;
+        }
+        match self.cursor == self.next {
+            true => self.cursor = next,
+            false => {
+                self.apart.insert_range(self.next.0..next.0);
+            }
+        }
+        self.next = next;
     }
 
     /// Everything sent so far up to `end`, exclusive, is durable.
@@ -116,19 +124,18 @@ impl Messages {
             return;
         }
         self.set_apart(seq);
-        let before = self.release(seq);
-        let first_received = match before {
+        let first_received = match self.held.get(seq) {
             Some(held) if held.receive_count > 0 => held.first_received,
             _ => received,
         };
         let state = MessageState::InFlight { until };
-        self.hold(seq, Held { state, receive_count, lease, first_received, received });
+        self.hold(seq, Held { state, until, receive_count, lease, first_received, received });
     }
 
     /// A lease ends at another time.
     pub(crate) fn lease_changed(&mut self, seq: Seq, until: LogTime) {
-        if let Some(held) = self.release(seq) {
-            self.hold(seq, Held { state: MessageState::InFlight { until }, ..held });
+        if let Some(held) = self.held.get(seq).copied() {
+            self.hold(seq, Held { state: MessageState::InFlight { until }, until, ..held });
         }
     }
 
@@ -143,9 +150,13 @@ impl Messages {
     /// Every message up to `through` is gone.
     pub(crate) fn purged(&mut self, through: Seq) {
         let through = through.min(Seq(self.next.0 - 1));
-        let gone: Vec<Seq> = self.held.range(..=through).map(|(seq, _)| *seq).collect();
-        for seq in gone {
-            self.release(seq);
+        if self.held.range(through.next()..).next().is_none() {
+            self.release_all();
+        } else {
+            let gone: Vec<Seq> = self.held.range(..=through).map(|(seq, _)| seq).collect();
+            for seq in gone {
+                self.release(seq);
+            }
         }
         if self.cursor <= through {
             self.cursor = through.next();
@@ -160,7 +171,7 @@ impl Messages {
             return;
         }
         self.set_apart(seq);
-        let held = self.release(seq).unwrap_or(Held::new());
+        let held = self.held.get(seq).copied().unwrap_or(Held::new());
         self.hold(seq, Held { state: MessageState::Damaged, ..held });
     }
 
@@ -169,7 +180,7 @@ impl Messages {
         while let Some((until, seq)) = self.timers.first().copied()
             && until <= now
         {
-            let held = self.release(seq).expect("a timer belongs to a held message");
+            let held = *self.held.get(seq).expect("a timer belongs to a held message");
             self.hold(seq, Held { state: MessageState::Waiting, ..held });
         }
     }
@@ -192,18 +203,23 @@ impl Messages {
     }
 
     fn backlog_from(&self, from: Seq) -> impl Iterator<Item = Seq> + '_ {
-        let from = from.max(self.cursor);
+        let mut next = from.max(self.cursor);
         let any_apart = !self.apart.is_empty();
-        (from.0..self.durable_end.0)
-            .filter(move |seq| !any_apart || !self.apart.contains(*seq))
-            .map(Seq)
+        std::iter::from_fn(move || {
+            if any_apart {
+                next = run_end(&self.apart, next);
+            }
+            let seq = next;
+            next = seq.next();
+            (seq < self.durable_end).then_some(seq)
+        })
     }
 
     /// The messages from `from` on that are in the queue, with what is held of them.
     pub(crate) fn from(&self, from: Seq) -> impl Iterator<Item = (Seq, Held)> + '_ {
         let waiting = Held::new();
         let range = from..self.durable_end.max(from);
-        let mut held = self.held.range(range).map(|(seq, held)| (*seq, *held)).peekable();
+        let mut held = self.held.range(range).map(|(seq, held)| (seq, *held)).peekable();
         let mut backlog = self.backlog_from(from).map(move |seq| (seq, waiting)).peekable();
         std::iter::from_fn(move || match (held.peek(), backlog.peek()) {
             (Some((a, _)), Some((b, _))) if a < b => held.next(),
@@ -214,12 +230,12 @@ impl Messages {
 
     /// What is held of a message; `None` when it is in the backlog, or gone.
     pub(crate) fn held(&self, seq: Seq) -> Option<&Held> {
-        self.held.get(&seq)
+        self.held.get(seq)
     }
 
     /// Whether the message is in the queue.
     pub(crate) fn contains(&self, seq: Seq) -> bool {
-        self.held.contains_key(&seq)
+        self.held.get(seq).is_some()
             || (self.cursor..self.next).contains(&seq) && !self.apart.contains(seq.0)
     }
 
@@ -249,7 +265,7 @@ impl Messages {
 
     /// How many messages are in the queue, durable or not.
     pub(crate) fn len(&self) -> u64 {
-        self.next.0 - self.cursor.0 - self.apart.len() + self.held.len() as u64
+        self.next.0 - self.cursor.0 - self.apart.len() + self.held.len()
     }
 
     /// Takes a message out of the backlog.
@@ -262,58 +278,83 @@ impl Messages {
         }
     }
 
+    /// Moves the cursor behind those that are apart.
     fn advance_cursor(&mut self) {
-        while !self.apart.is_empty() && self.apart.remove(self.cursor.0) {
-            self.cursor = self.cursor.next();
+        let end = run_end(&self.apart, self.cursor);
+        if end > self.cursor {
+            self.apart.remove_range(self.cursor.0..end.0);
+            self.cursor = end;
         }
     }
 
+    /// Holds a message, whether or not it was held before.
     fn hold(&mut self, seq: Seq, held: Held) {
+        if let Some(before) = self.held.insert(seq, held) {
+            self.forget(seq, &before);
+        }
         match held.state {
             MessageState::Waiting => {
                 self.visible.insert(seq);
             }
-            MessageState::InFlight { until } => {
-                self.timers.insert((until, seq));
+            MessageState::InFlight { .. } => {
+                self.timers.insert((held.until, seq));
                 self.counts.in_flight += 1;
             }
-            MessageState::Delayed { until } => {
-                self.timers.insert((until, seq));
+            MessageState::Delayed { .. } => {
+                self.timers.insert((held.until, seq));
                 self.counts.delayed += 1;
             }
             MessageState::Damaged => self.counts.damaged += 1,
         }
-        self.held.insert(seq, held);
     }
 
-    fn release(&mut self, seq: Seq) -> Option<Held> {
-        let held = self.held.remove(&seq)?;
-        match held.state {
+    /// Holds a message no longer.
+    fn release(&mut self, seq: Seq) {
+        if let Some(before) = self.held.remove(seq) {
+            self.forget(seq, &before);
+        }
+    }
+
+    /// Holds no message any longer.
+    fn release_all(&mut self) {
+        self.held = HeldMap::default();
+        self.timers.clear();
+        self.visible.clear();
+        self.counts = HeldCounts::default();
+    }
+
+    /// Takes out what followed from what was held of a message.
+    fn forget(&mut self, seq: Seq, before: &Held) {
+        match before.state {
             MessageState::Waiting => {
                 self.visible.remove(&seq);
             }
-            MessageState::InFlight { until } => {
-                self.timers.remove(&(until, seq));
+            MessageState::InFlight { .. } => {
+                self.timers.remove(&(before.until, seq));
                 self.counts.in_flight -= 1;
             }
-            MessageState::Delayed { until } => {
-                self.timers.remove(&(until, seq));
+            MessageState::Delayed { .. } => {
+                self.timers.remove(&(before.until, seq));
                 self.counts.delayed -= 1;
             }
             MessageState::Damaged => self.counts.damaged -= 1,
         }
-        Some(held)
     }
 }
 
-impl Held {
-    fn new() -> Self {
-        Self {
-            state: MessageState::Waiting,
-            receive_count: 0,
-            lease: LeaseId::default(),
-            first_received: LogTime::default(),
-            received: LogTime::default(),
+/// The first number from `from` on that is not in the set. Runs may be as long as all that the
+/// compactor left out, so they are measured in steps that double.
+fn run_end(set: &RoaringTreemap, from: Seq) -> Seq {
+    let (mut end, mut step) = (from.0, 1);
+    while set.contains_range(end..end + step) {
+        end += step;
+        step *= 2;
+    }
+    while step > 1 {
+        step /= 2;
+        if set.contains_range(end..end + step) {
+            end += step;
         }
     }
+    Seq(end)
 }

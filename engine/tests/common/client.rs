@@ -7,13 +7,20 @@
     reason = "a module that each test file includes and uses in part"
 )]
 
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
 use forebay_engine::attributes::AttributeChanges;
 use forebay_engine::command::{Command, Counts, Delivery, QueueInfo, Reply};
 use forebay_engine::disk::SimDisk;
+use forebay_engine::ids::Seq;
 use forebay_engine::receipt::SealedReceipt;
-use forebay_engine::{RequestError, SimClock, Store};
+use forebay_engine::stats::Stats;
+use forebay_engine::verify::{VerifyReport, verify};
+use forebay_engine::{Clock, OpenError, Opening, Options, RequestError, SimClock, Store};
 
-use crate::common::{Answer, Answers, Slot, ask, message, open};
+use crate::common::{Answer, Answers, DATA, ShownQueue, Slot, ask, message, show, tiny};
 
 pub const DAY_MS: u64 = 24 * 3600 * 1000;
 
@@ -21,27 +28,152 @@ pub struct Client {
     pub disk: SimDisk,
     pub clock: SimClock,
     pub answers: Answers,
+    pub options: Options,
     store: Option<Store<Slot>>,
 }
+
+/// A failed step of the keeper is tried again 5 s later, and a snapshot may wait as long.
+const KEEPER_PAUSE_MS: u64 = 6_000;
 
 impl Client {
     /// A new store, at a time that leaves room for the past.
     pub fn new() -> Self {
-        let (disk, clock) = (SimDisk::new(1), SimClock::new(1_800_000_000_000));
-        let store = Some(open(&disk, &clock).unwrap());
-        Self { disk, clock, answers: Answers::default(), store }
+        Self::with(tiny())
+    }
+
+    pub fn with(options: Options) -> Self {
+        Self::on(SimDisk::new(1), SimClock::new(1_800_000_000_000), options)
+    }
+
+    fn on(disk: SimDisk, clock: SimClock, options: Options) -> Self {
+        let mut client = Self { disk, clock, answers: Answers::default(), options, store: None };
+        client.open().unwrap();
+        client
+    }
+
+    /// A client of a copy of this one's files, some of them changed; `None` if it cannot be opened.
+    pub fn copied(
+        &self,
+        change: impl FnOnce(&mut BTreeMap<PathBuf, Vec<u8>>),
+    ) -> Result<(Self, Opening), OpenError> {
+        let mut files = self.files();
+        change(&mut files);
+        let disk = SimDisk::new(1);
+        files.iter().for_each(|(path, bytes)| disk.put(path, bytes).unwrap());
+        let clock = SimClock::new(self.clock.wall_ms());
+        let (answers, options) = (Answers::default(), self.options.clone());
+        let mut client = Self { disk, clock, answers, options, store: None };
+        let opening = client.open()?;
+        Ok((client, opening))
+    }
+
+    /// Every file, as a read would show it.
+    pub fn files(&self) -> BTreeMap<PathBuf, Vec<u8>> {
+        let read = |path: PathBuf| (path.clone(), self.disk.image(&path).unwrap());
+        self.disk.files().into_iter().map(read).collect()
+    }
+
+    /// The files whose names end so, in their order.
+    pub fn files_of(&self, extension: &str) -> Vec<PathBuf> {
+        let has = |path: &PathBuf| path.extension().is_some_and(|found| found == extension);
+        self.disk.files().into_iter().filter(has).collect()
     }
 
     pub fn store(&mut self) -> &mut Store<Slot> {
         self.store.as_mut().expect("the store is open")
     }
 
-    /// The process is killed and started again: what was not committed is lost.
-    pub fn kill(&mut self) {
+    /// Opens the store, which was closed or killed.
+    pub fn open(&mut self) -> Result<Opening, OpenError> {
+        assert!(self.store.is_none(), "the store is open");
+        let (disk, clock) = (Arc::new(self.disk.clone()), Arc::new(self.clock.clone()));
+        let (store, opening) = Store::open(disk, clock, Path::new(DATA), self.options.clone())?;
+        self.store = Some(store);
+        Ok(opening)
+    }
+
+    /// Closes the store in order.
+    pub fn close(&mut self) {
+        self.store.take().expect("the store is open").close().unwrap();
+    }
+
+    /// The process is killed; what was not committed is lost.
+    pub fn stop(&mut self) {
         self.store = None;
         self.disk.kill();
-        self.store = Some(open(&self.disk, &self.clock).unwrap());
         self.answers.take_all();
+    }
+
+    /// The process is killed and started again: what was not committed is lost.
+    pub fn kill(&mut self) {
+        self.stop();
+        self.open().unwrap();
+    }
+
+    /// Lets everything be done that is done beside the log, as far as it can be done now. Time
+    /// does not pass.
+    pub fn keep(&mut self) {
+        for _ in 0..100_000 {
+            self.store().commit().unwrap();
+            if !self.store().keep().unwrap() {
+                return;
+            }
+        }
+        panic!("the keeper never comes to an end");
+    }
+
+    /// As [`Client::keep`], also what waits for a while.
+    pub fn keep_all(&mut self) {
+        let (mut before, mut idle_rounds) = (None, 0);
+        for _ in 0..1_000 {
+            self.keep();
+            // Snapshots do not count: each entry may give rise to one.
+            let disk = self.stats().disk;
+            let did = (disk.segments_sealed, disk.compactions, disk.index_bytes_written);
+            idle_rounds = if before.replace(did) == Some(did) { idle_rounds + 1 } else { 0 };
+            if idle_rounds == 4 && !disk.is_compacting {
+                return;
+            }
+            self.clock.advance(KEEPER_PAUSE_MS);
+        }
+        panic!("the keeper never comes to an end");
+    }
+
+    pub fn stats(&mut self) -> Stats {
+        match self.ask(Command::Stats) {
+            Ok(Reply::Stats(stats)) => *stats,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Everything that the store holds, bodies read and checked.
+    pub fn show(&mut self) -> BTreeMap<String, ShownQueue> {
+        show(self.store.as_mut().expect("the store is open"), &mut self.answers)
+    }
+
+    /// As [`Client::show`]; messages that a damaged index hides are waited for.
+    pub fn show_at_last(&mut self) -> BTreeMap<String, ShownQueue> {
+        let list = Command::ListQueues { prefix: String::new(), after: String::new(), max: 1000 };
+        let Ok(Reply::Listed { queues, .. }) = self.ask(list) else { panic!("they are listed") };
+        for queue in queues {
+            let (mut from, mut waits) = (Some(Seq(1)), 0);
+            while let Some(seq) = from {
+                let name = queue.name.clone();
+                let peek = Command::Peek { queue: name, from: seq, max: 100, bytes_max: u64::MAX };
+                let Ok(Reply::Peeked { messages, next, .. }) = self.ask(peek) else { panic!() };
+                if next.is_some() && messages.is_empty() {
+                    waits += 1;
+                    assert!(waits < 10, "{}: message {seq} stays hidden", queue.name);
+                    self.keep();
+                }
+                from = next;
+            }
+        }
+        self.show()
+    }
+
+    pub fn verify(&self) -> VerifyReport {
+        verify(&self.disk, Path::new(DATA), &mut |_| {}).unwrap()
     }
 
     pub fn commit_and_kill(&mut self) {
@@ -97,6 +229,32 @@ impl Client {
             panic!("{body} is sent");
         };
         first.0
+    }
+
+    /// Sends messages with these bodies, and returns the first one's number.
+    pub fn send_all(&mut self, queue: &str, bodies: &[Vec<u8>]) -> u64 {
+        let messages = bodies.iter().map(|body| message(body, None)).collect();
+        match self.ask(Command::Send { queue: queue.to_owned(), messages }) {
+            Ok(Reply::Sent { first, .. }) => first.0,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Receives up to so many messages, leased for that long.
+    pub fn receive_max(&mut self, queue: &str, max: u32, visibility_ms: u64) -> Vec<Delivery> {
+        deliveries(self.ask(receive(queue, max, 0, visibility_ms)))
+    }
+
+    /// Receives up to so many messages and acks those whose numbers are to be.
+    pub fn consume(&mut self, queue: &str, max: u32, is_acked: impl Fn(u64) -> bool) -> usize {
+        let received = self.receive_max(queue, max, DAY_MS / 2);
+        let acked = received.iter().filter(|delivery| is_acked(delivery.seq.0));
+        let receipts: Vec<_> = acked.map(|delivery| delivery.receipt).collect();
+        if !receipts.is_empty() {
+            let acked = self.ask(Command::Ack { queue: queue.to_owned(), receipts });
+            assert_eq!(acked, Ok(Reply::Changed { failures: Vec::new() }));
+        }
+        received.len()
     }
 
     /// Receives up to ten messages, leased for that long.

@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex};
 
-use forebay_engine::disk::{Access, Disk, DiskError, DiskFile, DiskLock, SimDisk};
+use forebay_engine::disk::{Access, Disk, DiskError, DiskFile, DiskLock, DiskMap, SimDisk};
 
 #[derive(Debug, Clone)]
 pub struct GatedDisk {
@@ -120,6 +120,9 @@ impl Disk for GatedDisk {
     }
     fn open(&self, path: &Path, access: Access) -> Result<Arc<dyn DiskFile>, DiskError> {
         self.disk.open(path, access)
+    }
+    fn map(&self, path: &Path) -> Result<Arc<dyn DiskMap>, DiskError> {
+        self.disk.map(path)
     }
     fn rename(&self, from: &Path, to: &Path) -> Result<(), DiskError> {
         self.disk.rename(from, to)

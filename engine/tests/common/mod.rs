@@ -18,12 +18,12 @@ pub mod model;
 pub mod ops;
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use forebay_engine::command::{Command, MessageState, Reply, ReplyTo};
-use forebay_engine::disk::SimDisk;
+use forebay_engine::disk::{Disk, SimDisk};
 use forebay_engine::ids::Seq;
 use forebay_engine::verify::{Outcome, verify};
 use forebay_engine::{LogFailure, Options, RequestError, SimClock, Store};
@@ -82,7 +82,16 @@ pub const DATA: &str = "data";
 
 /// Small segments, so that the log rolls every few operations.
 pub fn tiny() -> Options {
-    Options { segment_bytes: 16 << 10, tail_cache_bytes: 4 << 10, ..Options::default() }
+    Options {
+        segment_bytes: 16 << 10,
+        tail_cache_bytes: 4 << 10,
+        // So that snapshots and compactions happen every few operations.
+        snapshot_bytes: 1,
+        snapshot_ms: 0,
+        garbage_percent: 0,
+        garbage_segment_percent: 0,
+        ..Options::default()
+    }
 }
 
 pub fn open(disk: &SimDisk, clock: &SimClock) -> Result<Store<Slot>, forebay_engine::OpenError> {
@@ -183,8 +192,21 @@ pub fn assert_no_leaked_files(disk: &SimDisk) {
         let name = path.file_name().unwrap().to_str().unwrap().to_owned();
         let known = ["LOCK", "store.toml", "MANIFEST", "MANIFEST.tmp", "next.tmp"]
             .contains(&&*name)
-            || name.ends_with(".log") && name.len() == 20;
+            || [".log", ".idx", ".snap"].iter().any(|end| name.ends_with(end));
         assert!(known, "leaked file {}", path.display());
+    }
+}
+
+/// Removes some of the indexes and snapshots: each bit of `which` stands for one file.
+pub fn lose_derived(disk: &SimDisk, which: u64) {
+    let derived = |path: &PathBuf| {
+        path.extension().is_some_and(|extension| extension == "idx" || extension == "snap")
+    };
+    for (number, path) in disk.files().into_iter().filter(derived).enumerate() {
+        if which >> (number % 64) & 1 == 1 {
+            disk.remove(&path).expect("no fault is planned");
+            disk.sync_dir(path.parent().unwrap()).expect("no fault is planned");
+        }
     }
 }
 

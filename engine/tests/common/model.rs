@@ -132,6 +132,15 @@ impl Run {
 
     /// Does one operation on both.
     pub fn step(&mut self, op: &Op) {
+        if let Op::Consume { queue, max } = op {
+            let before = self.held.len();
+            self.step(&Op::Receive { queue: *queue, max: *max, visibility_s: None });
+            let receipts: Vec<usize> = (before..self.held.len()).collect();
+            if !receipts.is_empty() {
+                self.step(&Op::Ack { queue: *queue, receipts });
+            }
+            return;
+        }
         if self.try_step(op).is_err() {
             assert!(self.faulty, "a store failed without a fault");
             self.store = None;
@@ -170,11 +179,32 @@ impl Run {
                 self.recover();
                 Ok(())
             }
-            Op::Reopen => {
-                let committed = self.store().commit();
-                self.collect();
-                committed?;
+            Op::LoseDerived { which } => {
                 self.store = None;
+                self.power = None;
+                self.disk.kill();
+                self.disk.clear_faults();
+                super::lose_derived(&self.disk, *which);
+                self.recover();
+                Ok(())
+            }
+            Op::Keep { steps } => {
+                for _ in 0..*steps {
+                    let is_busy = self.store().keep()?;
+                    // What the keeper asks for comes with the next entry.
+                    self.store().commit()?;
+                    self.collect();
+                    if !is_busy {
+                        break;
+                    }
+                }
+                Ok(())
+            }
+            Op::Reopen => {
+                let store = self.store.take().expect("the store is open between steps");
+                let closed = store.close();
+                self.collect();
+                closed?;
                 self.power = None;
                 self.recover();
                 Ok(())

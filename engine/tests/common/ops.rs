@@ -63,8 +63,22 @@ pub enum Op {
         after: u64,
         fault: Fault,
     },
+    /// Received and acked.
+    Consume {
+        queue: usize,
+        max: u32,
+    },
     /// Closed in order, opened again.
     Reopen,
+    /// The process is killed, and files that can be made anew are lost: the bits of `which` say
+    /// which of them.
+    LoseDerived {
+        which: u64,
+    },
+    /// So many steps of what is done beside the log: indexes, snapshots, compaction.
+    Keep {
+        steps: u32,
+    },
 }
 
 impl Op {
@@ -72,10 +86,12 @@ impl Op {
     pub fn switch(&self) -> Option<u32> {
         Some(match self {
             Op::Create { .. } | Op::Commit | Op::Send { .. } => return None,
+            Op::Keep { .. } => 13,
+            Op::LoseDerived { .. } => 14,
             Op::Alter { .. } => 0,
             Op::Delete { .. } => 1,
             Op::Purge { .. } => 2,
-            Op::Receive { .. } => 3,
+            Op::Receive { .. } | Op::Consume { .. } => 3,
             Op::Ack { .. } => 4,
             Op::ChangeVisibility { .. } => 5,
             Op::Advance { .. } => 6,
@@ -106,7 +122,7 @@ fn fault() -> impl Strategy<Value = Fault> {
 pub fn op() -> impl Strategy<Value = Op> {
     let seconds = || prop_oneof![Just(0u64), Just(1), 2..60u64, Just(12 * 3600)];
     let delay = prop::option::weighted(0.3, prop_oneof![Just(0u64), 1..100u64]);
-    let bodies = prop::collection::vec((any::<u8>(), 0..600u16), 1..6);
+    let bodies = prop::collection::vec((any::<u8>(), prop_oneof![0..600u16, 0..1100u16]), 1..6);
     prop_oneof![
         2 => (queue(), prop::option::of(seconds())).prop_map(|(queue, visibility_s)| Op::Create { queue, visibility_s }),
         1 => (queue(), seconds()).prop_map(|(queue, visibility_s)| Op::Alter { queue, visibility_s }),
@@ -114,6 +130,7 @@ pub fn op() -> impl Strategy<Value = Op> {
         1 => queue().prop_map(|queue| Op::Purge { queue }),
         12 => (queue(), bodies, delay).prop_map(|(queue, bodies, delay_s)| Op::Send { queue, bodies, delay_s }),
         8 => (queue(), 1..8u32, prop::option::of(seconds())).prop_map(|(queue, max, visibility_s)| Op::Receive { queue, max, visibility_s }),
+        8 => (queue(), 1..30u32).prop_map(|(queue, max)| Op::Consume { queue, max }),
         6 => (queue(), prop::collection::vec(any::<usize>(), 1..6)).prop_map(|(queue, receipts)| Op::Ack { queue, receipts }),
         3 => (queue(), any::<usize>(), seconds()).prop_map(|(queue, receipt, seconds)| Op::ChangeVisibility { queue, receipt, seconds }),
         1 => (queue(), any::<usize>()).prop_map(|(queue, receipt)| Op::ReturnUndelivered { queue, receipt }),
@@ -124,6 +141,8 @@ pub fn op() -> impl Strategy<Value = Op> {
         1 => any::<u64>().prop_map(|seed| Op::Crash { seed }),
         2 => (0..40u64, fault()).prop_map(|(after, fault)| Op::Fail { after, fault }),
         1 => Just(Op::Reopen),
+        2 => prop_oneof![Just(u64::MAX), any::<u64>()].prop_map(|which| Op::LoseDerived { which }),
+        12 => prop_oneof![1..4u32, 4..60u32].prop_map(|steps| Op::Keep { steps }),
     ]
 }
 

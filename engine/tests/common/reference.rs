@@ -1,7 +1,7 @@
 //! A reference store whose files a test damages, and the judge of what opening then makes of it.
 //!
 //! The store has several sealed segments and an active one, three queues, delays, leases, acks and
-//! a purge; a watermark is its newest entry, so that nothing in it is in doubt (FORMAT.md section 5).
+//! a purge; a watermark is its newest entry, so that nothing in it is in doubt (FORMAT.md section 8).
 
 #![allow(
     dead_code,

@@ -55,7 +55,7 @@ pub use options::ClientOptions;
 pub use producer::{Producer, ProducerOptions};
 
 use crate::frame::FRAME_LENGTH_BYTES;
-use crate::operation::{Limits, Operation, Ping, Request, Welcome};
+use crate::operation::{Limits, Operation, Ping, Request, Stats, StatsTold, Welcome};
 use calls::{Answer, Call};
 use dialer::Dialer;
 use window::Window;
@@ -118,6 +118,11 @@ impl Client {
     pub async fn ping(&self) -> Result<(), ClientError> {
         self.call(Ping {}).await?;
         Ok(())
+    }
+
+    /// What the server holds and has done.
+    pub async fn stats(&self) -> Result<StatsTold, ClientError> {
+        self.call(Stats {}).await
     }
 
     /// Sends a request and waits for its reply.

@@ -16,6 +16,7 @@ mod ping;
 mod purge_queue;
 mod receive;
 mod send;
+mod stats;
 
 use bytes::BytesMut;
 
@@ -32,6 +33,7 @@ pub use ping::{Ping, Pong};
 pub use purge_queue::{PurgeQueue, QueuePurged};
 pub use receive::{RECEIVE_MESSAGES_MAX, Receive, Received, ReceivedMessage};
 pub use send::{OutgoingMessage, Send, Sent};
+pub use stats::{DiskStats, MemoryStats, Stats, StatsTold};
 
 use crate::error::{ErrorCode, ProtocolError};
 use crate::frame::{CONNECTION, Frame, encode_frame};
@@ -171,10 +173,11 @@ macro_rules! operations {
     };
 }
 
-// 0x03 is reserved for Stats, 0x25 for Subscribe, 0x26 for Transact.
+// 0x25 is reserved for Subscribe, 0x26 for Transact.
 operations! {
     0x01 Hello            => Welcome           "Opens a connection: versions, name, credentials; the reply tells the limits.";
     0x02 Ping             => Pong              "Does nothing but show that both sides are there.";
+    0x03 Stats            => StatsTold         "Tells what the server holds and has done, in numbers.";
     0x10 CreateQueue      => QueueCreated      "Creates a queue, unless it exists with the same attributes.";
     0x11 AlterQueue       => QueueAltered      "Sets the attributes that are given, and leaves the others.";
     0x12 DescribeQueue    => QueueDescribed    "Tells a queue's attributes and counts.";

@@ -92,6 +92,7 @@ pub(crate) fn any_request() -> impl Strategy<Value = Request> {
             }
         ),
         Just(Ping {}.into()),
+        Just(Stats {}.into()),
         (text(), attributes())
             .prop_map(|(name, attributes)| CreateQueue { name, attributes }.into()),
         (text(), attributes())
@@ -215,11 +216,80 @@ fn welcome() -> impl Strategy<Value = Welcome> {
     )
 }
 
+/// Figures, in the order in which they stand on the wire.
+pub(crate) fn stats_told(
+    [queues, messages, held_messages]: [u64; 3],
+    memory: [u64; 8],
+    disk: [u64; 14],
+    is_compacting: bool,
+) -> StatsTold {
+    let [
+        held_bytes,
+        timers_bytes,
+        apart_bytes,
+        queues_bytes,
+        index_heap_bytes,
+        index_runs_bytes,
+        index_mapped_bytes,
+        tail_cache_bytes,
+    ] = memory;
+    let [
+        last_position,
+        segments_sealed,
+        sealed_bytes,
+        live_bytes,
+        sent_bytes,
+        log_bytes_written,
+        index_bytes_written,
+        snapshots,
+        snapshot_bytes_written,
+        snapshot_position,
+        compactions,
+        compacted_bytes_read,
+        compacted_bytes_written,
+        compacted_bytes_freed,
+    ] = disk;
+    let memory = MemoryStats {
+        held_bytes,
+        timers_bytes,
+        apart_bytes,
+        queues_bytes,
+        index_heap_bytes,
+        index_runs_bytes,
+        index_mapped_bytes,
+        tail_cache_bytes,
+    };
+    let disk = DiskStats {
+        last_position,
+        segments_sealed,
+        sealed_bytes,
+        live_bytes,
+        sent_bytes,
+        log_bytes_written,
+        index_bytes_written,
+        snapshots,
+        snapshot_bytes_written,
+        snapshot_position,
+        compactions,
+        is_compacting,
+        compacted_bytes_read,
+        compacted_bytes_written,
+        compacted_bytes_freed,
+    };
+    StatsTold { queues, messages, held_messages, memory, disk }
+}
+
+fn stats() -> impl Strategy<Value = StatsTold> {
+    (any::<[u64; 3]>(), any::<[u64; 8]>(), any::<[u64; 14]>(), any::<bool>())
+        .prop_map(|(counts, memory, disk, bit)| stats_told(counts, memory, disk, bit))
+}
+
 /// Any reply.
 pub(crate) fn any_reply() -> impl Strategy<Value = Reply> {
     prop_oneof![
         welcome().prop_map(Reply::from),
         Just(Pong {}.into()),
+        stats().prop_map(Reply::from),
         (any::<u32>(), any::<bool>()).prop_map(|(queue_id, created)| QueueCreated {
             queue_id,
             created

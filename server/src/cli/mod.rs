@@ -20,6 +20,7 @@ mod say;
 mod send;
 mod serve;
 mod settings;
+mod stats;
 mod verify;
 
 use std::process::ExitCode;
@@ -52,6 +53,7 @@ enum Command {
     Ack(ack::Ack),
     Release(release::Release),
     Peek(peek::Peek),
+    Stats(stats::Stats),
     Verify(verify::Verify),
     Inspect(inspect::Inspect),
 }
@@ -83,6 +85,7 @@ fn execute(command: Command) -> Result<(), Failure> {
         Command::Ack(ack) => online(ack.run()),
         Command::Release(release) => online(release.run()),
         Command::Peek(peek) => online(peek.run()),
+        Command::Stats(stats) => online(stats.run()),
         Command::Verify(verify) => verify.run(),
         Command::Inspect(inspect) => inspect.run(),
     }

@@ -1,8 +1,12 @@
 //! Progress for people: a line on stderr when that is a terminal, nothing otherwise.
 
+use std::pin::pin;
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+/// Work that takes no longer is not worth a line.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A count that grows to an unknown total.
 pub(super) fn counter(unit: &str) -> ProgressBar {
@@ -18,6 +22,27 @@ pub(super) fn bytes(total: u64) -> ProgressBar {
     )
 }
 
+/// Bytes of an unknown total, of `what`. Not shown before [`while_slow`] does.
+pub(super) fn hidden_bytes(what: &str) -> ProgressBar {
+    let template =
+        format!("{{spinner}} {{decimal_bytes}} {what}, {{decimal_bytes_per_sec}}, {{elapsed}}");
+    styled(ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden()), &template)
+}
+
+/// Shows a hidden bar as soon as `work` has taken a second, until it ends.
+pub(super) async fn while_slow<W: Future>(bar: &ProgressBar, work: W) -> W::Output {
+    let mut work = pin!(work);
+    let done = match tokio::time::timeout(PATIENCE, &mut work).await {
+        Ok(done) => done,
+        Err(_) => {
+            bar.set_draw_target(ProgressDrawTarget::stderr());
+            work.await
+        }
+    };
+    bar.finish_and_clear();
+    done
+}
+
 fn styled(bar: ProgressBar, template: &str) -> ProgressBar {
     // A template that does not parse is a mistake of ours that costs only looks.
     if let Ok(style) = ProgressStyle::with_template(template) {
@@ -25,4 +50,24 @@ fn styled(bar: ProgressBar, template: &str) -> ProgressBar {
     }
     bar.enable_steady_tick(Duration::from_millis(100));
     bar
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::IsTerminal;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_is_shown_within_a_second_nor_off_a_terminal() {
+        for (ms, is_shown) in [(999, false), (1001, std::io::stderr().is_terminal())] {
+            let bar = hidden_bytes("read");
+            let work = async {
+                tokio::time::sleep(Duration::from_millis(ms)).await;
+                !bar.is_hidden()
+            };
+            assert_eq!(while_slow(&bar, work).await, is_shown, "after {ms} ms");
+            assert!(bar.is_finished());
+        }
+    }
 }

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use forebay_engine::disk::RealDisk;
+use forebay_engine::progress::OnProgress;
 use forebay_engine::{Opening, SystemClock};
 use tokio::net::TcpSocket;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -17,6 +18,7 @@ use tracing::level_filters::LevelFilter;
 
 use super::failure::Failure;
 use super::open_files;
+use super::progress;
 use super::settings::Settings;
 use crate::caller::Engine;
 use crate::ending::{Ending, EndingSender, ending};
@@ -116,7 +118,10 @@ async fn open_engine(
     data: &Path,
     tell_ending: EndingSender,
 ) -> Result<(Engine, Opening), Failure> {
-    let (options, data) = (settings.options(), data.to_owned());
+    let (mut options, data) = (settings.options(), data.to_owned());
+    let bar = progress::hidden_bytes("of the log read");
+    let shown = bar.clone();
+    options.on_progress = OnProgress::new(move |progress| shown.set_position(progress.bytes));
     let open = move || {
         let on_failure = Box::new(move |failure: forebay_engine::LogFailure| {
             // Told first: nothing that happens to the log's reader may hold it back.
@@ -125,7 +130,7 @@ async fn open_engine(
         });
         Engine::open(Arc::new(RealDisk), Arc::new(SystemClock), &data, options, on_failure)
     };
-    let opened = tokio::task::spawn_blocking(open).await;
+    let opened = progress::while_slow(&bar, tokio::task::spawn_blocking(open)).await;
     Ok(opened.map_err(|error| Failure::because(format!("opening the store: {error}")))??)
 }
 

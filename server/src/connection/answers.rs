@@ -65,6 +65,7 @@ impl Connection {
                         .collect(),
                     queue_id: leases.queue_id.0,
                 };
+                leases.let_go_of_messages();
                 self.outbound.push_bodies(ticket.correlation, &reply.into(), Some(leases), charge);
             }
             Wanted::Peeked(messages, next_seq) => {

@@ -12,7 +12,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use forebay_engine::StoredMessage;
-use forebay_engine::command::Peeked;
+use forebay_engine::command::{Delivery, Peeked};
 use forebay_engine::error::ReadError;
 use forebay_engine::location::Location;
 use tokio::sync::Semaphore;
@@ -54,7 +54,6 @@ pub(super) struct Bodies {
 struct Fetch {
     ticket: Ticket,
     answer: Wanted,
-    locations: Vec<Location>,
     hot: Vec<Option<Body>>,
     /// Covers the bodies, or nothing.
     charge: Charge,
@@ -76,19 +75,18 @@ impl Bodies {
         answer: Wanted,
         room_to_write: bool,
     ) -> Option<Fetched> {
-        let locations = answer.locations();
         let mut charge = Charge::default();
         let mut hot: Vec<Option<Body>> = Vec::new();
-        if room_to_write && self.memory.try_raise(&mut charge, bytes(&locations)) {
-            hot.extend(locations.iter().map(|location| self.engine.read_hot(location)));
+        if room_to_write && self.memory.try_raise(&mut charge, answer.bytes()) {
+            hot.extend(answer.locations().map(|location| self.engine.read_hot(location)));
             if hot.iter().all(Option::is_some) {
                 let bodies = hot.into_iter().flatten().collect();
                 return Some(Fetched { ticket, answer, bodies, charge: Arc::new(charge) });
             }
         } else {
-            hot.resize_with(locations.len(), || None);
+            hot.resize_with(answer.locations().count(), || None);
         }
-        self.waiting.push_back(Fetch { ticket, answer, locations, hot, charge });
+        self.waiting.push_back(Fetch { ticket, answer, hot, charge });
         None
     }
 
@@ -113,7 +111,7 @@ impl Bodies {
         while batch_bytes < BATCH_BYTES_MAX
             && let Some(fetch) = self.waiting.pop_front()
         {
-            batch_bytes += bytes(&fetch.locations);
+            batch_bytes += fetch.answer.bytes();
             batch.push(fetch);
         }
         batch
@@ -121,11 +119,19 @@ impl Bodies {
 }
 
 impl Wanted {
-    fn locations(&self) -> Vec<Location> {
-        match self {
-            Wanted::Received(leases) => leases.deliveries().iter().map(|d| d.location).collect(),
-            Wanted::Peeked(messages, _) => messages.iter().map(|m| m.location).collect(),
-        }
+    /// Where its bodies are, in order.
+    fn locations(&self) -> impl Iterator<Item = &Location> {
+        let (leased, peeked): (&[Delivery], &[Peeked]) = match self {
+            Wanted::Received(leases) => (leases.deliveries(), &[]),
+            Wanted::Peeked(messages, _) => (&[], messages),
+        };
+        let leased = leased.iter().map(|delivery| &delivery.location);
+        leased.chain(peeked.iter().map(|message| &message.location))
+    }
+
+    /// The memory that its bodies take.
+    fn bytes(&self) -> usize {
+        self.locations().map(|location| location.bytes as usize).sum()
     }
 }
 
@@ -139,15 +145,15 @@ async fn read_batch(
     for fetch in &mut batch {
         charge.merge(std::mem::take(&mut fetch.charge));
     }
-    let batch_bytes = batch.iter().map(|fetch| bytes(&fetch.locations)).sum();
+    let batch_bytes = batch.iter().map(|fetch| fetch.answer.bytes()).sum();
     let more = memory.wait_for(&charge, batch_bytes).await;
     charge.merge(more);
     let charge = Arc::new(charge);
-    let cold: Vec<Location> = batch.iter().flat_map(Fetch::cold).copied().collect();
+    let cold: Vec<Location> = batch.iter().flat_map(Fetch::cold).cloned().collect();
     let permit = disk_reads.acquire_owned().await.expect("this semaphore is never closed");
     // Only places go to the blocking thread. The leases stay here, where dropping them counts.
     let read = tokio::task::spawn_blocking(move || {
-        let bodies: Vec<Body> = cold.iter().map(|location| engine.read(location)).collect();
+        let bodies: Vec<Body> = engine.read_all(&cold);
         drop(permit);
         bodies
     });
@@ -165,12 +171,7 @@ async fn read_batch(
 
 impl Fetch {
     fn cold(&self) -> impl Iterator<Item = &Location> {
-        let places = self.locations.iter().zip(&self.hot);
+        let places = self.answer.locations().zip(&self.hot);
         places.filter_map(|(location, hot)| hot.is_none().then_some(location))
     }
-}
-
-/// The memory that the messages at these locations take.
-fn bytes(locations: &[Location]) -> usize {
-    locations.iter().map(|location| location.bytes as usize).sum()
 }

@@ -35,7 +35,7 @@ fn text(bytes: &[u8]) -> &str {
 
 #[test]
 fn every_command_has_help_with_an_example() {
-    let commands: [&[&str]; 15] = [
+    let commands: [&[&str]; 16] = [
         &[],
         &["serve"],
         &["queue"],
@@ -50,6 +50,7 @@ fn every_command_has_help_with_an_example() {
         &["ack"],
         &["release"],
         &["peek"],
+        &["stats"],
         &["verify"],
     ];
     for command in commands.into_iter().chain([&["inspect"][..]]) {
@@ -228,6 +229,46 @@ fn queues_are_created_shown_changed_purged_and_deleted() {
 }
 
 #[test]
+fn stats_tell_what_was_sent_and_what_is_held() {
+    let dir = TempDir::new().unwrap();
+    let server = server(&dir);
+    let stats = || {
+        let Output { status, stdout, stderr } = output(&server, &["stats", "--json"]);
+        assert_eq!(status.code(), Some(0), "{}", text(&stderr));
+        serde_json::from_slice::<Value>(&stdout).unwrap()
+    };
+    let before = stats();
+    assert_eq!(
+        before["messages"],
+        serde_json::json!({ "queues": 1, "messages": 0, "held_messages": 0 })
+    );
+    assert_eq!(before["disk"]["sent_bytes"], 0);
+    assert_eq!(before["disk"].get("write_amplification"), None, "nothing was sent yet");
+
+    output_of(&server, &["send", "orders", "--lines"], b"one\ntwo\nthree\n");
+    output(&server, &["receive", "orders", "--visibility", "1h"]);
+    let after = stats();
+    assert_eq!(
+        after["messages"],
+        serde_json::json!({ "queues": 1, "messages": 3, "held_messages": 1 })
+    );
+    let (memory, disk) = (&after["memory"], &after["disk"]);
+    assert!(memory["queues_bytes"].as_u64() > Some(0), "{after}");
+    assert_eq!((&disk["sent_bytes"], &disk["is_compacting"]), (&11.into(), &false.into()));
+    let written = |stats: &Value| stats["disk"]["log_bytes_written"].as_u64().unwrap();
+    assert!(written(&after) > written(&before) + 11, "{after}");
+    let amplification = disk["write_amplification"].as_f64().unwrap();
+    assert!((amplification * 11.0 - written(&after) as f64).abs() < 0.001, "{after}");
+
+    let told = output(&server, &["stats"]);
+    let told = text(&told.stdout);
+    for line in ["messages", "  held messages             1", "memory", "disk"] {
+        assert!(told.lines().any(|found| found == line), "{line:?} is not in\n{told}");
+    }
+    assert!(told.contains("\n  sent bytes                11B\n"), "{told}");
+}
+
+#[test]
 fn a_store_is_verified_and_inspected_offline() {
     let dir = TempDir::new().unwrap();
     let mut server = server(&dir);
@@ -239,9 +280,14 @@ fn a_store_is_verified_and_inspected_offline() {
     assert_eq!(verified.status.code(), Some(0));
     let verified: Value = serde_json::from_slice(&verified.stdout).unwrap();
     assert_eq!((&verified["outcome"], &verified["messages"]), (&"clean".into(), &1.into()));
+    assert_eq!(verified["indexes"], 0, "nothing was sealed yet");
+    assert!(verified["snapshots"].as_u64() >= Some(1), "one is taken at the end: {verified}");
     let inspected = forebay(["inspect"]).arg(&data).output().unwrap();
     assert_eq!(inspected.status.code(), Some(0));
-    assert!(text(&inspected.stdout).contains("QueueCreated queue=1 name=\"orders\""));
+    let shown = text(&inspected.stdout);
+    assert!(shown.contains("QueueCreated queue=1 name=\"orders\""), "{shown}");
+    let snapshot = shown.lines().find(|line| line.starts_with("snapshot ")).unwrap();
+    assert!(snapshot.contains("queue=1 name=\"orders\""), "{snapshot}");
 }
 
 #[test]

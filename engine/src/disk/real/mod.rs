@@ -7,6 +7,7 @@
 //! - Paths are used as given; a handle keeps the file that it opened, whatever its name becomes.
 
 mod durable;
+mod map;
 
 use std::fs;
 use std::io;
@@ -18,7 +19,8 @@ use rustix::fs::{FlockOperation, Mode, OFlags};
 use rustix::io::{Errno, retry_on_intr};
 
 use self::durable::DurableReader;
-use super::{Access, Disk, DiskError, DiskFile, DiskLock};
+use self::map::RealMap;
+use super::{Access, Disk, DiskError, DiskFile, DiskLock, DiskMap};
 
 /// The operating system's file system.
 ///
@@ -77,6 +79,11 @@ impl Disk for RealDisk {
         };
         let fd = open(path, flags).map_err(|errno| failed("open", path, errno))?;
         Ok(Arc::new(RealFile::new(path, fd)))
+    }
+
+    fn map(&self, path: &Path) -> Result<Arc<dyn DiskMap>, DiskError> {
+        let map = RealMap::open(path).map_err(|source| failed("map", path, source))?;
+        Ok(Arc::new(map))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> Result<(), DiskError> {

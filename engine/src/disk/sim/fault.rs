@@ -13,7 +13,7 @@ pub enum Fault {
     Crash,
     /// `EIO`; the operation has not happened. What was not synced is still to be synced.
     Io,
-    /// As [`Fault::Io`], but waits for a read of a file.
+    /// As [`Fault::Io`], but waits for a read or a map of a file.
     ReadIo,
     /// `ENOSPC`. A write has put its first sectors in place, a creation nothing.
     Full,
@@ -25,7 +25,7 @@ pub enum Fault {
 /// What an operation does, as far as faults care.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// Reads a file.
+    /// Reads or maps a file.
     Read,
     /// Writes to a file.
     Write,

@@ -1,9 +1,11 @@
-//! The simulated disk as the engine sees it: the disk, its open files and its locks.
+//! The simulated disk as the engine sees it: the disk, its open files, its maps and its locks.
 //!
 //! A handle knows the process that opened it, and answers no other: after a crash or a kill each
 //! of its operations fails, and closing it has no effect on the new process.
 
+use std::fmt;
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, MutexGuard};
 
@@ -13,7 +15,7 @@ use super::fault::{Kind, stopped};
 use super::names::Inode;
 use super::state::State;
 use super::{SimDisk, failed};
-use crate::disk::{Access, Disk, DiskError, DiskFile, DiskLock};
+use crate::disk::{Access, Disk, DiskError, DiskFile, DiskLock, DiskMap};
 
 impl Disk for SimDisk {
     fn create_dir(&self, path: &Path) -> Result<(), DiskError> {
@@ -32,6 +34,19 @@ impl Disk for SimDisk {
 
     fn open(&self, path: &Path, access: Access) -> Result<Arc<dyn DiskFile>, DiskError> {
         self.handle("open", Kind::Other, path, access, |state| state.names.file(path))
+    }
+
+    fn map(&self, path: &Path) -> Result<Arc<dyn DiskMap>, DiskError> {
+        let mut state = self.state();
+        let mapped = state.run(Kind::Read, |state| {
+            let inode = state.names.file(path)?;
+            let bytes = state.contents(inode)?.cache().to_vec();
+            Ok((state.hold(inode)?, bytes))
+        });
+        let process = state.process;
+        drop(state);
+        let (inode, bytes) = mapped.map_err(|source| failed("map", path, source))?;
+        Ok(Arc::new(SimMap { disk: self.clone(), process, inode, bytes }))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> Result<(), DiskError> {
@@ -161,6 +176,37 @@ impl SimFile {
 }
 
 impl Drop for SimFile {
+    fn drop(&mut self) {
+        if let Some(mut state) = alive(&self.disk, self.process) {
+            state.release(self.inode);
+        }
+    }
+}
+
+/// A mapped file of a simulated disk: a copy of its bytes. The file occupies its space until the
+/// map is dropped.
+struct SimMap {
+    disk: SimDisk,
+    process: u64,
+    inode: Inode,
+    bytes: Vec<u8>,
+}
+
+impl DiskMap for SimMap {
+    fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    fn will_need(&self, _range: Range<usize>) {}
+}
+
+impl fmt::Debug for SimMap {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("SimMap").field("bytes", &self.bytes.len()).finish_non_exhaustive()
+    }
+}
+
+impl Drop for SimMap {
     fn drop(&mut self) {
         if let Some(mut state) = alive(&self.disk, self.process) {
             state.release(self.inode);

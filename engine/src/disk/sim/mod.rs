@@ -32,8 +32,9 @@
 //!   [`swap_blocks`](SimDisk::swap_blocks).
 //!
 //! # What is not
-//! Links, renamed directories, permissions, time, and a file above 4 GiB. The page cache is not
-//! written back before the crash that decides what was. Equal seeds give equal runs only if the
+//! Links, renamed directories, permissions, time, and a file above 4 GiB. A map shows what was there
+//! when it was made, whatever rots later. The page cache is not written back before the crash that
+//! decides what was. Equal seeds give equal runs only if the
 //! operations come in the same order, which threads may change.
 //!
 //! [`crash`]: SimDisk::crash

@@ -1,0 +1,282 @@
+//! One compaction, in steps: read the group and write what is needed of it, then the swap.
+//!
+//! What if the power fails here? Before the manifest lists the new segment, it is a file that
+//! nobody knows; behind that, the old ones are. Either is removed at the next opening.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::Views;
+use super::judge::{BadIndex, Judge};
+use super::output::{Identity, Output};
+use super::reserve::Reserve;
+use super::retired::Retired;
+use super::source::{Source, SourceError};
+use crate::counters::Counters;
+use crate::disk::{DiskError, remove_if_there};
+use crate::entry::{EntryBuilder, records};
+use crate::ids::Position;
+use crate::index::{self, IndexIdentity, MappedIndex, SegmentIndex};
+use crate::location::Segment;
+use crate::log::{ListedSegment, Listing, ListingError, Sealed, names};
+use crate::time::LogTime;
+use crate::upkeep::{Home, SealedSegment};
+
+/// Read in one step.
+const STEP_BYTES: u64 = 1 << 20;
+
+/// A compaction under way.
+#[derive(Debug)]
+pub(crate) struct Compaction {
+    home: Home,
+    group: Vec<SealedSegment>,
+    /// Of the group, what is still to be read; the last one first.
+    sources: Vec<Source>,
+    judge: Judge,
+    output: Output,
+    /// The new segment, once its file has its name.
+    named: Option<Arc<Segment>>,
+    newest: LogTime,
+    counters: Arc<Counters>,
+}
+
+/// What a step came to.
+#[derive(Debug)]
+pub(crate) enum Stepped {
+    /// So many bytes were read and written.
+    Moved(u64),
+    /// `added` is in the place of `removed` from now on.
+    Swapped {
+        /// The group.
+        removed: Vec<Retired>,
+        /// What it was made into.
+        added: SealedSegment,
+        /// Bytes moved in this step.
+        bytes: u64,
+    },
+}
+
+/// Why a compaction ended.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// Before the swap: the store is as it was.
+    Early(EarlyFailure),
+    /// In the swap: it is unknown which list of segments is on the disk, so the files of either
+    /// must stay.
+    Swap(DiskError),
+}
+
+/// Why a compaction ended before its swap.
+#[derive(Debug)]
+pub(crate) enum EarlyFailure {
+    /// A disk operation failed.
+    Disk(DiskError),
+    /// A segment of the group is not what was written.
+    Unreadable {
+        /// The segment.
+        segment: Position,
+        /// What is wrong with it.
+        detail: String,
+    },
+    /// The index of an older segment has a damaged block.
+    BadIndex {
+        /// The segment.
+        segment: Position,
+        /// What is wrong with it.
+        detail: String,
+    },
+}
+
+impl From<EarlyFailure> for Failure {
+    fn from(failure: EarlyFailure) -> Self {
+        Failure::Early(failure)
+    }
+}
+
+impl From<DiskError> for EarlyFailure {
+    fn from(error: DiskError) -> Self {
+        EarlyFailure::Disk(error)
+    }
+}
+
+impl From<DiskError> for Failure {
+    fn from(error: DiskError) -> Self {
+        Failure::Early(error.into())
+    }
+}
+
+impl From<BadIndex> for EarlyFailure {
+    fn from(bad: BadIndex) -> Self {
+        EarlyFailure::BadIndex { segment: bad.segment, detail: bad.block.to_string() }
+    }
+}
+
+/// Why an entry could not be copied.
+#[derive(Debug)]
+enum CopyError {
+    Source(SourceError),
+    Failed(EarlyFailure),
+}
+
+impl From<SourceError> for CopyError {
+    fn from(error: SourceError) -> Self {
+        CopyError::Source(error)
+    }
+}
+
+impl Compaction {
+    /// Begins to make one segment of `group`; `older` are those before it.
+    pub(crate) fn begin(
+        home: Home,
+        group: Vec<SealedSegment>,
+        older: Vec<SealedSegment>,
+        views: Arc<Views>,
+        reserve: Reserve,
+        counters: Arc<Counters>,
+    ) -> Result<Self, DiskError> {
+        let ends = group.first().zip(group.last()).expect("a group has segments");
+        let generations = group.iter().map(|sealed| sealed.segment.generation);
+        let created = group.iter().map(|sealed| sealed.segment.created);
+        let identity = Identity {
+            store: home.store,
+            first: ends.0.segment.first,
+            last: ends.1.last,
+            generation: 1 + generations.max().expect("a group has segments"),
+            created: created.min().expect("a group has segments"),
+        };
+        let output = Output::new(reserve, identity)?;
+        let sources = group.iter().rev().cloned().map(Source::new).collect();
+        let judge = Judge::new(views, older);
+        let (named, newest) = (None, LogTime::default());
+        Ok(Self { home, group, sources, judge, output, named, newest, counters })
+    }
+
+    /// Ends a compaction that failed: removes what it made, and gives back the reserve if that was
+    /// not used up.
+    pub(crate) fn abandon(self) -> Option<Reserve> {
+        if let Some(segment) = &self.named {
+            self.remove(&segment.path);
+            self.remove(&names::index(&segment.path));
+            return None;
+        }
+        let reserve = self.output.reserve;
+        reserve.reset().ok().map(|()| reserve)
+    }
+
+    /// Moves about a mebibyte; the last step swaps.
+    pub(crate) fn step(&mut self, listing: &Listing) -> Result<Stepped, Failure> {
+        let Some(source) = self.sources.last_mut() else { return self.finish(listing) };
+        let segment = source.sealed.segment.first;
+        let (judge, output, newest) = (&mut self.judge, &mut self.output, &mut self.newest);
+        let mut written = 0;
+        let read = source.read(STEP_BYTES, |_, header, body| {
+            // The entry's checksum was checked, which covers the messages; their own go with them.
+            let mut needed = EntryBuilder::with_capacity(body.len());
+            for (record, _, _) in records(body) {
+                let mut judged = Ok(());
+                needed.append(|out| judged = judge.write_needed(&record, out));
+                judged.map_err(|bad| CopyError::Failed(bad.into()))?;
+            }
+            *newest = header.log_time;
+            let added = output.add(header, needed);
+            written += added.map_err(|error| CopyError::Failed(error.into()))?;
+            Ok(())
+        });
+        let read = read.map_err(|error| match error {
+            CopyError::Failed(failure) => failure,
+            CopyError::Source(SourceError::Disk(error)) => error.into(),
+            CopyError::Source(error) => {
+                EarlyFailure::Unreadable { segment, detail: error.to_string() }
+            }
+        })?;
+        if read.is_none() {
+            self.sources.pop();
+        }
+        let read = read.unwrap_or(0);
+        self.counters.compacted_bytes_read.add(read);
+        self.counters.compacted_bytes_written.add(written);
+        Ok(Stepped::Moved(read + written))
+    }
+
+    fn finish(&mut self, listing: &Listing) -> Result<Stepped, Failure> {
+        let mut rest = EntryBuilder::new();
+        rest.append(|out| self.judge.write_rest(out));
+        let (disk, data) = (&*self.home.disk, &*self.home.data);
+        let (segment, bytes) = self.output.finish(disk, data, self.newest, rest)?;
+        self.named = Some(segment.clone());
+        let last = self.group.last().expect("a group has segments").last;
+        let (index, index_bytes) = self.write_index(&segment, last, bytes);
+        self.counters.compacted_bytes_written.add(index_bytes);
+        self.list(listing, &segment, Sealed { bytes, last })?;
+        let freed: u64 = self.group.iter().map(|sealed| sealed.bytes).sum();
+        self.counters.compacted_bytes_freed.add(freed.saturating_sub(bytes));
+        let removed = self.remove_old();
+        let added = SealedSegment { segment, last, bytes, index };
+        Ok(Stepped::Swapped { removed, added, bytes: index_bytes })
+    }
+
+    /// On a full disk the index stays in memory: it can be made anew at any time.
+    fn write_index(
+        &mut self,
+        segment: &Segment,
+        last: Position,
+        bytes: u64,
+    ) -> (SegmentIndex, u64) {
+        let heap = Arc::new(self.output.take_index());
+        let path = names::index(&segment.path);
+        let identity = IndexIdentity::new(self.home.store, segment, last, bytes);
+        let written = index::write(&*self.home.disk, &path, &identity, &heap);
+        let mapped = written.map_err(|error| error.to_string()).and_then(|bytes| {
+            let index = MappedIndex::open(&*self.home.disk, &path, &identity);
+            Ok((index.map_err(|error| error.to_string())?, bytes))
+        });
+        match mapped {
+            Ok((index, bytes)) => (SegmentIndex::Mapped(Arc::new(index)), bytes),
+            Err(error) => {
+                tracing::warn!("an index is kept in memory for now: {error}");
+                (SegmentIndex::Heap(heap), 0)
+            }
+        }
+    }
+
+    /// The one moment at which the new segment takes the place of the old ones.
+    fn list(&self, listing: &Listing, segment: &Segment, sealed: Sealed) -> Result<(), Failure> {
+        let Segment { first, generation, salt, .. } = *segment;
+        let new = ListedSegment { first, generation, salt, sealed: Some(sealed) };
+        let changed = listing.change(&self.output.reserve.manifest, |manifest| {
+            let covered = |listed: &ListedSegment| {
+                (first..=sealed.last).contains(&listed.first) && listed.sealed.is_some()
+            };
+            let at = manifest.segments.partition_point(|listed| listed.first < first);
+            manifest.segments.retain(|listed| !covered(listed));
+            manifest.segments.insert(at, new);
+            manifest.compacted_through = manifest.compacted_through.max(sealed.last);
+        });
+        changed.map_err(|error| match error {
+            ListingError::NotChanged(error) => error.into(),
+            ListingError::Unknown(error) => Failure::Swap(error),
+        })
+    }
+
+    /// Removes the old files, whose readers keep them as long as they need them. What is left
+    /// over is removed at the next opening.
+    fn remove_old(&mut self) -> Vec<Retired> {
+        let group = std::mem::take(&mut self.group).into_iter();
+        let retired =
+            group.map(|sealed| Retired::new(&*self.home.disk, sealed)).collect::<Vec<_>>();
+        for old in &retired {
+            self.remove(&old.sealed.segment.path);
+            self.remove(&names::index(&old.sealed.segment.path));
+        }
+        if let Err(error) = self.home.disk.sync_dir(&names::log_dir(&self.home.data)) {
+            tracing::warn!("{error}");
+        }
+        retired
+    }
+
+    fn remove(&self, path: &Path) {
+        if let Err(error) = remove_if_there(&*self.home.disk, path) {
+            tracing::warn!("a compacted file is left to the next opening: {error}");
+        }
+    }
+}

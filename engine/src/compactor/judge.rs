@@ -1,0 +1,220 @@
+//! What of a group's records is still needed.
+//!
+//! The rule for each kind: a record stays if replaying the log without it could come to another
+//! state. What is gone stays gone, and what was superseded stays superseded, so a view that is a
+//! little old only keeps too much.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use super::Views;
+use crate::ids::{LeaseId, Position, QueueId, Seq};
+use crate::index::BadBlock;
+use crate::record::{List, Record, RecordWriter};
+use crate::state::frozen::FrozenQueue;
+use crate::time::LogTime;
+use crate::upkeep::SealedSegment;
+
+/// Judges the records of one group, in their order.
+#[derive(Debug)]
+pub(super) struct Judge {
+    views: Arc<Views>,
+    /// The segments before the group.
+    older: Vec<SealedSegment>,
+    /// For each queue that was asked for, which of those have messages of it: where these begin
+    /// and end, and the segment.
+    present: HashMap<QueueId, Vec<(Seq, Seq, usize)>>,
+    /// Queues that are gone and were created in the group.
+    created: BTreeSet<QueueId>,
+    /// The greatest number of a queue that was deleted in the group.
+    deleted_max: QueueId,
+    /// For each queue, the number behind the last message that was left out, and behind the last
+    /// that stayed.
+    left_out: BTreeMap<QueueId, Seq>,
+    kept: HashMap<QueueId, Seq>,
+}
+
+/// The index of an older segment is damaged: it must be made anew first.
+#[derive(Debug)]
+pub(super) struct BadIndex {
+    pub(super) segment: Position,
+    pub(super) block: BadBlock,
+}
+
+impl Judge {
+    pub(super) fn new(views: Arc<Views>, older: Vec<SealedSegment>) -> Self {
+        Self {
+            views,
+            older,
+            present: HashMap::new(),
+            created: BTreeSet::new(),
+            deleted_max: QueueId(0),
+            left_out: BTreeMap::new(),
+            kept: HashMap::new(),
+        }
+    }
+
+    /// Writes what is needed of `record`.
+    pub(super) fn write_needed(
+        &mut self,
+        record: &Record<'_>,
+        out: &mut RecordWriter<'_>,
+    ) -> Result<(), BadIndex> {
+        match *record {
+            // An opening changes nothing; the manifest counts them.
+            Record::Opened { .. } => {}
+            Record::QueueCreated { queue, time, ref attributes, name } => {
+                match self.views.queues.contains_key(&queue) {
+                    true => out.queue_created(queue, time, attributes, name),
+                    false => drop(self.created.insert(queue)),
+                }
+            }
+            Record::QueueChanged { queue, time, ref attributes } => {
+                if self.views.queues.contains_key(&queue) {
+                    out.queue_changed(queue, time, attributes);
+                }
+            }
+            Record::QueuePurged { queue, through } => {
+                if self.views.queues.contains_key(&queue)
+                    && self.present(queue).first().is_some_and(|(first, _, _)| *first <= through)
+                {
+                    out.queue_purged(queue, through);
+                }
+            }
+            Record::QueueDeleted { queue } => {
+                self.deleted_max = self.deleted_max.max(queue);
+                // Its creation may be in a segment before the group.
+                if !self.created.contains(&queue) && !self.older.is_empty() {
+                    out.queue_deleted(queue);
+                }
+            }
+            Record::Sent(ref sent) => {
+                let Some(view) = self.views.queues.get(&sent.queue) else { return Ok(()) };
+                if view.messages.is_live(sent.seq) {
+                    out.sent(sent);
+                    self.kept.insert(sent.queue, sent.seq.next());
+                } else {
+                    self.leave_out(sent.queue, sent.seq.next());
+                }
+            }
+            Record::Compacted { queue, next } => {
+                if self.views.queues.contains_key(&queue) {
+                    self.leave_out(queue, next);
+                }
+            }
+            Record::Leased { queue, time, until, first_lease, messages } => {
+                if let Some(view) = self.views.queues.get(&queue) {
+                    write_leased(view, time, until, first_lease, messages, out);
+                }
+            }
+            Record::LeaseChanged { queue, changes } => {
+                if let Some(view) = self.views.queues.get(&queue) {
+                    let is_last = |seq, until| {
+                        view.messages.held(seq).is_some_and(|held| held.until == until)
+                    };
+                    let needed: Vec<_> =
+                        changes.iter().filter(|(seq, until)| is_last(*seq, *until)).collect();
+                    out.lease_changed(queue, &needed);
+                }
+            }
+            Record::Acked { queue, messages } => {
+                let mut needed = Vec::new();
+                for seq in messages.iter() {
+                    if self.may_come_back(queue, seq)? {
+                        needed.push(seq);
+                    }
+                }
+                if !needed.is_empty() {
+                    out.acked(queue, &needed);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes what stands for all that was left out: the next numbers of queues whose last
+    /// messages are gone, and of the next queue.
+    pub(super) fn write_rest(&self, out: &mut RecordWriter<'_>) {
+        for (queue, next) in &self.left_out {
+            if self.kept.get(queue).is_none_or(|kept| kept < next) {
+                out.compacted(*queue, *next);
+            }
+        }
+        let newest = self.views.queues.last_key_value().map(|(queue, _)| *queue);
+        if self.deleted_max > newest.unwrap_or_default() {
+            out.queue_deleted(self.deleted_max);
+        }
+    }
+
+    fn leave_out(&mut self, queue: QueueId, next: Seq) {
+        let left_out = self.left_out.entry(queue).or_default();
+        *left_out = next.max(*left_out);
+    }
+
+    /// Whether a message that was acked is still in a segment before the group.
+    fn may_come_back(&mut self, queue: QueueId, seq: Seq) -> Result<bool, BadIndex> {
+        if !self.views.queues.contains_key(&queue) {
+            return Ok(false);
+        }
+        let present = self.present(queue);
+        let after = present.partition_point(|(first, _, _)| *first <= seq);
+        let Some((_, last, at)) = after.checked_sub(1).and_then(|at| present.get(at)).copied()
+        else {
+            return Ok(false);
+        };
+        if last < seq {
+            return Ok(false);
+        }
+        let older = &self.older[at];
+        older
+            .index
+            .contains(queue, seq)
+            .map_err(|block| BadIndex { segment: older.segment.first, block })
+    }
+
+    fn present(&mut self, queue: QueueId) -> &[(Seq, Seq, usize)] {
+        let older = &self.older;
+        self.present.entry(queue).or_insert_with(|| {
+            let rows = older.iter().enumerate();
+            rows.filter_map(|(at, sealed)| {
+                let row = sealed.index.row(queue)?;
+                Some((row.first, row.last, at))
+            })
+            .collect()
+        })
+    }
+}
+
+/// Of a message's leases the newest one counts, and the first one for its time.
+fn write_leased(
+    view: &FrozenQueue,
+    time: LogTime,
+    until: LogTime,
+    first_lease: LeaseId,
+    messages: List<'_, (Seq, u32)>,
+    out: &mut RecordWriter<'_>,
+) {
+    let is_needed = |seq: Seq, lease: LeaseId| {
+        let held = view.messages.held(seq);
+        held.is_some_and(|held| held.lease == lease || held.first_received == time)
+    };
+    // The leases of a record follow one another: what is left out ends one record and begins
+    // another.
+    let mut run: Vec<(Seq, u32)> = Vec::new();
+    let mut run_lease = first_lease;
+    for (offset, (seq, receive_count)) in (0..).zip(messages.iter()) {
+        let lease = first_lease.plus(offset);
+        if is_needed(seq, lease) {
+            if run.is_empty() {
+                run_lease = lease;
+            }
+            run.push((seq, receive_count));
+        } else if !run.is_empty() {
+            out.leased(view.id, time, until, run_lease, &run);
+            run.clear();
+        }
+    }
+    if !run.is_empty() {
+        out.leased(view.id, time, until, run_lease, &run);
+    }
+}

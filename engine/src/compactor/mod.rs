@@ -1,0 +1,39 @@
+//! The compactor: gives back the space of what is gone.
+//!
+//! A *group* of neighbouring sealed segments is rewritten into one, without what nobody needs any
+//! more, and the new one takes their place in the manifest in one step. Identity and order stay:
+//! entries keep their positions, messages their numbers; nothing is appended to the log.
+//!
+//! Invariants (FORMAT.md section 6 says why).
+//! - Only segments that both kept snapshots contain whole are compacted.
+//! - What is left out was judged by a view of the queues that was durable before the swap.
+//! - An ack, a purge or a deletion goes only when no older segment outside of the group can bring
+//!   back what it ended.
+//! - What is copied was checked first, and keeps its producer's checksum.
+
+mod compaction;
+mod judge;
+mod output;
+mod plan;
+mod reserve;
+mod retired;
+mod source;
+
+use std::collections::BTreeMap;
+
+pub(crate) use compaction::{Compaction, EarlyFailure, Failure, Stepped};
+pub(crate) use plan::{Plan, plan};
+pub(crate) use reserve::{Reserve, discard_reserves};
+pub(crate) use retired::Retired;
+pub(crate) use source::read_index;
+
+use crate::ids::{Position, QueueId};
+use crate::state::frozen::FrozenQueue;
+
+/// The queues as they were when the newest snapshot was taken: what is not in here is gone.
+#[derive(Debug, Default)]
+pub(crate) struct Views {
+    /// Every view contains the entries up to here.
+    pub(crate) position: Position,
+    pub(crate) queues: BTreeMap<QueueId, FrozenQueue>,
+}

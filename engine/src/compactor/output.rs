@@ -1,0 +1,163 @@
+//! The segment that a compaction writes.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::BytesMut;
+
+use super::reserve::Reserve;
+use crate::checksum::Salt;
+use crate::core::{sent_slots, slot_ms};
+use crate::disk::{Disk, DiskError};
+use crate::entry::{EntryBuilder, EntryHeader, seal_entry};
+use crate::ids::{Epoch, Position, StoreId};
+use crate::index::HeapIndex;
+use crate::location::Segment;
+use crate::log::{SEGMENT_HEADER_BYTES, SegmentHeader, names, new_salt};
+use crate::time::LogTime;
+
+/// Written at once.
+const WRITE_BYTES: usize = 1 << 20;
+
+/// Synced each time so much was written: one sync of all would hold up those of the log.
+const SYNC_BYTES: u64 = 4 << 20;
+
+/// What the new segment is.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Identity {
+    pub(super) store: StoreId,
+    pub(super) first: Position,
+    pub(super) last: Position,
+    pub(super) generation: u32,
+    pub(super) created: LogTime,
+}
+
+/// The segment while it is written.
+#[derive(Debug)]
+pub(super) struct Output {
+    pub(super) reserve: Reserve,
+    identity: Identity,
+    salt: Salt,
+    index: HeapIndex,
+    /// Behind the last byte that was written.
+    written: u64,
+    unsynced: u64,
+    buffer: BytesMut,
+    /// The newest entry, to which something may be added yet.
+    newest: Option<(EntryHeader, EntryBuilder)>,
+}
+
+impl Output {
+    pub(super) fn new(reserve: Reserve, identity: Identity) -> Result<Self, DiskError> {
+        let salt = new_salt(&reserve.path)?;
+        Ok(Self {
+            reserve,
+            identity,
+            salt,
+            index: HeapIndex::default(),
+            written: SEGMENT_HEADER_BYTES,
+            unsynced: 0,
+            buffer: BytesMut::new(),
+            newest: None,
+        })
+    }
+
+    /// Adds an entry with these records. One without any is left out.
+    pub(super) fn add(
+        &mut self,
+        header: &EntryHeader,
+        records: EntryBuilder,
+    ) -> Result<u64, DiskError> {
+        if records.is_empty() {
+            return Ok(0);
+        }
+        let before = self.newest.replace((*header, records));
+        match before {
+            Some((header, records)) => self.write(&header, records),
+            None => Ok(0),
+        }
+    }
+
+    fn write(&mut self, header: &EntryHeader, records: EntryBuilder) -> Result<u64, DiskError> {
+        let offset = self.written + self.buffer.len() as u64;
+        let mut control_bytes = records.body_bytes();
+        let sent_ms = slot_ms(header.log_time, self.identity.created);
+        for (queue, seq, slot) in sent_slots(offset, sent_ms, records.body()) {
+            control_bytes -= slot.bytes as usize;
+            self.index.add(queue, seq, slot);
+        }
+        self.index.add_control(control_bytes as u64);
+        let (mut entry, count) = records.finish();
+        let EntryHeader { position, durable, log_time, .. } = *header;
+        seal_entry(&mut entry, self.salt, position, durable, log_time, count);
+        self.buffer.extend_from_slice(&entry);
+        if self.buffer.len() >= WRITE_BYTES { self.flush() } else { Ok(0) }
+    }
+
+    fn flush(&mut self) -> Result<u64, DiskError> {
+        let bytes = self.buffer.len() as u64;
+        self.reserve.file.write_all_at(self.written, &self.buffer)?;
+        self.buffer.clear();
+        self.written += bytes;
+        self.unsynced += bytes;
+        if self.unsynced >= SYNC_BYTES {
+            self.reserve.file.sync()?;
+            self.unsynced = 0;
+        }
+        Ok(bytes)
+    }
+
+    /// Ends the segment: what `rest` writes goes into its last entry, then the file gets its
+    /// header and its name. It is durable when this returns, and listed nowhere yet.
+    pub(super) fn finish(
+        &mut self,
+        disk: &dyn Disk,
+        data: &Path,
+        log_time: LogTime,
+        rest: EntryBuilder,
+    ) -> Result<(Arc<Segment>, u64), DiskError> {
+        if !rest.is_empty() {
+            let last = self.identity.last;
+            let is_last = matches!(&self.newest, Some((header, _)) if header.position == last);
+            if !is_last {
+                let header = EntryHeader {
+                    position: last,
+                    term: crate::entry::TERM,
+                    durable: last.previous(),
+                    log_time,
+                    body_bytes: 0,
+                    records: 0,
+                    body_crc: 0,
+                };
+                self.add(&header, rest)?;
+            } else if let Some((_, records)) = &mut self.newest {
+                records.extend(&rest);
+            }
+        }
+        if let Some((header, records)) = self.newest.take() {
+            self.write(&header, records)?;
+        }
+        self.flush()?;
+        let Identity { store, first, generation, created, .. } = self.identity;
+        let (salt, capacity) = (self.salt, self.written);
+        let header =
+            SegmentHeader { store, first, generation, salt, epoch: Epoch(0), created, capacity };
+        let file = &self.reserve.file;
+        file.write_all_at(0, &header.encode())?;
+        file.set_size(self.written)?;
+        file.sync()?;
+        let path = self.path(data, &header);
+        disk.rename(&self.reserve.path, &path)?;
+        disk.sync_dir(&names::log_dir(data))?;
+        Ok((header.segment(file.clone(), path), self.written))
+    }
+
+    /// The messages that it holds.
+    pub(super) fn take_index(&mut self) -> HeapIndex {
+        std::mem::take(&mut self.index)
+    }
+
+    fn path(&self, data: &Path, header: &SegmentHeader) -> PathBuf {
+        names::segment(data, header.name())
+    }
+}

@@ -1,0 +1,197 @@
+//! Which segments to compact next.
+//!
+//! What a segment would come to is estimated from its index and the queues' views: of each
+//! queue's messages in it, how many are still there, times their mean size. That costs nothing per
+//! message, neither when one is acked nor here.
+
+use super::Views;
+use crate::entry::{ENTRY_HEADER_BYTES, SEGMENT_HEADER_BYTES};
+use crate::ids::Position;
+use crate::log::SEGMENT_AGE_MS_MAX;
+use crate::options::Options;
+use crate::upkeep::SealedSegment;
+
+/// A segment is worth rewriting when this share of it can be given back, in percent.
+const WORTH_PERCENT: u64 = 25;
+
+/// A group reads at most so many segments' bytes, so that space comes back step by step.
+const GROUP_SEGMENTS: u64 = 8;
+
+/// So many neighbours that fit one segment together are merged, whatever is in them: otherwise each
+/// restart would leave a file for ever.
+const SMALL_NEIGHBOURS: usize = 8;
+
+/// The next compaction.
+#[derive(Debug)]
+pub(crate) enum Plan {
+    /// There is none that is worth its work.
+    Nothing,
+    /// There is one when the snapshots are newer.
+    AfterSnapshot,
+    /// These neighbours become one.
+    Compact(Vec<SealedSegment>),
+}
+
+/// A plan, and what was estimated for it.
+#[derive(Debug)]
+pub(crate) struct Planned {
+    pub(crate) next: Plan,
+    /// What all sealed segments would come to without what is gone.
+    pub(crate) live_bytes: u64,
+}
+
+/// A segment and what it would come to.
+#[derive(Debug, Clone, Copy)]
+struct Estimate<'s> {
+    sealed: &'s SealedSegment,
+    /// What rewriting it would leave.
+    live_bytes: u64,
+    /// Whether it may be rewritten now.
+    is_free: bool,
+}
+
+/// Plans the next compaction of the sealed segments, in the order of their positions. Those behind
+/// `oldest_snapshot` have to wait. `bytes_max` bounds what is written: the reserve on a full disk.
+pub(crate) fn plan<'s>(
+    segments: impl Iterator<Item = &'s SealedSegment>,
+    views: &Views,
+    unreadable: &[Position],
+    oldest_snapshot: Position,
+    options: &Options,
+    bytes_max: u64,
+) -> Planned {
+    // Of what came behind the views nothing is known yet.
+    let known = segments.filter(|sealed| sealed.last <= views.position);
+    let mut estimates: Vec<_> = known
+        .map(|sealed| Estimate {
+            sealed,
+            live_bytes: live_bytes(sealed, views),
+            is_free: !unreadable.contains(&sealed.segment.first),
+        })
+        .collect();
+    let live_bytes = estimates.iter().map(|estimate| estimate.live_bytes).sum();
+    let later = choose(&estimates, live_bytes, options, bytes_max);
+    for estimate in &mut estimates {
+        estimate.is_free &= estimate.sealed.last <= oldest_snapshot;
+    }
+    let next = match choose(&estimates, live_bytes, options, bytes_max) {
+        Some(group) => Plan::Compact(estimates[group].iter().map(|e| e.sealed.clone()).collect()),
+        None if later.is_some() => Plan::AfterSnapshot,
+        None => Plan::Nothing,
+    };
+    Planned { next, live_bytes }
+}
+
+fn choose(
+    estimates: &[Estimate<'_>],
+    live_bytes: u64,
+    options: &Options,
+    bytes_max: u64,
+) -> Option<std::ops::Range<usize>> {
+    let garbage: u64 = estimates.iter().map(Estimate::garbage).sum();
+    let limits = Limits { segment_bytes: options.segment_bytes, bytes_max };
+    let sparsest = || {
+        let worth = |at: &usize| {
+            let estimate = &estimates[*at];
+            estimate.is_worth_it() && estimate.live_bytes <= bytes_max
+        };
+        // Of equally sparse ones the oldest: acks behind it can then go too.
+        (0..estimates.len()).filter(worth).min_by_key(|at| estimates[*at].live_permille())
+    };
+    if garbage > options.garbage_bytes_max(live_bytes)
+        && let Some(at) = sparsest()
+    {
+        return Some(limits.extend(estimates, at));
+    }
+    limits.many_small(estimates)
+}
+
+impl Estimate<'_> {
+    fn garbage(&self) -> u64 {
+        self.sealed.bytes.saturating_sub(self.live_bytes)
+    }
+
+    fn live_permille(&self) -> u64 {
+        self.live_bytes * 1000 / self.sealed.bytes.max(1)
+    }
+
+    fn is_worth_it(&self) -> bool {
+        self.is_free && self.garbage() * 100 >= self.sealed.bytes * WORTH_PERCENT
+    }
+}
+
+struct Limits {
+    segment_bytes: u64,
+    bytes_max: u64,
+}
+
+impl Limits {
+    /// Adds neighbours to a group as long as they are worth it, or small, and the result fits.
+    fn extend(&self, estimates: &[Estimate<'_>], at: usize) -> std::ops::Range<usize> {
+        let mut group = at..at + 1;
+        let joins = |estimate: &Estimate<'_>| {
+            estimate.is_worth_it()
+                || estimate.is_free && estimate.sealed.bytes <= self.segment_bytes / 8
+        };
+        loop {
+            let before = group.clone();
+            if group.end < estimates.len() && joins(&estimates[group.end]) {
+                let wider = group.start..group.end + 1;
+                group = if self.fits(&estimates[wider.clone()]) { wider } else { group };
+            }
+            if group.start > 0 && joins(&estimates[group.start - 1]) {
+                let wider = group.start - 1..group.end;
+                group = if self.fits(&estimates[wider.clone()]) { wider } else { group };
+            }
+            if group == before {
+                return group;
+            }
+        }
+    }
+
+    /// Neighbours that are many and fit one segment together.
+    fn many_small(&self, estimates: &[Estimate<'_>]) -> Option<std::ops::Range<usize>> {
+        (0..estimates.len()).find_map(|start| {
+            let behind = (start + 1..=estimates.len())
+                .take_while(|end| {
+                    let group = &estimates[start..*end];
+                    group.iter().all(|estimate| estimate.is_free) && self.fits(group)
+                })
+                .last()?;
+            (behind - start >= SMALL_NEIGHBOURS).then_some(start..behind)
+        })
+    }
+
+    fn fits(&self, group: &[Estimate<'_>]) -> bool {
+        let live: u64 = group.iter().map(|estimate| estimate.live_bytes).sum();
+        let read: u64 = group.iter().map(|estimate| estimate.sealed.bytes).sum();
+        let created = group.iter().map(|estimate| estimate.sealed.segment.created);
+        let (Some(oldest), Some(newest)) = (created.clone().min(), created.max()) else {
+            return false;
+        };
+        live <= self.segment_bytes.min(self.bytes_max)
+            && read <= self.segment_bytes * GROUP_SEGMENTS
+            // Sent times are kept as 32-bit offsets from the oldest one's creation.
+            && newest.ms_since(oldest) < SEGMENT_AGE_MS_MAX
+    }
+}
+
+/// What a segment would come to without what is gone.
+fn live_bytes(sealed: &SealedSegment, views: &Views) -> u64 {
+    let (mut live_bytes, mut live_messages, mut sent_bytes) = (0, 0, 0);
+    for row in sealed.index.rows() {
+        sent_bytes += row.bytes;
+        let Some(queue) = views.queues.get(&row.queue) else { continue };
+        let live = queue.messages.live_in(row.first..=row.last).min(u64::from(row.messages));
+        live_messages += live;
+        // Of as many as 2^32 messages and 2^32 bytes, which 64 bits hold.
+        live_bytes += row.bytes * live / u64::from(row.messages).max(1);
+    }
+    let control_bytes = sealed.index.control_bytes();
+    let headers = sealed.bytes.saturating_sub(SEGMENT_HEADER_BYTES + sent_bytes + control_bytes);
+    // Each message that stays keeps its entry's header, padding included.
+    let headers = headers.min(live_messages * (ENTRY_HEADER_BYTES as u64 + 8));
+    // What the compactor has left of the rest stays for now; what the log wrote mostly goes.
+    let control_bytes = if sealed.segment.generation > 0 { control_bytes } else { 0 };
+    SEGMENT_HEADER_BYTES + live_bytes + headers + control_bytes
+}

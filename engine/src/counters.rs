@@ -1,0 +1,82 @@
+//! What the engine's threads count for `stats` and for each other.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::ids::Position;
+use crate::stats::DiskStats;
+
+/// Counted since the store was opened, or as it is now. Each number stands for itself: nothing
+/// follows from two of them having been read at one moment.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    /// Bytes of entries that the log has written.
+    pub(crate) log_bytes_written: Counter,
+    /// Bytes of the payloads of messages sent.
+    pub(crate) sent_bytes: Counter,
+    /// Bytes of segments and indexes that the compactor has written.
+    pub(crate) compacted_bytes_written: Counter,
+    /// Bytes of segments that the compactor has read.
+    pub(crate) compacted_bytes_read: Counter,
+    /// Bytes of files that the compactor has removed.
+    pub(crate) compacted_bytes_freed: Counter,
+    /// Compactions that were finished.
+    pub(crate) compactions: Counter,
+    /// 1 while the compactor has segments in work.
+    pub(crate) compacting: Counter,
+    /// Bytes of indexes written when segments were sealed.
+    pub(crate) index_bytes_written: Counter,
+    /// Snapshots taken.
+    pub(crate) snapshots: Counter,
+    /// Bytes of snapshots written.
+    pub(crate) snapshot_bytes_written: Counter,
+    /// The position of the newest snapshot.
+    pub(crate) snapshot_position: Counter,
+    /// Bytes of the newest entries that are kept in memory.
+    pub(crate) tail_cache_bytes: Counter,
+    /// Sealed segments.
+    pub(crate) segments_sealed: Counter,
+    /// Bytes of sealed segments.
+    pub(crate) sealed_bytes: Counter,
+    /// Bytes of them that are needed, as far as estimated at the newest snapshot.
+    pub(crate) live_bytes: Counter,
+}
+
+impl Counters {
+    pub(crate) fn disk(&self, last_position: Position) -> DiskStats {
+        DiskStats {
+            last_position: last_position.0,
+            segments_sealed: self.segments_sealed.get(),
+            sealed_bytes: self.sealed_bytes.get(),
+            live_bytes: self.live_bytes.get(),
+            sent_bytes: self.sent_bytes.get(),
+            log_bytes_written: self.log_bytes_written.get(),
+            index_bytes_written: self.index_bytes_written.get(),
+            snapshots: self.snapshots.get(),
+            snapshot_bytes_written: self.snapshot_bytes_written.get(),
+            snapshot_position: self.snapshot_position.get(),
+            compactions: self.compactions.get(),
+            is_compacting: self.compacting.get() > 0,
+            compacted_bytes_read: self.compacted_bytes_read.get(),
+            compacted_bytes_written: self.compacted_bytes_written.get(),
+            compacted_bytes_freed: self.compacted_bytes_freed.get(),
+        }
+    }
+}
+
+/// A number that one thread writes and others read.
+#[derive(Debug, Default)]
+pub(crate) struct Counter(AtomicU64);
+
+impl Counter {
+    pub(crate) fn add(&self, more: u64) {
+        self.0.fetch_add(more, Ordering::Relaxed);
+    }
+
+    pub(crate) fn set(&self, value: u64) {
+        self.0.store(value, Ordering::Relaxed);
+    }
+
+    pub(crate) fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,390 @@
+//! The keeper: what is done beside the log, in steps that a thread of its own takes one after the
+//! other: it writes the indexes of sealed segments, takes snapshots, and compacts.
+//!
+//! Invariants. It knows only what is durable. Nothing that it makes is needed to be correct but a
+//! swap of segments: indexes and snapshots may fail, be late, or be lost. No step takes longer
+//! than writing one index, or a mebibyte of a compaction. An error is told and the work tried
+//! again later; only a swap whose outcome is unknown ends the store.
+
+mod snapshots;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::compactor::{
+    Compaction, EarlyFailure, Failure, Plan, Reserve, Retired, Stepped, Views, plan,
+};
+use crate::counters::Counters;
+use crate::disk::{Disk, DiskError};
+use crate::ids::Position;
+use crate::index::{self, IndexIdentity, MappedIndex, SegmentIndex};
+use crate::log::{Listing, names};
+use crate::options::Options;
+use crate::snapshot::Kept;
+use crate::time::LogTime;
+use crate::upkeep::{Frozen, Home, SealedSegment, Task, Upkeep};
+use snapshots::Snapshots;
+
+/// After a failure the same kind of work is left alone for so long.
+const RETRY_MS: u64 = 5_000;
+
+/// Garbage is urgent above this share of what is let be, in percent.
+const URGENT_PERCENT: u64 = 115;
+
+/// What a step came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// Something was done, moving so many bytes; there may be more.
+    Did(u64),
+    /// There is nothing to do until a task comes or time passes.
+    Idle,
+}
+
+/// A swap of segments failed half-way: which of the two lists is on the disk is unknown.
+#[derive(Debug)]
+pub(crate) struct SwapFailed(pub(crate) DiskError);
+
+/// The keeper.
+#[derive(Debug)]
+pub(crate) struct Keeper {
+    home: Home,
+    options: Options,
+    listing: Listing,
+    counters: Arc<Counters>,
+    /// All sealed segments, by their first positions.
+    segments: BTreeMap<Position, SealedSegment>,
+    /// Those whose index is to be written.
+    unindexed: VecDeque<Position>,
+    /// Those whose index is to be made anew.
+    broken: VecDeque<Position>,
+    snapshots: Snapshots,
+    /// Queues as they were at the newest snapshot, until the plan has nothing more to compact.
+    views: Option<Arc<Views>>,
+    compaction: Option<Compaction>,
+    /// Made as soon as there is space for it.
+    reserve: Option<Reserve>,
+    /// Segments that were compacted, until nobody else reads them: to close the last handle of a
+    /// removed file is to free its blocks, which takes long and must not hold up the core.
+    retired: Vec<Retired>,
+    /// Segments that cannot be compacted because they are damaged.
+    unreadable: Vec<Position>,
+    /// While the disk is full, only what fits the reserve is compacted.
+    is_full: bool,
+    retry_index: LogTime,
+    retry_compaction: LogTime,
+    upkeep: Vec<Upkeep>,
+}
+
+impl Keeper {
+    /// A keeper of the log's sealed segments and of the snapshots that there are.
+    pub(crate) fn new(
+        home: Home,
+        options: Options,
+        listing: Listing,
+        counters: Arc<Counters>,
+        segments: Vec<SealedSegment>,
+        kept: Vec<Kept>,
+        now: LogTime,
+    ) -> Self {
+        let snapshots = Snapshots::new(home.clone(), &options, kept, now);
+        let mut keeper = Self {
+            home,
+            options,
+            listing,
+            counters,
+            segments: BTreeMap::new(),
+            unindexed: VecDeque::new(),
+            broken: VecDeque::new(),
+            snapshots,
+            views: None,
+            compaction: None,
+            reserve: None,
+            retired: Vec::new(),
+            unreadable: Vec::new(),
+            is_full: false,
+            retry_index: LogTime::default(),
+            retry_compaction: LogTime::default(),
+            upkeep: Vec::new(),
+        };
+        segments.into_iter().for_each(|segment| keeper.sealed(segment));
+        keeper.count_segments();
+        keeper
+    }
+
+    /// Takes a task.
+    pub(crate) fn take(&mut self, task: Task) {
+        match task {
+            Task::Sealed(segment) => {
+                self.sealed(segment);
+                self.count_segments();
+            }
+            Task::Frozen(frozen) => self.snapshots.frozen(frozen),
+            Task::Broken(segment) => self.broken.push_back(segment.first),
+        }
+    }
+
+    /// What the core is to be told.
+    pub(crate) fn take_upkeep(&mut self) -> Vec<Upkeep> {
+        std::mem::take(&mut self.upkeep)
+    }
+
+    /// Does the most urgent piece of work.
+    pub(crate) fn step(&mut self, now: LogTime) -> Result<Step, SwapFailed> {
+        if let Some(bytes) = self.step_retired() {
+            return Ok(Step::Did(bytes));
+        }
+        if let Some(first) = self.broken.pop_front() {
+            return Ok(self.rebuild_index(first));
+        }
+        if now >= self.retry_index
+            && let Some(first) = self.unindexed.pop_front()
+        {
+            return Ok(self.write_index(first, now));
+        }
+        if let Some(bytes) = self.step_snapshot(now) {
+            return Ok(Step::Did(bytes));
+        }
+        if now >= self.retry_compaction {
+            return self.step_compaction(now);
+        }
+        Ok(Step::Idle)
+    }
+
+    /// Whether there is clearly more garbage than is let be: the log is faster than the compactor.
+    pub(crate) fn is_behind(&self) -> bool {
+        let live_bytes = self.counters.live_bytes.get();
+        let garbage = self.counters.sealed_bytes.get().saturating_sub(live_bytes);
+        self.compaction.is_some()
+            && garbage * 100 > URGENT_PERCENT * self.options.garbage_bytes_max(live_bytes)
+    }
+
+    /// Takes the last snapshot of a store that is being closed.
+    pub(crate) fn close(&mut self, frozen: Frozen) {
+        self.compaction = None;
+        if let Err(error) = self.snapshots.take_whole(frozen, &self.counters) {
+            tracing::warn!("the store is closed without a snapshot: {error}");
+        }
+    }
+
+    fn sealed(&mut self, segment: SealedSegment) {
+        let first = segment.segment.first;
+        if matches!(segment.index, SegmentIndex::Heap(_)) {
+            self.unindexed.push_back(first);
+        }
+        self.segments.insert(first, segment);
+    }
+
+    fn write_index(&mut self, first: Position, now: LogTime) -> Step {
+        let Some(sealed) = self.segments.get(&first) else { return Step::Did(0) };
+        let SegmentIndex::Heap(heap) = &sealed.index else { return Step::Did(0) };
+        let (segment, heap) = (sealed.segment.clone(), heap.clone());
+        let path = names::index(&segment.path);
+        let identity = IndexIdentity::new(self.home.store, &segment, sealed.last, sealed.bytes);
+        match write_and_map(&*self.home.disk, &path, &identity, &heap) {
+            Ok((index, bytes)) => {
+                self.counters.index_bytes_written.add(bytes);
+                let sealed = self.segments.get_mut(&first).expect("it was found above");
+                sealed.index = SegmentIndex::Mapped(index.clone());
+                self.upkeep.push(Upkeep::Indexed(segment, index));
+                Step::Did(bytes)
+            }
+            Err(error) => {
+                // Nothing is lost: the index stays in memory, and is written later.
+                tracing::warn!("an index is kept in memory for now: {error}");
+                self.unindexed.push_front(first);
+                self.retry_index = now.plus_ms(RETRY_MS);
+                Step::Did(0)
+            }
+        }
+    }
+
+    fn rebuild_index(&mut self, first: Position) -> Step {
+        let Some(sealed) = self.segments.get_mut(&first) else { return Step::Did(0) };
+        let path = names::index(&sealed.segment.path);
+        tracing::warn!("{} is damaged: it is made anew from the log", path.display());
+        match crate::compactor::read_index(sealed) {
+            Ok(heap) => {
+                let (heap, bytes) = (Arc::new(heap), sealed.bytes);
+                sealed.index = SegmentIndex::Heap(heap.clone());
+                self.upkeep.push(Upkeep::Rebuilt(sealed.segment.clone(), heap));
+                self.unindexed.push_back(first);
+                Step::Did(bytes)
+            }
+            Err(error) => {
+                tracing::error!(
+                    "an index cannot be made anew, its messages are not served: {error}"
+                );
+                Step::Did(0)
+            }
+        }
+    }
+
+    fn step_snapshot(&mut self, now: LogTime) -> Option<u64> {
+        let stepped = self.snapshots.step(now, &self.counters)?;
+        self.upkeep.extend(stepped.request.map(Upkeep::Freeze));
+        if let Some(views) = stepped.finished {
+            self.views = Some(Arc::new(views));
+            self.is_full = false;
+        }
+        Some(stepped.bytes)
+    }
+
+    fn step_compaction(&mut self, now: LogTime) -> Result<Step, SwapFailed> {
+        if self.compaction.is_none() && self.reserve.is_none() {
+            return Ok(self.make_reserve(now));
+        }
+        let Some(compaction) = &mut self.compaction else { return Ok(self.begin_compaction(now)) };
+        match compaction.step(&self.listing) {
+            Ok(Stepped::Moved(bytes)) => Ok(Step::Did(bytes)),
+            Ok(Stepped::Swapped { removed, added, bytes }) => {
+                self.compaction = None;
+                self.swapped(removed, added);
+                Ok(Step::Did(bytes))
+            }
+            Err(failure) => {
+                self.counters.compacting.set(0);
+                let compaction = self.compaction.take();
+                let failure = match failure {
+                    Failure::Swap(error) => return Err(SwapFailed(error)),
+                    Failure::Early(failure) => failure,
+                };
+                self.reserve = compaction.and_then(Compaction::abandon);
+                self.compaction_failed(failure, now);
+                Ok(Step::Did(0))
+            }
+        }
+    }
+
+    fn compaction_failed(&mut self, failure: EarlyFailure, now: LogTime) {
+        match failure {
+            EarlyFailure::BadIndex { segment, detail } => {
+                tracing::warn!("a compaction waits for an index: {detail}");
+                self.broken.push_back(segment);
+            }
+            EarlyFailure::Unreadable { segment, detail } => {
+                tracing::error!("a damaged segment is left as it is, uncompacted: {detail}");
+                self.unreadable.push(segment);
+            }
+            EarlyFailure::Disk(error) => {
+                // On a full disk what fits the reserve comes first, at once.
+                let is_first = error.is_full() && !self.is_full;
+                self.is_full |= error.is_full();
+                if !is_first {
+                    tracing::warn!("a compaction is tried again later: {error}");
+                    self.retry_compaction = now.plus_ms(RETRY_MS);
+                }
+            }
+        }
+    }
+
+    fn make_reserve(&mut self, now: LogTime) -> Step {
+        let bytes = self.options.compaction_reserve_bytes();
+        let manifest_bytes = self.listing.bytes_with_one_more();
+        match Reserve::make(&*self.home.disk, &self.home.data, bytes, manifest_bytes) {
+            Ok(reserve) => {
+                let bytes = reserve.bytes;
+                self.reserve = Some(reserve);
+                Step::Did(bytes)
+            }
+            Err(error) => {
+                tracing::warn!("no space can be kept for the compactor: {error}");
+                self.retry_compaction = now.plus_ms(RETRY_MS);
+                Step::Did(0)
+            }
+        }
+    }
+
+    fn begin_compaction(&mut self, now: LogTime) -> Step {
+        let Some(views) = &self.views else { return Step::Idle };
+        let bytes_max = match (self.is_full, &self.reserve) {
+            (true, Some(reserve)) => reserve.bytes,
+            _ => u64::MAX,
+        };
+        let planned = plan(
+            self.segments.values(),
+            views,
+            &self.unreadable,
+            self.snapshots.oldest(),
+            &self.options,
+            bytes_max,
+        );
+        self.counters.live_bytes.set(planned.live_bytes);
+        let group = match planned.next {
+            Plan::Compact(group) => group,
+            Plan::Nothing => {
+                self.views = None;
+                return Step::Idle;
+            }
+            Plan::AfterSnapshot => {
+                self.views = None;
+                self.snapshots.hasten(now);
+                return Step::Idle;
+            }
+        };
+        let Some(reserve) = self.reserve.take() else { return Step::Idle };
+        let older = self.segments.range(..group[0].segment.first);
+        let older = older.map(|(_, sealed)| sealed.clone()).collect();
+        let begun = Compaction::begin(
+            self.home.clone(),
+            group,
+            older,
+            views.clone(),
+            reserve,
+            self.counters.clone(),
+        );
+        match begun {
+            Ok(compaction) => {
+                self.counters.compacting.set(1);
+                self.compaction = Some(compaction);
+            }
+            Err(error) => {
+                tracing::warn!("a compaction is tried again later: {error}");
+                self.retry_compaction = now.plus_ms(RETRY_MS);
+            }
+        }
+        Step::Did(0)
+    }
+
+    /// Gives back a piece of a file that nobody reads any more.
+    fn step_retired(&mut self) -> Option<u64> {
+        let at = self.retired.iter().position(|retired| retired.is_unread())?;
+        match self.retired[at].shrink() {
+            Some(bytes) => Some(bytes),
+            None => {
+                self.retired.swap_remove(at);
+                Some(0)
+            }
+        }
+    }
+
+    fn swapped(&mut self, removed: Vec<Retired>, added: SealedSegment) {
+        for old in &removed {
+            self.segments.remove(&old.sealed.segment.first);
+        }
+        self.counters.compactions.add(1);
+        self.counters.compacting.set(0);
+        let gone = removed.iter().map(|old| old.sealed.segment.clone()).collect();
+        self.retired.extend(removed);
+        self.sealed(added.clone());
+        self.count_segments();
+        self.upkeep.push(Upkeep::Swapped { removed: gone, added });
+    }
+
+    fn count_segments(&self) {
+        self.counters.segments_sealed.set(self.segments.len() as u64);
+        let bytes = self.segments.values().map(|sealed| sealed.bytes).sum();
+        self.counters.sealed_bytes.set(bytes);
+    }
+}
+
+fn write_and_map(
+    disk: &dyn Disk,
+    path: &Path,
+    identity: &IndexIdentity,
+    heap: &index::HeapIndex,
+) -> Result<(Arc<MappedIndex>, u64), String> {
+    let bytes = index::write(disk, path, identity, heap).map_err(|error| error.to_string())?;
+    let index = MappedIndex::open(disk, path, identity).map_err(|error| error.to_string())?;
+    Ok((Arc::new(index), bytes))
+}

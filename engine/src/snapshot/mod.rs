@@ -1,0 +1,88 @@
+//! Snapshots: the state in a file, so that an opening replays only what was logged behind it
+//! (FORMAT.md section 5).
+//!
+//! Taken while the store runs: the queues are frozen a few at a time, each at the end of some
+//! entry, and written one behind the other. A part's own position says up to where it is; replay
+//! begins behind the snapshot's position and leaves out what a part already has.
+//!
+//! A snapshot is written under a temporary name, synced, renamed, and its directory synced: a crash
+//! at any moment leaves the older ones as they were. All of them may be deleted.
+
+mod appending;
+mod header;
+mod names;
+mod part;
+mod read;
+mod source;
+#[cfg(test)]
+mod tests;
+mod write;
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::disk::{Disk, DiskError};
+use crate::error::Damage;
+use crate::ids::Position;
+use names::SnapshotName;
+
+pub(crate) use names::snapshot as path;
+pub(crate) use read::read;
+pub(crate) use write::SnapshotWriter;
+
+/// A snapshot that has its name, durably.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Kept {
+    /// Every entry up to this one is in it.
+    pub(crate) position: Position,
+    /// The file's size.
+    pub(crate) bytes: u64,
+}
+
+/// Why a snapshot cannot be used. An older one may do, or the whole log.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SnapshotError {
+    /// A disk operation failed; of kind `NotFound` if there is no such snapshot.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// It was written by a later version.
+    #[error("{} has snapshot version {found}, this Forebay knows up to {supported}", path.display())]
+    TooNew {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: u32,
+        /// The newest version known here.
+        supported: u32,
+    },
+    /// Its bytes are not what was written.
+    #[error("the snapshot is damaged: {0}")]
+    Damaged(#[from] Damage),
+}
+
+/// The positions of the snapshots that are there, ascending. Whether one can be used is known when
+/// it was read.
+pub(crate) fn list(disk: &dyn Disk, data: &Path) -> Result<Vec<Position>, DiskError> {
+    let names = match disk.list(&names::dir(data)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        names => names?,
+    };
+    let parsed = names.iter().filter_map(|name| name.parse().ok());
+    let mut positions: Vec<Position> = parsed.map(|SnapshotName(position)| position).collect();
+    positions.sort_unstable();
+    Ok(positions)
+}
+
+/// Removes all but the two newest snapshots. The second is there for the day when the first turns
+/// out to be damaged.
+pub(crate) fn keep_last_two(disk: &dyn Disk, data: &Path) -> Result<(), DiskError> {
+    let positions = list(disk, data)?;
+    let older = &positions[..positions.len().saturating_sub(2)];
+    for position in older {
+        disk.remove(&names::snapshot(data, *position))?;
+    }
+    match older.is_empty() {
+        true => Ok(()),
+        false => disk.sync_dir(&names::dir(data)),
+    }
+}

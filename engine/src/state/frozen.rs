@@ -1,0 +1,122 @@
+//! Queues as they were at the end of an entry: what snapshots write and the compactor asks.
+
+use std::ops::RangeInclusive;
+
+use roaring::RoaringTreemap;
+
+use super::Queue;
+use super::held::{Held, HeldMap};
+use super::queue::{HeldCounts, Messages};
+use crate::attributes::Attributes;
+use crate::command::MessageState;
+use crate::ids::{Position, QueueId, Seq};
+use crate::time::LogTime;
+
+/// A queue as it was at the end of an entry: shared with the queue until that changes.
+#[derive(Debug, Clone)]
+pub(crate) struct FrozenQueue {
+    pub(crate) id: QueueId,
+    pub(crate) name: String,
+    pub(crate) created: LogTime,
+    pub(crate) modified: LogTime,
+    pub(crate) attributes: Attributes,
+    /// Every entry up to this one was applied, and none behind it.
+    pub(crate) position: Position,
+    pub(crate) messages: FrozenMessages,
+}
+
+/// Its messages. The invariants are those of [`Messages`].
+#[derive(Debug, Clone)]
+pub(crate) struct FrozenMessages {
+    /// The next message's number.
+    pub(crate) next: Seq,
+    /// The first message of the backlog.
+    pub(crate) cursor: Seq,
+    /// Those from the cursor on that are not in the backlog.
+    pub(crate) apart: RoaringTreemap,
+    /// Messages that were delayed or received, and are not gone.
+    pub(crate) held: HeldMap,
+}
+
+impl FrozenMessages {
+    /// Whether the message was in the queue.
+    pub(crate) fn is_live(&self, seq: Seq) -> bool {
+        self.held.get(seq).is_some()
+            || (self.cursor..self.next).contains(&seq) && !self.apart.contains(seq.0)
+    }
+
+    /// What was held of a message; `None` when it was in the backlog, or gone.
+    pub(crate) fn held(&self, seq: Seq) -> Option<&Held> {
+        self.held.get(seq)
+    }
+
+    /// How many messages of the range were in the queue; counts leaf by leaf.
+    pub(crate) fn live_in(&self, range: RangeInclusive<Seq>) -> u64 {
+        let start = self.cursor.max(*range.start()).0;
+        let end = self.next.0.min(range.end().0.saturating_add(1)).max(start);
+        let backlog = end - start - self.apart.range_cardinality(start..end);
+        backlog + self.held.count(range)
+    }
+}
+
+impl Queue {
+    /// The queue as it is now, at the end of the entry at `position`.
+    pub(crate) fn freeze(&self, position: Position) -> FrozenQueue {
+        let Messages { next, cursor, apart, held, .. } = &self.messages;
+        FrozenQueue {
+            id: self.id,
+            name: self.name.clone(),
+            created: self.created,
+            modified: self.modified,
+            attributes: self.attributes,
+            position,
+            messages: FrozenMessages {
+                next: *next,
+                cursor: *cursor,
+                apart: apart.clone(),
+                held: held.clone(),
+            },
+        }
+    }
+}
+
+impl From<FrozenQueue> for Queue {
+    fn from(frozen: FrozenQueue) -> Self {
+        let FrozenQueue { id, name, created, modified, attributes, messages, .. } = frozen;
+        Self { id, name, created, modified, attributes, messages: messages.into() }
+    }
+}
+
+impl From<FrozenMessages> for Messages {
+    /// Messages to go on with: all durable. A damaged one waits, for whether it is damaged is
+    /// found when it is read again.
+    fn from(frozen: FrozenMessages) -> Self {
+        let FrozenMessages { next, cursor, apart, mut held } = frozen;
+        let is_damaged = |(seq, held): (Seq, &Held)| {
+            (held.state == MessageState::Damaged).then_some((seq, *held))
+        };
+        let damaged: Vec<(Seq, Held)> = held.range(..).filter_map(is_damaged).collect();
+        for (seq, before) in damaged {
+            held.insert(seq, Held { state: MessageState::Waiting, ..before });
+        }
+        let mut counts = HeldCounts::default();
+        // Collected from vectors, the sets are built at once rather than message by message.
+        let (mut timers, mut visible) = (Vec::new(), Vec::new());
+        for (seq, held) in held.range(..) {
+            match held.state {
+                MessageState::Waiting => visible.push(seq),
+                MessageState::InFlight { .. } => {
+                    timers.push((held.until, seq));
+                    counts.in_flight += 1;
+                }
+                MessageState::Delayed { .. } => {
+                    timers.push((held.until, seq));
+                    counts.delayed += 1;
+                }
+                MessageState::Damaged => unreachable!("the damaged ones wait, see above"),
+            }
+        }
+        let (timers, visible) = (timers.into_iter().collect(), visible.into_iter().collect());
+        Self { next, durable_end: next, cursor, apart, held, timers, visible, counts }
+    }
+}

@@ -1,0 +1,44 @@
+//! What the state takes of memory.
+
+use super::{Queue, State};
+use crate::ids::{QueueId, Seq};
+use crate::time::LogTime;
+
+/// Bytes of memory by what they are for: estimates from the sizes of what is kept, without what
+/// the allocator and the trees leave unused.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct StateMemory {
+    /// What is known of held messages.
+    pub(crate) held_bytes: u64,
+    /// Which messages are not in the backlog.
+    pub(crate) apart_bytes: u64,
+    /// When held messages become visible, and which are.
+    pub(crate) timer_bytes: u64,
+    /// The queues themselves, with their names.
+    pub(crate) queue_bytes: u64,
+    /// How many messages are held.
+    pub(crate) held_messages: u64,
+}
+
+impl State {
+    /// What all queues take. Looks at each queue, and at none of its messages.
+    pub(crate) fn memory(&self) -> StateMemory {
+        let mut sum = StateMemory::default();
+        for queue in self.queues.values() {
+            let messages = &queue.messages;
+            sum.held_bytes += messages.held.heap_bytes();
+            sum.apart_bytes += messages.apart.serialized_size() as u64;
+            sum.timer_bytes += bytes_of::<(LogTime, Seq)>(messages.timers.len());
+            sum.timer_bytes += bytes_of::<Seq>(messages.visible.len());
+            sum.queue_bytes += bytes_of::<(QueueId, Queue)>(1) + bytes_of::<(String, QueueId)>(1);
+            // Once in the queue, once in the map of names.
+            sum.queue_bytes += 2 * queue.name.len() as u64;
+            sum.held_messages += messages.held.len();
+        }
+        sum
+    }
+}
+
+fn bytes_of<T>(count: usize) -> u64 {
+    (count * size_of::<T>()) as u64
+}

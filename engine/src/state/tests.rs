@@ -1,0 +1,301 @@
+//! Messages frozen and restored go on like those that were never frozen; a gap in their numbers is
+//! as if those between had been sent and acked.
+
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+
+use super::frozen::FrozenMessages;
+use super::*;
+use crate::attributes::AttributeChanges;
+use crate::command::MessageState;
+use crate::ids::LeaseId;
+use held::Held;
+
+/// What happens to messages. Seqs are taken modulo what was sent, and some are not there.
+#[derive(Debug, Clone, Copy)]
+enum Step {
+    Send { count: u8, delay: Option<u8> },
+    Gap { count: u16 },
+    Lease { count: u8, timeout: u8 },
+    LeaseAny { seq: u16, timeout: u8 },
+    Change { seq: u16, timeout: u8 },
+    Ack { seq: u16 },
+    Purge { through: u16 },
+    Damage { seq: u16 },
+    Settle { ms: u8 },
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        3 => (1..20_u8, any::<Option<u8>>()).prop_map(|(count, delay)| Step::Send { count, delay }),
+        1 => (1..300_u16).prop_map(|count| Step::Gap { count }),
+        3 => (1..20_u8, any::<u8>()).prop_map(|(count, timeout)| Step::Lease { count, timeout }),
+        1 => any::<(u16, u8)>().prop_map(|(seq, timeout)| Step::LeaseAny { seq, timeout }),
+        2 => any::<(u16, u8)>().prop_map(|(seq, timeout)| Step::Change { seq, timeout }),
+        6 => any::<u16>().prop_map(|seq| Step::Ack { seq }),
+        1 => any::<u16>().prop_map(|through| Step::Purge { through }),
+        1 => any::<u16>().prop_map(|seq| Step::Damage { seq }),
+        2 => any::<u8>().prop_map(|ms| Step::Settle { ms }),
+    ];
+    proptest::collection::vec(step, 1..60)
+}
+
+/// Messages, and what the steps need to know beside them.
+#[derive(Clone, Default)]
+struct Run {
+    messages: Messages,
+    now: LogTime,
+    leases: u64,
+    /// What a gap is: sent and acked, or left out.
+    gaps_are_sent: bool,
+}
+
+impl Run {
+    fn seq(&self, of: u16) -> Seq {
+        Seq(u64::from(of) % self.messages.next_seq().0 + 1)
+    }
+
+    fn step(&mut self, step: Step) {
+        let end = |timeout: u8| self.now.plus_ms(timeout.into());
+        match step {
+            Step::Send { count, delay } => (0..count).for_each(|_| {
+                self.messages.sent(self.messages.next_seq(), delay.map(end));
+            }),
+            Step::Gap { count } if self.gaps_are_sent => (0..count).for_each(|_| {
+                let seq = self.messages.next_seq();
+                self.messages.sent(seq, None);
+                self.messages.acked(seq);
+            }),
+            Step::Gap { count } => {
+                self.messages.skip_to(Seq(self.messages.next_seq().0 + u64::from(count)));
+            }
+            Step::Lease { count, timeout } => {
+                let until = end(timeout);
+                let seqs: Vec<_> = self.messages.waiting().take(count.into()).collect();
+                seqs.into_iter().for_each(|seq| self.lease(seq, until));
+            }
+            Step::LeaseAny { seq, timeout } => self.lease(self.seq(seq), end(timeout)),
+            Step::Change { seq, timeout } => {
+                self.messages.lease_changed(self.seq(seq), end(timeout));
+            }
+            Step::Ack { seq } => self.messages.acked(self.seq(seq)),
+            Step::Purge { through } => self.messages.purged(self.seq(through)),
+            Step::Damage { seq } => self.messages.damaged(self.seq(seq)),
+            Step::Settle { ms } => {
+                self.now = self.now.plus_ms(ms.into());
+                self.messages.settle(self.now);
+            }
+        }
+        self.messages.all_durable();
+    }
+
+    fn lease(&mut self, seq: Seq, until: LogTime) {
+        self.leases += 1;
+        let count = self.messages.held(seq).map_or(1, |held| held.receive_count + 1);
+        self.messages.leased(seq, LeaseId(self.leases), count, self.now, until);
+    }
+
+    /// All that a caller can see.
+    fn seen(&self) -> impl PartialEq + std::fmt::Debug + use<> {
+        let messages = &self.messages;
+        (
+            messages.waiting().collect::<Vec<_>>(),
+            messages.from(Seq(0)).collect::<Vec<_>>(),
+            messages.next_timer(),
+            messages.counts(),
+            messages.len(),
+            messages.next_seq(),
+        )
+    }
+}
+
+fn freeze(messages: Messages) -> FrozenMessages {
+    let (id, name) = (QueueId(1), "jobs".to_owned());
+    let (created, modified) = (LogTime(1), LogTime(2));
+    let attributes = Attributes::default();
+    let queue = Queue { id, name, created, modified, attributes, messages };
+    queue.freeze(Position(3)).messages
+}
+
+/// What holds of messages at any time.
+fn check(messages: &Messages) {
+    let Messages { next, cursor, apart, held, .. } = messages;
+    assert!(Seq(1) <= *cursor && cursor <= next);
+    assert!(apart.iter().all(|seq| (cursor.next()..*next).contains(&Seq(seq))));
+    for (seq, held) in held.range(..) {
+        assert!(seq < *next && (seq < *cursor || apart.contains(seq.0)));
+        let (MessageState::InFlight { until } | MessageState::Delayed { until }) = held.state
+        else {
+            continue;
+        };
+        assert_eq!(until, held.until);
+        assert!(messages.timers.contains(&(until, seq)));
+    }
+    assert_eq!(messages.timers.len() as u64, messages.counts.in_flight + messages.counts.delayed);
+}
+
+proptest! {
+    #[test]
+    fn what_is_restored_goes_on_alike(before in steps(), behind in steps()) {
+        let mut run = Run::default();
+        before.iter().for_each(|step| run.step(*step));
+        check(&run.messages);
+        let frozen = freeze(run.messages.clone());
+        let mut restored = Run { messages: frozen.clone().into(), ..run.clone() };
+        check(&restored.messages);
+        // What was damaged waits in one of them: so it does in neither.
+        let damaged: Vec<_> = run.messages.from(Seq(0))
+            .filter(|(_, held)| held.state == MessageState::Damaged)
+            .collect();
+        for (seq, held) in damaged {
+            let waits = restored.messages.held(seq).copied();
+            prop_assert_eq!(waits, Some(Held { state: MessageState::Waiting, ..held }));
+            run.messages.acked(seq);
+            restored.messages.acked(seq);
+        }
+        prop_assert_eq!(run.seen(), restored.seen());
+        let was = frozen.held.range(..).map(|(seq, held)| (seq, *held)).collect::<Vec<_>>();
+        for step in behind {
+            run.step(step);
+            restored.step(step);
+            prop_assert_eq!(run.seen(), restored.seen());
+        }
+        check(&restored.messages);
+        prop_assert!(frozen.held.range(..).map(|(seq, held)| (seq, *held)).eq(was));
+    }
+
+    #[test]
+    fn a_gap_is_as_if_sent_and_acked(steps in steps()) {
+        let mut left_out = Run::default();
+        let mut sent = Run { gaps_are_sent: true, ..Run::default() };
+        for step in steps {
+            left_out.step(step);
+            sent.step(step);
+            prop_assert_eq!(left_out.seen(), sent.seen());
+        }
+        check(&left_out.messages);
+        prop_assert_eq!(left_out.messages.cursor, sent.messages.cursor);
+        prop_assert_eq!(&left_out.messages.apart, &sent.messages.apart);
+    }
+
+    #[test]
+    fn frozen_messages_know_which_are_live(steps in steps(), from in 0..400_u64, to in 0..400_u64) {
+        let mut run = Run::default();
+        steps.iter().for_each(|step| run.step(*step));
+        let live: BTreeSet<Seq> = run.messages.from(Seq(0)).map(|(seq, _)| seq).collect();
+        let frozen = freeze(run.messages.clone());
+        for seq in (0..run.messages.next_seq().0 + 2).map(Seq) {
+            prop_assert_eq!(frozen.is_live(seq), live.contains(&seq));
+            prop_assert_eq!(frozen.held(seq), run.messages.held(seq));
+        }
+        for (from, to) in [(from, to), (from, u64::MAX), (0, to)] {
+            let range = Seq(from)..=Seq(to);
+            let expected = live.iter().filter(|seq| range.contains(seq)).count();
+            prop_assert_eq!(frozen.live_in(range), expected as u64);
+        }
+        prop_assert_eq!(frozen.live_in(Seq(0)..=Seq(u64::MAX)), run.messages.len());
+    }
+}
+
+#[test]
+fn a_gap_of_a_billion_costs_nothing() {
+    let mut messages = Messages::default();
+    messages.sent(Seq(1), None);
+    messages.sent(Seq(1_000_000_002), None);
+    messages.sent(Seq(3_000_000_000), Some(LogTime(5)));
+    messages.all_durable();
+    assert_eq!((messages.len(), messages.waiting().count()), (3, 2));
+    messages.acked(Seq(1));
+    assert_eq!(messages.waiting().next(), Some(Seq(1_000_000_002)));
+    messages.acked(Seq(1_000_000_002));
+    assert_eq!(messages.cursor, messages.next, "what is apart is behind the cursor");
+    assert!(messages.apart.is_empty());
+    messages.settle(LogTime(5));
+    assert_eq!(messages.waiting().collect::<Vec<_>>(), [Seq(3_000_000_000)]);
+    // Without a backlog, the cursor goes along.
+    messages.skip_to(Seq(9_000_000_000));
+    assert_eq!((messages.cursor, messages.len()), (messages.next_seq(), 1));
+    messages.skip_to(Seq(5));
+    assert_eq!(messages.next_seq(), Seq(9_000_000_000), "what was sent stays");
+}
+
+#[test]
+fn how_long_a_message_was_held_back_is_remembered() {
+    let mut messages = Messages::default();
+    let until = |messages: &Messages| messages.held(Seq(1)).unwrap().until;
+    messages.sent(Seq(1), Some(LogTime(10)));
+    messages.settle(LogTime(11));
+    assert_eq!(until(&messages), LogTime(10));
+    messages.leased(Seq(1), LeaseId(1), 1, LogTime(12), LogTime(20));
+    assert_eq!(until(&messages), LogTime(20));
+    messages.lease_changed(Seq(1), LogTime(3));
+    messages.settle(LogTime(13));
+    assert_eq!(messages.held(Seq(1)).unwrap().state, MessageState::Waiting);
+    assert_eq!(until(&messages), LogTime(3));
+}
+
+fn create(state: &mut State, queue: u32, name: &str) {
+    let attributes = AttributeChanges::default();
+    let (queue, time) = (QueueId(queue), LogTime(1));
+    state.apply(&Record::QueueCreated { queue, time, attributes, name });
+}
+
+#[test]
+fn queues_are_frozen_in_the_order_of_their_numbers() {
+    let mut state = State::default();
+    for queue in 1..=5 {
+        create(&mut state, queue, &format!("queue-{queue}"));
+    }
+    state.apply(&Record::QueueDeleted { queue: QueueId(3) });
+    let ids = |after, max| {
+        let frozen = state.freeze_after(QueueId(after), max, Position(7));
+        assert!(frozen.iter().all(|queue| queue.position == Position(7)));
+        frozen.iter().map(|queue| queue.id.0).collect::<Vec<_>>()
+    };
+    assert_eq!(ids(0, 2), [1, 2]);
+    assert_eq!(ids(2, 2), [4, 5]);
+    assert_eq!(ids(5, 2), [0; 0]);
+    let mut restored = State::default();
+    state.freeze_after(QueueId(0), 9, Position(7)).into_iter().for_each(|q| restored.restore(q));
+    assert_eq!(restored.totals(), state.totals());
+    assert_eq!(
+        restored.by_name("queue-4").map(Queue::info),
+        state.by_name("queue-4").map(Queue::info)
+    );
+    assert_eq!(restored.last_queue(), QueueId(5));
+    restored.set_last_queue(QueueId(4));
+    assert_eq!(restored.next_queue(), QueueId(6));
+    assert!(restored.contains(QueueId(5)) && !restored.contains(QueueId(3)));
+}
+
+#[test]
+fn a_deleted_queues_number_is_never_given_again_nor_its_name_taken_from_a_newer_one() {
+    let mut state = State::default();
+    // Its creation was left out of the log.
+    state.apply(&Record::QueueDeleted { queue: QueueId(8) });
+    assert_eq!(state.next_queue(), QueueId(9));
+    // Queue 10 was frozen after queue 9 of the same name was created and deleted.
+    let mut later = State::default();
+    create(&mut later, 10, "jobs");
+    later.freeze_after(QueueId(0), 1, Position(9)).into_iter().for_each(|q| state.restore(q));
+    create(&mut state, 9, "jobs");
+    state.apply(&Record::QueueDeleted { queue: QueueId(9) });
+    assert_eq!(state.by_name("jobs").map(|queue| queue.id), Some(QueueId(10)));
+}
+
+#[test]
+fn what_was_left_out_is_gone_and_memory_is_counted() {
+    let mut state = State::default();
+    create(&mut state, 1, "jobs");
+    let empty = state.memory();
+    assert_eq!((empty.held_messages, empty.held_bytes, empty.timer_bytes), (0, 0, 0));
+    assert!(empty.queue_bytes > 0);
+    state.apply(&Record::Compacted { queue: QueueId(1), next: Seq(100) });
+    state.by_id(QueueId(1)).unwrap().messages.sent(Seq(100), Some(LogTime(1)));
+    assert_eq!(state.totals(), (1, 1));
+    let memory = state.memory();
+    assert_eq!(memory.held_messages, 1);
+    assert_eq!(memory.timer_bytes, 16);
+    assert!(memory.held_bytes >= size_of::<(Seq, Held)>() as u64);
+}
