@@ -34,7 +34,7 @@ use crate::log::{ClosedEntry, Listing, Log, NextSegment, PreparedSegment};
 use crate::opening::Opening;
 use crate::options::Options;
 use crate::pace::Pace;
-use crate::store::{Store, close_files};
+use crate::store::{RESERVE_FIRST, Store, close_files};
 use crate::time::{Clock, LogClock, LogTime};
 use crate::upkeep::{Task, Upkeep};
 
@@ -44,6 +44,10 @@ const COMMANDS_A_TURN: usize = 256;
 /// How long the preparer waits after a failure before it tries again: doubled from the first to the
 /// last, because each try fills what space there is.
 const PREPARE_RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(8));
+
+/// How long and how often the preparer waits for the compactor's reserve.
+const RESERVE_LOOK: Duration = Duration::from_millis(5);
+const RESERVE_LOOKS: u32 = 400;
 
 /// How often the keeper looks at the clock when nothing is given to it: snapshots are taken by time.
 const KEEPER_IDLE: Duration = Duration::from_millis(500);
@@ -121,8 +125,10 @@ impl<R: ReplyTo> Engine<R> {
         let (disk, data) = (log.disk().clone(), log.data().to_path_buf());
         let preparer = {
             let (events, listing) = (events.clone(), log.listing().clone());
+            let counters = counters.clone();
             spawn("forebay-preparer", move || {
-                prepare_segments(&*disk, &data, segment_bytes, &listing, &requests_out, &events);
+                let files = (&*disk, &*data);
+                prepare_segments(files, segment_bytes, &listing, &counters, &requests_out, &events);
             })
         };
         let keeper = {
@@ -243,10 +249,10 @@ fn write_entries(
 
 /// The preparer's thread.
 fn prepare_segments(
-    disk: &dyn Disk,
-    data: &Path,
+    (disk, data): (&dyn Disk, &Path),
     segment_bytes: u64,
     listing: &Listing,
+    counters: &Counters,
     requests: &Receiver<()>,
     events: &Sender<Event>,
 ) {
@@ -254,7 +260,12 @@ fn prepare_segments(
         let (mut failing, mut retry) = (false, PREPARE_RETRY.0);
         loop {
             let manifest_bytes = listing.bytes_with_one_more();
-            match PreparedSegment::prepare(disk, data, segment_bytes, manifest_bytes) {
+            let prepared = match wait_for_reserve(counters) {
+                true => PreparedSegment::prepare(disk, data, segment_bytes, manifest_bytes)
+                    .map_err(|error| error.to_string()),
+                false => Err(RESERVE_FIRST.to_owned()),
+            };
+            match prepared {
                 Ok(prepared) => {
                     if events.send(Event::Next(NextSegment::Ready(prepared))).is_err() {
                         return;
@@ -284,6 +295,16 @@ fn prepare_segments(
             }
         }
     }
+}
+
+/// Whether the compactor's reserve is there, which the keeper makes in a moment if there is space.
+fn wait_for_reserve(counters: &Counters) -> bool {
+    let mut looks = RESERVE_LOOKS;
+    while counters.has_reserve.get() == 0 && looks > 0 {
+        std::thread::sleep(RESERVE_LOOK);
+        looks -= 1;
+    }
+    counters.has_reserve.get() > 0
 }
 
 /// The keeper's thread: ends when the core has ended.

@@ -119,12 +119,8 @@ impl Recovery {
                     break;
                 }
                 Err(SnapshotError::Disk(error)) => return Err(error.into()),
-                Err(SnapshotError::TooNew { path, found, supported }) => {
-                    return Err(OpenError::FormatTooNew { path, found, supported });
-                }
-                Err(SnapshotError::Damaged(damage)) => {
-                    self.warnings.push(format!("a snapshot is not used: {damage}"));
-                }
+                // Derived, whatever is wrong with it: an older one or the log is as good.
+                Err(error) => self.warnings.push(format!("a snapshot is not used: {error}")),
             }
         }
         // The one before stays as it is; it is read only when it is needed.

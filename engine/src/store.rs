@@ -35,7 +35,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::command::{Command, ReplyTo};
-use crate::compactor::discard_reserves;
 use crate::core::{Core, Room};
 use crate::counters::Counters;
 use crate::disk::{Disk, DiskError};
@@ -50,6 +49,10 @@ use crate::options::Options;
 use crate::recovery::Recovery;
 use crate::time::{Clock, LogClock, LogTime};
 use crate::upkeep::Home;
+
+/// Why no segment is prepared although there may be space for one.
+pub(crate) const RESERVE_FIRST: &str =
+    "the space without which the compactor cannot give any back comes first";
 
 /// An open store.
 #[derive(Debug)]
@@ -218,13 +221,18 @@ impl<R: ReplyTo> Store<R> {
         if matches!(self.core.next_segment(), NextSegment::Ready(_)) {
             return;
         }
+        self.keeper.keep_reserve(self.clock.now());
         let disk = self.log.disk().clone();
         let manifest_bytes = self.log.listing().bytes_with_one_more();
-        let prepared =
-            PreparedSegment::prepare(&*disk, self.log.data(), self.segment_bytes, manifest_bytes);
-        let next = match prepared {
-            Ok(prepared) => NextSegment::Ready(prepared),
-            Err(error) => NextSegment::Full(error.to_string()),
+        let prepare = || {
+            PreparedSegment::prepare(&*disk, self.log.data(), self.segment_bytes, manifest_bytes)
+        };
+        let next = match self.counters.has_reserve.get() {
+            0 => NextSegment::Full(RESERVE_FIRST.to_owned()),
+            _ => match prepare() {
+                Ok(prepared) => NextSegment::Ready(prepared),
+                Err(error) => NextSegment::Full(error.to_string()),
+            },
         };
         let now = self.clock.now();
         self.core.set_next_segment(next, now);
@@ -241,17 +249,16 @@ impl<R: ReplyTo> Store<R> {
     }
 }
 
-/// Takes the last snapshot and gives back what was reserved. Everything is durable without it.
+/// Takes the last snapshot and gives back what was reserved for the log; what is the compactor's
+/// stays, for nobody else may get it on a full disk. Everything is durable without this.
 pub(crate) fn close_files<R: ReplyTo>(
     core: &Core<R>,
     keeper: &mut Keeper,
     log: &Log,
     now: LogTime,
 ) {
-    let discarded = PreparedSegment::discard(&**log.disk(), log.data())
-        .and_then(|()| discard_reserves(&**log.disk(), log.data()));
-    if let Err(error) = discarded {
-        tracing::warn!("reserved space is left to the next opening: {error}");
+    if let Err(error) = PreparedSegment::discard(&**log.disk(), log.data()) {
+        tracing::warn!("the prepared segment is left to the next opening: {error}");
     }
     keeper.close(core.freeze_all(now));
 }

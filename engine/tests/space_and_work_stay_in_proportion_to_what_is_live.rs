@@ -125,7 +125,6 @@ fn one_of_a_thousand_stays() {
 }
 
 #[test]
-#[ignore = "known: what is written when a compaction is finished is not counted"]
 fn the_compactor_counts_all_that_it_writes() {
     let disk = steady(100, 1_000, 0).stats().disk;
     let DiskStats { compacted_bytes_written: said, compacted_bytes_read: read, .. } = disk;

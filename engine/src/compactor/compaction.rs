@@ -18,7 +18,7 @@ use crate::entry::{EntryBuilder, records};
 use crate::ids::Position;
 use crate::index::{self, IndexIdentity, MappedIndex, SegmentIndex};
 use crate::location::Segment;
-use crate::log::{ListedSegment, Listing, ListingError, Sealed, names};
+use crate::log::{ListedSegment, Listing, ListingError, SEGMENT_HEADER_BYTES, Sealed, names};
 use crate::time::LogTime;
 use crate::upkeep::{Home, SealedSegment};
 
@@ -202,17 +202,20 @@ impl Compaction {
         let mut rest = EntryBuilder::new();
         rest.append(|out| self.judge.write_rest(out));
         let (disk, data) = (&*self.home.disk, &*self.home.data);
+        let written = self.output.written();
         let (segment, bytes) = self.output.finish(disk, data, self.newest, rest)?;
+        // The header page was left for the end.
+        let written = bytes - written + SEGMENT_HEADER_BYTES;
         self.named = Some(segment.clone());
         let last = self.group.last().expect("a group has segments").last;
         let (index, index_bytes) = self.write_index(&segment, last, bytes);
-        self.counters.compacted_bytes_written.add(index_bytes);
+        self.counters.compacted_bytes_written.add(written + index_bytes);
         self.list(listing, &segment, Sealed { bytes, last })?;
         let freed: u64 = self.group.iter().map(|sealed| sealed.bytes).sum();
         self.counters.compacted_bytes_freed.add(freed.saturating_sub(bytes));
         let removed = self.remove_old();
         let added = SealedSegment { segment, last, bytes, index };
-        Ok(Stepped::Swapped { removed, added, bytes: index_bytes })
+        Ok(Stepped::Swapped { removed, added, bytes: written + index_bytes })
     }
 
     /// On a full disk the index stays in memory: it can be made anew at any time.

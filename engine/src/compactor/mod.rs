@@ -23,7 +23,7 @@ use std::collections::BTreeMap;
 
 pub(crate) use compaction::{Compaction, EarlyFailure, Failure, Stepped};
 pub(crate) use plan::{Plan, plan};
-pub(crate) use reserve::{Reserve, discard_reserves};
+pub(crate) use reserve::Reserve;
 pub(crate) use retired::Retired;
 pub(crate) use source::read_index;
 

@@ -152,6 +152,11 @@ impl Output {
         Ok((header.segment(file.clone(), path), self.written))
     }
 
+    /// Where the next bytes go.
+    pub(super) fn written(&self) -> u64 {
+        self.written
+    }
+
     /// The messages that it holds.
     pub(super) fn take_index(&mut self) -> HeapIndex {
         std::mem::take(&mut self.index)

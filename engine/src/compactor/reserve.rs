@@ -1,14 +1,17 @@
 //! Space that is kept for the compactor: a full disk must not stop it from giving space back.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::disk::{Disk, DiskError, DiskFile, remove_if_there};
+use crate::disk::{Access, Disk, DiskError, DiskFile};
 use crate::log::{ManifestReserve, names};
-use crate::options::SEGMENT_BYTES_MIN;
 
 /// It is written in steps of so many bytes, each of them synced.
 const STEP_BYTES: u64 = 4 << 20;
+
+/// A segment of which nothing is left takes a page; some records more may be left of others.
+const LEAST_BYTES: u64 = 8 << 10;
 
 static ZEROS: [u8; 1 << 20] = [0; 1 << 20];
 
@@ -23,7 +26,8 @@ pub(crate) struct Reserve {
 }
 
 impl Reserve {
-    /// Reserves `bytes`, or as many as the disk has.
+    /// Reserves `bytes`, or as many as the disk has. What is there from before is kept and made
+    /// whole: on a full disk nobody else must get it.
     pub(crate) fn make(
         disk: &dyn Disk,
         data: &Path,
@@ -31,29 +35,50 @@ impl Reserve {
         manifest_bytes: u64,
     ) -> Result<Self, DiskError> {
         let path = names::compaction(data);
-        remove_if_there(disk, &path)?;
-        // Room for as many segments again, which the log may have begun by then.
-        let manifest_bytes = 2 * manifest_bytes;
-        let manifest = ManifestReserve::make(disk, &names::swap_reserve(data), manifest_bytes)?;
-        let mut bytes = bytes;
-        let file = loop {
-            let file = disk.create(&path)?;
-            match fill(&*file, bytes) {
-                Ok(()) => break file,
-                Err(error) => {
-                    remove_if_there(disk, &path)?;
-                    if !error.is_full() || bytes / 2 < SEGMENT_BYTES_MIN {
-                        return Err(error);
-                    }
-                    bytes /= 2;
-                }
-            }
+        let file = match disk.open(&path, Access::Write) {
+            Err(error) if error.kind() == ErrorKind::NotFound => disk.create(&path)?,
+            opened => opened?,
         };
-        Ok(Self { file, path, manifest, bytes })
+        let there = file.size()?;
+        if there > bytes {
+            file.set_size(bytes)?;
+        }
+        // Room for as many segments again, which the log may have begun by then.
+        let manifest = ManifestReserve::make(disk, &names::swap_reserve(data), 2 * manifest_bytes)?;
+        let mut reserve = Self { file, path, manifest, bytes: there.min(bytes) };
+        match reserve.grow(bytes) {
+            Err(error) if !error.is_full() || reserve.bytes == 0 => Err(error),
+            _ => Ok(reserve),
+        }
+    }
+
+    /// Reserves more, up to `bytes`; on a full disk as much as there is.
+    pub(crate) fn grow(&mut self, bytes: u64) -> Result<(), DiskError> {
+        while self.bytes < bytes {
+            let step = (bytes - self.bytes).min(STEP_BYTES);
+            let grown = fill(&*self.file, self.bytes, step);
+            if let Err(error) = grown {
+                // A piece of it may have been written.
+                self.file.set_size(self.bytes)?;
+                return Err(error);
+            }
+            self.bytes += step;
+        }
+        Ok(())
+    }
+
+    /// Gives a half of it to a snapshot, without which nothing can be compacted; false when there
+    /// is not enough left to give.
+    pub(crate) fn lend(&mut self) -> bool {
+        let half = self.bytes / 2;
+        half >= LEAST_BYTES && self.file.set_size(half).is_ok() && {
+            self.bytes = half;
+            true
+        }
     }
 
     /// What was written into it is of no use: it is as large as before again.
-    pub(crate) fn reset(&self) -> Result<(), DiskError> {
+    pub(super) fn reset(&self) -> Result<(), DiskError> {
         if self.file.size()? > self.bytes {
             self.file.set_size(self.bytes)?;
         }
@@ -61,21 +86,13 @@ impl Reserve {
     }
 }
 
-/// Gives back the space: a store that is closed compacts nothing.
-pub(crate) fn discard_reserves(disk: &dyn Disk, data: &Path) -> Result<(), DiskError> {
-    remove_if_there(disk, &names::compaction(data))?;
-    remove_if_there(disk, &names::swap_reserve(data))
-}
-
-fn fill(file: &dyn DiskFile, bytes: u64) -> Result<(), DiskError> {
-    let mut offset = 0;
-    while offset < bytes {
-        let count = (bytes - offset).min(ZEROS.len() as u64);
-        file.write_all_at(offset, &ZEROS[..count as usize])?;
-        offset += count;
-        if offset.is_multiple_of(STEP_BYTES) || offset == bytes {
-            file.sync()?;
-        }
+/// Writes zeros and syncs them.
+fn fill(file: &dyn DiskFile, from: u64, bytes: u64) -> Result<(), DiskError> {
+    let mut written = 0;
+    while written < bytes {
+        let count = (bytes - written).min(ZEROS.len() as u64);
+        file.write_all_at(from + written, &ZEROS[..count as usize])?;
+        written += count;
     }
-    Ok(())
+    file.sync()
 }

@@ -71,6 +71,7 @@ pub(crate) struct Keeper {
     unreadable: Vec<Position>,
     /// While the disk is full, only what fits the reserve is compacted.
     is_full: bool,
+    retry_reserve: LogTime,
     retry_index: LogTime,
     retry_compaction: LogTime,
     upkeep: Vec<Upkeep>,
@@ -103,6 +104,7 @@ impl Keeper {
             retired: Vec::new(),
             unreadable: Vec::new(),
             is_full: false,
+            retry_reserve: LogTime::default(),
             retry_index: LogTime::default(),
             retry_compaction: LogTime::default(),
             upkeep: Vec::new(),
@@ -132,6 +134,10 @@ impl Keeper {
     /// Does the most urgent piece of work.
     pub(crate) fn step(&mut self, now: LogTime) -> Result<Step, SwapFailed> {
         if let Some(bytes) = self.step_retired() {
+            return Ok(Step::Did(bytes));
+        }
+        // Before anything else takes the last space.
+        if let Some(bytes) = self.keep_reserve(now) {
             return Ok(Step::Did(bytes));
         }
         if let Some(first) = self.broken.pop_front() {
@@ -222,6 +228,15 @@ impl Keeper {
 
     fn step_snapshot(&mut self, now: LogTime) -> Option<u64> {
         let stepped = self.snapshots.step(now, &self.counters)?;
+        // Without snapshots nothing can be compacted: on a full disk the reserve is theirs too.
+        if stepped.is_full
+            && let Some(reserve) = &mut self.reserve
+            && reserve.lend()
+        {
+            self.counters.has_reserve.set(0);
+            self.retry_reserve = now.plus_ms(RETRY_MS);
+            self.snapshots.hasten(now, 0);
+        }
         self.upkeep.extend(stepped.request.map(Upkeep::Freeze));
         if let Some(views) = stepped.finished {
             self.views = Some(Arc::new(views));
@@ -231,9 +246,6 @@ impl Keeper {
     }
 
     fn step_compaction(&mut self, now: LogTime) -> Result<Step, SwapFailed> {
-        if self.compaction.is_none() && self.reserve.is_none() {
-            return Ok(self.make_reserve(now));
-        }
         let Some(compaction) = &mut self.compaction else { return Ok(self.begin_compaction(now)) };
         match compaction.step(&self.listing) {
             Ok(Stepped::Moved(bytes)) => Ok(Step::Did(bytes)),
@@ -250,6 +262,7 @@ impl Keeper {
                     Failure::Early(failure) => failure,
                 };
                 self.reserve = compaction.and_then(Compaction::abandon);
+                self.counters.has_reserve.set(u64::from(self.reserve.is_some()));
                 self.compaction_failed(failure, now);
                 Ok(Step::Did(0))
             }
@@ -278,21 +291,30 @@ impl Keeper {
         }
     }
 
-    fn make_reserve(&mut self, now: LogTime) -> Step {
-        let bytes = self.options.compaction_reserve_bytes();
-        let manifest_bytes = self.listing.bytes_with_one_more();
-        match Reserve::make(&*self.home.disk, &self.home.data, bytes, manifest_bytes) {
-            Ok(reserve) => {
-                let bytes = reserve.bytes;
-                self.reserve = Some(reserve);
-                Step::Did(bytes)
-            }
-            Err(error) => {
-                tracing::warn!("no space can be kept for the compactor: {error}");
-                self.retry_compaction = now.plus_ms(RETRY_MS);
-                Step::Did(0)
-            }
+    /// Makes the compactor's reserve if there is none, or makes it whole; says how many bytes were
+    /// written for it.
+    pub(crate) fn keep_reserve(&mut self, now: LogTime) -> Option<u64> {
+        let wanted = self.options.compaction_reserve_bytes();
+        let before = self.reserve.as_ref().map_or(0, |reserve| reserve.bytes);
+        if self.compaction.is_some() || before >= wanted || now < self.retry_reserve {
+            return None;
         }
+        let made = match &mut self.reserve {
+            Some(reserve) => reserve.grow(wanted),
+            None => {
+                let manifest_bytes = self.listing.bytes_with_one_more();
+                Reserve::make(&*self.home.disk, &self.home.data, wanted, manifest_bytes)
+                    .map(|reserve| self.reserve = Some(reserve))
+            }
+        };
+        let bytes = self.reserve.as_ref().map_or(0, |reserve| reserve.bytes);
+        self.counters.has_reserve.set(u64::from(bytes >= wanted));
+        if bytes < wanted {
+            let cause = made.err().map_or_else(String::new, |error| format!(": {error}"));
+            tracing::warn!("{bytes} bytes are kept for the compactor, expected {wanted}{cause}");
+            self.retry_reserve = now.plus_ms(RETRY_MS);
+        }
+        Some(bytes.saturating_sub(before))
     }
 
     fn begin_compaction(&mut self, now: LogTime) -> Step {
@@ -318,7 +340,7 @@ impl Keeper {
             }
             Plan::AfterSnapshot => {
                 self.views = None;
-                self.snapshots.hasten(now);
+                self.snapshots.hasten(now, RETRY_MS);
                 return Step::Idle;
             }
         };
@@ -340,6 +362,7 @@ impl Keeper {
             }
             Err(error) => {
                 tracing::warn!("a compaction is tried again later: {error}");
+                self.counters.has_reserve.set(0);
                 self.retry_compaction = now.plus_ms(RETRY_MS);
             }
         }
@@ -362,6 +385,9 @@ impl Keeper {
         for old in &removed {
             self.segments.remove(&old.sealed.segment.first);
         }
+        // The reserve was used up for it.
+        self.counters.has_reserve.set(0);
+        self.retry_reserve = LogTime::default();
         self.counters.compactions.add(1);
         self.counters.compacting.set(0);
         let gone = removed.iter().map(|old| old.sealed.segment.clone()).collect();

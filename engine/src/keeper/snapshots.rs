@@ -48,6 +48,8 @@ pub(super) struct Stepped {
     pub(super) bytes: u64,
     pub(super) request: Option<FreezeRequest>,
     pub(super) finished: Option<Views>,
+    /// The disk is full, and the snapshot was given up.
+    pub(super) is_full: bool,
 }
 
 impl Snapshots {
@@ -74,11 +76,11 @@ impl Snapshots {
         }
     }
 
-    /// The compactor needs a newer one.
-    pub(super) fn hasten(&mut self, now: LogTime) {
+    /// The compactor needs a newer one, in so many ms.
+    pub(super) fn hasten(&mut self, now: LogTime, in_ms: u64) {
         if !self.is_wanted {
             self.is_wanted = true;
-            self.not_before = self.not_before.max(now.plus_ms(self.ms_between.min(RETRY_MS)));
+            self.not_before = now.plus_ms(self.ms_between.min(in_ms));
         }
     }
 
@@ -102,7 +104,7 @@ impl Snapshots {
                 tracing::warn!("a snapshot is not taken, and tried again later: {error}");
                 self.taking = None;
                 self.not_before = now.plus_ms(RETRY_MS);
-                Some(Stepped::default())
+                Some(Stepped { is_full: error.is_full(), ..Stepped::default() })
             }
         }
     }
@@ -156,7 +158,7 @@ impl Snapshots {
         counters.snapshot_bytes_written.add(bytes);
         if !frozen.is_last {
             let request = FreezeRequest { after, behind: None };
-            return Ok(Stepped { bytes, request: Some(request), finished: None });
+            return Ok(Stepped { bytes, request: Some(request), ..Stepped::default() });
         }
         let Taking { writer, views, .. } = self.taking.take().expect("it was taken above");
         let writer = writer.expect("it was begun");
@@ -168,7 +170,7 @@ impl Snapshots {
             self.kept.remove(0);
         }
         snapshot::keep_last_two(&*self.home.disk, &self.home.data)?;
-        Ok(Stepped { bytes, request: None, finished: Some(views) })
+        Ok(Stepped { bytes, finished: Some(views), ..Stepped::default() })
     }
 
     /// Takes a snapshot of all queues at once.

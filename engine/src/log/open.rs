@@ -245,14 +245,18 @@ fn sync_all(disk: &dyn Disk, data: &Path, manifest: &Manifest) -> Result<(), Ope
 
 fn remove_leftovers(disk: &dyn Disk, data: &Path, files: &LogFiles) -> Result<(), DiskError> {
     let dir = names::log_dir(data);
-    for name in files.temporary.iter().chain(&files.stale_indexes) {
-        disk.remove(&dir.join(name))?;
+    // What is kept for the compactor stays its own: on a full disk the log would take it.
+    let kept = [names::compaction(data), names::swap_reserve(data)];
+    let leftovers = files.temporary.iter().chain(&files.stale_indexes).map(|name| dir.join(name));
+    for path in leftovers.filter(|path| !kept.contains(path)) {
+        disk.remove(&path)?;
     }
     for segment in files.unlisted.iter().chain(&files.superseded) {
         disk.remove(&names::segment(data, *segment))?;
     }
-    for name in disk.list(data)?.iter().filter(|name| names::is_temporary(name)) {
-        disk.remove(&data.join(name))?;
+    let names = disk.list(data)?.into_iter().filter(|name| names::is_temporary(name));
+    for path in names.map(|name| data.join(name)).filter(|path| !kept.contains(path)) {
+        disk.remove(&path)?;
     }
     disk.sync_dir(&dir)?;
     disk.sync_dir(data)

@@ -190,8 +190,9 @@ pub fn assert_undamaged(disk: &SimDisk) {
 pub fn assert_no_leaked_files(disk: &SimDisk) {
     for path in disk.files() {
         let name = path.file_name().unwrap().to_str().unwrap().to_owned();
-        let known = ["LOCK", "store.toml", "MANIFEST", "MANIFEST.tmp", "next.tmp"]
-            .contains(&&*name)
+        let reserves = ["MANIFEST.tmp", "MANIFEST.swap.tmp", "next.tmp", "compact.tmp"];
+        let known = ["LOCK", "store.toml", "MANIFEST"].contains(&&*name)
+            || reserves.contains(&&*name)
             || [".log", ".idx", ".snap"].iter().any(|end| name.ends_with(end));
         assert!(known, "leaked file {}", path.display());
     }
