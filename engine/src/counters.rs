@@ -23,6 +23,8 @@ pub(crate) struct Counters {
     pub(crate) compactions: Counter,
     /// 1 while the compactor's reserve is whole, or in use: no segment is prepared without it.
     pub(crate) has_reserve: Counter,
+    /// 1 while sends are refused because no segment can be prepared.
+    pub(crate) is_refusing: Counter,
     /// 1 while the compactor has segments in work.
     pub(crate) compacting: Counter,
     /// Bytes of indexes written when segments were sealed.

@@ -318,6 +318,8 @@ impl<R: ReplyTo> Core<R> {
 
     /// The segment after the active one is prepared, or could not be.
     pub(crate) fn set_next_segment(&mut self, next: NextSegment, now: LogTime) {
+        let is_refusing = matches!(next, NextSegment::Full(_));
+        self.counters.is_refusing.set(u64::from(is_refusing));
         self.tail.next = next;
         self.serve_postponed(now);
     }

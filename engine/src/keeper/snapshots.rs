@@ -16,6 +16,12 @@ use crate::upkeep::{FreezeRequest, Frozen, Home};
 /// So many times the size of the newest snapshot must have been logged before the next one.
 const LOG_PER_SNAPSHOT: u64 = 4;
 
+/// The first snapshot of an opening is taken after so long.
+const FIRST_MS: u64 = 2_000;
+
+/// While sends are refused for want of space, snapshots come so many times as often.
+const HASTE_WHEN_FULL: u64 = 8;
+
 /// The snapshots of a store, and the one that is being taken.
 #[derive(Debug)]
 pub(super) struct Snapshots {
@@ -60,7 +66,8 @@ impl Snapshots {
             ms_between: options.snapshot_ms,
             kept,
             taking: None,
-            begun: now,
+            // The first one comes soon: a store that is restarted again and again is compacted too.
+            begun: LogTime(now.0.saturating_sub(options.snapshot_ms.saturating_sub(FIRST_MS))),
             log_bytes: 0,
             is_wanted: false,
             not_before: LogTime::default(),
@@ -78,9 +85,10 @@ impl Snapshots {
 
     /// The compactor needs a newer one, in so many ms.
     pub(super) fn hasten(&mut self, now: LogTime, in_ms: u64) {
-        if !self.is_wanted {
+        let not_before = now.plus_ms(self.ms_between.min(in_ms));
+        if !self.is_wanted || not_before < self.not_before {
             self.is_wanted = true;
-            self.not_before = now.plus_ms(self.ms_between.min(in_ms));
+            self.not_before = not_before;
         }
     }
 
@@ -103,6 +111,7 @@ impl Snapshots {
             Err(error) => {
                 tracing::warn!("a snapshot is not taken, and tried again later: {error}");
                 self.taking = None;
+                self.is_wanted = true;
                 self.not_before = now.plus_ms(RETRY_MS);
                 Some(Stepped { is_full: error.is_full(), ..Stepped::default() })
             }
@@ -117,9 +126,13 @@ impl Snapshots {
         // A large snapshot is not taken for a few bytes of log.
         let worth = self.kept.last().map_or(0, |kept| kept.bytes) * LOG_PER_SNAPSHOT;
         let by_bytes = logged >= self.bytes_between.max(worth);
-        let by_time = logged > 0
-            && now.ms_since(self.begun) >= self.ms_between
-            && logged * LOG_PER_SNAPSHOT * LOG_PER_SNAPSHOT >= worth;
+        // But not put off for long either: what was acked since frees no space before.
+        let patience = if logged * LOG_PER_SNAPSHOT * LOG_PER_SNAPSHOT >= worth { 1 } else { 2 };
+        let ms_between = match counters.is_refusing.get() {
+            0 => self.ms_between,
+            _ => self.ms_between / HASTE_WHEN_FULL,
+        };
+        let by_time = logged > 0 && now.ms_since(self.begun) >= patience * ms_between;
         self.is_wanted || by_bytes || by_time
     }
 
