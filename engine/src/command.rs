@@ -285,11 +285,9 @@ pub enum MessageState {
         /// The lease's end.
         until: LogTime,
     },
-    /// Not visible before then.
-    Delayed {
-        /// When it becomes visible.
-        until: LogTime,
-    },
+    /// Not visible yet; until when is stored with the message
+    /// ([`StoredMessage::visible_from`](crate::StoredMessage::visible_from)).
+    Delayed,
     /// Set aside: its stored bytes are damaged.
     Damaged,
 }

@@ -66,6 +66,20 @@ number! {
     Position(u64)
 }
 
+/// A message's group, by the CRC-32 of its id (FORMAT.md section 4). Two groups that share a
+/// number are one group to the engine: they wait for each other, and their order holds.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug)]
+pub struct Group(pub u32);
+
+impl Group {
+    /// A message without a group.
+    pub const NONE: Group = Group(0);
+}
+
+/// A producer that numbers its batches: drawn at random by itself.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct ProducerId(pub u128);
+
 impl Position {
     /// The position before this one. The first position's is 0, "nothing".
     pub fn previous(self) -> Position {

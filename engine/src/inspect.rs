@@ -111,7 +111,7 @@ impl From<FrozenQueue> for SnapshotQueue {
             next: messages.next,
             cursor: messages.cursor,
             apart: messages.apart.len(),
-            held: messages.held.len(),
+            held: messages.held.len() + messages.delays.len() + messages.due.len(),
         }
     }
 }
@@ -299,7 +299,10 @@ impl fmt::Display for Record<'_> {
                 let (time, until) = (time.0, until.0);
                 write!(f, "Leased queue={queue} time_ms={time} until_ms={until}")?;
                 write!(f, " first_lease={:#x} messages=", first_lease.0)?;
-                list(f, messages.iter().map(|(seq, count)| (seq, format!("x{count}"))))
+                list(
+                    f,
+                    messages.iter().map(|lease| (lease.seq, format!("x{}", lease.receive_count))),
+                )
             }
             Self::LeaseChanged { queue, changes } => {
                 write!(f, "LeaseChanged queue={queue} changes=")?;

@@ -230,10 +230,12 @@ impl Run {
             state: match expected {
                 Expected { until, .. } if *until > now => MessageState::InFlight { until: *until },
                 Expected { receive_count: 0, visible_from, .. } if *visible_from > now => {
-                    MessageState::Delayed { until: *visible_from }
+                    MessageState::Delayed
                 }
                 _ => MessageState::Waiting,
             },
+            delayed_until: Some(expected.visible_from)
+                .filter(|visible_from| expected.receive_count == 0 && *visible_from > now),
             receive_count: expected.receive_count,
             body: expected.body.clone().into(),
         };

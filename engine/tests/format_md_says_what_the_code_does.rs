@@ -12,10 +12,10 @@ use common::{DATA, open};
 use forebay_engine::attributes::{ATTRIBUTES, AttributeChanges, Attributes};
 use forebay_engine::disk::SimDisk;
 use forebay_engine::entry::{ENTRY_ALIGN, ENTRY_HEADER_BYTES};
-use forebay_engine::ids::{Epoch, LeaseId, Position, QueueId, Seq};
+use forebay_engine::ids::{Epoch, Group, LeaseId, Position, QueueId, Seq};
 use forebay_engine::log::{FORMAT_VERSION, SEGMENT_HEADER_BYTES};
 use forebay_engine::record::{
-    RECORD_HEADER_BYTES, Record, RecordWriter, SENT_OVERHEAD_BYTES, Sent,
+    Lease, RECORD_HEADER_BYTES, Record, RecordWriter, SENT_OVERHEAD_BYTES, Sent,
 };
 use forebay_engine::{LogTime, SimClock};
 
@@ -26,6 +26,7 @@ fn encoded() -> Vec<(Vec<u8>, usize)> {
     let (queue, time) = (QueueId(1), LogTime(2));
     let all = Attributes::default().as_changes();
     let one = AttributeChanges { delay_ms: Some(3), ..AttributeChanges::default() };
+    let lease = |seq| Lease { seq: Seq(seq), receive_count: 1, group: Group::NONE };
     let sent = |visible_from| Sent {
         queue,
         seq: Seq(4),
@@ -44,7 +45,7 @@ fn encoded() -> Vec<(Vec<u8>, usize)> {
         (&|out| out.queue_deleted(queue), 0),
         (&|out| out.sent(&sent(None)), 0),
         (&|out| out.sent(&sent(Some(time))), 1),
-        (&|out| out.leased(queue, time, time, LeaseId(1), &[(Seq(1), 1), (Seq(2), 1)]), 2),
+        (&|out| out.leased(queue, time, time, LeaseId(1), &[lease(1), lease(2)]), 2),
         (&|out| out.lease_changed(queue, &[(Seq(1), time), (Seq(2), time)]), 2),
         (&|out| out.acked(queue, &[Seq(1), Seq(2), Seq(3)]), 3),
         (&|out| out.compacted(queue, Seq(4)), 0),

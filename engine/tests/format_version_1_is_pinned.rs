@@ -78,7 +78,8 @@ fn it_opens_and_holds_what_it_held() {
     assert_eq!(jobs.messages[&3].receive_count, 1);
     let later = &shown["later"];
     let until = LogTime(1_800_000_000_000 + 3_600_000);
-    assert_eq!(later.messages[&3].state, MessageState::Delayed { until });
+    assert_eq!(later.messages[&3].state, MessageState::Delayed);
+    assert_eq!(later.messages[&3].delayed_until, Some(until));
     assert_eq!(later.messages[&3].body, "at last");
     assert_eq!(later.messages.len(), 1, "1 and 2 were purged");
 }

@@ -103,10 +103,12 @@ fn assert_holds_what_it_held(shown: &BTreeMap<String, ShownQueue>) {
         assert_eq!(message.receive_count, count, "{seq}");
     }
     let until = LogTime(BEGUN_MS + 20 * DAY_MS / 24);
-    assert_eq!(jobs.messages[&66].state, MessageState::Delayed { until });
+    assert_eq!(jobs.messages[&66].state, MessageState::Delayed);
+    assert_eq!(jobs.messages[&66].delayed_until, Some(until));
     let later = &shown["later"];
     assert_eq!((later.id, later.next_seq, later.messages.len()), (2, 4, 1), "1 and 2 were purged");
-    assert_eq!(later.messages[&3].state, MessageState::Delayed { until });
+    assert_eq!(later.messages[&3].state, MessageState::Delayed);
+    assert_eq!(later.messages[&3].delayed_until, Some(until));
     assert_eq!(later.messages[&3].body, "at last");
     let drained = &shown["drained"];
     assert_eq!((drained.id, drained.next_seq, drained.messages.len()), (3, 6, 0));

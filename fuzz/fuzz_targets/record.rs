@@ -48,7 +48,7 @@ fn read_all(record: &Record<'_>) {
             assert!(sent.attributes_bytes as usize <= sent.payload.len());
             let _ = sent.check_payload();
         }
-        Record::Leased { messages, .. } => count(messages),
+        Record::Leased { messages, .. } => assert_eq!(messages.iter().count(), messages.len()),
         Record::LeaseChanged { changes, .. } => count(changes),
         Record::Acked { messages, .. } => count(messages),
         _ => {}

@@ -4,8 +4,8 @@
 use forebay_engine::LogTime;
 use forebay_engine::attributes::AttributeChanges;
 use forebay_engine::checksum;
-use forebay_engine::ids::{Epoch, LeaseId, Position, QueueId, Seq};
-use forebay_engine::record::{Record, RecordWriter, Sent};
+use forebay_engine::ids::{Epoch, Group, LeaseId, Position, QueueId, Seq};
+use forebay_engine::record::{Lease, Record, RecordWriter, Sent};
 
 use crate::Choices;
 
@@ -23,7 +23,7 @@ pub enum Fact {
     QueueDeleted { queue: QueueId },
     Opened { epoch: Epoch },
     Sent { queue: QueueId, seq: Seq, position: Position, at: Option<LogTime>, payload: Vec<u8> },
-    Leased { queue: QueueId, time: LogTime, until: LogTime, first: LeaseId, items: Vec<(Seq, u32)> },
+    Leased { queue: QueueId, time: LogTime, until: LogTime, first: LeaseId, items: Vec<Lease> },
     LeaseChanged { queue: QueueId, items: Vec<(Seq, LogTime)> },
     Acked { queue: QueueId, items: Vec<Seq> },
 }
@@ -60,8 +60,10 @@ impl Fact {
                 queue,
                 time: LogTime(choices.number()),
                 until: LogTime(choices.number()),
-                first: LeaseId(choices.number()),
-                items: items(choices, |choices| (Seq(choices.number()), choices.number_u32())),
+                // Of an opening, which counts its leases in the lower bits.
+                first: LeaseId(choices.number() >> 1),
+                // At least one: the writer makes no record of no leases.
+                items: std::iter::once(lease(choices)).chain(items(choices, lease)).collect(),
             },
             7 => Fact::LeaseChanged {
                 queue,
@@ -161,4 +163,12 @@ fn attributes(choices: &mut Choices<'_>) -> AttributeChanges {
 
 fn items<T>(choices: &mut Choices<'_>, item: impl Fn(&mut Choices<'_>) -> T) -> Vec<T> {
     (0..choices.below(ITEMS_MAX)).map(|_| item(choices)).collect()
+}
+
+fn lease(choices: &mut Choices<'_>) -> Lease {
+    Lease {
+        seq: Seq(choices.number()),
+        receive_count: choices.number_u32(),
+        group: Group(choices.number_u32()),
+    }
 }

@@ -101,7 +101,10 @@ pub(crate) fn peeked(peeked: &Peeked, stored: StoredMessage) -> Option<PeekedMes
     let (state, until_ms) = match peeked.state {
         MessageState::Waiting => (forebay_protocol::MessageState::Waiting, 0),
         MessageState::InFlight { until } => (forebay_protocol::MessageState::InFlight, until.0),
-        MessageState::Delayed { until } => (forebay_protocol::MessageState::Delayed, until.0),
+        MessageState::Delayed => {
+            let until = stored.visible_from.unwrap_or_default();
+            (forebay_protocol::MessageState::Delayed, until.0)
+        }
         MessageState::Damaged => return None,
     };
     Some(PeekedMessage {

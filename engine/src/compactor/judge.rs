@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::Views;
 use crate::ids::{LeaseId, Position, QueueId, Seq};
 use crate::index::BadBlock;
-use crate::record::{List, Record, RecordWriter};
+use crate::record::{Lease, LeaseList, Record, RecordWriter};
 use crate::state::frozen::FrozenQueue;
 use crate::time::LogTime;
 use crate::upkeep::SealedSegment;
@@ -191,7 +191,7 @@ fn write_leased(
     time: LogTime,
     until: LogTime,
     first_lease: LeaseId,
-    messages: List<'_, (Seq, u32)>,
+    messages: LeaseList<'_>,
     out: &mut RecordWriter<'_>,
 ) {
     let is_needed = |seq: Seq, lease: LeaseId| {
@@ -200,15 +200,15 @@ fn write_leased(
     };
     // The leases of a record follow one another: what is left out ends one record and begins
     // another.
-    let mut run: Vec<(Seq, u32)> = Vec::new();
+    let mut run: Vec<Lease> = Vec::new();
     let mut run_lease = first_lease;
-    for (offset, (seq, receive_count)) in (0..).zip(messages.iter()) {
+    for (offset, message) in (0..).zip(messages.iter()) {
         let lease = first_lease.plus(offset);
-        if is_needed(seq, lease) {
+        if is_needed(message.seq, lease) {
             if run.is_empty() {
                 run_lease = lease;
             }
-            run.push((seq, receive_count));
+            run.push(message);
         } else if !run.is_empty() {
             out.leased(view.id, time, until, run_lease, &run);
             run.clear();

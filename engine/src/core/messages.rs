@@ -10,7 +10,7 @@ use crate::error::RequestError;
 use crate::ids::{LeaseId, QueueId, Seq};
 use crate::log::NextSegment;
 use crate::receipt::{Receipt, SealedReceipt};
-use crate::record::{SENT_OVERHEAD_BYTES, Sent};
+use crate::record::{Lease, SENT_OVERHEAD_BYTES, Sent};
 use crate::time::LogTime;
 
 /// What a lease takes in the log: an item of a `Leased` record.
@@ -187,9 +187,11 @@ impl<R: ReplyTo> Core<R> {
     fn lease(&mut self, id: QueueId, demand: &Demand, now: LogTime) -> Vec<Delivery> {
         let queue = self.state.by_id(id).expect("the caller found the queue");
         queue.messages.settle(now);
+        self.walk(id, demand.messages_max, now);
+        let queue = self.state.by_id(id).expect("the caller found the queue");
         let mut bytes = 0u64;
         let mut found = Vec::new();
-        for seq in queue.messages.waiting().take(demand.messages_max as usize) {
+        for (seq, group) in queue.messages.waiting().take(demand.messages_max as usize) {
             // What a damaged index hides comes when that was made anew.
             let Ok(indexed) = self.index.find(id, seq) else {
                 self.postponed.insert(id);
@@ -203,7 +205,8 @@ impl<R: ReplyTo> Core<R> {
             let held = queue.messages.held(seq);
             let receive_count = held.map_or(0, |held| held.receive_count).saturating_add(1);
             let first_received = held.filter(|h| h.receive_count > 0).map(|h| h.first_received);
-            found.push((seq, location, sent, receive_count, first_received.unwrap_or(now)));
+            let lease = Lease { seq, receive_count, group };
+            found.push((lease, location, sent, first_received.unwrap_or(now)));
         }
         if found.is_empty() {
             return Vec::new();
@@ -211,15 +214,15 @@ impl<R: ReplyTo> Core<R> {
         let first_lease = LeaseId::new(self.epoch, self.leases);
         self.leases += found.len() as u64;
         let until = now.plus_ms(demand.visibility_ms);
-        let leased: Vec<_> = found.iter().map(|(seq, _, _, count, _)| (*seq, *count)).collect();
+        let leased: Vec<_> = found.iter().map(|(lease, ..)| *lease).collect();
         self.record(|out| out.leased(id, now, until, first_lease, &leased));
-        let deliveries = (0..).zip(found).map(
-            |(offset, (seq, location, sent, receive_count, first_received))| {
+        let deliveries =
+            (0..).zip(found).map(|(offset, (leased, location, sent, first_received))| {
+                let Lease { seq, receive_count, .. } = leased;
                 let lease = first_lease.plus(offset);
                 let receipt = self.receipts.seal(Receipt { queue: id, seq, lease });
                 Delivery { seq, receipt, receive_count, sent, first_received, location }
-            },
-        );
+            });
         deliveries.collect()
     }
 
@@ -311,7 +314,8 @@ impl<R: ReplyTo> Core<R> {
             }
             None => {
                 // Its lease was lost in a crash: it is given again.
-                self.record(|out| out.leased(queue, now, until, receipt.lease, &[(seq, 1)]));
+                let lease = Lease { seq, receive_count: 1, group: self.group(queue, seq) };
+                self.record(|out| out.leased(queue, now, until, receipt.lease, &[lease]));
                 Ok(None)
             }
         }
@@ -364,7 +368,7 @@ impl<R: ReplyTo> Core<R> {
         let queue = self.state.by_id(id).expect("its name was found");
         queue.messages.settle(now);
         let (mut peeked, mut bytes, mut next) = (Vec::new(), 0u64, None);
-        for (seq, held) in queue.messages.from(from) {
+        for (seq, seen) in queue.messages.from(from) {
             let Ok(indexed) = self.index.find(id, seq) else {
                 next = Some(seq);
                 break;
@@ -375,7 +379,7 @@ impl<R: ReplyTo> Core<R> {
                 next = Some(seq);
                 break;
             }
-            let (state, receive_count) = (held.state, held.receive_count);
+            let (state, receive_count) = (seen.state, seen.receive_count);
             peeked.push(Peeked { seq, state, receive_count, sent, location });
         }
         Ok(Decided::Now(Reply::Peeked { queue: id, messages: peeked, next }))

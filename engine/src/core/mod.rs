@@ -12,6 +12,7 @@ mod messages;
 mod queues;
 mod upkeep;
 mod waiters;
+mod walk;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -33,7 +33,7 @@ pub(crate) use slot::Slot;
 pub(crate) use write::write;
 
 use self::shares::{SegmentKey, Shares};
-use crate::ids::{QueueId, Seq};
+use crate::ids::{Group, QueueId, Seq};
 use crate::location::{Location, Segment};
 use crate::time::LogTime;
 
@@ -174,6 +174,30 @@ impl Index {
         queue: QueueId,
         seq: Seq,
     ) -> Result<Option<(Location, LogTime)>, BrokenIndex> {
+        let found = self.slot(queue, seq)?;
+        Ok(found.map(|(segment, Slot { offset, bytes, sent_ms, .. })| {
+            let sent = segment.created.plus_ms(u64::from(sent_ms));
+            (Location { queue, seq, segment: segment.clone(), offset, bytes }, sent)
+        }))
+    }
+
+    /// A message's group, and when it was sent. Errors as in [`Index::find`].
+    pub(crate) fn group(
+        &mut self,
+        queue: QueueId,
+        seq: Seq,
+    ) -> Result<Option<(Group, LogTime)>, BrokenIndex> {
+        let found = self.slot(queue, seq)?;
+        Ok(found.map(|(segment, Slot { group, sent_ms, .. })| {
+            (Group(group), segment.created.plus_ms(u64::from(sent_ms)))
+        }))
+    }
+
+    fn slot(
+        &mut self,
+        queue: QueueId,
+        seq: Seq,
+    ) -> Result<Option<(&Arc<Segment>, Slot)>, BrokenIndex> {
         self.tidy_one();
         let Some(key) = self.shares.segment_of(queue, seq) else { return Ok(None) };
         let (segment, slot) = match &self.active {
@@ -193,10 +217,7 @@ impl Index {
                 }
             }
         };
-        Ok(slot.map(|Slot { offset, bytes, sent_ms, .. }| {
-            let sent = segment.created.plus_ms(u64::from(sent_ms));
-            (Location { queue, seq, segment: segment.clone(), offset, bytes }, sent)
-        }))
+        Ok(slot.map(|slot| (segment, slot)))
     }
 
     /// The segments whose index was found broken since this was last asked: each once, until it is

@@ -12,6 +12,7 @@ use crate::error::{Damage, ReadError};
 use crate::ids::Position;
 use crate::location::Location;
 use crate::record::{Record, RecordError, RecordFrame, Sent};
+use crate::time::LogTime;
 
 /// Messages are read together up to so many bytes, ...
 const SPAN_BYTES_MAX: u64 = 1 << 20;
@@ -26,6 +27,8 @@ pub struct StoredMessage {
     pub checksum: u32,
     /// How many bytes of the payload are attributes.
     pub attributes_bytes: u32,
+    /// When it became or becomes visible first, if it was sent with a delay.
+    pub visible_from: Option<LogTime>,
     /// Attributes, then the body.
     pub payload: Bytes,
 }
@@ -136,6 +139,7 @@ fn check(location: &Location, record: Bytes) -> Result<StoredMessage, ReadError>
         Ok(sent) => Ok(StoredMessage {
             checksum: sent.checksum,
             attributes_bytes: sent.attributes_bytes,
+            visible_from: sent.visible_from,
             payload: record.slice_ref(sent.payload),
         }),
         Err(detail) => Err(Damage {

@@ -1,6 +1,8 @@
 //! Reading records: any bytes give a record or an error.
 
-use super::{List, RECORD_HEADER_BYTES, Record, RecordError, SEAL_AT, Sent, kind};
+use super::{
+    HAS_GROUPS, LeaseList, List, RECORD_HEADER_BYTES, Record, RecordError, SEAL_AT, Sent, kind,
+};
 use crate::attributes::AttributeChanges;
 use crate::checksum::{self, Salt};
 use crate::codec::Fields;
@@ -48,7 +50,9 @@ impl<'a> RecordFrame<'a> {
     /// Reads the fields.
     pub(crate) fn decode(&self) -> Result<Record<'a>, RecordError> {
         let wrong = RecordError::Fields { kind: self.kind, bytes: self.fields.len() };
-        if self.header[5] != 0 || (self.kind != kind::SENT && !self.payload.is_empty()) {
+        let flags = self.header[5];
+        let has_groups = self.kind == kind::LEASED && flags == HAS_GROUPS;
+        if flags != 0 && !has_groups || (self.kind != kind::SENT && !self.payload.is_empty()) {
             return Err(wrong);
         }
         let decode = match self.kind {
@@ -58,7 +62,8 @@ impl<'a> RecordFrame<'a> {
             kind::QUEUE_PURGED => decode_queue_purged,
             kind::QUEUE_DELETED => decode_queue_deleted,
             kind::SENT => decode_sent,
-            kind::LEASED => decode_leased,
+            kind::LEASED if has_groups => decode_leased::<true>,
+            kind::LEASED => decode_leased::<false>,
             kind::LEASE_CHANGED => decode_lease_changed,
             kind::ACKED => decode_acked,
             kind::COMPACTED => decode_compacted,
@@ -121,13 +126,16 @@ fn decode_sent<'a>(mut fields: Fields<'a>, payload: &'a [u8]) -> Option<Record<'
     (sent.attributes_bytes as usize <= payload.len()).then_some(Record::Sent(sent))
 }
 
-fn decode_leased<'a>(mut fields: Fields<'a>, _: &'a [u8]) -> Option<Record<'a>> {
+fn decode_leased<'a, const GROUPS: bool>(
+    mut fields: Fields<'a>,
+    _: &'a [u8],
+) -> Option<Record<'a>> {
     Some(Record::Leased {
         queue: QueueId(fields.u32()?),
         time: LogTime(fields.u64()?),
         until: LogTime(fields.u64()?),
         first_lease: LeaseId(fields.u64()?),
-        messages: List::decode(fields.rest())?,
+        messages: LeaseList::decode(fields.rest(), GROUPS)?,
     })
 }
 

@@ -2,7 +2,7 @@
 
 use bytes::{BufMut, BytesMut};
 
-use crate::ids::Seq;
+use crate::ids::{Group, Seq};
 use crate::time::LogTime;
 
 /// Items of a fixed size, as they stand in a record.
@@ -50,6 +50,10 @@ fn u64_at(bytes: &[u8], at: usize) -> u64 {
     u64::from_le_bytes(bytes[at..at + 8].try_into().expect("the item's size was checked"))
 }
 
+fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    u32::from_le_bytes(bytes[at..at + 4].try_into().expect("the item's size was checked"))
+}
+
 impl Item for Seq {
     const BYTES: usize = 8;
     fn read(bytes: &[u8]) -> Self {
@@ -71,14 +75,63 @@ impl Item for (Seq, LogTime) {
     }
 }
 
-impl Item for (Seq, u32) {
-    const BYTES: usize = 12;
-    fn read(bytes: &[u8]) -> Self {
-        let count = bytes[8..12].try_into().expect("the item's size was checked");
-        (Seq(u64_at(bytes, 0)), u32::from_le_bytes(count))
+/// A message of [`Record::Leased`](super::Record::Leased).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lease {
+    /// The message.
+    pub seq: Seq,
+    /// How often it was received, this time included.
+    pub receive_count: u32,
+    /// Its group, in a queue whose messages have groups.
+    pub group: Group,
+}
+
+/// The messages of a [`Record::Leased`](super::Record::Leased): with their groups, or without.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LeaseList<'a> {
+    bytes: &'a [u8],
+    has_groups: bool,
+}
+
+impl<'a> LeaseList<'a> {
+    pub(super) fn decode(bytes: &'a [u8], has_groups: bool) -> Option<Self> {
+        let list = Self { bytes, has_groups };
+        bytes.len().is_multiple_of(list.item_bytes()).then_some(list)
     }
-    fn write(&self, out: &mut BytesMut) {
-        out.put_u64_le(self.0.0);
-        out.put_u32_le(self.1);
+
+    fn item_bytes(&self) -> usize {
+        if self.has_groups { LEASE_BYTES + 4 } else { LEASE_BYTES }
+    }
+
+    /// The messages in order.
+    pub fn iter(&self) -> impl Iterator<Item = Lease> + use<'a> {
+        self.bytes.chunks_exact(self.item_bytes()).map(|item| Lease {
+            seq: Seq(u64_at(item, 0)),
+            receive_count: u32_at(item, 8),
+            group: if item.len() > LEASE_BYTES { Group(u32_at(item, 12)) } else { Group::NONE },
+        })
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.bytes.len() / self.item_bytes()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+}
+
+/// A [`Lease`] without its group.
+const LEASE_BYTES: usize = 12;
+
+impl Lease {
+    pub(super) fn write(&self, has_groups: bool, out: &mut BytesMut) {
+        out.put_u64_le(self.seq.0);
+        out.put_u32_le(self.receive_count);
+        if has_groups {
+            out.put_u32_le(self.group.0);
+        }
     }
 }

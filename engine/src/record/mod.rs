@@ -14,7 +14,7 @@ use crate::ids::{Epoch, LeaseId, Position, QueueId, Seq};
 use crate::time::LogTime;
 
 pub(crate) use decode::{RecordFrame, decode_attributes};
-pub use list::{Item, List};
+pub use list::{Item, Lease, LeaseList, List};
 pub use write::RecordWriter;
 pub(crate) use write::{put_attributes, seal_record};
 
@@ -79,8 +79,8 @@ pub enum Record<'a> {
         until: LogTime,
         /// The first message's lease; the others' follow.
         first_lease: LeaseId,
-        /// (seq, receive count) each.
-        messages: List<'a, (Seq, u32)>,
+        /// Each with its receive count, and its group.
+        messages: LeaseList<'a>,
     },
     /// Leases end at another time.
     LeaseChanged {
@@ -141,6 +141,9 @@ pub struct Sent<'a> {
     /// Attributes, then the body.
     pub payload: &'a [u8],
 }
+
+/// Flags of records: in `Leased`, each message comes with its group.
+const HAS_GROUPS: u8 = 1;
 
 /// The numbers of the kinds (FORMAT.md section 3.2). Never used again.
 mod kind {

@@ -2,10 +2,10 @@
 
 use bytes::{BufMut, BytesMut};
 
-use super::{Item, RECORD_HEADER_BYTES, RecordFrame, SEAL_AT, Sent, kind};
+use super::{HAS_GROUPS, Item, Lease, RECORD_HEADER_BYTES, RecordFrame, SEAL_AT, Sent, kind};
 use crate::attributes::AttributeChanges;
 use crate::checksum::Salt;
-use crate::ids::{Epoch, LeaseId, Position, QueueId, Seq};
+use crate::ids::{Epoch, Group, LeaseId, Position, QueueId, Seq};
 use crate::time::LogTime;
 
 /// Writes records one behind the other. Seals are left zero: they need the segment's salt, which
@@ -22,6 +22,10 @@ impl<'b> RecordWriter<'b> {
     }
 
     fn record(&mut self, kind: u8, payload: &[u8], fields: impl FnOnce(&mut BytesMut)) {
+        self.flagged(kind, 0, payload, fields);
+    }
+
+    fn flagged(&mut self, kind: u8, flags: u8, payload: &[u8], fields: impl FnOnce(&mut BytesMut)) {
         let start = self.out.len();
         self.out.put_bytes(0, RECORD_HEADER_BYTES);
         fields(self.out);
@@ -30,9 +34,10 @@ impl<'b> RecordWriter<'b> {
         let record_bytes = u32::try_from(self.out.len() - start)
             .expect("a command is far below 4 GiB (Options::command_bytes_max)");
         let fields_bytes = u16::try_from(fields_bytes)
-            .expect("4096 items of at most 15 bytes fit a record (see below)");
+            .expect("lists are written in as many records as they take (see below)");
         self.out[start..start + 4].copy_from_slice(&record_bytes.to_le_bytes());
         self.out[start + 4] = kind;
+        self.out[start + 5] = flags;
         self.out[start + 6..start + 8].copy_from_slice(&fields_bytes.to_le_bytes());
     }
 
@@ -93,22 +98,26 @@ impl<'b> RecordWriter<'b> {
         });
     }
 
-    /// Writes [`Record::Leased`].
+    /// Writes [`Record::Leased`], in as many records as it takes.
     pub fn leased(
         &mut self,
         queue: QueueId,
         time: LogTime,
         until: LogTime,
         first_lease: LeaseId,
-        messages: &[(Seq, u32)],
+        messages: &[Lease],
     ) {
-        self.record(kind::LEASED, &[], |out| {
-            out.put_u32_le(queue.0);
-            out.put_u64_le(time.0);
-            out.put_u64_le(until.0);
-            out.put_u64_le(first_lease.0);
-            messages.iter().for_each(|item| item.write(out));
-        });
+        let has_groups = messages.iter().any(|lease| lease.group != Group::NONE);
+        let flags = if has_groups { HAS_GROUPS } else { 0 };
+        for (chunk, at) in messages.chunks(ITEMS_A_RECORD).zip((0..).step_by(ITEMS_A_RECORD)) {
+            self.flagged(kind::LEASED, flags, &[], |out| {
+                out.put_u32_le(queue.0);
+                out.put_u64_le(time.0);
+                out.put_u64_le(until.0);
+                out.put_u64_le(first_lease.plus(at).0);
+                chunk.iter().for_each(|lease| lease.write(has_groups, out));
+            });
+        }
     }
 
     /// Writes [`Record::LeaseChanged`], in as many records as it takes.
@@ -143,8 +152,7 @@ const ITEMS_A_RECORD: usize = 4000;
 
 const _: () = {
     use crate::command::BATCH_MESSAGES_MAX;
-    assert!(4 + ITEMS_A_RECORD * 16 <= u16::MAX as usize);
-    assert!(28 + BATCH_MESSAGES_MAX * 12 <= u16::MAX as usize, "a Leased record holds a batch");
+    assert!(28 + ITEMS_A_RECORD * 16 <= u16::MAX as usize);
     assert!(4 + BATCH_MESSAGES_MAX * 8 <= u16::MAX as usize, "an Acked record holds a batch");
 };
 

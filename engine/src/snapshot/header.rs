@@ -11,7 +11,10 @@ use crate::time::LogTime;
 pub(super) const HEADER_BYTES: usize = 64;
 
 /// The newest version that this code reads, and the one that it writes.
-const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 2;
+
+/// The oldest version that this code reads.
+const VERSION_MIN: u32 = 1;
 
 const MAGIC: [u8; 8] = *b"FOREBAYS";
 
@@ -21,6 +24,8 @@ const CRC: std::ops::Range<usize> = 12..16;
 /// What a snapshot is of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct SnapshotHeader {
+    /// The version in which its parts are written.
+    pub(crate) version: u32,
     /// The store.
     pub(crate) store: StoreId,
     /// Every entry up to this one is contained in every part.
@@ -48,7 +53,7 @@ impl SnapshotHeader {
     pub(super) fn encode(&self) -> [u8; HEADER_BYTES] {
         let mut bytes = Vec::with_capacity(HEADER_BYTES);
         bytes.extend_from_slice(&MAGIC);
-        bytes.extend_from_slice(&VERSION.to_le_bytes());
+        bytes.extend_from_slice(&self.version.to_le_bytes());
         bytes.extend_from_slice(&[0; 4]);
         bytes.extend_from_slice(self.store.0.as_bytes());
         bytes.extend_from_slice(&self.position.0.to_le_bytes());
@@ -81,14 +86,16 @@ impl SnapshotHeader {
             let detail = format!("header checksum {found:08x}, expected {expected:08x}");
             return Err(HeaderError::Wrong(detail));
         }
-        if version != VERSION {
-            return Err(HeaderError::Wrong(format!("version {version}, expected {VERSION}")));
+        if version < VERSION_MIN {
+            let expected = format!("{VERSION_MIN} to {VERSION}");
+            return Err(HeaderError::Wrong(format!("version {version}, expected {expected}")));
         }
-        Ok(Self::decode_fields(fields).expect("a header has 64 bytes"))
+        Ok(Self::decode_fields(version, fields).expect("a header has 64 bytes"))
     }
 
-    fn decode_fields(mut fields: Fields<'_>) -> Option<Self> {
+    fn decode_fields(version: u32, mut fields: Fields<'_>) -> Option<Self> {
         Some(Self {
+            version,
             store: StoreId(Uuid::from_bytes(fields.array()?)),
             position: Position(fields.u64()?),
             through: Position(fields.u64()?),

@@ -10,27 +10,45 @@ use super::source::{Body, PartError};
 use crate::attributes::Attributes;
 use crate::codec::Fields;
 use crate::command::MessageState;
-use crate::ids::{LeaseId, Position, QueueId, Seq};
+use crate::ids::{Group, LeaseId, Position, QueueId, Seq};
 use crate::record::{decode_attributes, put_attributes};
+use crate::state::delays::Delays;
 use crate::state::frozen::{FrozenMessages, FrozenQueue};
 use crate::state::held::{Held, HeldMap};
+use crate::state::order::Discipline;
 use crate::time::LogTime;
 
 /// What comes before a part's body.
 pub(super) const PART_HEADER_BYTES: usize = 16;
 
 /// A held message's bytes.
-const HELD_BYTES: usize = 48;
+const HELD_BYTES: usize = 52;
 
-/// How many held messages are encoded and decoded together.
-const HELD_AT_ONCE: usize = 1024;
+/// A held message's bytes in version 1, where it had no group.
+const HELD_BYTES_V1: usize = 48;
+
+/// A delayed message's bytes.
+const DELAYED_BYTES: usize = 16;
+
+/// How many messages are encoded and decoded together.
+const MESSAGES_AT_ONCE: usize = 1024;
 
 /// The states of held messages. A damaged one is written as waiting: whether it is damaged is found
 /// when it is read again.
 mod state {
     pub(super) const WAITING: u8 = 0;
     pub(super) const IN_FLIGHT: u8 = 1;
+    /// In version 1 only: delayed messages have a section of their own now.
     pub(super) const DELAYED: u8 = 2;
+}
+
+/// The sections of a part, in their order. One that would say nothing is not there.
+mod section {
+    pub(super) const APART: u32 = 1;
+    pub(super) const HELD: u32 = 2;
+    pub(super) const DELAYED: u32 = 3;
+    pub(super) const DUE: u32 = 4;
+    pub(super) const GROUPED: u32 = 5;
 }
 
 /// Begins the checksum of the part of that number, to be continued with its body.
@@ -70,14 +88,52 @@ pub(super) fn encode(part: &FrozenQueue, out: &mut impl Write) -> io::Result<()>
     let name_bytes = u16::try_from(part.name.len()).expect("a name has at most 80 characters");
     piece.put_u16_le(name_bytes);
     piece.put_slice(part.name.as_bytes());
-    piece.put_u64_le(messages.apart.serialized_size() as u64);
     out.write_all(&piece)?;
-    messages.apart.serialize_into(&mut *out)?;
-    out.write_all(&messages.held.len().to_le_bytes())?;
-    piece.clear();
-    for (seq, held) in messages.held.range(..) {
-        put_held(&mut piece, seq, held);
-        if piece.len() >= HELD_AT_ONCE * HELD_BYTES {
+    put_set(out, section::APART, &messages.apart)?;
+    if messages.held.len() > 0 {
+        put_section(out, section::HELD, messages.held.len() * HELD_BYTES as u64)?;
+        put_items(out, messages.held.range(..), |(seq, held), out| put_held(out, seq, held))?;
+    }
+    if !messages.delays.is_empty() {
+        let bytes = 8 + messages.delays.len() * DELAYED_BYTES as u64;
+        put_section(out, section::DELAYED, bytes)?;
+        out.write_all(&messages.delays.now().0.to_le_bytes())?;
+        put_items(out, messages.delays.iter(), |(seq, until), out| {
+            out.put_u64_le(seq.0);
+            out.put_u64_le(until.0);
+        })?;
+    }
+    put_set(out, section::DUE, &messages.due)?;
+    match messages.discipline {
+        // That a queue is FIFO is one of its attributes.
+        Some(Discipline::Fair) => put_section(out, section::GROUPED, 0),
+        Some(Discipline::Fifo) | None => Ok(()),
+    }
+}
+
+fn put_section(out: &mut impl Write, kind: u32, bytes: u64) -> io::Result<()> {
+    out.write_all(&kind.to_le_bytes())?;
+    out.write_all(&bytes.to_le_bytes())
+}
+
+fn put_set(out: &mut impl Write, kind: u32, set: &RoaringTreemap) -> io::Result<()> {
+    if set.is_empty() {
+        return Ok(());
+    }
+    put_section(out, kind, set.serialized_size() as u64)?;
+    set.serialize_into(out)
+}
+
+/// Writes many small items, gathered to pieces.
+fn put_items<T>(
+    out: &mut impl Write,
+    items: impl Iterator<Item = T>,
+    put: impl Fn(T, &mut BytesMut),
+) -> io::Result<()> {
+    let mut piece = BytesMut::new();
+    for item in items {
+        put(item, &mut piece);
+        if piece.len() >= MESSAGES_AT_ONCE * DELAYED_BYTES {
             out.write_all(&piece)?;
             piece.clear();
         }
@@ -90,7 +146,7 @@ fn put_held(out: &mut BytesMut, seq: Seq, held: &Held) {
     out.put_u8(match held.state {
         MessageState::Waiting | MessageState::Damaged => state::WAITING,
         MessageState::InFlight { .. } => state::IN_FLIGHT,
-        MessageState::Delayed { .. } => state::DELAYED,
+        MessageState::Delayed => unreachable!("a delayed message was never received"),
     });
     out.put_bytes(0, 3);
     out.put_u32_le(held.receive_count);
@@ -98,11 +154,12 @@ fn put_held(out: &mut BytesMut, seq: Seq, held: &Held) {
     out.put_u64_le(held.lease.0);
     out.put_u64_le(held.first_received.0);
     out.put_u64_le(held.received.0);
+    out.put_u32_le(held.group.0);
 }
 
 /// Reads a part's body, a piece at a time. What it says is worth nothing before the body's checksum
-/// was compared.
-pub(super) fn decode(body: &mut Body<'_>) -> Result<FrozenQueue, PartError> {
+/// was compared. `version` is the snapshot's.
+pub(super) fn decode(body: &mut Body<'_>, version: u32) -> Result<FrozenQueue, PartError> {
     let id = QueueId(body.u32()?);
     let position = Position(body.u64()?);
     let (created, modified) = (LogTime(body.u64()?), LogTime(body.u64()?));
@@ -111,18 +168,110 @@ pub(super) fn decode(body: &mut Body<'_>) -> Result<FrozenQueue, PartError> {
     let name_bytes = body.u16()?;
     let name = String::from_utf8(body.bytes(name_bytes.into())?);
     let name = name.map_err(|error| PartError::Wrong(format!("its queue's name: {error}")))?;
-    let apart_bytes = body.u64()?;
-    let apart = body.bytes(apart_bytes)?;
-    let held = read_held(body)?;
-    if body.left() > 0 {
-        return Err(PartError::Wrong(format!("{} bytes behind the queue", body.left())));
-    }
-    // The set's decoder takes lengths as they come, and gets to see none that was not checked.
+    let sections = match version {
+        1 => read_version_1(body)?,
+        _ => read_sections(body)?,
+    };
+    // The sets' decoder takes lengths as they come, and gets to see none that was not checked.
     body.check()?;
-    let apart = read_apart(&apart)?;
-    let messages = FrozenMessages { next, cursor, apart, held };
+    let (apart, due) = (read_set(&sections.apart)?, read_set(&sections.due)?);
+    let Sections { held, delays, discipline, .. } = sections;
+    let messages = FrozenMessages { next, cursor, apart, held, delays, due, discipline };
     check_messages(&messages).map_err(PartError::Wrong)?;
     Ok(FrozenQueue { id, name, created, modified, attributes, position, messages })
+}
+
+/// What the sections say; sets are still as they were written.
+#[derive(Default)]
+struct Sections {
+    apart: Vec<u8>,
+    held: HeldMap,
+    delays: Delays,
+    due: Vec<u8>,
+    discipline: Option<Discipline>,
+}
+
+fn read_sections(body: &mut Body<'_>) -> Result<Sections, PartError> {
+    let (mut sections, mut before) = (Sections::default(), 0);
+    while body.left() > 0 {
+        let (kind, bytes) = (body.u32()?, body.u64()?);
+        if kind <= before {
+            return Err(PartError::Wrong(format!("section {kind} behind section {before}")));
+        }
+        before = kind;
+        match kind {
+            section::APART => sections.apart = body.bytes(bytes)?,
+            section::HELD => sections.held = read_held(body, bytes, HELD_BYTES)?,
+            section::DELAYED => sections.delays = read_delays(body, bytes)?,
+            section::DUE => sections.due = body.bytes(bytes)?,
+            section::GROUPED => sections.discipline = Some(Discipline::Fair),
+            _ => return Err(PartError::Wrong(format!("an unknown section {kind}"))),
+        }
+    }
+    Ok(sections)
+}
+
+/// Version 1 had no sections, and delayed messages among the held ones.
+fn read_version_1(body: &mut Body<'_>) -> Result<Sections, PartError> {
+    let bytes = body.u64()?;
+    let apart = body.bytes(bytes)?;
+    let (count, left) = (body.u64()?, body.left());
+    if count.checked_mul(HELD_BYTES_V1 as u64) != Some(left) {
+        return Err(PartError::Wrong(format!("{count} held messages in {left} bytes")));
+    }
+    let mut held = read_held(body, left, HELD_BYTES_V1)?;
+    let (mut delays, mut due) = (Delays::default(), RoaringTreemap::new());
+    let is_never_received = |(seq, held): (Seq, &Held)| {
+        (held.receive_count == 0).then_some((seq, held.state, held.until))
+    };
+    let never_received: Vec<_> = held.range(..).filter_map(is_never_received).collect();
+    for (seq, state, until) in never_received {
+        match state {
+            MessageState::Delayed => {
+                held.remove(seq);
+                delays.insert(seq, until);
+            }
+            MessageState::Waiting => {
+                held.remove(seq);
+                due.insert(seq.0);
+            }
+            MessageState::InFlight { .. } | MessageState::Damaged => {}
+        }
+    }
+    let mut due_bytes = Vec::new();
+    due.serialize_into(&mut due_bytes).expect("memory takes all that is written");
+    Ok(Sections { apart, held, delays, due: due_bytes, discipline: None })
+}
+
+fn read_delays(body: &mut Body<'_>, bytes: u64) -> Result<Delays, PartError> {
+    let mut delays = Delays::at(LogTime(body.u64()?));
+    read_items(body, bytes.saturating_sub(8), DELAYED_BYTES, |mut item| {
+        let (seq, until) = (Seq(item.u64()?), LogTime(item.u64()?));
+        (!delays.contains(seq)).then(|| delays.insert(seq, until))
+    })?;
+    Ok(delays)
+}
+
+/// Reads items of one size, some at once.
+fn read_items(
+    body: &mut Body<'_>,
+    bytes: u64,
+    item_bytes: usize,
+    mut take: impl FnMut(Fields<'_>) -> Option<()>,
+) -> Result<(), PartError> {
+    if !bytes.is_multiple_of(item_bytes as u64) {
+        return Err(PartError::Wrong(format!("messages of {item_bytes} bytes in {bytes}")));
+    }
+    let mut left = bytes;
+    while left > 0 {
+        let piece = body.bytes(left.min((MESSAGES_AT_ONCE * item_bytes) as u64))?;
+        left -= piece.len() as u64;
+        for item in piece.chunks_exact(item_bytes) {
+            take(Fields::new(item))
+                .ok_or_else(|| PartError::Wrong(format!("a message: {item:02x?}")))?;
+        }
+    }
+    Ok(())
 }
 
 fn read_attributes(body: &mut Body<'_>) -> Result<Attributes, PartError> {
@@ -134,54 +283,51 @@ fn read_attributes(body: &mut Body<'_>) -> Result<Attributes, PartError> {
     Ok(Attributes::default().with(&changes))
 }
 
-fn read_apart(mut bytes: &[u8]) -> Result<RoaringTreemap, PartError> {
-    let wrong = |detail: String| PartError::Wrong(format!("its set of messages apart: {detail}"));
-    let apart = RoaringTreemap::deserialize_from(&mut bytes).map_err(|e| wrong(e.to_string()))?;
+fn read_set(mut bytes: &[u8]) -> Result<RoaringTreemap, PartError> {
+    if bytes.is_empty() {
+        return Ok(RoaringTreemap::new());
+    }
+    let wrong = |detail: String| PartError::Wrong(format!("a set of its messages: {detail}"));
+    let set = RoaringTreemap::deserialize_from(&mut bytes).map_err(|e| wrong(e.to_string()))?;
     match bytes.len() {
-        0 => Ok(apart),
+        0 => Ok(set),
         left => Err(wrong(format!("{left} bytes are left"))),
     }
 }
 
-fn read_held(body: &mut Body<'_>) -> Result<HeldMap, PartError> {
-    let (count, left) = (body.u64()?, body.left());
-    if count.checked_mul(HELD_BYTES as u64) != Some(left) {
-        return Err(PartError::Wrong(format!("{count} held messages in {left} bytes")));
-    }
+fn read_held(body: &mut Body<'_>, bytes: u64, item_bytes: usize) -> Result<HeldMap, PartError> {
     let (mut map, mut before) = (HeldMap::default(), None);
-    while body.left() > 0 {
-        let bytes = body.bytes(body.left().min((HELD_AT_ONCE * HELD_BYTES) as u64))?;
-        for item in bytes.chunks_exact(HELD_BYTES) {
-            let (seq, held) = decode_held(Fields::new(item))
-                .ok_or_else(|| PartError::Wrong(format!("a held message: {item:02x?}")))?;
-            if before >= Some(seq) {
-                return Err(PartError::Wrong(format!("held message {seq} is out of order")));
-            }
-            before = Some(seq);
-            map.insert(seq, held);
+    read_items(body, bytes, item_bytes, |item| {
+        let (seq, held) = decode_held(item, item_bytes == HELD_BYTES)?;
+        if before >= Some(seq) {
+            return None;
         }
-    }
+        before = Some(seq);
+        map.insert(seq, held);
+        Some(())
+    })?;
     Ok(map)
 }
 
-fn decode_held(mut fields: Fields<'_>) -> Option<(Seq, Held)> {
+fn decode_held(mut fields: Fields<'_>, has_group: bool) -> Option<(Seq, Held)> {
     let (seq, state, zero) = (Seq(fields.u64()?), fields.u8()?, fields.array::<3>()?);
     let (receive_count, until) = (fields.u32()?, LogTime(fields.u64()?));
     let state = match state {
         state::WAITING => MessageState::Waiting,
         state::IN_FLIGHT => MessageState::InFlight { until },
-        state::DELAYED => MessageState::Delayed { until },
+        state::DELAYED if !has_group => MessageState::Delayed,
         _ => return None,
     };
     let lease = LeaseId(fields.u64()?);
     let (first_received, received) = (LogTime(fields.u64()?), LogTime(fields.u64()?));
-    let held = Held { state, until, receive_count, lease, first_received, received };
+    let group = if has_group { Group(fields.u32()?) } else { Group::NONE };
+    let held = Held { state, group, until, receive_count, lease, first_received, received };
     (zero == [0; 3]).then_some((seq, held))
 }
 
 /// Whether the messages are as a queue's can be: what counts and subtracts relies on it.
 fn check_messages(messages: &FrozenMessages) -> Result<(), String> {
-    let FrozenMessages { next, cursor, apart, held } = messages;
+    let FrozenMessages { next, cursor, apart, held, delays, due, .. } = messages;
     if *cursor < Seq(1) || cursor > next {
         return Err(format!("cursor {cursor} and next message {next}"));
     }
@@ -191,8 +337,16 @@ fn check_messages(messages: &FrozenMessages) -> Result<(), String> {
         return Err(format!("messages apart that are not between {cursor} and {next}"));
     }
     let is_wrong = |seq: &Seq| seq >= next || seq >= cursor && !apart.contains(seq.0);
-    match held.range(..).map(|(seq, _)| seq).find(is_wrong) {
-        Some(seq) => Err(format!("held message {seq} is in the backlog too, or was never sent")),
+    let never_received = delays.seqs().iter().chain(due.iter()).map(Seq);
+    let out_of_backlog = held.range(..).map(|(seq, _)| seq).chain(never_received);
+    if let Some(seq) = out_of_backlog.into_iter().find(is_wrong) {
+        return Err(format!("message {seq} is in the backlog too, or was never sent"));
+    }
+    let is_twice = |seq: &Seq| held.get(*seq).is_some() || delays.contains(*seq);
+    let twice = due.iter().map(Seq).find(is_twice);
+    let twice = twice.or(delays.seqs().iter().map(Seq).find(|seq| held.get(*seq).is_some()));
+    match twice {
+        Some(seq) => Err(format!("message {seq} is in two states")),
         None => Ok(()),
     }
 }

@@ -44,7 +44,7 @@ pub(crate) fn read(
         }
         let hasher = part::hasher(position, number);
         let mut body = Body::new(&mut file, body_bytes, hasher, crc);
-        let decoded = part::decode(&mut body).and_then(|queue| {
+        let decoded = part::decode(&mut body, header.version).and_then(|queue| {
             check_place(&header, last, &queue).map_err(PartError::Wrong)?;
             Ok(queue)
         });

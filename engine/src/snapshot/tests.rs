@@ -1,7 +1,9 @@
 //! A snapshot is read as it was written, or refused; and a crash leaves no bad one.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 
+use roaring::RoaringTreemap;
 use uuid::Uuid;
 
 use super::header::SnapshotHeader;
@@ -9,9 +11,11 @@ use super::*;
 use crate::attributes::Attributes;
 use crate::command::MessageState;
 use crate::disk::{Access, Fault, SimDisk};
-use crate::ids::{LeaseId, QueueId, Seq, StoreId};
+use crate::ids::{Group, LeaseId, QueueId, Seq, StoreId};
+use crate::state::delays::Delays;
 use crate::state::frozen::{FrozenMessages, FrozenQueue};
 use crate::state::held::{Held, HeldMap};
+use crate::state::order::Discipline;
 use crate::time::LogTime;
 
 const STORE: StoreId = StoreId(Uuid::from_u128(0x42));
@@ -22,20 +26,27 @@ fn data() -> &'static Path {
 
 /// A queue in which so many messages are held, in every state, and others are apart.
 fn queue(id: u32, position: u64, held_messages: u64) -> FrozenQueue {
-    let mut held = HeldMap::default();
+    let (mut held, mut delays) = (HeldMap::default(), Delays::at(LogTime(999)));
+    let mut due = RoaringTreemap::new();
     for seq in 1..=held_messages {
         let until = LogTime(1000 + seq);
         let state = match seq % 3 {
             0 => MessageState::Waiting,
             1 => MessageState::InFlight { until },
-            _ => MessageState::Delayed { until },
+            _ => {
+                delays.insert(Seq(10 * seq), until);
+                due.insert(10 * seq + 1);
+                continue;
+            }
         };
+        let group = Group(seq as u32 % 7);
         let (lease, receive_count) = (LeaseId(seq << 40), seq as u32);
         let (first_received, received) = (LogTime(seq), LogTime(2 * seq));
-        let one = Held { state, until, receive_count, lease, first_received, received };
+        let one = Held { state, group, until, receive_count, lease, first_received, received };
         held.insert(Seq(10 * seq), one);
     }
-    let cursor = Seq(10 * held_messages + 1);
+    let cursor = Seq(10 * held_messages + 2);
+    let discipline = (id == 3).then_some(Discipline::Fair);
     let apart = [cursor.0 + 3, cursor.0 + 4].into_iter().collect();
     FrozenQueue {
         id: QueueId(id),
@@ -44,7 +55,15 @@ fn queue(id: u32, position: u64, held_messages: u64) -> FrozenQueue {
         modified: LogTime(4),
         attributes: Attributes { delay_ms: 77, ..Attributes::default() },
         position: Position(position),
-        messages: FrozenMessages { next: Seq(cursor.0 + 10), cursor, apart, held },
+        messages: FrozenMessages {
+            next: Seq(cursor.0 + 10),
+            cursor,
+            apart,
+            held,
+            delays,
+            due,
+            discipline,
+        },
     }
 }
 
@@ -79,11 +98,13 @@ fn read_it(disk: &SimDisk, position: u64) -> Read {
 
 /// All that is in a queue, to be compared.
 fn contents(queue: &FrozenQueue) -> impl PartialEq + std::fmt::Debug {
-    let FrozenMessages { next, cursor, apart, held } = &queue.messages;
+    let FrozenMessages { next, cursor, apart, held, delays, due, discipline } = &queue.messages;
     let held: Vec<_> = held.range(..).map(|(seq, held)| (seq, *held)).collect();
     let apart: Vec<_> = apart.iter().collect();
     let times = (queue.created, queue.modified, queue.position);
-    (queue.id, queue.name.clone(), times, queue.attributes, *next, *cursor, apart, held)
+    let delays: BTreeMap<_, _> = delays.iter().collect();
+    let out_of_backlog = (apart, held, delays, due.clone(), *discipline);
+    (queue.id, queue.name.clone(), times, queue.attributes, *next, *cursor, out_of_backlog)
 }
 
 fn assert_is(read: Read, header: &SnapshotHeader, queues: &[FrozenQueue]) {
@@ -95,7 +116,8 @@ fn assert_is(read: Read, header: &SnapshotHeader, queues: &[FrozenQueue]) {
 fn header(position: u64, through: u64, parts: u32) -> SnapshotHeader {
     let (position, through) = (Position(position), Position(through));
     let (log_time, last_queue) = (LogTime(9), QueueId(20));
-    SnapshotHeader { store: STORE, position, through, log_time, last_queue, parts }
+    let version = super::header::VERSION;
+    SnapshotHeader { version, store: STORE, position, through, log_time, last_queue, parts }
 }
 
 fn file(disk: &SimDisk, position: u64) -> PathBuf {

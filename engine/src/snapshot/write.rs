@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::appending::{Appending, disk_error};
-use super::header::{HEADER_BYTES, SnapshotHeader};
+use super::header::{HEADER_BYTES, SnapshotHeader, VERSION};
 use super::part::{self, PART_HEADER_BYTES};
 use super::{Kept, names};
 use crate::disk::{Disk, DiskError, remove_if_there};
@@ -92,7 +92,9 @@ impl SnapshotWriter {
         assert!(through >= self.newest, "a part is newer than the snapshot");
         assert!(last_queue >= self.last, "a queue has a number that was not given yet");
         let (store, position, parts) = (self.store, self.position, self.parts);
-        let header = SnapshotHeader { store, position, through, log_time, last_queue, parts };
+        let version = VERSION;
+        let header =
+            SnapshotHeader { version, store, position, through, log_time, last_queue, parts };
         self.out.fill_in(0, &header.encode())?;
         // Synced before the rename: the new name must never point at bytes that are not there.
         self.out.sync()?;

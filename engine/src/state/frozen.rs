@@ -5,8 +5,10 @@ use std::ops::RangeInclusive;
 use roaring::RoaringTreemap;
 
 use super::Queue;
+use super::delays::Delays;
 use super::held::{Held, HeldMap};
-use super::queue::{HeldCounts, Messages};
+use super::order::Discipline;
+use super::queue::Messages;
 use crate::attributes::Attributes;
 use crate::command::MessageState;
 use crate::ids::{Position, QueueId, Seq};
@@ -34,8 +36,14 @@ pub(crate) struct FrozenMessages {
     pub(crate) cursor: Seq,
     /// Those from the cursor on that are not in the backlog.
     pub(crate) apart: RoaringTreemap,
-    /// Messages that were delayed or received, and are not gone.
+    /// Messages that were received, and are not gone.
     pub(crate) held: HeldMap,
+    /// Messages that were never received, and whose delay has not passed, ...
+    pub(crate) delays: Delays,
+    /// ... or has.
+    pub(crate) due: RoaringTreemap,
+    /// In what order a queue whose messages have groups gives them.
+    pub(crate) discipline: Option<Discipline>,
 }
 
 impl FrozenMessages {
@@ -43,9 +51,11 @@ impl FrozenMessages {
     pub(crate) fn is_live(&self, seq: Seq) -> bool {
         self.held.get(seq).is_some()
             || (self.cursor..self.next).contains(&seq) && !self.apart.contains(seq.0)
+            || self.due.contains(seq.0)
+            || self.delays.contains(seq)
     }
 
-    /// What was held of a message; `None` when it was in the backlog, or gone.
+    /// What was held of a message; `None` when it was never received, or was gone.
     pub(crate) fn held(&self, seq: Seq) -> Option<&Held> {
         self.held.get(seq)
     }
@@ -55,14 +65,17 @@ impl FrozenMessages {
         let start = self.cursor.max(*range.start()).0;
         let end = self.next.0.min(range.end().0.saturating_add(1)).max(start);
         let backlog = end - start - self.apart.range_cardinality(start..end);
-        backlog + self.held.count(range)
+        let out_of_backlog =
+            |set: &RoaringTreemap| set.range_cardinality(range.start().0..=range.end().0);
+        let never_received = out_of_backlog(self.delays.seqs()) + out_of_backlog(&self.due);
+        backlog + never_received + self.held.count(range)
     }
 }
 
 impl Queue {
     /// The queue as it is now, at the end of the entry at `position`.
     pub(crate) fn freeze(&self, position: Position) -> FrozenQueue {
-        let Messages { next, cursor, apart, held, .. } = &self.messages;
+        let Messages { next, cursor, apart, held, delays, due, order, .. } = &self.messages;
         FrozenQueue {
             id: self.id,
             name: self.name.clone(),
@@ -75,6 +88,9 @@ impl Queue {
                 cursor: *cursor,
                 apart: apart.clone(),
                 held: held.clone(),
+                delays: delays.clone(),
+                due: due.clone(),
+                discipline: order.as_ref().map(|order| order.discipline()),
             },
         }
     }
@@ -91,7 +107,7 @@ impl From<FrozenMessages> for Messages {
     /// Messages to go on with: all durable. A damaged one waits, for whether it is damaged is
     /// found when it is read again.
     fn from(frozen: FrozenMessages) -> Self {
-        let FrozenMessages { next, cursor, apart, mut held } = frozen;
+        let FrozenMessages { next, cursor, apart, mut held, delays, due, discipline } = frozen;
         let is_damaged = |(seq, held): (Seq, &Held)| {
             (held.state == MessageState::Damaged).then_some((seq, *held))
         };
@@ -99,24 +115,35 @@ impl From<FrozenMessages> for Messages {
         for (seq, before) in damaged {
             held.insert(seq, Held { state: MessageState::Waiting, ..before });
         }
-        let mut counts = HeldCounts::default();
-        // Collected from vectors, the sets are built at once rather than message by message.
-        let (mut timers, mut visible) = (Vec::new(), Vec::new());
+        // Collected from a vector, the set is built at once rather than message by message.
+        let (mut timers, mut returned) = (Vec::new(), RoaringTreemap::new());
         for (seq, held) in held.range(..) {
             match held.state {
-                MessageState::Waiting => visible.push(seq),
-                MessageState::InFlight { .. } => {
-                    timers.push((held.until, seq));
-                    counts.in_flight += 1;
+                MessageState::Waiting => drop(returned.insert(seq.0)),
+                MessageState::InFlight { .. } => timers.push((held.until, seq)),
+                MessageState::Delayed | MessageState::Damaged => {
+                    unreachable!("the damaged ones wait, and no other state is held")
                 }
-                MessageState::Delayed { .. } => {
-                    timers.push((held.until, seq));
-                    counts.delayed += 1;
-                }
-                MessageState::Damaged => unreachable!("the damaged ones wait, see above"),
             }
         }
-        let (timers, visible) = (timers.into_iter().collect(), visible.into_iter().collect());
-        Self { next, durable_end: next, cursor, apart, held, timers, visible, counts }
+        let timers = timers.into_iter().collect();
+        let (durable_end, damaged, order) = (next, 0, None);
+        let mut messages = Self {
+            next,
+            durable_end,
+            cursor,
+            apart,
+            held,
+            timers,
+            returned,
+            delays,
+            due,
+            damaged,
+            order,
+        };
+        if let Some(discipline) = discipline {
+            messages.set_order(discipline);
+        }
+        messages
     }
 }

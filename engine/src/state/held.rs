@@ -13,15 +13,17 @@ use std::ops::{Range, RangeBounds, RangeInclusive};
 use std::sync::Arc;
 
 use crate::command::MessageState;
-use crate::ids::{LeaseId, Seq};
+use crate::ids::{Group, LeaseId, Seq};
 use crate::time::LogTime;
 
-/// What is known of a message that is not simply in the backlog.
+/// What is known of a message that was received.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Held {
     pub(crate) state: MessageState,
-    /// Until when the newest lease, change or delay holds the message back. It stays when the
-    /// message waits again; one that is in flight or delayed has it in its state too.
+    /// Its group; of a queue whose messages have none, none.
+    pub(crate) group: Group,
+    /// Until when the newest lease or change holds the message back. It stays when the message
+    /// waits again; one that is in flight has it in its state too.
     pub(crate) until: LogTime,
     pub(crate) receive_count: u32,
     /// The newest lease; the default before the first.
@@ -53,6 +55,7 @@ impl Held {
     pub(crate) fn new() -> Self {
         Self {
             state: MessageState::Waiting,
+            group: Group::NONE,
             until: LogTime::default(),
             receive_count: 0,
             lease: LeaseId::default(),

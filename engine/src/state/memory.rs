@@ -1,5 +1,8 @@
 //! What the state takes of memory.
 
+use roaring::RoaringTreemap;
+
+use super::order::Order;
 use super::{Queue, State};
 use crate::ids::{QueueId, Seq};
 use crate::time::LogTime;
@@ -29,11 +32,14 @@ impl State {
             sum.held_bytes += messages.held.heap_bytes();
             sum.apart_bytes += messages.apart.serialized_size() as u64;
             sum.timer_bytes += bytes_of::<(LogTime, Seq)>(messages.timers.len());
-            sum.timer_bytes += bytes_of::<Seq>(messages.visible.len());
+            sum.timer_bytes += messages.delays.heap_bytes();
+            sum.timer_bytes += set_bytes(&messages.returned);
+            sum.timer_bytes += set_bytes(&messages.due);
+            sum.timer_bytes += messages.order().map_or(0, Order::heap_bytes);
             sum.queue_bytes += bytes_of::<(QueueId, Queue)>(1) + bytes_of::<(String, QueueId)>(1);
             // Once in the queue, once in the map of names.
             sum.queue_bytes += 2 * queue.name.len() as u64;
-            sum.held_messages += messages.held.len();
+            sum.held_messages += messages.held.len() + messages.delays.len() + messages.due.len();
         }
         sum
     }
@@ -41,4 +47,9 @@ impl State {
 
 fn bytes_of<T>(count: usize) -> u64 {
     (count * size_of::<T>()) as u64
+}
+
+/// What a set takes, about; an empty one nothing.
+fn set_bytes(set: &RoaringTreemap) -> u64 {
+    if set.is_empty() { 0 } else { set.serialized_size() as u64 }
 }

@@ -7,10 +7,13 @@
 //! A queue can be [frozen](Queue::freeze) at the end of an entry, and a state restored from such
 //! queues goes on as if everything before had been applied.
 
+pub(crate) mod delays;
 pub(crate) mod frozen;
 pub(crate) mod held;
 pub(crate) mod memory;
+pub(crate) mod order;
 pub(crate) mod queue;
+pub(crate) mod runs;
 #[cfg(test)]
 mod tests;
 
@@ -20,7 +23,7 @@ use std::ops::Bound::{Excluded, Included, Unbounded};
 use crate::attributes::Attributes;
 use crate::command::QueueInfo;
 use crate::ids::{Position, QueueId, Seq};
-use crate::record::Record;
+use crate::record::{Lease, Record};
 use crate::time::LogTime;
 use frozen::FrozenQueue;
 use queue::Messages;
@@ -83,9 +86,9 @@ impl State {
             }
             Record::Leased { queue, time, until, first_lease, messages: leased } => {
                 self.messages(queue, |messages| {
-                    for (offset, (seq, receive_count)) in (0..).zip(leased.iter()) {
+                    for (offset, Lease { seq, receive_count, group }) in (0..).zip(leased.iter()) {
                         let lease = first_lease.plus(offset);
-                        messages.leased(seq, lease, receive_count, time, until);
+                        messages.leased((seq, group), lease, receive_count, time, until);
                     }
                 });
             }

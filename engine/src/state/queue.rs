@@ -4,13 +4,16 @@
 //!              cursor                      next_seq
 //!   1 ───────────┼───────────────────────────┤
 //!   gone, but    │  the backlog: waiting,     │
-//!   for the held │  but for those set apart   │
+//!   for those    │  but for those set apart   │
+//!   out of it    │                            │
 //! ```
 //!
-//! Invariants. A message below the cursor is in the queue exactly if it is *held*. One from the
-//! cursor on is waiting unless it is *apart*: then it is held, or gone. So a backlog costs
-//! nothing, and only what is in flight, delayed or redelivered takes memory. Everything here is a
-//! consequence of the records applied and of the time told to [`Messages::settle`].
+//! Invariants. A message *out of the backlog* is in the queue exactly if it is *held* (received
+//! once or more), *delayed*, or *due* (delayed once, never received); it is one of these. Below the
+//! cursor every message is out of the backlog; from the cursor on those that are *apart*. So a
+//! backlog costs nothing, and only what is in flight, delayed or redelivered takes memory.
+//! Everything here is a consequence of the records applied and of the time told to
+//! [`Messages::settle`], but for the walk of [`Order`], which knows what the index says.
 //!
 //! Numbers may be missing from the log: those messages were gone when the compactor left them out,
 //! and here they are gone like any others.
@@ -19,9 +22,11 @@ use std::collections::BTreeSet;
 
 use roaring::RoaringTreemap;
 
+use super::delays::Delays;
 use super::held::{Held, HeldMap};
+use super::order::{Discipline, Order};
 use crate::command::{Counts, MessageState};
-use crate::ids::{LeaseId, Seq};
+use crate::ids::{Group, LeaseId, Seq};
 use crate::time::LogTime;
 
 /// A queue's messages.
@@ -35,20 +40,26 @@ pub(crate) struct Messages {
     pub(super) cursor: Seq,
     /// Those from the cursor on that are not in the backlog.
     pub(super) apart: RoaringTreemap,
-    /// Messages that were delayed or received, and are not gone.
+    /// Messages that were received, and are not gone.
     pub(super) held: HeldMap,
-    /// Held messages that become visible with time, by their `until`.
+    /// When leases end.
     pub(super) timers: BTreeSet<(LogTime, Seq)>,
     /// Held messages that are visible.
-    pub(super) visible: BTreeSet<Seq>,
-    pub(super) counts: HeldCounts,
+    pub(super) returned: RoaringTreemap,
+    /// Messages that were never received, and whose delay has not passed, ...
+    pub(super) delays: Delays,
+    /// ... or has.
+    pub(super) due: RoaringTreemap,
+    pub(super) damaged: u64,
+    /// In a queue whose messages have groups, which of them comes next.
+    pub(super) order: Option<Box<Order>>,
 }
 
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct HeldCounts {
-    pub(super) in_flight: u64,
-    pub(super) delayed: u64,
-    pub(super) damaged: u64,
+/// A message that is in its queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Seen {
+    pub(crate) state: MessageState,
+    pub(crate) receive_count: u32,
 }
 
 impl Default for Messages {
@@ -60,8 +71,11 @@ impl Default for Messages {
             apart: RoaringTreemap::new(),
             held: HeldMap::default(),
             timers: BTreeSet::new(),
-            visible: BTreeSet::new(),
-            counts: HeldCounts::default(),
+            returned: RoaringTreemap::new(),
+            delays: Delays::default(),
+            due: RoaringTreemap::new(),
+            damaged: 0,
+            order: None,
         }
     }
 }
@@ -81,9 +95,36 @@ impl Messages {
         self.next = seq.next();
         if let Some(until) = visible_from {
             self.set_apart(seq);
-            let state = MessageState::Delayed { until };
-            self.hold(seq, Held { state, until, ..Held::new() });
+            self.delays.insert(seq, until);
         }
+    }
+
+    /// From now on the queue gives its messages in this way. What is not known yet of the order
+    /// is found by walking the backlog.
+    pub(crate) fn set_order(&mut self, discipline: Discipline) {
+        if self.order.as_ref().is_some_and(|order| order.discipline() == discipline) {
+            return;
+        }
+        let mut order = Order::new(discipline, self.cursor);
+        for (seq, held) in self.held.range(..) {
+            match held.state {
+                MessageState::Waiting => order.show(held.group, seq),
+                MessageState::InFlight { .. } => order.hide(held.group, seq, held.received),
+                MessageState::Delayed | MessageState::Damaged => {}
+            }
+        }
+        self.due.iter().for_each(|seq| order.stray(Seq(seq)));
+        self.order = Some(Box::new(order));
+    }
+
+    /// In what order messages are given, in a queue whose messages have groups.
+    pub(crate) fn order(&self) -> Option<&Order> {
+        self.order.as_deref()
+    }
+
+    /// The same, to be told what the index says.
+    pub(crate) fn order_mut(&mut self) -> Option<&mut Order> {
+        self.order.as_deref_mut()
     }
 
     /// The messages from the next one on that are less than `next` are gone: they were left out of
@@ -114,7 +155,7 @@ impl Messages {
     /// A message was received.
     pub(crate) fn leased(
         &mut self,
-        seq: Seq,
+        (seq, group): (Seq, Group),
         lease: LeaseId,
         receive_count: u32,
         received: LogTime,
@@ -129,7 +170,8 @@ impl Messages {
             _ => received,
         };
         let state = MessageState::InFlight { until };
-        self.hold(seq, Held { state, until, receive_count, lease, first_received, received });
+        let held = Held { state, group, until, receive_count, lease, first_received, received };
+        self.hold(seq, held);
     }
 
     /// A lease ends at another time.
@@ -151,12 +193,17 @@ impl Messages {
     pub(crate) fn purged(&mut self, through: Seq) {
         let through = through.min(Seq(self.next.0 - 1));
         if self.held.range(through.next()..).next().is_none() {
-            self.release_all();
+            self.release_held();
         } else {
             let gone: Vec<Seq> = self.held.range(..=through).map(|(seq, _)| seq).collect();
             for seq in gone {
                 self.release(seq);
             }
+        }
+        self.delays.remove_through(through);
+        self.due.remove_range(..=through.0);
+        if let Some(order) = &mut self.order {
+            order.purge(through);
         }
         if self.cursor <= through {
             self.cursor = through.next();
@@ -171,12 +218,21 @@ impl Messages {
             return;
         }
         self.set_apart(seq);
-        let held = self.held.get(seq).copied().unwrap_or(Held::new());
-        self.hold(seq, Held { state: MessageState::Damaged, ..held });
+        let held = self.held.get(seq).copied();
+        if held.is_none() {
+            self.forget_in_order(seq);
+        }
+        self.hold(seq, Held { state: MessageState::Damaged, ..held.unwrap_or(Held::new()) });
     }
 
     /// Makes visible what time has made visible. Must be told before anything is asked.
     pub(crate) fn settle(&mut self, now: LogTime) {
+        while let Some(seq) = self.delays.take_due(now) {
+            self.due.insert(seq.0);
+            if let Some(order) = &mut self.order {
+                order.stray(seq);
+            }
+        }
         while let Some((until, seq)) = self.timers.first().copied()
             && until <= now
         {
@@ -185,21 +241,39 @@ impl Messages {
         }
     }
 
-    /// When the next held message becomes visible.
+    /// When time makes something visible next, or has something to be moved on.
     pub(crate) fn next_timer(&self) -> Option<LogTime> {
-        self.timers.first().map(|(until, _)| *until)
+        let lease = self.timers.first().map(|(until, _)| *until);
+        let walk = self.order().and_then(Order::rests_until);
+        lease.into_iter().chain(self.delays.next()).chain(walk).min()
     }
 
-    /// The messages that a receive would get, in the order in which it would get them.
-    pub(crate) fn waiting(&self) -> impl Iterator<Item = Seq> + '_ {
-        let mut held = self.visible.range(..self.durable_end).copied().peekable();
-        let mut backlog = self.backlog_from(self.cursor).peekable();
+    /// The messages that a receive would get, in the order in which it would get them. Of a queue
+    /// with groups, as far as its backlog was walked.
+    pub(crate) fn waiting(&self) -> impl Iterator<Item = (Seq, Group)> + '_ {
+        let ordered = self.order.as_ref().map(|order| {
+            // What the order knows may be gone, or, where it was delayed, not be durable yet.
+            order.candidates().filter(|(seq, _)| *seq < self.durable_end && self.contains(*seq))
+        });
         // By their numbers, whether new or received before: the oldest first.
-        std::iter::from_fn(move || match (held.peek(), backlog.peek()) {
-            (Some(a), Some(b)) if a < b => held.next(),
-            (Some(_), None) => held.next(),
-            _ => backlog.next(),
-        })
+        let plain = ordered.is_none().then(|| {
+            let returned = between(&self.returned, Seq(0), self.durable_end);
+            let due = between(&self.due, Seq(0), self.durable_end);
+            merge(merge(returned, due), self.backlog_from(self.cursor)).map(without_group)
+        });
+        ordered.into_iter().flatten().chain(plain.into_iter().flatten())
+    }
+
+    /// The next stretch of the backlog that the order should be told of, so that `wanted` messages
+    /// can be given: from one message to another, exclusive.
+    pub(crate) fn to_be_walked(&self, wanted: u64) -> Option<(Seq, Seq)> {
+        let order = self.order().filter(|order| order.wants_more(wanted))?;
+        let first = run_end(&self.apart, order.walked().max(self.cursor));
+        if first >= self.durable_end {
+            return None;
+        }
+        let apart = between(&self.apart, first, self.durable_end).next();
+        Some((first, apart.unwrap_or(self.durable_end)))
     }
 
     fn backlog_from(&self, from: Seq) -> impl Iterator<Item = Seq> + '_ {
@@ -215,57 +289,61 @@ impl Messages {
         })
     }
 
-    /// The messages from `from` on that are in the queue, with what is held of them.
-    pub(crate) fn from(&self, from: Seq) -> impl Iterator<Item = (Seq, Held)> + '_ {
-        let waiting = Held::new();
-        let range = from..self.durable_end.max(from);
-        let mut held = self.held.range(range).map(|(seq, held)| (seq, *held)).peekable();
-        let mut backlog = self.backlog_from(from).map(move |seq| (seq, waiting)).peekable();
-        std::iter::from_fn(move || match (held.peek(), backlog.peek()) {
-            (Some((a, _)), Some((b, _))) if a < b => held.next(),
-            (Some(_), None) => held.next(),
-            _ => backlog.next(),
+    /// The messages from `from` on that are in the queue, each with its state.
+    pub(crate) fn from(&self, from: Seq) -> impl Iterator<Item = (Seq, Seen)> + '_ {
+        let held = self.held.range(from..self.durable_end.max(from)).map(|(seq, _)| seq);
+        let delayed = between(self.delays.seqs(), from, self.durable_end);
+        let due = between(&self.due, from, self.durable_end);
+        let apart = merge(held, merge(delayed, due));
+        merge(apart, self.backlog_from(from)).map(|seq| {
+            let held = self.held.get(seq);
+            let state = match held {
+                Some(held) => held.state,
+                None if self.delays.contains(seq) => MessageState::Delayed,
+                None => MessageState::Waiting,
+            };
+            (seq, Seen { state, receive_count: held.map_or(0, |held| held.receive_count) })
         })
     }
 
-    /// What is held of a message; `None` when it is in the backlog, or gone.
+    /// What is held of a message; `None` when it was never received, or is gone.
     pub(crate) fn held(&self, seq: Seq) -> Option<&Held> {
         self.held.get(seq)
+    }
+
+    /// Whether the message's delay has not passed.
+    pub(crate) fn is_delayed(&self, seq: Seq) -> bool {
+        self.delays.contains(seq)
     }
 
     /// Whether the message is in the queue.
     pub(crate) fn contains(&self, seq: Seq) -> bool {
         self.held.get(seq).is_some()
             || (self.cursor..self.next).contains(&seq) && !self.apart.contains(seq.0)
+            || self.due.contains(seq.0)
+            || self.delays.contains(seq)
     }
 
     /// How many messages are in each state. Those that are not durable yet are not counted.
     pub(crate) fn counts(&self) -> Counts {
-        let undurable = self.durable_end..self.next;
-        let in_backlog = |from: Seq, to: Seq| {
-            to.0.saturating_sub(from.0) - self.apart.range_cardinality(from.0..to.0.max(from.0))
+        let durable = |set: &RoaringTreemap| match self.durable_end == self.next {
+            true => set.len(),
+            false => set.range_cardinality(..self.durable_end.0),
         };
-        let mut counts = Counts {
-            waiting: in_backlog(self.cursor, self.durable_end) + self.visible.len() as u64,
-            in_flight: self.counts.in_flight,
-            delayed: self.counts.delayed,
-            damaged: self.counts.damaged,
-        };
-        if !undurable.is_empty() {
-            for held in self.held.range(undurable).map(|(_, held)| held) {
-                match held.state {
-                    MessageState::Delayed { .. } => counts.delayed -= 1,
-                    MessageState::Waiting => counts.waiting -= 1,
-                    MessageState::InFlight { .. } | MessageState::Damaged => {}
-                }
-            }
+        let backlog = self.cursor.0..self.durable_end.0.max(self.cursor.0);
+        let backlog = backlog.end - backlog.start - self.apart.range_cardinality(backlog);
+        Counts {
+            waiting: backlog + self.returned.len() + durable(&self.due),
+            in_flight: self.timers.len() as u64,
+            delayed: durable(self.delays.seqs()),
+            damaged: self.damaged,
         }
-        counts
     }
 
     /// How many messages are in the queue, durable or not.
     pub(crate) fn len(&self) -> u64 {
-        self.next.0 - self.cursor.0 - self.apart.len() + self.held.len()
+        let backlog = self.next.0 - self.cursor.0 - self.apart.len();
+        backlog + self.held.len() + self.delays.len() + self.due.len()
     }
 
     /// Takes a message out of the backlog.
@@ -289,57 +367,102 @@ impl Messages {
 
     /// Holds a message, whether or not it was held before.
     fn hold(&mut self, seq: Seq, held: Held) {
-        if let Some(before) = self.held.insert(seq, held) {
-            self.forget(seq, &before);
+        match self.held.insert(seq, held) {
+            Some(before) => self.forget(seq, &before),
+            None => self.undelay(seq),
         }
         match held.state {
             MessageState::Waiting => {
-                self.visible.insert(seq);
+                self.returned.insert(seq.0);
             }
             MessageState::InFlight { .. } => {
                 self.timers.insert((held.until, seq));
-                self.counts.in_flight += 1;
             }
-            MessageState::Delayed { .. } => {
-                self.timers.insert((held.until, seq));
-                self.counts.delayed += 1;
+            MessageState::Damaged => self.damaged += 1,
+            MessageState::Delayed => unreachable!("a delayed message was never received"),
+        }
+        if let Some(order) = &mut self.order {
+            match held.state {
+                MessageState::Waiting => order.show(held.group, seq),
+                MessageState::InFlight { .. } => order.hide(held.group, seq, held.received),
+                MessageState::Damaged | MessageState::Delayed => order.forget(held.group, seq),
             }
-            MessageState::Damaged => self.counts.damaged += 1,
         }
     }
 
-    /// Holds a message no longer.
+    /// A message is gone, if it is out of the backlog.
     fn release(&mut self, seq: Seq) {
-        if let Some(before) = self.held.remove(seq) {
-            self.forget(seq, &before);
+        match self.held.remove(seq) {
+            Some(before) => {
+                self.forget(seq, &before);
+                if let Some(order) = &mut self.order {
+                    order.forget(before.group, seq);
+                }
+            }
+            None => {
+                self.undelay(seq);
+                self.forget_in_order(seq);
+            }
+        }
+    }
+
+    /// A message is gone of which only the index knows the group: its lease was lost in a crash, or
+    /// nobody received it. That is rare.
+    fn forget_in_order(&mut self, seq: Seq) {
+        if let Some(order) = &mut self.order {
+            order.forget_wherever(seq);
+        }
+    }
+
+    /// A message that was never received is so now, or is gone.
+    fn undelay(&mut self, seq: Seq) {
+        if !self.due.remove(seq.0) {
+            self.delays.remove(seq);
         }
     }
 
     /// Holds no message any longer.
-    fn release_all(&mut self) {
+    fn release_held(&mut self) {
         self.held = HeldMap::default();
         self.timers.clear();
-        self.visible.clear();
-        self.counts = HeldCounts::default();
+        self.returned.clear();
+        self.damaged = 0;
     }
 
     /// Takes out what followed from what was held of a message.
     fn forget(&mut self, seq: Seq, before: &Held) {
         match before.state {
             MessageState::Waiting => {
-                self.visible.remove(&seq);
+                self.returned.remove(seq.0);
             }
             MessageState::InFlight { .. } => {
                 self.timers.remove(&(before.until, seq));
-                self.counts.in_flight -= 1;
             }
-            MessageState::Delayed { .. } => {
-                self.timers.remove(&(before.until, seq));
-                self.counts.delayed -= 1;
-            }
-            MessageState::Damaged => self.counts.damaged -= 1,
+            MessageState::Damaged => self.damaged -= 1,
+            MessageState::Delayed => unreachable!("a delayed message was never received"),
         }
     }
+}
+
+fn without_group(seq: Seq) -> (Seq, Group) {
+    (seq, Group::NONE)
+}
+
+/// The members of a set from one on that are less than `end`.
+fn between(set: &RoaringTreemap, from: Seq, end: Seq) -> impl Iterator<Item = Seq> + '_ {
+    let mut members = set.iter();
+    members.advance_to(from.0);
+    members.map(Seq).take_while(move |seq| *seq < end)
+}
+
+/// Two ascending lists as one.
+fn merge(a: impl Iterator<Item = Seq>, b: impl Iterator<Item = Seq>) -> impl Iterator<Item = Seq> {
+    let (mut a, mut b) = (a.peekable(), b.peekable());
+    std::iter::from_fn(move || match (a.peek(), b.peek()) {
+        (Some(x), Some(y)) if x < y => a.next(),
+        (Some(_), None) => a.next(),
+        _ => b.next(),
+    })
 }
 
 /// The first number from `from` on that is not in the set. Runs may be as long as all that the

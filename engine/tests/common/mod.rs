@@ -26,7 +26,7 @@ use forebay_engine::command::{Command, MessageState, Reply, ReplyTo};
 use forebay_engine::disk::{Disk, SimDisk};
 use forebay_engine::ids::Seq;
 use forebay_engine::verify::{Outcome, verify};
-use forebay_engine::{LogFailure, Options, RequestError, SimClock, Store};
+use forebay_engine::{LogFailure, LogTime, Options, RequestError, SimClock, Store};
 
 pub type Answer = Result<Reply, RequestError>;
 
@@ -113,6 +113,8 @@ pub fn message(body: &[u8], delay_ms: Option<u64>) -> forebay_engine::command::N
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shown {
     pub state: MessageState,
+    /// Until when a delayed message is.
+    pub delayed_until: Option<LogTime>,
     pub receive_count: u32,
     pub body: Bytes,
 }
@@ -154,9 +156,12 @@ pub fn show(store: &mut Store<Slot>, answers: &mut Answers) -> BTreeMap<String, 
                 panic!("messages are peeked");
             };
             for message in peeked {
-                let body = store.read(&message.location).expect("a peeked message is read").payload;
+                let stored = store.read(&message.location).expect("a peeked message is read");
                 let (state, receive_count) = (message.state, message.receive_count);
-                messages.insert(message.seq.0, Shown { state, receive_count, body });
+                let is_delayed = state == MessageState::Delayed;
+                let delayed_until = stored.visible_from.filter(|_| is_delayed);
+                let body = stored.payload;
+                messages.insert(message.seq.0, Shown { state, delayed_until, receive_count, body });
             }
             from = next;
         }
@@ -166,7 +171,7 @@ pub fn show(store: &mut Store<Slot>, answers: &mut Answers) -> BTreeMap<String, 
         };
         assert_eq!(counts.waiting, of(|s| matches!(s, MessageState::Waiting)), "{}", info.name);
         assert_eq!(counts.in_flight, of(|s| matches!(s, MessageState::InFlight { .. })));
-        assert_eq!(counts.delayed, of(|s| matches!(s, MessageState::Delayed { .. })));
+        assert_eq!(counts.delayed, of(|s| matches!(s, MessageState::Delayed)));
         shown.insert(
             info.name.clone(),
             ShownQueue {

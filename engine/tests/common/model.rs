@@ -499,9 +499,16 @@ impl ModelMessage {
 
     fn state(&self, now: LogTime) -> MessageState {
         match self.hidden {
-            Some(Hidden::Delayed(until)) if until > now => MessageState::Delayed { until },
+            Some(Hidden::Delayed(until)) if until > now => MessageState::Delayed,
             Some(Hidden::InFlight(until)) if until > now => MessageState::InFlight { until },
             _ => MessageState::Waiting,
+        }
+    }
+
+    fn delayed_until(&self, now: LogTime) -> Option<LogTime> {
+        match self.hidden {
+            Some(Hidden::Delayed(until)) if until > now => Some(until),
+            _ => None,
         }
     }
 }
@@ -511,7 +518,8 @@ impl Model {
         let shown = self.queues.iter().map(|(name, queue)| {
             let messages = queue.messages.iter().map(|(seq, message)| {
                 let (state, receive_count) = (message.state(now), message.receive_count);
-                (*seq, Shown { state, receive_count, body: message.body.clone() })
+                let (delayed_until, body) = (message.delayed_until(now), message.body.clone());
+                (*seq, Shown { state, delayed_until, receive_count, body })
             });
             let shown = ShownQueue {
                 id: queue.id,

@@ -78,7 +78,7 @@ impl Reference {
             self.queues.values().flat_map(|q| q.messages.values().map(|m| m.state)).collect();
         assert!(states.iter().any(|s| matches!(s, MessageState::Waiting)));
         assert!(states.iter().any(|s| matches!(s, MessageState::InFlight { .. })));
-        assert!(states.iter().any(|s| matches!(s, MessageState::Delayed { .. })));
+        assert!(states.iter().any(|s| matches!(s, MessageState::Delayed)));
     }
 
     /// The segments' files, oldest first.

@@ -1,0 +1,68 @@
+//! The walk along the backlog of a queue whose messages have groups: the order is told, message by
+//! message, which group each belongs to.
+//!
+//! No message is walked over twice, and one walk takes no longer than [`WALK_MESSAGES`] do.
+
+use super::Core;
+use crate::command::ReplyTo;
+use crate::ids::{Group, QueueId, Seq};
+use crate::time::LogTime;
+
+/// So many messages are walked over at once, at the most: some milliseconds.
+const WALK_MESSAGES: u64 = 1 << 16;
+
+/// A walk that was cut short goes on after so long, if somebody waits.
+const REST_MS: u64 = 1;
+
+impl<R: ReplyTo> Core<R> {
+    /// Walks on until `wanted` messages can be given, the backlog ends, or it is time for others.
+    pub(super) fn walk(&mut self, id: QueueId, wanted: u32, now: LogTime) {
+        let Some(queue) = self.state.by_id(id) else { return };
+        let messages = &mut queue.messages;
+        let Some(order) = messages.order_mut() else { return };
+        order.rest_until(None);
+        while let Some(seq) = order.take_stray() {
+            match self.index.group(id, seq) {
+                Ok(Some((group, _))) => order.show(group, seq),
+                Ok(None) => {}
+                Err(_) => {
+                    // What a damaged index hides comes when that was made anew.
+                    order.stray(seq);
+                    self.postponed.insert(id);
+                    return;
+                }
+            }
+        }
+        let mut left = WALK_MESSAGES;
+        while let Some((first, end)) = messages.to_be_walked(u64::from(wanted)) {
+            let Some(order) = messages.order_mut() else { return };
+            if left == 0 {
+                order.rest_until(Some(now.plus_ms(REST_MS)));
+                return;
+            }
+            let end = end.min(Seq(first.0 + left));
+            for seq in (first.0..end.0).map(Seq) {
+                left -= 1;
+                match self.index.group(id, seq) {
+                    Ok(Some((group, sent))) => order.walk(group, seq, sent),
+                    Ok(None) => order.walk_to(seq.next()),
+                    Err(_) => {
+                        self.postponed.insert(id);
+                        return;
+                    }
+                }
+                if !order.wants_more(u64::from(wanted)) {
+                    return;
+                }
+            }
+        }
+    }
+
+    /// A message's group; none where a damaged index hides it, or the queue's messages have none.
+    pub(super) fn group(&mut self, queue: QueueId, seq: Seq) -> Group {
+        match self.state.by_id(queue).is_some_and(|queue| queue.messages.order().is_some()) {
+            true => self.index.group(queue, seq).ok().flatten().map_or(Group::NONE, |(g, _)| g),
+            false => Group::NONE,
+        }
+    }
+}

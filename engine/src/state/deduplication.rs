@@ -1,0 +1,179 @@
+//! The deduplication window of a FIFO queue: which messages were sent of late, by what their copies
+//! would have too. A message stays here when it was received and deleted.
+//!
+//! Entries lie in chunks in the order of their times, which a clone for a snapshot shares: freezing
+//! a window of millions counts up some references.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use crate::command::DeduplicationKey;
+use crate::ids::Seq;
+use crate::time::LogTime;
+
+/// The window, with a map to look keys up.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Deduplication {
+    sent: HashMap<DeduplicationKey, (Seq, LogTime)>,
+    window: Window,
+}
+
+/// The window's entries in the order of their times.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Window {
+    chunks: VecDeque<Arc<Vec<Entry>>>,
+    /// So many entries of the first chunk are out of the window.
+    passed: usize,
+}
+
+/// A message that was sent, and when.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Entry {
+    pub(crate) key: DeduplicationKey,
+    pub(crate) seq: Seq,
+    pub(crate) time: LogTime,
+}
+
+/// Entries in a chunk.
+const CHUNK_ENTRIES: usize = 1024;
+
+impl Deduplication {
+    /// The message with this key that was sent at `since` or later, if there is one.
+    pub(crate) fn find(&self, key: &DeduplicationKey, since: LogTime) -> Option<Seq> {
+        self.sent.get(key).filter(|(_, time)| *time >= since).map(|(seq, _)| *seq)
+    }
+
+    /// How many messages are remembered.
+    pub(crate) fn len(&self) -> usize {
+        self.window.iter().len()
+    }
+
+    /// A message was sent; those before `since` are forgotten.
+    pub(crate) fn insert(&mut self, entry: Entry, since: LogTime) {
+        while let Some(first) = self.window.iter().next().copied()
+            && first.time < since
+        {
+            self.window.pass();
+            // The same key may have been used again since.
+            if self.sent.get(&first.key).is_some_and(|(seq, _)| *seq == first.seq) {
+                self.sent.remove(&first.key);
+            }
+        }
+        if self.sent.capacity() > 1024 && self.sent.len() < self.sent.capacity() / 4 {
+            self.sent.shrink_to(2 * self.sent.len());
+        }
+        self.sent.insert(entry.key, (entry.seq, entry.time));
+        self.window.push(entry);
+    }
+
+    /// The window as it is now.
+    pub(crate) fn window(&self) -> &Window {
+        &self.window
+    }
+
+    /// Bytes on the heap, about.
+    pub(crate) fn heap_bytes(&self) -> u64 {
+        let map = self.sent.capacity() * (size_of::<(DeduplicationKey, (Seq, LogTime))>() + 1);
+        (map + self.window.chunks.len() * CHUNK_ENTRIES * size_of::<Entry>()) as u64
+    }
+}
+
+impl From<Window> for Deduplication {
+    fn from(window: Window) -> Self {
+        let sent = window.iter().map(|entry| (entry.key, (entry.seq, entry.time))).collect();
+        Self { sent, window }
+    }
+}
+
+impl Window {
+    /// Adds an entry that is not older than the last.
+    pub(crate) fn push(&mut self, entry: Entry) {
+        match self.chunks.back_mut() {
+            Some(chunk) if chunk.len() < CHUNK_ENTRIES => Arc::make_mut(chunk).push(entry),
+            _ => self.chunks.push_back(Arc::new(vec![entry])),
+        }
+    }
+
+    fn pass(&mut self) {
+        self.passed += 1;
+        if self.chunks.front().is_some_and(|chunk| chunk.len() == self.passed) {
+            self.chunks.pop_front();
+            self.passed = 0;
+        }
+    }
+
+    /// The entries in order.
+    pub(crate) fn iter(&self) -> impl ExactSizeIterator<Item = &Entry> + '_ {
+        let behind: usize = self.chunks.iter().map(|chunk| chunk.len()).sum();
+        Entries {
+            entries: self.chunks.iter().flat_map(|chunk| chunk.iter()),
+            skip: self.passed,
+            left: behind - self.passed,
+        }
+    }
+
+    /// Whether there is none.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.chunks.is_empty()
+    }
+}
+
+/// Entries, which know how many they are.
+struct Entries<I> {
+    entries: I,
+    skip: usize,
+    left: usize,
+}
+
+impl<'w, I: Iterator<Item = &'w Entry>> Iterator for Entries<I> {
+    type Item = &'w Entry;
+
+    fn next(&mut self) -> Option<&'w Entry> {
+        let next = self.entries.nth(std::mem::take(&mut self.skip))?;
+        self.left -= 1;
+        Some(next)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.left, Some(self.left))
+    }
+}
+
+impl<'w, I: Iterator<Item = &'w Entry>> ExactSizeIterator for Entries<I> {}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// Without it a copy would be stored, or a message be taken for a copy of a forgotten one.
+        #[test]
+        fn a_key_is_found_as_long_as_the_window_says(
+            sends in prop::collection::vec((0u8..40, 0u64..9, 0u64..60), 1..5000),
+        ) {
+            let (mut table, mut plain) = (Deduplication::default(), BTreeMap::new());
+            let mut time = LogTime(1000);
+            for ((key, pass, window), seq) in sends.into_iter().zip((1..).map(Seq)) {
+                time = time.plus_ms(pass);
+                let (key, since) = (DeduplicationKey([key; 16]), LogTime(time.0 - window));
+                let expected = plain.get(&key).filter(|(_, at)| *at >= since).map(|(seq, _)| *seq);
+                prop_assert_eq!(table.find(&key, since), expected);
+                if expected.is_none() {
+                    table.insert(Entry { key, seq, time }, LogTime(time.0 - 60));
+                    plain.insert(key, (seq, time));
+                }
+            }
+            prop_assert!(table.window.iter().all(|entry| entry.time.0 + 60 + 9 > time.0 - 9 * 60));
+            let restored = Deduplication::from(table.window().clone());
+            let since = LogTime(time.0 - 60);
+            for key in (0..40).map(|key| DeduplicationKey([key; 16])) {
+                prop_assert_eq!(restored.find(&key, since), table.find(&key, since));
+            }
+            prop_assert_eq!(table.len(), table.window.iter().count());
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! Idempotent producers: the newest batches of each, so that one that is sent again lands once.
+//!
+//! A producer numbers its batches; those that it has on their way at one time are no more than
+//! [`BATCHES_KEPT`]. A number that is known lands no more, and the answer is the first one again; a
+//! greater one, or one that is missing between those known, is new.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use crate::ids::{ProducerId, Seq};
+use crate::time::LogTime;
+
+/// The producers of a queue.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Producers {
+    producers: BTreeMap<ProducerId, Arc<Producer>>,
+}
+
+/// One producer.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Producer {
+    /// When its newest batch came.
+    pub(crate) time: LogTime,
+    /// Ascending by number.
+    pub(crate) batches: VecDeque<Batch>,
+}
+
+/// A batch that has landed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Batch {
+    pub(crate) number: u64,
+    pub(crate) first: Seq,
+    pub(crate) count: u32,
+}
+
+/// What is known of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Known {
+    /// It has not landed.
+    New,
+    /// It has landed.
+    Landed(Batch),
+    /// It is so old that nobody knows. The oldest number that is known.
+    Forgotten(u64),
+}
+
+/// So many batches of a producer are known.
+pub(crate) const BATCHES_KEPT: usize = 128;
+
+/// A producer that sent nothing for so long is forgotten: a day.
+const FORGOTTEN_MS: u64 = 24 * 3600 * 1000;
+
+/// Before another one is added, so many are looked at, of which some may be forgotten.
+const LOOKS: usize = 4;
+
+impl Producers {
+    /// What is known of a producer's batch.
+    pub(crate) fn find(&self, producer: ProducerId, number: u64) -> Known {
+        let Some(producer) = self.producers.get(&producer) else { return Known::New };
+        match producer.batches.binary_search_by_key(&number, |batch| batch.number) {
+            Ok(at) => Known::Landed(producer.batches[at]),
+            Err(0) if producer.batches.len() >= BATCHES_KEPT => {
+                Known::Forgotten(producer.batches[0].number)
+            }
+            Err(_) => Known::New,
+        }
+    }
+
+    /// A batch has landed.
+    pub(crate) fn landed(&mut self, id: ProducerId, batch: Batch, time: LogTime) {
+        if !self.producers.contains_key(&id) {
+            self.forget_some(id, time);
+        }
+        let producer = Arc::make_mut(self.producers.entry(id).or_default());
+        producer.time = producer.time.max(time);
+        let at = producer.batches.partition_point(|known| known.number < batch.number);
+        if producer.batches.get(at).is_none_or(|known| known.number != batch.number) {
+            producer.batches.insert(at, batch);
+        }
+        if producer.batches.len() > BATCHES_KEPT {
+            producer.batches.pop_front();
+        }
+    }
+
+    /// Of those behind a new one's place, which is random, the first few are looked at: in the long
+    /// run all are.
+    fn forget_some(&mut self, id: ProducerId, time: LogTime) {
+        let behind = self.producers.range(id..).take(LOOKS);
+        let is_old = |producer: &Producer| time.ms_since(producer.time) > FORGOTTEN_MS;
+        let old = behind.filter(|(_, producer)| is_old(producer)).map(|(id, _)| *id);
+        for id in old.collect::<Vec<_>>() {
+            self.producers.remove(&id);
+        }
+    }
+
+    /// Adds one as it was frozen.
+    pub(crate) fn restore(&mut self, id: ProducerId, producer: Producer) {
+        self.producers.insert(id, Arc::new(producer));
+    }
+
+    /// Every producer, in the order of their ids.
+    pub(crate) fn iter(&self) -> impl ExactSizeIterator<Item = (ProducerId, &Producer)> {
+        self.producers.iter().map(|(id, producer)| (*id, &**producer))
+    }
+
+    /// Whether there are none.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.producers.is_empty()
+    }
+
+    /// Whether a batch is among those known, so that its record is needed.
+    pub(crate) fn knows(&self, producer: ProducerId, number: u64) -> bool {
+        matches!(self.find(producer, number), Known::Landed(_))
+    }
+
+    /// Bytes on the heap, about.
+    pub(crate) fn heap_bytes(&self) -> u64 {
+        let batches = self.producers.values().map(|p| p.batches.capacity() * size_of::<Batch>());
+        let of_each = size_of::<(ProducerId, Arc<Producer>)>() + size_of::<Producer>() + 16;
+        (batches.sum::<usize>() + self.producers.len() * of_each) as u64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: ProducerId = ProducerId(7);
+
+    fn batch(number: u64) -> Batch {
+        Batch { number, first: Seq(10 * number), count: 10 }
+    }
+
+    /// Without it a batch whose answer was lost would be stored twice.
+    #[test]
+    fn a_batch_lands_once_in_whatever_order_batches_come() {
+        let mut producers = Producers::default();
+        for number in [5, 7, 6, 9] {
+            assert_eq!(producers.find(ID, number), Known::New);
+            producers.landed(ID, batch(number), LogTime(1));
+        }
+        for number in [5, 6, 7, 9] {
+            assert_eq!(producers.find(ID, number), Known::Landed(batch(number)));
+        }
+        assert_eq!(producers.find(ID, 8), Known::New, "it failed when those behind it landed");
+        assert_eq!(producers.find(ProducerId(8), 5), Known::New, "another producer's");
+    }
+
+    /// Without it a batch that came very late would be stored a second time, in silence.
+    #[test]
+    fn a_batch_of_which_nothing_is_known_any_more_is_said_to_be_forgotten() {
+        let mut producers = Producers::default();
+        (1..=BATCHES_KEPT as u64 + 3).for_each(|n| producers.landed(ID, batch(n), LogTime(1)));
+        assert_eq!(producers.find(ID, 3), Known::Forgotten(4));
+        assert_eq!(producers.find(ID, 4), Known::Landed(batch(4)));
+    }
+
+    /// Without it every producer that ever was would take memory.
+    #[test]
+    fn producers_that_are_silent_for_a_day_are_forgotten() {
+        let mut producers = Producers::default();
+        let mut id = 1u128;
+        for round in 0..40 {
+            for _ in 0..100 {
+                id = id.wrapping_mul(0x2360_ED05_1FC6_5DA4_4385_DF64_9FCC_F645).wrapping_add(99);
+                let time = LogTime(round * (FORGOTTEN_MS + 1));
+                producers.landed(ProducerId(id), batch(1), time);
+            }
+        }
+        assert!(producers.iter().len() < 1000, "{} are left", producers.iter().len());
+    }
+}
