@@ -14,7 +14,7 @@ pub struct Attributes {
     pub delay_ms: u64,
     /// How long a receive waits for a message, in ms.
     pub receive_wait_ms: u64,
-    /// The largest message, attributes and body together, in bytes.
+    /// The largest message in bytes: the body, and name, type and value of each attribute.
     pub message_bytes_max: u64,
 }
 

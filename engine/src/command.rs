@@ -139,6 +139,21 @@ pub struct NewMessage {
     pub attributes_bytes: u32,
     /// Attributes, then the body.
     pub payload: Bytes,
+    /// What tells a second copy of the message, in a queue that looks for such.
+    pub deduplication: Deduplication,
+}
+
+/// What a message and its copies have in common: the first 16 bytes of a SHA-256. The caller makes
+/// it, so that no hash is made on the engine's thread.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Deduplication {
+    /// The message has neither deduplication id nor group.
+    #[default]
+    None,
+    /// Of `0x01`, then the deduplication id.
+    Id([u8; 16]),
+    /// Of `0x02`, then the body: the message has a group, and no deduplication id.
+    Content([u8; 16]),
 }
 
 /// The answer to a [`Command`].

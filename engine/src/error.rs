@@ -72,7 +72,7 @@ pub enum RequestError {
         queue: String,
         /// The message's index in the batch, from 0.
         index: usize,
-        /// Its size, attributes and body.
+        /// Its size: the body, and name, type and value of each attribute.
         bytes: u64,
         /// The queue's limit.
         max: u64,

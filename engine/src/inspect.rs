@@ -292,6 +292,12 @@ impl fmt::Display for Record<'_> {
                 if let Some(time) = sent.visible_from {
                     write!(f, " visible_from_ms={}", time.0)?;
                 }
+                if let Some(key) = sent.deduplication_key {
+                    write!(f, " deduplication_key={:032x}", u128::from_be_bytes(key))?;
+                }
+                if sent.attributes_bytes > 0 {
+                    write!(f, " attributes_bytes={}", sent.attributes_bytes)?;
+                }
                 let (bytes, checksum) = (sent.payload.len(), sent.checksum);
                 write!(f, " payload_bytes={bytes} checksum={checksum:08x}")
             }

@@ -5,13 +5,14 @@
 //!
 //! Modules in import order, each seeing only those before it: words ([`ids`], [`stats`],
 //! `counters`, [`progress`], [`time`], [`checksum`], [`disk`], [`error`], [`attributes`],
-//! [`location`], [`receipt`], [`command`]), bytes (`codec`, [`record`], [`entry`]), settings
+//! [`location`], [`receipt`], [`command`]), bytes (`codec`, [`attributes_section`], [`record`], [`entry`]), settings
 //! ([`options`]), files ([`log`]), what they mean (`index`, `state`, `snapshot`), what is told
 //! (`upkeep`), decisions (`core`), what is done beside the log (`compactor`, `keeper`), and the
 //! whole (`recovery`, `opening`, [`Store`], [`Engine`]); [`verify`] and [`inspect`] look at a store
 //! from outside.
 
 pub mod attributes;
+pub mod attributes_section;
 pub mod checksum;
 mod codec;
 pub mod command;

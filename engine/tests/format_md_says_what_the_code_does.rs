@@ -27,24 +27,27 @@ fn encoded() -> Vec<(Vec<u8>, usize)> {
     let all = Attributes::default().as_changes();
     let one = AttributeChanges { delay_ms: Some(3), ..AttributeChanges::default() };
     let lease = |seq| Lease { seq: Seq(seq), receive_count: 1, group: Group::NONE };
-    let sent = |visible_from| Sent {
+    let sent = |visible_from, deduplication_key| Sent {
         queue,
         seq: Seq(4),
         position: Position(5),
         visible_from,
+        deduplication_key,
         checksum: 6,
         attributes_bytes: 0,
         payload: b"payload",
     };
     type Write<'a> = &'a dyn Fn(&mut RecordWriter<'_>);
-    let writes: [(Write<'_>, usize); 11] = [
+    let writes: [(Write<'_>, usize); 13] = [
         (&|out| out.opened(Epoch(1)), 0),
         (&|out| out.queue_created(queue, time, &all, "name"), 4),
         (&|out| out.queue_changed(queue, time, &one), 1),
         (&|out| out.queue_purged(queue, Seq(1)), 0),
         (&|out| out.queue_deleted(queue), 0),
-        (&|out| out.sent(&sent(None)), 0),
-        (&|out| out.sent(&sent(Some(time))), 1),
+        (&|out| out.sent(&sent(None, None)), 0),
+        (&|out| out.sent(&sent(Some(time), None)), 1),
+        (&|out| out.sent(&sent(None, Some([7; 16]))), 2),
+        (&|out| out.sent(&sent(Some(time), Some([7; 16]))), 2),
         (&|out| out.leased(queue, time, time, LeaseId(1), &[lease(1), lease(2)]), 2),
         (&|out| out.lease_changed(queue, &[(Seq(1), time), (Seq(2), time)]), 2),
         (&|out| out.acked(queue, &[Seq(1), Seq(2), Seq(3)]), 3),
@@ -58,17 +61,17 @@ fn encoded() -> Vec<(Vec<u8>, usize)> {
     writes.into_iter().map(encode).collect()
 }
 
-/// The bytes of the integers that a text names.
+/// The bytes of the integers, and of the keys, that a text names.
 fn widths(text: &str) -> usize {
+    let keys_bytes = 16 * text.matches("16 bytes").count();
     let words = text.split(|c: char| !c.is_ascii_alphanumeric());
-    words
-        .map(|word| match word {
-            "u16" => 2,
-            "u32" => 4,
-            "u64" => 8,
-            _ => 0,
-        })
-        .sum()
+    let integers = words.map(|word| match word {
+        "u16" => 2,
+        "u32" => 4,
+        "u64" => 8,
+        _ => 0,
+    });
+    keys_bytes + integers.sum::<usize>()
 }
 
 /// Rows of the table of record kinds: number, name, fields.
@@ -91,9 +94,14 @@ fn the_table_of_record_kinds_is_the_codes() {
         let (number, name, fields) = row.unwrap_or_else(|| panic!("no row for {shown}"));
         assert_eq!(shown.split(' ').next(), Some(name));
         met.push(number);
-        // Fixed fields, then those of the list, or of the delay, as often as there are items.
-        let (fixed, each) = fields.split_once(';').unwrap_or((fields, ""));
-        let mut expected = widths(fixed) + items * widths(each);
+        // Fixed fields, then those of the list as often as there are items; or optional ones, each
+        // only behind those before it.
+        let (fixed, behind) = fields.split_once(';').unwrap_or((fields, ""));
+        let behind: usize = match name {
+            "Sent" => behind.split(';').take(items).map(widths).sum(),
+            _ => items * widths(behind),
+        };
+        let mut expected = widths(fixed) + behind;
         if fields.contains("attributes,") || fields.ends_with("attributes") {
             expected += 2 + items * (2 + 8);
         }

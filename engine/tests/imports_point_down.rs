@@ -21,7 +21,7 @@ const ORDER: [&[&str]; 27] = [
     &["command"],
     // Bytes.
     &["codec"],
-    &["record"],
+    &["record", "attributes_section"],
     &["entry"],
     &["options"],
     // Files, and what they mean.

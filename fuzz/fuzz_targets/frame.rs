@@ -1,14 +1,15 @@
 //! Frames: any bytes, in any pieces, give the same frames, and every frame a value or an error.
 //!
-//! Half of the inputs are a stream as it is, the other half are frames with the fuzzer's opcodes
-//! and bodies, so that every operation's decoder is reached at once.
+//! A third of the inputs are a stream as it is, another third are frames with the fuzzer's opcodes
+//! and bodies, so that every operation's decoder is reached at once; the rest are the attributes of a
+//! message.
 
 #![no_main]
 
-use bytes::{BufMut, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 use forebay_fuzz::Choices;
 use forebay_protocol::{
-    FRAME_LENGTH_BYTES, Frame, FrameDecoder, FrameError, Opcode, Reply, Request,
+    FRAME_LENGTH_BYTES, Frame, FrameDecoder, FrameError, MessageAttributes, Opcode, Reply, Request,
 };
 use libfuzzer_sys::fuzz_target;
 
@@ -25,9 +26,11 @@ fuzz_target!(|data: &[u8]| {
     }
     let pieces: Vec<usize> =
         (0..choices.below(PIECES_MAX)).map(|_| 1 + usize::from(choices.byte())).collect();
-    let stream = match choices.byte() % 2 {
+    let stream = match choices.byte() % 3 {
         0 => choices.rest().to_vec(),
-        _ => well_framed(choices),
+        1 => well_framed(choices),
+        // A section by itself: an input that gets through a whole frame to it is rare.
+        _ => return check_attributes(Bytes::copy_from_slice(choices.rest())),
     };
     let at_once = decode(&decoder, &stream, &[]);
     assert_eq!(at_once, decode(&decoder, &stream, &pieces), "pieces of {pieces:?} bytes");
@@ -90,7 +93,10 @@ fn check(frame: &Frame) {
         if let Request::Send(send) = &request {
             let stored: usize = send.messages.iter().map(|m| m.block.encoded_bytes()).sum();
             assert!(stored <= frame.body.len(), "more was decoded than had arrived");
-            let _ = send.messages.iter().map(|message| message.block.verify()).collect::<Vec<_>>();
+            for message in &send.messages {
+                let _ = message.block.verify();
+                check_attributes(message.block.attributes());
+            }
         }
         let mut out = BytesMut::new();
         request.encode(frame.correlation, &mut out).expect("it came in a frame and fits one");
@@ -102,6 +108,15 @@ fn check(frame: &Frame) {
         let mut out = BytesMut::new();
         reply.encode(frame.correlation, &mut out).expect("it came in a frame and fits one");
         assert_eq!(Reply::decode(&one_frame(out)), Ok(reply));
+    }
+}
+
+/// What is accepted is read as it is, and written as it was.
+fn check_attributes(section: Bytes) {
+    let read = MessageAttributes::decode(section.clone());
+    if let Ok(accepted) = MessageAttributes::accept(section.clone()) {
+        assert_eq!(accepted.encode(), section);
+        assert_eq!(Ok(accepted), read);
     }
 }
 

@@ -7,6 +7,7 @@
 #![no_main]
 
 use forebay_engine::LogTime;
+use forebay_engine::attributes_section::AttributesSection;
 use forebay_engine::checksum::Salt;
 use forebay_engine::entry::{
     ENTRY_HEADER_BYTES, EntryBuilder, EntryHeader, check_body, records, seal_entry,
@@ -47,6 +48,8 @@ fn read_all(record: &Record<'_>) {
         Record::Sent(sent) => {
             assert!(sent.attributes_bytes as usize <= sent.payload.len());
             let _ = sent.check_payload();
+            let section = AttributesSection::read(sent.attributes());
+            assert!(section.counted_bytes <= u64::from(sent.attributes_bytes));
         }
         Record::Leased { messages, .. } => assert_eq!(messages.iter().count(), messages.len()),
         Record::LeaseChanged { changes, .. } => count(changes),

@@ -17,15 +17,51 @@ const ITEMS_MAX: usize = 5;
 #[derive(Debug)]
 #[expect(missing_docs, reason = "the fields are those of the engine's records")]
 pub enum Fact {
-    QueueCreated { queue: QueueId, time: LogTime, attributes: AttributeChanges, name: String },
-    QueueChanged { queue: QueueId, time: LogTime, attributes: AttributeChanges },
-    QueuePurged { queue: QueueId, through: Seq },
-    QueueDeleted { queue: QueueId },
-    Opened { epoch: Epoch },
-    Sent { queue: QueueId, seq: Seq, position: Position, at: Option<LogTime>, payload: Vec<u8> },
-    Leased { queue: QueueId, time: LogTime, until: LogTime, first: LeaseId, items: Vec<Lease> },
-    LeaseChanged { queue: QueueId, items: Vec<(Seq, LogTime)> },
-    Acked { queue: QueueId, items: Vec<Seq> },
+    QueueCreated {
+        queue: QueueId,
+        time: LogTime,
+        attributes: AttributeChanges,
+        name: String,
+    },
+    QueueChanged {
+        queue: QueueId,
+        time: LogTime,
+        attributes: AttributeChanges,
+    },
+    QueuePurged {
+        queue: QueueId,
+        through: Seq,
+    },
+    QueueDeleted {
+        queue: QueueId,
+    },
+    Opened {
+        epoch: Epoch,
+    },
+    Sent {
+        queue: QueueId,
+        seq: Seq,
+        position: Position,
+        at: Option<LogTime>,
+        key: Option<[u8; 16]>,
+        attributes_bytes: u32,
+        payload: Vec<u8>,
+    },
+    Leased {
+        queue: QueueId,
+        time: LogTime,
+        until: LogTime,
+        first: LeaseId,
+        items: Vec<Lease>,
+    },
+    LeaseChanged {
+        queue: QueueId,
+        items: Vec<(Seq, LogTime)>,
+    },
+    Acked {
+        queue: QueueId,
+        items: Vec<Seq>,
+    },
 }
 
 impl Fact {
@@ -48,14 +84,19 @@ impl Fact {
             2 => Fact::QueuePurged { queue, through: Seq(choices.number()) },
             3 => Fact::QueueDeleted { queue },
             4 => Fact::Opened { epoch: Epoch(choices.number_u32()) },
-            5 => Fact::Sent {
-                queue,
-                seq: Seq(choices.number()),
-                position,
-                // All bits set stands for no value, here too.
-                at: Some(choices.number()).filter(|time| time % 2 == 1).map(LogTime),
-                payload: choices.bytes(PAYLOAD_BYTES_MAX).to_vec(),
-            },
+            5 => {
+                let payload = choices.bytes(PAYLOAD_BYTES_MAX).to_vec();
+                Fact::Sent {
+                    queue,
+                    seq: Seq(choices.number()),
+                    position,
+                    // 0 stands for no value.
+                    at: Some(choices.number()).filter(|time| time % 2 == 1).map(LogTime),
+                    key: (choices.byte() % 2 == 1).then(|| [choices.byte(); 16]),
+                    attributes_bytes: choices.below(payload.len() + 1) as u32,
+                    payload,
+                }
+            }
             6 => Fact::Leased {
                 queue,
                 time: LogTime(choices.number()),
@@ -137,14 +178,17 @@ impl Fact {
     }
 
     fn as_sent(&self) -> Option<Sent<'_>> {
-        let Fact::Sent { queue, seq, position, at, payload } = self else { return None };
+        let Fact::Sent { queue, seq, position, at, key, attributes_bytes, payload } = self else {
+            return None;
+        };
         Some(Sent {
             queue: *queue,
             seq: *seq,
             position: *position,
             visible_from: *at,
-            checksum: checksum::message(0, payload),
-            attributes_bytes: 0,
+            deduplication_key: *key,
+            checksum: checksum::message(*attributes_bytes, payload),
+            attributes_bytes: *attributes_bytes,
             payload,
         })
     }

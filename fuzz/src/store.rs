@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use forebay_engine::command::{Command, NewMessage, Reply, ReplyTo};
+use forebay_engine::command::{Command, Deduplication, NewMessage, Reply, ReplyTo};
 use forebay_engine::disk::SimDisk;
 use forebay_engine::ids::Seq;
 use forebay_engine::log::Manifest;
@@ -132,7 +132,9 @@ fn fill(disk: &SimDisk, round: u8, sent: &mut Contents) {
         let payload = Bytes::from(vec![b'a' + round; bytes]);
         let checksum = checksum::message(0, &payload);
         let body = payload.clone();
-        let message = NewMessage { delay_ms, checksum, attributes_bytes: 0, payload };
+        let deduplication = Deduplication::None;
+        let message =
+            NewMessage { delay_ms, checksum, attributes_bytes: 0, payload, deduplication };
         let send = Command::Send { queue: queue(), messages: vec![message.clone(), message] };
         let Ok(Reply::Sent { first, count, .. }) = ask(&mut store, send) else {
             panic!("the store takes this");

@@ -81,7 +81,7 @@ attributes! {
     1 visibility_timeout_ms 30 * SECOND_MS, 0, 12 * HOUR_MS, "How long a received message stays hidden from other receives.";
     2 delay_ms 0, 0, 100 * YEAR_MS, "How long a message waits before its first delivery.";
     3 receive_wait_ms 0, 0, 20 * SECOND_MS, "How long a receive waits when there is nothing to receive.";
-    4 message_bytes_max MIB, KIB, 16 * MIB, "The largest body that a send may have.";
+    4 message_bytes_max MIB, KIB, 16 * MIB, "The largest message that a send may have: body, and names, types and values of attributes.";
 }
 
 impl Wire for QueueAttributes {

@@ -7,18 +7,22 @@
 //!
 //! The sender computes the checksum (CRC-32, IEEE); the server verifies it on arrival and stores
 //! it; the receiver verifies it again. Nobody in between replaces it, so damage anywhere on the way
-//! is found at the end. `attributes` is reserved for message attributes: in version 1 its length
-//! must be 0.
+//! is found at the end. What `attributes` are is said in [`MessageAttributes`]; a block takes any
+//! bytes for them.
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use crate::wire::{Fault, Input, TooLong, Unreadable, Wire};
+use crate::error::ProtocolError;
+use crate::message_attributes::MessageAttributes;
+use crate::wire::{Input, TooLong, Unreadable, Wire};
 
-/// A message's body with its checksum. A clone shares the bytes.
+/// A message's attributes and body with their checksum. A clone shares the bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Block {
     crc: u32,
-    attributes: Bytes,
+    /// Attributes, then the body.
+    payload: Bytes,
+    /// The end of the payload.
     body: Bytes,
 }
 
@@ -36,16 +40,35 @@ impl Block {
     /// The bytes of a block before its attributes and body.
     pub const HEADER_BYTES: usize = 12;
 
-    /// A sound block of this body, which may be empty.
+    /// A sound block of this body, which may be empty, without attributes.
     pub fn new(body: impl Into<Bytes>) -> Block {
-        let mut block = Block { crc: 0, attributes: Bytes::new(), body: body.into() };
+        let body = body.into();
+        Block::sound(body.clone(), body)
+    }
+
+    /// A sound block of these attributes and this body.
+    pub fn with_attributes(attributes: &MessageAttributes, body: impl Into<Bytes>) -> Block {
+        let (payload, body) = join(&attributes.encode(), body.into());
+        Block::sound(payload, body)
+    }
+
+    fn sound(payload: Bytes, body: Bytes) -> Block {
+        let mut block = Block { crc: 0, payload, body };
         block.crc = block.checksum();
         block
     }
 
-    /// A block as it was taken apart for storing. Nothing is verified: see [`Block::verify`].
+    /// A block put together from its parts. Nothing is verified: see [`Block::verify`].
     pub fn from_parts(crc: u32, attributes: Bytes, body: Bytes) -> Block {
-        Block { crc, attributes, body }
+        let (payload, body) = join(&attributes, body);
+        Block { crc, payload, body }
+    }
+
+    /// A block as it is stored: attributes, then the body, without a copy. Nothing is verified. An
+    /// `attributes_bytes` of more than there are stands for all.
+    pub fn from_payload(crc: u32, attributes_bytes: usize, payload: Bytes) -> Block {
+        let body = payload.slice(attributes_bytes.min(payload.len())..);
+        Block { crc, payload, body }
     }
 
     /// The checksum that travels with the block.
@@ -53,9 +76,20 @@ impl Block {
         self.crc
     }
 
-    /// The bytes reserved for message attributes: empty in version 1.
-    pub fn attributes(&self) -> &Bytes {
-        &self.attributes
+    /// The encoded attributes.
+    pub fn attributes(&self) -> Bytes {
+        self.payload.slice(..self.attributes_bytes())
+    }
+
+    /// How many bytes the encoded attributes have.
+    pub fn attributes_bytes(&self) -> usize {
+        self.payload.len() - self.body.len()
+    }
+
+    /// The attributes as a consumer reads them: what a later version added is passed over. A server
+    /// gives only such as can be read.
+    pub fn message_attributes(&self) -> Result<MessageAttributes, ProtocolError> {
+        MessageAttributes::decode(self.attributes())
     }
 
     /// The body.
@@ -68,9 +102,14 @@ impl Block {
         self.body
     }
 
+    /// Attributes, then the body: what is stored.
+    pub fn into_payload(self) -> Bytes {
+        self.payload
+    }
+
     /// The bytes of the block on the wire, header included.
     pub fn encoded_bytes(&self) -> usize {
-        Block::HEADER_BYTES + self.attributes.len() + self.body.len()
+        Block::HEADER_BYTES + self.payload.len()
     }
 
     /// Compares the bytes with their checksum.
@@ -83,12 +122,11 @@ impl Block {
     fn checksum(&self) -> u32 {
         let mut lengths = [0; 8];
         // A length that does not fit is refused when the block is encoded.
-        lengths[..4].copy_from_slice(&(self.attributes.len() as u32).to_le_bytes());
+        lengths[..4].copy_from_slice(&(self.attributes_bytes() as u32).to_le_bytes());
         lengths[4..].copy_from_slice(&(self.body.len() as u32).to_le_bytes());
         let mut hasher = crc32fast::Hasher::new();
         hasher.update(&lengths);
-        hasher.update(&self.attributes);
-        hasher.update(&self.body);
+        hasher.update(&self.payload);
         hasher.finalize()
     }
 }
@@ -107,22 +145,28 @@ impl Wire for Block {
         };
         out.reserve(self.encoded_bytes());
         out.put_u32_le(self.crc);
-        out.put_u32_le(length(self.attributes.len())?);
+        out.put_u32_le(length(self.attributes_bytes())?);
         out.put_u32_le(length(self.body.len())?);
-        out.put_slice(&self.attributes);
-        out.put_slice(&self.body);
+        out.put_slice(&self.payload);
         Ok(())
     }
 
     fn decode(input: &mut Input) -> Result<Self, Unreadable> {
         let crc = input.field("crc")?;
         let attributes_bytes: u32 = input.field("attributes_bytes")?;
-        if attributes_bytes != 0 {
-            let text =
-                format!("attributes_bytes is reserved and must be 0, found {attributes_bytes}");
-            return Err(Fault::Rule(text).into());
-        }
         let body_bytes: u32 = input.field("body_bytes")?;
-        Ok(Block { crc, attributes: Bytes::new(), body: input.take(body_bytes as usize)? })
+        let attributes_bytes = attributes_bytes as usize;
+        let payload = input.take(attributes_bytes.saturating_add(body_bytes as usize))?;
+        Ok(Block::from_payload(crc, attributes_bytes, payload))
     }
+}
+
+/// The two in one buffer, and the second as a part of it.
+fn join(attributes: &[u8], body: Bytes) -> (Bytes, Bytes) {
+    if attributes.is_empty() {
+        return (body.clone(), body);
+    }
+    let payload = Bytes::from([attributes, &body].concat());
+    let body = payload.slice(attributes.len()..);
+    (payload, body)
 }

@@ -112,6 +112,7 @@ error_codes! {
     33 BatchTooLarge      Never          "A batch has more items, or more bytes, than the limit.";
     34 MessageTooLarge    Never          "A message is larger than its queue accepts; the text names its index.";
     35 ChecksumMismatch   Never          "A message does not match its checksum: it was damaged on the way here.";
+    36 BadMessageAttribute Never         "A group id, deduplication id, trace header or attribute of a message breaks a rule; the text names it.";
     48 ReceiptInvalid     Never          "The receipt was not made by this store, is of another queue, or was altered.";
     49 ReceiptStale       Never          "The message was received again since: the receipt no longer holds it.";
     50 MessageGone        Never          "The message is no longer in the queue.";

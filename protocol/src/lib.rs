@@ -15,7 +15,7 @@
 //! | --- | --- |
 //! | `wire` | integers, texts, lists: how a value becomes bytes |
 //! | `error` | the table of error codes |
-//! | `receipt`, `block`, `message_id`, `attributes` | the nouns that requests carry |
+//! | `receipt`, `message_attributes`, `block`, `message_id`, `attributes` | the nouns that requests carry |
 //! | `frame` | length, opcode, correlation, body |
 //! | `operation` | the table of operations, and a file for each |
 //! | `client` | connection, window, reconnecting, the batching producer |
@@ -27,6 +27,7 @@ mod attributes;
 mod block;
 mod error;
 mod frame;
+mod message_attributes;
 mod message_id;
 mod operation;
 mod receipt;
@@ -40,6 +41,10 @@ pub use error::{ErrorCode, ProtocolError, Retry};
 pub use frame::{
     CONNECTION, FRAME_BYTES_MAX_BEFORE_WELCOME, FRAME_HEADER_BYTES, FRAME_LENGTH_BYTES, Frame,
     FrameDecoder, FrameError,
+};
+pub use message_attributes::{
+    DataType, MESSAGE_ATTRIBUTES_MAX, MessageAttribute, MessageAttributes, is_sqs_character,
+    md5_of_body, md5_of_message_attributes,
 };
 pub use message_id::{MessageId, MessageIdError};
 pub use operation::*;

@@ -93,10 +93,24 @@ fn attributes() {
 }
 
 #[test]
+fn kinds_of_message_attributes() {
+    let trace = OutgoingMessage::new("").group("g").deduplication("d").trace("t");
+    let all = trace.attribute(MessageAttribute::string("n", "v")).block.attributes();
+    // Each of the first three items has one byte of value behind its header of five.
+    let kinds = [all[0], all[6], all[12], all[18]].map(|kind| kind.to_string());
+    let documented: Vec<_> = table("| kind | what |").iter().map(|row| row[0].to_owned()).collect();
+    assert_eq!(documented, kinds);
+}
+
+#[test]
 fn examples() {
     assert_eq!(example(0), request_frame(Hello::new("me"), 1));
     let messages = vec![OutgoingMessage::new("hi")];
     assert_eq!(example(1), request_frame(Send { queue: "orders".into(), messages }, 2));
+    let message =
+        OutgoingMessage::new("hi").group("eu").attribute(MessageAttribute::number("n", 5));
+    let send = Send { queue: "orders".into(), messages: vec![message] };
+    assert_eq!(example(2), request_frame(send, 3));
 }
 
 #[test]

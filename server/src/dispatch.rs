@@ -1,17 +1,20 @@
 //! Requests to commands: one exhaustive match. The way back is in `replies`.
 //!
-//! Nothing is decided here. Rules are the engine's; the one check made is that a message matches
-//! the checksum that its sender set, because the engine stores both without looking.
+//! Nothing is decided here. Rules are the engine's; but that a message matches the checksum that its
+//! sender set, and that its attributes are such as the protocol allows, is checked here, because the
+//! engine stores them without looking.
 
 use forebay_engine::attributes::AttributeChanges;
 use forebay_engine::command::{self, BATCH_MESSAGES_MAX, Command, NewMessage};
 use forebay_engine::ids::Seq;
 use forebay_engine::receipt::SealedReceipt;
 use forebay_protocol::{
-    ErrorCode, OutgoingMessage, Pong, ProtocolError, QueueAttributes, Receipt, Reply, Request,
+    ErrorCode, MessageAttributes, OutgoingMessage, Pong, ProtocolError, QueueAttributes, Receipt,
+    Reply, Request,
 };
 
 use crate::caller::Kind;
+use crate::deduplication::deduplication;
 
 /// What a request needs.
 pub(crate) enum Dispatched {
@@ -111,16 +114,21 @@ fn changes(attributes: QueueAttributes) -> AttributeChanges {
 }
 
 fn new_message((index, message): (usize, OutgoingMessage)) -> Result<NewMessage, ProtocolError> {
-    message.block.verify().map_err(|damage| {
-        let text = format!("message {index} of the batch: {damage}");
-        ProtocolError::new(ErrorCode::ChecksumMismatch, text)
-    })?;
+    let OutgoingMessage { delay_ms, block } = message;
+    let refused = |code, what: &dyn std::fmt::Display| {
+        ProtocolError::new(code, format!("message {index} of the batch: {what}"))
+    };
+    // Damage first: what is wrong with damaged bytes is not the sender's fault.
+    block.verify().map_err(|damage| refused(ErrorCode::ChecksumMismatch, &damage))?;
+    let attributes = MessageAttributes::accept(block.attributes())
+        .map_err(|error| refused(error.code, &error.text))?;
     Ok(NewMessage {
-        delay_ms: message.delay_ms,
-        checksum: message.block.crc(),
-        // The decoder has refused a block with attributes, so the body is the whole payload.
-        attributes_bytes: 0,
-        payload: message.block.into_body(),
+        delay_ms,
+        checksum: block.crc(),
+        attributes_bytes: u32::try_from(block.attributes_bytes())
+            .expect("the decoder read it as a u32"),
+        deduplication: deduplication(&attributes, block.body()),
+        payload: block.into_payload(),
     })
 }
 

@@ -10,7 +10,7 @@
 //! | --- | --- |
 //! | `byte_size`, `limits`, `memory`, `ending`, `socket` | sizes as people write them, the bounds, the budget, the end, what is set on sockets |
 //! | `caller`, `leases` | the way of answers back from the engine; undelivered messages |
-//! | `dispatch`, `replies` | the protocol's words to the engine's and back |
+//! | `deduplication`, `dispatch`, `replies` | the protocol's words to the engine's and back |
 //! | `connection` | one connection's task |
 //! | `server` | accepting and draining |
 //! | `cli` | the commands of the `forebay` binary |
@@ -19,6 +19,7 @@ mod byte_size;
 mod caller;
 pub mod cli;
 mod connection;
+mod deduplication;
 mod dispatch;
 mod ending;
 mod leases;

@@ -118,10 +118,7 @@ pub(crate) fn peeked(peeked: &Peeked, stored: StoredMessage) -> Option<PeekedMes
 }
 
 fn block(stored: StoredMessage) -> Block {
-    let mut body = stored.payload;
-    let attributes_bytes = (stored.attributes_bytes as usize).min(body.len());
-    let attributes = body.split_to(attributes_bytes);
-    Block::from_parts(stored.checksum, attributes, body)
+    Block::from_payload(stored.checksum, stored.attributes_bytes as usize, stored.payload)
 }
 
 fn failure((index, cause): (u32, RequestError)) -> Failure {

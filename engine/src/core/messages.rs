@@ -2,15 +2,19 @@
 
 use super::waiters::Demand;
 use super::{Core, Decided, Decision, LAST_BYTES, Room};
-use crate::attributes::{DELAY_MS_MAX, RECEIVE_WAIT_MS_MAX, VISIBILITY_MS_MAX, check_range};
+use crate::attributes::{
+    Attributes, DELAY_MS_MAX, RECEIVE_WAIT_MS_MAX, VISIBILITY_MS_MAX, check_range,
+};
+use crate::attributes_section::AttributesSection;
 use crate::command::{
-    BATCH_MESSAGES_MAX, Command, Delivery, MessageState, NewMessage, Peeked, Reply, ReplyTo,
+    BATCH_MESSAGES_MAX, Command, Deduplication, Delivery, MessageState, NewMessage, Peeked, Reply,
+    ReplyTo,
 };
 use crate::error::RequestError;
 use crate::ids::{LeaseId, QueueId, Seq};
 use crate::log::NextSegment;
 use crate::receipt::{Receipt, SealedReceipt};
-use crate::record::{Lease, SENT_OVERHEAD_BYTES, Sent};
+use crate::record::{Lease, SENT_DELAY_BYTES, SENT_KEY_BYTES, SENT_OVERHEAD_BYTES, Sent};
 use crate::time::LogTime;
 
 /// What a lease takes in the log: an item of a `Leased` record.
@@ -46,8 +50,28 @@ pub(super) fn record_bytes(command: &Command) -> u64 {
 }
 
 fn sent_bytes(messages: &[NewMessage]) -> u64 {
-    // 8 bytes more for a delay.
-    messages.iter().map(|message| (message.payload.len() + SENT_OVERHEAD_BYTES + 8) as u64).sum()
+    let bytes = |message: &NewMessage| {
+        let key_bytes = match message.deduplication {
+            Deduplication::None => 0,
+            Deduplication::Id(_) | Deduplication::Content(_) => SENT_KEY_BYTES,
+        };
+        (message.payload.len() + SENT_OVERHEAD_BYTES + SENT_DELAY_BYTES + key_bytes) as u64
+    };
+    messages.iter().map(bytes).sum()
+}
+
+/// What counts for a queue's `message_bytes_max`: body and attributes, but no ids.
+fn counted_bytes(message: &NewMessage) -> u64 {
+    let (attributes, body) = message
+        .payload
+        .split_at_checked(message.attributes_bytes as usize)
+        .unwrap_or((&[], &message.payload));
+    AttributesSection::read(attributes).counted_bytes + body.len() as u64
+}
+
+/// What is written with a message so that its copies are found: nothing. FIFO queues use it.
+fn deduplication_key(_queue: &Attributes, _message: &NewMessage) -> Option<[u8; SENT_KEY_BYTES]> {
+    None
 }
 
 fn leased_bytes(messages_max: u32) -> u64 {
@@ -86,13 +110,14 @@ impl<R: ReplyTo> Core<R> {
         let first = queue.messages.next_seq();
         check_batch("message", messages.len())?;
         for (index, message) in messages.iter().enumerate() {
-            let (bytes, max) = (message.payload.len() as u64, attributes.message_bytes_max);
+            let payload_bytes = message.payload.len() as u64;
+            check_range("attributes bytes", u64::from(message.attributes_bytes), 0, payload_bytes)?;
+            let (bytes, max) = (counted_bytes(message), attributes.message_bytes_max);
             if bytes > max {
                 let queue = name.to_owned();
                 return Err(RequestError::MessageTooLarge { queue, index, bytes, max });
             }
             check_range("delay", message.delay_ms.unwrap_or(0), 0, DELAY_MS_MAX)?;
-            check_range("attributes bytes", u64::from(message.attributes_bytes), 0, bytes)?;
         }
         self.check_fits(sent_bytes(messages))?;
         self.check_sends_allowed()?;
@@ -106,6 +131,7 @@ impl<R: ReplyTo> Core<R> {
                     seq,
                     position,
                     visible_from: (delay_ms > 0).then(|| now.plus_ms(delay_ms)),
+                    deduplication_key: deduplication_key(&attributes, message),
                     checksum: message.checksum,
                     attributes_bytes: message.attributes_bytes,
                     payload: &message.payload,

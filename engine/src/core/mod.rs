@@ -17,6 +17,7 @@ mod walk;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use crate::attributes_section::AttributesSection;
 use crate::command::{Command, Reply, ReplyTo};
 use crate::counters::Counters;
 use crate::entry::{ENTRY_HEADER_BYTES, EntryBuilder, records};
@@ -433,7 +434,7 @@ pub(crate) fn sent_slots(
             offset: u32::try_from(offset).expect("a segment is at most 4 GiB"),
             bytes: u32::try_from(bytes).expect("a record is at most 4 GiB"),
             sent_ms,
-            group: 0,
+            group: AttributesSection::read(sent.attributes()).group_crc(),
         };
         Some((sent.queue, sent.seq, slot))
     })

@@ -11,7 +11,7 @@ pub(crate) struct Slot {
     pub(crate) bytes: u32,
     /// When it was sent, in ms since the segment was created.
     pub(crate) sent_ms: u32,
-    /// Its group; 0 is none.
+    /// The CRC-32 of its group's id, or 1 if that is 0; 0 is no group.
     pub(crate) group: u32,
 }
 

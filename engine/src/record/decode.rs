@@ -119,7 +119,11 @@ fn decode_sent<'a>(mut fields: Fields<'a>, payload: &'a [u8]) -> Option<Record<'
         attributes_bytes: fields.u32()?,
         visible_from: match fields.rest().is_empty() {
             true => None,
-            false => Some(LogTime(fields.u64()?)),
+            false => Some(LogTime(fields.u64()?)).filter(|time| time.0 > 0),
+        },
+        deduplication_key: match fields.rest().is_empty() {
+            true => None,
+            false => Some(fields.array()?),
         },
         payload,
     };

@@ -24,8 +24,14 @@ pub const RECORD_HEADER_BYTES: usize = 12;
 /// Where the seal stands in a record.
 const SEAL_AT: usize = 8;
 
-/// The bytes that storing a message takes beyond its payload; 8 more when it is delayed.
+/// The bytes that storing a message takes beyond its payload, without the optional fields.
 pub const SENT_OVERHEAD_BYTES: usize = RECORD_HEADER_BYTES + 28;
+
+/// When it is delayed: until when.
+pub const SENT_DELAY_BYTES: usize = 8;
+
+/// Its deduplication key, if it has one: then the delay is written in any case.
+pub const SENT_KEY_BYTES: usize = 16;
 
 /// One fact.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -132,8 +138,10 @@ pub struct Sent<'a> {
     pub seq: Seq,
     /// The entry that the record belongs to.
     pub position: Position,
-    /// When the message becomes visible, if it was delayed.
+    /// When the message becomes visible, if it was delayed: not at time 0.
     pub visible_from: Option<LogTime>,
+    /// What its copies would have too, if the queue looks for copies.
+    pub deduplication_key: Option<[u8; SENT_KEY_BYTES]>,
     /// The producer's checksum ([`checksum::message`]).
     pub checksum: u32,
     /// How many bytes of the payload are attributes.
@@ -205,7 +213,12 @@ pub enum RecordError {
     },
 }
 
-impl Sent<'_> {
+impl<'a> Sent<'a> {
+    /// The attributes section.
+    pub fn attributes(&self) -> &'a [u8] {
+        self.payload.get(..self.attributes_bytes as usize).unwrap_or(self.payload)
+    }
+
     /// Checks the payload against the producer's checksum.
     pub fn check_payload(&self) -> Result<(), RecordError> {
         let found = checksum::message(self.attributes_bytes, self.payload);

@@ -92,8 +92,13 @@ impl<'b> RecordWriter<'b> {
             out.put_u64_le(sent.position.0);
             out.put_u32_le(sent.checksum);
             out.put_u32_le(sent.attributes_bytes);
-            if let Some(time) = sent.visible_from {
-                out.put_u64_le(time.0);
+            // 0: not delayed.
+            let visible_from = sent.visible_from.unwrap_or_default();
+            if visible_from.0 > 0 || sent.deduplication_key.is_some() {
+                out.put_u64_le(visible_from.0);
+            }
+            if let Some(key) = &sent.deduplication_key {
+                out.put_slice(key);
             }
         });
     }

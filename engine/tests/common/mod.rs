@@ -106,6 +106,7 @@ pub fn message(body: &[u8], delay_ms: Option<u64>) -> forebay_engine::command::N
         checksum: forebay_engine::checksum::message(0, body),
         attributes_bytes: 0,
         payload: Bytes::copy_from_slice(body),
+        deduplication: forebay_engine::command::Deduplication::None,
     }
 }
 

@@ -47,7 +47,7 @@ layout! {
     pub struct Limits {
         /// The largest `length` of a frame, in either direction.
         pub frame_bytes_max: u32,
-        /// The largest body of a message, whatever a queue's attribute says.
+        /// The largest message, body and attributes, whatever a queue's attribute says.
         pub message_bytes_max: u32,
         /// The most items of a batch: messages, receipts, changes.
         pub batch_messages_max: u32,

@@ -3,6 +3,8 @@
 use bytes::BytesMut;
 
 use crate::block::Block;
+use crate::error::ProtocolError;
+use crate::message_attributes::MessageAttributes;
 use crate::wire::{Fault, Input, TooLong, Unreadable, Wire};
 
 layout! {
@@ -47,6 +49,13 @@ layout! {
         }
         /// The message, as it was sent.
         pub block: Block,
+    }
+}
+
+impl PeekedMessage {
+    /// What travelled with the message. Errors: see [`Block::message_attributes`].
+    pub fn attributes(&self) -> Result<MessageAttributes, ProtocolError> {
+        self.block.message_attributes()
     }
 }
 

@@ -1,6 +1,8 @@
 //! Receive leases messages, and waits for some if there are none.
 
 use crate::block::Block;
+use crate::error::ProtocolError;
+use crate::message_attributes::MessageAttributes;
 use crate::receipt::Receipt;
 
 /// The most messages one receive may ask for.
@@ -50,5 +52,12 @@ layout! {
         }
         /// The message, as it was sent.
         pub block: Block,
+    }
+}
+
+impl ReceivedMessage {
+    /// What travelled with the message. Errors: see [`Block::message_attributes`].
+    pub fn attributes(&self) -> Result<MessageAttributes, ProtocolError> {
+        self.block.message_attributes()
     }
 }

@@ -5,11 +5,12 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::block::Block;
+use crate::message_attributes::{MessageAttribute, MessageAttributes};
 
 layout! {
     /// Stores messages. One that is refused refuses the batch, and the error's text names its
     /// index. Errors: `UnknownQueue`, `EmptyBatch`, `BatchTooLarge`, `MessageTooLarge`,
-    /// `OutOfRange`, `ChecksumMismatch`, `StorageFull`, `StorageFailed`.
+    /// `BadMessageAttribute`, `OutOfRange`, `ChecksumMismatch`, `StorageFull`, `StorageFailed`.
     pub struct Send {
         fields_bytes {
             /// The queue's name.
@@ -55,5 +56,38 @@ impl OutgoingMessage {
     pub fn delayed(self, delay: Duration) -> OutgoingMessage {
         let delay_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX - 1);
         OutgoingMessage { delay_ms: Some(delay_ms), ..self }
+    }
+    /// The same message with these attributes, in the place of those that it had.
+    pub fn with_attributes(self, attributes: &MessageAttributes) -> OutgoingMessage {
+        let block = Block::with_attributes(attributes, self.block.into_body());
+        OutgoingMessage { delay_ms: self.delay_ms, block }
+    }
+
+    /// The same message in a group. This and the methods below make the block anew each:
+    /// [`OutgoingMessage::with_attributes`] sets several at once.
+    pub fn group(self, id: impl Into<String>) -> OutgoingMessage {
+        self.change_attributes(|attributes| attributes.group = Some(id.into()))
+    }
+
+    /// The same message with a deduplication id.
+    pub fn deduplication(self, id: impl Into<String>) -> OutgoingMessage {
+        self.change_attributes(|attributes| attributes.deduplication = Some(id.into()))
+    }
+
+    /// The same message with a trace header.
+    pub fn trace(self, header: impl Into<String>) -> OutgoingMessage {
+        self.change_attributes(|attributes| attributes.trace = Some(header.into()))
+    }
+
+    /// The same message with one attribute more.
+    pub fn attribute(self, attribute: MessageAttribute) -> OutgoingMessage {
+        self.change_attributes(|attributes| attributes.attributes.push(attribute))
+    }
+
+    /// Attributes that cannot be read are dropped: this crate does not make such.
+    fn change_attributes(self, change: impl FnOnce(&mut MessageAttributes)) -> OutgoingMessage {
+        let mut attributes = self.block.message_attributes().unwrap_or_default();
+        change(&mut attributes);
+        self.with_attributes(&attributes)
     }
 }

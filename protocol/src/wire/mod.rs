@@ -84,6 +84,11 @@ impl Input {
         T::decode(self).map_err(|unreadable| unreadable.within(field))
     }
 
+    /// How many bytes are left.
+    pub(crate) fn left(&self) -> usize {
+        self.rest.len()
+    }
+
     /// Takes exactly `bytes`, without copying.
     pub(crate) fn take(&mut self, bytes: usize) -> Result<Bytes, Unreadable> {
         let left = self.rest.len();
@@ -187,7 +192,7 @@ macro_rules! layout {
 
 impl Unreadable {
     /// Names what the bytes were part of: `block` within `[3]` within `messages`.
-    fn within(mut self, outer: &str) -> Unreadable {
+    pub(crate) fn within(mut self, outer: &str) -> Unreadable {
         if !self.path.is_empty() && !self.path.starts_with('[') {
             self.path.insert(0, '.');
         }

@@ -55,11 +55,46 @@ fn receipt() -> impl Strategy<Value = Receipt> {
         .prop_map(|bytes| Receipt::new(bytes).expect("not too long"))
 }
 
+/// Attributes that break no rule.
+pub(crate) fn message_attributes() -> impl Strategy<Value = MessageAttributes> {
+    let id = || proptest::option::of("[!-~]{1,128}");
+    let trace = proptest::option::of("[ -~é]{1,500}");
+    (id(), id(), trace, vec(message_attribute(), 0..MESSAGE_ATTRIBUTES_MAX)).prop_map(
+        |(group, deduplication, trace, mut attributes)| {
+            attributes.sort_by(|one, other| one.name.cmp(&other.name));
+            attributes.dedup_by(|one, other| one.name == other.name);
+            attributes.reverse();
+            MessageAttributes { group, deduplication, trace, attributes }
+        },
+    )
+}
+
+fn message_attribute() -> impl Strategy<Value = MessageAttribute> {
+    let (name, label) = (|| "[A-Za-z0-9_-]{1,8}(\\.[a-z]{1,4})?", || "(\\.[a-zé. ]{1,9})?");
+    let bytes = vec(any::<u8>(), 1..20).prop_map(Bytes::from);
+    prop_oneof![
+        (name(), label(), "[ -~é\n]{1,20}").prop_map(|(name, label, text)| (
+            name,
+            format!("String{label}"),
+            Bytes::from(text)
+        )),
+        (name(), label(), "-?[0-9]{1,19}(\\.[0-9]{1,19})?(e[0-9]{1,2})?")
+            .prop_map(|(name, label, text)| (name, format!("Number{label}"), Bytes::from(text))),
+        (name(), label(), bytes).prop_map(|(name, label, bytes)| (
+            name,
+            format!("Binary{label}"),
+            bytes
+        )),
+    ]
+    .prop_map(|(name, data_type, value)| MessageAttribute { name, data_type, value })
+}
+
 fn block() -> impl Strategy<Value = Block> {
-    let sound = bytes().prop_map(Block::new);
-    let damaged =
-        (any::<u32>(), bytes()).prop_map(|(crc, body)| Block::from_parts(crc, Bytes::new(), body));
-    prop_oneof![sound, damaged]
+    let sound = (message_attributes(), bytes())
+        .prop_map(|(attributes, body)| Block::with_attributes(&attributes, body));
+    let damaged = (any::<u32>(), bytes(), bytes())
+        .prop_map(|(crc, attributes, body)| Block::from_parts(crc, attributes, body));
+    prop_oneof![bytes().prop_map(Block::new), sound, damaged]
 }
 
 fn attributes() -> impl Strategy<Value = QueueAttributes> {

@@ -1,8 +1,13 @@
 //! Messages as `--json` shows them: one object a line.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use data_encoding::BASE64;
-use forebay_protocol::{MessageId, MessageState, PeekedMessage, ReceivedMessage};
+use forebay_protocol::{
+    Block, DataType, MessageAttribute, MessageId, MessageState, PeekedMessage, ReceivedMessage,
+    md5_of_body, md5_of_message_attributes,
+};
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -18,7 +23,7 @@ struct Received<'a> {
     sent_ms: u64,
     first_received_ms: u64,
     #[serde(flatten)]
-    body: Body<'a>,
+    content: Content<'a>,
 }
 
 /// A peeked message.
@@ -32,7 +37,46 @@ struct Peeked<'a> {
     receive_count: u32,
     sent_ms: u64,
     #[serde(flatten)]
+    content: Content<'a>,
+}
+
+/// What the sender gave, and the digests by which SQS clients compare it.
+#[derive(Serialize)]
+struct Content<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    group: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deduplication_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trace_header: Option<String>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    attributes: BTreeMap<String, Attribute>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attributes_md5: Option<String>,
+    /// What a server of another version gave, and this one cannot read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attributes_error: Option<String>,
+    #[serde(flatten)]
     body: Body<'a>,
+    body_md5: String,
+}
+
+/// An attribute, but for its name.
+#[derive(Serialize)]
+struct Attribute {
+    #[serde(rename = "type")]
+    data_type: String,
+    #[serde(flatten)]
+    value: Value,
+}
+
+/// A value: text, or in base64 if it is binary.
+#[derive(Serialize)]
+enum Value {
+    #[serde(rename = "value")]
+    Text(String),
+    #[serde(rename = "value_base64")]
+    Base64(String),
 }
 
 /// A body: text if it is UTF-8, else in base64.
@@ -53,7 +97,7 @@ pub(super) fn received(store_id: Uuid, queue_id: u32, message: &ReceivedMessage)
         receive_count: message.receive_count,
         sent_ms: message.sent_ms,
         first_received_ms: message.first_received_ms,
-        body: body(message.block.body()),
+        content: content(&message.block),
     })
 }
 
@@ -70,8 +114,35 @@ pub(super) fn peeked(message: &PeekedMessage) -> Vec<u8> {
         until_ms,
         receive_count: message.receive_count,
         sent_ms: message.sent_ms,
-        body: body(message.block.body()),
+        content: content(&message.block),
     })
+}
+
+fn content(block: &Block) -> Content<'_> {
+    let (attributes, error) = match block.message_attributes() {
+        Ok(attributes) => (attributes, None),
+        Err(error) => (Default::default(), Some(error.text)),
+    };
+    Content {
+        attributes_md5: md5_of_message_attributes(&attributes.attributes),
+        attributes: attributes.attributes.into_iter().map(named).collect(),
+        attributes_error: error,
+        group: attributes.group,
+        deduplication_id: attributes.deduplication,
+        trace_header: attributes.trace,
+        body: body(block.body()),
+        body_md5: md5_of_body(block.body()),
+    }
+}
+
+fn named(attribute: MessageAttribute) -> (String, Attribute) {
+    let is_binary = attribute.data_type() == Some(DataType::Binary);
+    let MessageAttribute { name, data_type, value } = attribute;
+    let value = match str::from_utf8(&value) {
+        Ok(text) if !is_binary => Value::Text(text.to_owned()),
+        _ => Value::Base64(BASE64.encode(&value)),
+    };
+    (name, Attribute { data_type, value })
 }
 
 fn body(bytes: &Bytes) -> Body<'_> {

@@ -3,6 +3,7 @@
 //! Results go to stdout, everything else to stderr. Exit status: 0 done, 1 failed, 2 wrong usage.
 
 mod ack;
+mod attributes;
 mod connect;
 mod failure;
 mod inspect;

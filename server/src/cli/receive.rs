@@ -43,7 +43,7 @@ pub(super) struct Receive {
     /// Go on for ever, until Ctrl-C
     #[arg(long, conflicts_with = "max")]
     follow: bool,
-    /// One JSON object a line, with id, receipt, times and counts
+    /// One JSON object a line, with id, receipt, times, counts, group and attributes
     #[arg(long)]
     json: bool,
     #[command(flatten)]

@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use forebay_protocol::client::{Client, Producer, ProducerOptions};
-use forebay_protocol::{MessageId, OutgoingMessage, QueueAttributes};
+use forebay_protocol::{MessageAttributes, MessageId, OutgoingMessage, QueueAttributes};
 use tokio::task::block_in_place;
 
+use super::attributes::AttributeArguments;
 use super::connect::{Connect, GIVE_UP_AFTER};
 use super::failure::Failure;
 use super::lines::Lines;
@@ -23,9 +24,11 @@ use super::say::say;
 ///
 /// With --lines each line is a message: the bytes up to \n, be they text or not. An empty line is
 /// an empty message. Sends are batched and ride over a server's restart by reconnecting; a batch
-/// whose answer was lost is sent again, so it may be stored twice, but never lost.
+/// whose answer was lost is sent again, so it may be stored twice, but never lost. Group, ids and
+/// attributes then are those of every message.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example: seq 1000000 | forebay send orders --lines")]
+#[command(after_help = "Example: seq 1000000 | forebay send orders --lines\n         \
+                        forebay send orders 'one order' --attr colour=red --attr pieces:Number=5")]
 pub(super) struct Send {
     /// The queue's name
     queue: String,
@@ -45,23 +48,36 @@ pub(super) struct Send {
     #[arg(long, value_name = "DURATION")]
     give_up_after: Option<humantime::Duration>,
     #[command(flatten)]
+    attributes: AttributeArguments,
+    #[command(flatten)]
     connect: Connect,
+}
+
+/// What every message that is sent has besides its body.
+struct Common {
+    delay: Option<Duration>,
+    attributes: MessageAttributes,
 }
 
 impl Send {
     pub(super) async fn run(self) -> Result<(), Failure> {
+        let common =
+            Common { delay: self.delay.map(Into::into), attributes: self.attributes.read()? };
         let give_up_after = self.give_up_after.map_or(GIVE_UP_AFTER, Into::into);
         let client = self.connect.open_for(give_up_after).await?;
-        if self.lines { self.send_lines(client).await } else { self.send_one(&client).await }
+        if self.lines {
+            self.send_lines(client, &common).await
+        } else {
+            self.send_one(&client, &common).await
+        }
     }
 
-    async fn send_one(self, client: &Client) -> Result<(), Failure> {
+    async fn send_one(self, client: &Client, common: &Common) -> Result<(), Failure> {
         let body = match &self.body {
             Some(body) => Bytes::from(body.clone()),
             None => self.read_body()?,
         };
-        let message = with_delay(OutgoingMessage::new(body), self.delay.map(Into::into));
-        let sent = client.send(&self.queue, vec![message]).await?;
+        let sent = client.send(&self.queue, vec![common.message(body)]).await?;
         let id = MessageId::new(client.store_id(), sent.queue_id, sent.first_seq);
         Output::new().write_line(id.to_string())
     }
@@ -84,14 +100,16 @@ impl Send {
         Ok(body.into())
     }
 
-    async fn send_lines(self, client: Client) -> Result<(), Failure> {
+    async fn send_lines(self, client: Client, common: &Common) -> Result<(), Failure> {
         let queue = client.describe_queue(&self.queue).await?;
         // Every queue has a limit; a server that tells none checks for itself.
-        let line_bytes_max = queue.attributes.message_bytes_max.unwrap_or(u64::MAX);
+        let message_bytes_max = queue.attributes.message_bytes_max.unwrap_or(u64::MAX);
+        let attributes_bytes = common.attributes.counted_bytes() as u64;
+        let line_bytes_max = message_bytes_max.saturating_sub(attributes_bytes);
         let mut lines = Lines::new(self.input()?, line_bytes_max);
         let mut producer = Producer::new(client, self.queue.as_str(), ProducerOptions::default());
         let bar = progress::counter("messages");
-        let pushed = self.push_lines(&mut lines, &mut producer, &bar).await;
+        let pushed = self.push_lines(&mut lines, &mut producer, common, &bar).await;
         // What was read before a bad line is sent all the same, and counted.
         let flushed = producer.flush().await;
         bar.finish_and_clear();
@@ -104,15 +122,15 @@ impl Send {
         &self,
         lines: &mut Lines<Box<dyn Read + std::marker::Send>>,
         producer: &mut Producer,
+        common: &Common,
         bar: &indicatif::ProgressBar,
     ) -> Result<(), Failure> {
-        let delay = self.delay.map(Duration::from);
         let failed = |error: &dyn std::error::Error| {
             Failure::because(format!("{}: {error}", self.input_name()))
         };
         loop {
             while let Some(line) = lines.buffered().map_err(|error| failed(&error))? {
-                producer.push(with_delay(OutgoingMessage::new(line), delay)).await?;
+                producer.push(common.message(line)).await?;
             }
             bar.set_position(producer.answered());
             if !block_in_place(|| lines.fill()).map_err(|error| failed(&error))? {
@@ -136,9 +154,16 @@ impl Send {
     }
 }
 
-fn with_delay(message: OutgoingMessage, delay: Option<Duration>) -> OutgoingMessage {
-    match delay {
-        Some(delay) => message.delayed(delay),
-        None => message,
+impl Common {
+    fn message(&self, body: Bytes) -> OutgoingMessage {
+        let message = OutgoingMessage::new(body);
+        let message = match self.delay {
+            Some(delay) => message.delayed(delay),
+            None => message,
+        };
+        match self.attributes.is_empty() {
+            true => message,
+            false => message.with_attributes(&self.attributes),
+        }
     }
 }

@@ -152,6 +152,73 @@ fn a_body_that_is_no_text_is_base64_in_json() {
 }
 
 #[test]
+fn what_travels_with_a_message_is_given_and_shown() {
+    let dir = TempDir::new().unwrap();
+    let server = server(&dir);
+    let file = dir.path().join("picture");
+    std::fs::write(&file, b"\xff\0").unwrap();
+    let from_file = format!("picture:Binary=@{}", file.display());
+    let arguments = [
+        &["send", "orders", "one", "--group", "customer-7", "--dedup", "order/1"][..],
+        &["--attr", "MyAttribute=a=b:c", "--attr", "pieces:Number.int=5", "--attr", &from_file],
+        &["--attr", "seal:Binary=//4=", "--trace", "Root=1"],
+    ]
+    .concat();
+    let sent = output(&server, &arguments);
+    assert_eq!(sent.status.code(), Some(0), "{}", text(&sent.stderr));
+    let expected = serde_json::json!({
+        "MyAttribute": { "type": "String", "value": "a=b:c" },
+        "pieces": { "type": "Number.int", "value": "5" },
+        "picture": { "type": "Binary", "value_base64": "/wA=" },
+        "seal": { "type": "Binary", "value_base64": "//4=" },
+    });
+    for command in ["peek", "receive"] {
+        let shown = output(&server, &[command, "orders", "--json"]);
+        let shown: Value = serde_json::from_slice(&shown.stdout).unwrap();
+        assert_eq!(shown["group"], "customer-7");
+        assert_eq!(shown["deduplication_id"], "order/1");
+        assert_eq!(shown["trace_header"], "Root=1");
+        assert_eq!(shown["attributes"], expected);
+        assert_eq!(shown["attributes_md5"].as_str().unwrap().len(), 32);
+        assert_eq!(shown["body_md5"], "f97c5d29941bfb1b2fdab0874906ab82");
+    }
+    // Those of every line; of a message without any nothing is shown.
+    let arguments = ["send", "orders", "--lines", "--attr", "MyAttribute=foobar"];
+    output_of(&server, &arguments, b"two\nthree\n");
+    output(&server, &["send", "orders", "four"]);
+    let shown = output(&server, &["receive", "orders", "--max", "3", "--json"]);
+    let shown: Vec<Value> =
+        text(&shown.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    for line in &shown[..2] {
+        assert_eq!(line["attributes_md5"], "adb59cd4678ea5a855436b949cd07ab6");
+    }
+    for absent in ["group", "deduplication_id", "trace_header", "attributes", "attributes_md5"] {
+        assert_eq!(shown[2].get(absent), None, "{absent}");
+    }
+}
+
+#[test]
+fn attributes_that_cannot_be_are_wrong_usage() {
+    for (arguments, named) in [
+        (&["--attr", "colour"][..], "expected NAME=VALUE or NAME:TYPE=VALUE"),
+        (&["--attr", "n:Number=five"], "number \"five\": expected a decimal number"),
+        (&["--attr", "b:Binary=?"], "--attr b: expected base64, or @FILE for a file's bytes"),
+        (&["--attr", "t:Text=x"], "type \"Text\", expected String, Number or Binary"),
+        (&["--group", "two words"], "group id \"two words\", expected 1 to 128"),
+        (&["--attr", "a=1", "--attr", "a=2"], "message attribute \"a\": the name is given twice"),
+    ] {
+        let Output { status, stderr, .. } =
+            forebay([&["send", "orders", "x"], arguments].concat()).output().unwrap();
+        assert_eq!(status.code(), Some(2), "{arguments:?}: {}", text(&stderr));
+        assert!(text(&stderr).contains(named), "{arguments:?}: {}", text(&stderr));
+    }
+    let arguments = ["send", "orders", "x", "--attr", "b:Binary=@/no/such/file"];
+    let failed = forebay(arguments).output().unwrap();
+    assert_eq!(failed.status.code(), Some(1));
+    assert_eq!(text(&failed.stderr), "forebay: /no/such/file: No such file or directory\n");
+}
+
+#[test]
 fn a_line_over_the_queues_limit_is_named_by_its_number_and_those_before_it_are_sent() {
     let dir = TempDir::new().unwrap();
     let server = server(&dir);

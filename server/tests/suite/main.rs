@@ -15,6 +15,7 @@ mod command_line;
 mod crashes;
 mod delivery;
 mod full_disk;
+mod message_attributes;
 mod one_fact_twice;
 mod real_input;
 mod slow_clients;

@@ -3,16 +3,46 @@
 
 use bytes::Bytes;
 use forebay_engine::attributes::ATTRIBUTES;
-use forebay_protocol::{Block, QueueAttributes};
+use forebay_engine::attributes_section::AttributesSection;
+use forebay_protocol::{Block, MessageAttribute, MessageAttributes, QueueAttributes};
 use proptest::prelude::*;
+
+fn message_attributes() -> impl Strategy<Value = MessageAttributes> {
+    let text = || proptest::option::of("\\PC{0,20}");
+    let value = proptest::collection::vec(any::<u8>(), 0..20);
+    let attribute = ("\\PC{0,9}", "\\PC{0,9}", value)
+        .prop_map(|(name, data_type, value)| MessageAttribute::new(name, data_type, value));
+    (text(), text(), text(), proptest::collection::vec(attribute, 0..10)).prop_map(
+        |(group, deduplication, trace, attributes)| MessageAttributes {
+            group,
+            deduplication,
+            trace,
+            attributes,
+        },
+    )
+}
 
 proptest! {
     #[test]
     fn a_message_has_the_same_checksum_on_the_wire_and_in_the_log(
+        attributes in message_attributes(),
         body in proptest::collection::vec(any::<u8>(), 0..1000),
     ) {
-        let block = Block::new(Bytes::from(body.clone()));
-        prop_assert_eq!(block.crc(), forebay_engine::checksum::message(0, &body));
+        let block = Block::with_attributes(&attributes, Bytes::from(body));
+        let (crc, attributes_bytes) = (block.crc(), block.attributes_bytes() as u32);
+        let payload = block.into_payload();
+        prop_assert_eq!(crc, forebay_engine::checksum::message(attributes_bytes, &payload));
+    }
+
+    #[test]
+    fn what_travels_with_a_message_is_the_same_on_the_wire_and_in_the_log(
+        attributes in message_attributes(),
+    ) {
+        let section = attributes.encode();
+        let found = AttributesSection::read(&section);
+        prop_assert_eq!(found.group, attributes.group.as_deref().map(str::as_bytes));
+        prop_assert_eq!(found.deduplication, attributes.deduplication.as_deref().map(str::as_bytes));
+        prop_assert_eq!(found.counted_bytes, attributes.counted_bytes() as u64);
     }
 }
 

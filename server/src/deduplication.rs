@@ -1,0 +1,60 @@
+//! What two copies of a message have in common. Made on the connection's task: the engine's thread
+//! makes no hash.
+
+use forebay_engine::command::Deduplication;
+use forebay_protocol::MessageAttributes;
+use sha2::{Digest, Sha256};
+
+/// Of the deduplication id if the message has one, else of the body if it has a group.
+pub(crate) fn deduplication(attributes: &MessageAttributes, body: &[u8]) -> Deduplication {
+    match (&attributes.deduplication, &attributes.group) {
+        (Some(id), _) => Deduplication::Id(key(0x01, id.as_bytes())),
+        (None, Some(_)) => Deduplication::Content(key(0x02, body)),
+        (None, None) => Deduplication::None,
+    }
+}
+
+/// The first 16 bytes of SHA-256. The kind is hashed too, so that no id is taken for a body.
+fn key(kind: u8, bytes: &[u8]) -> [u8; 16] {
+    let digest = Sha256::new().chain_update([kind]).chain_update(bytes).finalize();
+    std::array::from_fn(|at| digest[at])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(group: Option<&str>, id: Option<&str>, body: &[u8]) -> Deduplication {
+        let attributes = MessageAttributes {
+            group: group.map(str::to_owned),
+            deduplication: id.map(str::to_owned),
+            ..MessageAttributes::default()
+        };
+        deduplication(&attributes, body)
+    }
+
+    #[test]
+    fn an_id_counts_before_the_body_and_a_body_only_in_a_group() {
+        assert_eq!(of(None, None, b"body"), Deduplication::None);
+        let id = of(None, Some("id"), b"body");
+        assert!(matches!(id, Deduplication::Id(_)));
+        assert_eq!(of(Some("group"), Some("id"), b"another"), id, "whatever the body");
+        let content = of(Some("group"), None, b"body");
+        assert!(matches!(content, Deduplication::Content(_)));
+        assert_eq!(of(Some("other"), None, b"body"), content, "whatever the group");
+        assert_ne!(of(Some("group"), None, b"another"), content);
+    }
+
+    #[test]
+    fn keys_stay_what_they_are_because_they_are_stored() {
+        // printf '\001id' | sha256sum, printf '\002body' | sha256sum
+        let key = |deduplication| match deduplication {
+            Deduplication::Id(key) | Deduplication::Content(key) => {
+                format!("{:032x}", u128::from_be_bytes(key))
+            }
+            Deduplication::None => String::new(),
+        };
+        assert_eq!(key(of(None, Some("id"), b"")), "5a281f5184f0968f6899faa7de5447ec");
+        assert_eq!(key(of(Some("g"), None, b"body")), "ffc1d01e8ba5e96535205b48a6a35051");
+    }
+}
