@@ -2,7 +2,7 @@
 
 use bytes::{BufMut, BytesMut};
 
-use super::{Item, RECORD_HEADER_BYTES, RecordFrame, SEAL_AT, Sent, kind};
+use super::{Item, RECORD_HEADER_BYTES, RecordFrame, SEAL_AT, Sent, kind, put_attributes};
 use crate::attributes::AttributeChanges;
 use crate::checksum::Salt;
 use crate::ids::{Epoch, LeaseId, Position, QueueId, Seq};
@@ -30,7 +30,7 @@ impl<'b> RecordWriter<'b> {
         let record_bytes = u32::try_from(self.out.len() - start)
             .expect("a command is far below 4 GiB (Options::command_bytes_max)");
         let fields_bytes = u16::try_from(fields_bytes)
-            .expect("4096 items of at most 15 bytes fit a record (see below)");
+            .expect("a batch's items and a queue's attributes fit a record (see below)");
         self.out[start..start + 4].copy_from_slice(&record_bytes.to_le_bytes());
         self.out[start + 4] = kind;
         self.out[start + 6..start + 8].copy_from_slice(&fields_bytes.to_le_bytes());
@@ -147,15 +147,6 @@ const _: () = {
     assert!(28 + BATCH_MESSAGES_MAX * 12 <= u16::MAX as usize, "a Leased record holds a batch");
     assert!(4 + BATCH_MESSAGES_MAX * 8 <= u16::MAX as usize, "an Acked record holds a batch");
 };
-
-/// Writes attributes as a record has them.
-pub(crate) fn put_attributes(out: &mut BytesMut, attributes: &AttributeChanges) {
-    out.put_u16_le(u16::try_from(attributes.iter().count()).expect("a handful of attributes"));
-    for (id, value) in attributes.iter() {
-        out.put_u16_le(id);
-        out.put_u64_le(value);
-    }
-}
 
 /// Seals the record at the start of `bytes`, which was written by [`RecordWriter`], and returns
 /// its size.

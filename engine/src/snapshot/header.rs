@@ -10,8 +10,9 @@ use crate::time::LogTime;
 /// A snapshot's first bytes.
 pub(super) const HEADER_BYTES: usize = 64;
 
-/// The newest version that this code reads, and the one that it writes.
-const VERSION: u32 = 1;
+/// The newest version that this code reads, and the one that it writes. Version 1 has no attributes
+/// but numbers, and is read alike.
+const VERSION: u32 = 2;
 
 const MAGIC: [u8; 8] = *b"FOREBAYS";
 
@@ -81,8 +82,8 @@ impl SnapshotHeader {
             let detail = format!("header checksum {found:08x}, expected {expected:08x}");
             return Err(HeaderError::Wrong(detail));
         }
-        if version != VERSION {
-            return Err(HeaderError::Wrong(format!("version {version}, expected {VERSION}")));
+        if version == 0 {
+            return Err(HeaderError::Wrong(format!("version {version}, expected 1 to {VERSION}")));
         }
         Ok(Self::decode_fields(fields).expect("a header has 64 bytes"))
     }

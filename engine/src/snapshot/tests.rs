@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::header::SnapshotHeader;
 use super::*;
-use crate::attributes::Attributes;
+use crate::attributes::{Attributes, Durability};
 use crate::command::MessageState;
 use crate::disk::{Access, Fault, SimDisk};
 use crate::ids::{LeaseId, QueueId, Seq, StoreId};
@@ -18,6 +18,18 @@ const STORE: StoreId = StoreId(Uuid::from_u128(0x42));
 
 fn data() -> &'static Path {
     Path::new("data")
+}
+
+/// Attributes of every shape.
+fn attributes() -> Attributes {
+    Attributes {
+        delay_ms: 77,
+        durability: Durability::Written,
+        dead_letter_queue: "dead".to_owned(),
+        redrive_sources: vec!["b".to_owned(), "a".to_owned()],
+        tags: [("team".to_owned(), "\u{e9}".to_owned())].into(),
+        ..Attributes::default()
+    }
 }
 
 /// A queue in which so many messages are held, in every state, and others are apart.
@@ -42,7 +54,7 @@ fn queue(id: u32, position: u64, held_messages: u64) -> FrozenQueue {
         name: format!("queue-{id}"),
         created: LogTime(3),
         modified: LogTime(4),
-        attributes: Attributes { delay_ms: 77, ..Attributes::default() },
+        attributes: Arc::new(attributes()),
         position: Position(position),
         messages: FrozenMessages { next: Seq(cursor.0 + 10), cursor, apart, held },
     }
@@ -83,7 +95,16 @@ fn contents(queue: &FrozenQueue) -> impl PartialEq + std::fmt::Debug {
     let held: Vec<_> = held.range(..).map(|(seq, held)| (seq, *held)).collect();
     let apart: Vec<_> = apart.iter().collect();
     let times = (queue.created, queue.modified, queue.position);
-    (queue.id, queue.name.clone(), times, queue.attributes, *next, *cursor, apart, held)
+    (
+        queue.id,
+        queue.name.clone(),
+        times,
+        Arc::clone(&queue.attributes),
+        *next,
+        *cursor,
+        apart,
+        held,
+    )
 }
 
 fn assert_is(read: Read, header: &SnapshotHeader, queues: &[FrozenQueue]) {
@@ -315,4 +336,30 @@ fn a_failure_at_any_operation_leaves_no_bad_snapshot() {
             assert!(check_all(&disk).contains(&7));
         }
     }
+}
+
+/// Snapshots of version 1 are read: their attributes are numbers only.
+#[test]
+fn an_older_version_is_read() {
+    let disk = SimDisk::new(1);
+    let plain = FrozenQueue { attributes: Arc::default(), ..queue(1, 5, 1) };
+    write(&disk, 5, 5, std::slice::from_ref(&plain)).unwrap();
+    let path = file(&disk, 5);
+    let mut bytes = disk.image(&path).unwrap();
+    bytes[8..12].copy_from_slice(&1u32.to_le_bytes());
+    let crc = crate::checksum::plain(&[&bytes[..12], &bytes[16..64]]);
+    bytes[12..16].copy_from_slice(&crc.to_le_bytes());
+    disk.put(&path, &bytes).unwrap();
+    assert_is(read_it(&disk, 5), &header(5, 5, 1), &[plain]);
+}
+
+/// A change of how attributes stand in a snapshot would make all that there are unreadable, or
+/// worse, readable as something else.
+#[test]
+fn its_bytes_are_pinned() {
+    let disk = SimDisk::new(1);
+    write(&disk, 5, 9, &[queue(1, 5, 2)]).unwrap();
+    let bytes = disk.image(file(&disk, 5)).unwrap();
+    assert_eq!(bytes.len(), 455);
+    assert_eq!(crc32fast::hash(&bytes), 0x8039d53a);
 }

@@ -1,6 +1,7 @@
 //! What the state takes of memory.
 
 use super::{Queue, State};
+use crate::attributes::Attributes;
 use crate::ids::{QueueId, Seq};
 use crate::time::LogTime;
 
@@ -14,7 +15,7 @@ pub(crate) struct StateMemory {
     pub(crate) apart_bytes: u64,
     /// When held messages become visible, and which are.
     pub(crate) timer_bytes: u64,
-    /// The queues themselves, with their names.
+    /// The queues themselves, with their names and attributes.
     pub(crate) queue_bytes: u64,
     /// How many messages are held.
     pub(crate) held_messages: u64,
@@ -31,6 +32,8 @@ impl State {
             sum.timer_bytes += bytes_of::<(LogTime, Seq)>(messages.timers.len());
             sum.timer_bytes += bytes_of::<Seq>(messages.visible.len());
             sum.queue_bytes += bytes_of::<(QueueId, Queue)>(1) + bytes_of::<(String, QueueId)>(1);
+            let attributes = size_of::<Attributes>() + queue.attributes.texts_bytes();
+            sum.queue_bytes += attributes as u64;
             // Once in the queue, once in the map of names.
             sum.queue_bytes += 2 * queue.name.len() as u64;
             sum.held_messages += messages.held.len();
