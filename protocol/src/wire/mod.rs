@@ -11,6 +11,7 @@ use std::fmt;
 use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::error::{ErrorCode, ProtocolError};
+pub(crate) use values::{decode_pairs, encode_pairs};
 
 /// The most items a list may announce. Items can be smaller on the wire than in memory; this
 /// bounds the difference.
@@ -77,6 +78,10 @@ pub(crate) enum Fault {
 impl Input {
     pub(crate) fn new(rest: Bytes, unknown_attributes: UnknownAttributes) -> Input {
         Input { rest, unknown_attributes }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rest.is_empty()
     }
 
     /// Decodes the next value; an error names `field`.
@@ -187,7 +192,7 @@ macro_rules! layout {
 
 impl Unreadable {
     /// Names what the bytes were part of: `block` within `[3]` within `messages`.
-    fn within(mut self, outer: &str) -> Unreadable {
+    pub(crate) fn within(mut self, outer: &str) -> Unreadable {
         if !self.path.is_empty() && !self.path.starts_with('[') {
             self.path.insert(0, '.');
         }
