@@ -4,9 +4,11 @@
 //! the answer says is durable. Bodies do not travel in answers: a [`Delivery`] says where the
 //! message is stored, and the caller's own thread reads it.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
-use crate::attributes::{AttributeChanges, Attributes};
+use crate::attributes::{AttributeChanges, Attributes, TextMap};
 use crate::error::RequestError;
 use crate::ids::{QueueId, Seq};
 use crate::location::Location;
@@ -20,17 +22,17 @@ pub enum Command {
     /// Creates a queue, or finds the one that is there already. Idempotent: an existing queue
     /// whose attributes equal all that are given is success; otherwise `QueueExists`.
     CreateQueue {
-        /// 1 to 80 characters of `A-Za-z0-9_-`.
+        /// 1 to 80 characters of `A-Za-z0-9_-`; a FIFO queue's, and no other, ends in `.fifo`.
         name: String,
         /// Those given; the rest take their defaults.
-        attributes: AttributeChanges,
+        attributes: Box<AttributeChanges>,
     },
     /// Changes the attributes given, from now on.
     AlterQueue {
         /// The queue's name.
         name: String,
         /// Those given; the rest stay as they are.
-        attributes: AttributeChanges,
+        attributes: Box<AttributeChanges>,
     },
     /// A queue's attributes and counts.
     DescribeQueue {
@@ -41,6 +43,29 @@ pub enum Command {
     ListQueues {
         /// Only names that start so.
         prefix: String,
+        /// Only names after this one; empty for all.
+        after: String,
+        /// At most this many, 1 to [`LIST_QUEUES_MAX`].
+        max: u32,
+    },
+    /// Adds tags to those that the queue has, in the place of those of the same keys.
+    TagQueue {
+        /// The queue's name.
+        name: String,
+        /// By their keys.
+        tags: TextMap,
+    },
+    /// Takes tags away; a key that the queue has no tag of changes nothing.
+    UntagQueue {
+        /// The queue's name.
+        name: String,
+        /// The keys.
+        keys: Vec<String>,
+    },
+    /// The queues that have this one as their dead-letter queue, in the order of their names.
+    ListDeadLetterSources {
+        /// The queue's name.
+        name: String,
         /// Only names after this one; empty for all.
         after: String,
         /// At most this many, 1 to [`LIST_QUEUES_MAX`].
@@ -127,6 +152,10 @@ pub const BATCH_MESSAGES_MAX: usize = 4096;
 /// The most queues in one answer to [`Command::ListQueues`].
 pub const LIST_QUEUES_MAX: u32 = 1000;
 
+/// The bytes of attributes' texts at which an answer to [`Command::ListQueues`] ends; one queue is
+/// always given.
+pub const LIST_TEXTS_BYTES_MAX: usize = 1 << 20;
+
 /// A message to be stored. Attributes and body are stored as they come; `checksum` was set by the
 /// producer over both ([`crate::checksum::message`]) and must have been checked by the caller.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -174,6 +203,17 @@ pub enum Reply {
     Listed {
         /// In the order of their names.
         queues: Vec<QueueInfo>,
+        /// Whether there are more after the last.
+        more: bool,
+    },
+    /// To `TagQueue`.
+    Tagged,
+    /// To `UntagQueue`.
+    Untagged,
+    /// To `ListDeadLetterSources`.
+    DeadLetterSources {
+        /// Their names, in order.
+        names: Vec<String>,
         /// Whether there are more after the last.
         more: bool,
     },
@@ -231,8 +271,8 @@ pub struct QueueInfo {
     pub created: LogTime,
     /// When its attributes last changed.
     pub modified: LogTime,
-    /// All attributes.
-    pub attributes: Attributes,
+    /// All attributes, shared with the queue.
+    pub attributes: Arc<Attributes>,
     /// What it holds.
     pub counts: Counts,
     /// The number that the next message will get.

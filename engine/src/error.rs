@@ -24,18 +24,38 @@ pub enum RequestError {
         name: String,
         /// The first attribute that differs.
         attribute: &'static str,
-        /// The value in the request.
-        given: u64,
-        /// The queue's value.
-        current: u64,
+        /// The value in the request, in words, cut to 100 characters.
+        given: String,
+        /// The queue's value, likewise.
+        current: String,
     },
-    /// A name outside 1 to 80 characters of `A-Za-z0-9_-`.
-    #[error("queue name {name:?}: {reason}; a name is 1 to 80 characters of A-Z a-z 0-9 _ -")]
+    /// A name outside 1 to 80 characters of `A-Za-z0-9_-`, with `.fifo` at the end of a FIFO
+    /// queue's and no other.
+    #[error(
+        "queue name {name:?}: {reason}; a name is 1 to 80 characters of A-Z a-z 0-9 _ -, \
+         and ends in .fifo if the queue is FIFO"
+    )]
     BadQueueName {
         /// The name, cut to 100 characters.
         name: String,
         /// What is wrong with it.
         reason: &'static str,
+    },
+    /// An attribute that does not exist.
+    #[error("no attribute has the id {id}")]
+    UnknownAttribute {
+        /// Its number.
+        id: u16,
+    },
+    /// An attribute whose value breaks a rule, by itself or beside another one.
+    #[error("{attribute} is {value}, expected {expected}")]
+    AttributeInvalid {
+        /// The attribute.
+        attribute: &'static str,
+        /// What it would be, in words, cut to 100 characters.
+        value: String,
+        /// What it should be.
+        expected: String,
     },
     /// A number outside its range.
     #[error("{parameter} is {value}, expected {min} to {max}")]

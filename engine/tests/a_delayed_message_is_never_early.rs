@@ -40,7 +40,9 @@ fn a_queue_altered_later_changes_nothing_that_was_sent() {
     delayed_queue(&mut client, "later", 10_000);
     client.send("later", "old");
     let attributes = AttributeChanges { delay_ms: Some(0), ..Default::default() };
-    client.ask(Command::AlterQueue { name: "later".to_owned(), attributes }).unwrap();
+    client
+        .ask(Command::AlterQueue { name: "later".to_owned(), attributes: attributes.into() })
+        .unwrap();
     client.send("later", "new");
     assert_eq!(client.bodies("later", 60_000), ["new"]);
     client.advance(10_000);

@@ -182,7 +182,7 @@ fn when_nothing_but_the_reserve_is_left_and_the_snapshots_are_new() {
             visibility_timeout_ms: Some(visibility_s * 1_000),
             ..AttributeChanges::default()
         };
-        let alter = Command::AlterQueue { name: "jobs".to_owned(), attributes };
+        let alter = Command::AlterQueue { name: "jobs".to_owned(), attributes: attributes.into() };
         filled.client.advance(10_000);
         let snapshots = filled.client.stats().disk.snapshots;
         while filled.client.stats().disk.snapshots == snapshots {

@@ -37,7 +37,7 @@ fn it_begins_empty_with_default_attributes_and_a_number_of_its_own() {
         client.advance(60_000);
         let info = client.describe("jobs");
         assert_eq!((info.id.0, info.next_seq.0), (new, 1));
-        assert_eq!((info.counts, info.attributes), (Counts::default(), Attributes::default()));
+        assert_eq!((info.counts, &*info.attributes), (Counts::default(), &Attributes::default()));
     }
     assert_eq!(client.send("jobs", "fresh"), 1);
     assert_eq!(client.bodies("jobs", 1_000), ["fresh"]);
@@ -64,10 +64,8 @@ fn a_send_under_way_when_its_queue_is_deleted_goes_nowhere() {
     client.create("jobs");
     let lost = client.begin(send("jobs", "lost", None));
     let deleted = client.begin(delete("jobs"));
-    let created = client.begin(Command::CreateQueue {
-        name: "jobs".to_owned(),
-        attributes: AttributeChanges::default(),
-    });
+    let created =
+        client.begin(Command::CreateQueue { name: "jobs".to_owned(), attributes: Box::default() });
     let kept = client.begin(send("jobs", "kept", None));
     client.store().commit().unwrap();
     let first = |answer| match answer {

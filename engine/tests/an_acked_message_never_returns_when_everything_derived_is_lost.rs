@@ -218,7 +218,7 @@ impl Run {
             visibility_timeout_ms: Some(visibility_timeout_ms),
             ..AttributeChanges::default()
         };
-        let alter = Command::AlterQueue { name: name.to_owned(), attributes };
+        let alter = Command::AlterQueue { name: name.to_owned(), attributes: attributes.into() };
         assert_eq!(self.client.ask(alter), Ok(Reply::Altered));
         self.queues.get_mut(name).unwrap().visibility_timeout_ms = visibility_timeout_ms;
     }

@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 use client::{Client, receive, send};
 use common::{message, tiny};
 use forebay_engine::RequestError;
-use forebay_engine::attributes::{ATTRIBUTES, AttributeChanges};
+use forebay_engine::attributes::{ATTRIBUTES, AttributeChanges, TextMap};
 use forebay_engine::command::{BATCH_MESSAGES_MAX, Command, LIST_QUEUES_MAX, NewMessage};
 use forebay_engine::disk::Fault;
 use forebay_engine::ids::Seq;
@@ -28,6 +28,8 @@ fn variant(error: &RequestError) -> &'static str {
         UnknownQueue,
         QueueExists,
         BadQueueName,
+        UnknownAttribute,
+        AttributeInvalid,
         OutOfRange,
         EmptyBatch,
         TooManyInBatch,
@@ -42,16 +44,20 @@ fn variant(error: &RequestError) -> &'static str {
     )
 }
 
-const VARIANTS: usize = 14;
+const VARIANTS: usize = 16;
 
 fn create(name: &str, attributes: AttributeChanges) -> Command {
-    Command::CreateQueue { name: name.to_owned(), attributes }
+    Command::CreateQueue { name: name.to_owned(), attributes: attributes.into() }
 }
 
 fn with(id: u16, value: u64) -> AttributeChanges {
     let mut attributes = AttributeChanges::default();
-    assert!(attributes.set(id, value));
+    attributes.set(id, value).unwrap();
     attributes
+}
+
+fn tags(key: &str, value: &str) -> TextMap {
+    TextMap::from([(key.to_owned(), value.to_owned())])
 }
 
 fn batch(messages: Vec<NewMessage>) -> Command {
@@ -63,7 +69,8 @@ fn refusals(client: &mut Client) -> Vec<(Command, String)> {
     let queue = || "jobs".to_owned();
     let too_many = BATCH_MESSAGES_MAX + 1;
     let long = "x".repeat(81);
-    let name_rule = "a name is 1 to 80 characters of A-Z a-z 0-9 _ -";
+    let name_rule = "a name is 1 to 80 characters of A-Z a-z 0-9 _ -, \
+                     and ends in .fifo if the queue is FIFO";
     client.send("jobs", "gone");
     let gone = client.receive_one("jobs", 60_000).receipt;
     client.ack("jobs", gone).unwrap();
@@ -75,6 +82,15 @@ fn refusals(client: &mut Client) -> Vec<(Command, String)> {
             create("jobs", with(1, 5_000)),
             of("queue \"jobs\" exists with visibility-timeout 30000, not 5000"),
         ),
+        (
+            create("jobs", AttributeChanges { tags: Some(tags("a", "b")), ..Default::default() }),
+            of("queue \"jobs\" exists with tags {}, not {\"a\": \"b\"}"),
+        ),
+        (
+            create("jobs", AttributeChanges { tags: Some(tags("", "b")), ..Default::default() }),
+            of("tags is \"\", expected a key of 1 to 128 characters"),
+        ),
+        (create("jobs", with(8, 1)), of("queue \"jobs\" exists with fifo false, not true")),
         (create("", with(1, 0)), format!("queue name \"\": it is empty; {name_rule}")),
         (create(&long, with(1, 0)), format!("queue name {long:?}: it is too long; {name_rule}")),
         (
@@ -141,6 +157,9 @@ fn of_a_command() {
     }
     assert_eq!(client.describe("jobs"), held, "what is refused changes nothing");
 
+    let unknown = AttributeChanges::default().set(99, 0).unwrap_err();
+    assert_eq!(unknown.to_string(), "no attribute has the id 99");
+
     // Those of single receipts.
     client.send("jobs", "work");
     let old = client.receive_one("jobs", 0).receipt;
@@ -177,7 +196,7 @@ fn of_a_command() {
     assert!(text.starts_with(expected) && text.contains("Input/output error"), "{text}");
     assert_eq!(RequestError::ShuttingDown.to_string(), "the store is shutting down");
 
-    let errors = [stale, gone, invalid, full, failed, RequestError::ShuttingDown];
+    let errors = [unknown, stale, gone, invalid, full, failed, RequestError::ShuttingDown];
     seen.extend(errors.iter().map(variant));
     assert_eq!(seen.len(), VARIANTS, "each kind of refusal is met: {seen:?}");
 }
@@ -187,25 +206,43 @@ fn of_an_attribute_outside_its_range() {
     let mut client = Client::new();
     client.create("jobs");
     let before = client.describe("jobs");
-    for row in &ATTRIBUTES {
+    for row in ATTRIBUTES {
         let below = row.min.checked_sub(1);
         for value in below.into_iter().chain([row.max + 1, u64::MAX]) {
             let (name, min, max) = (row.name, row.min, row.max);
             let text = format!("{name} is {value}, expected {min} to {max}");
-            let attributes = with(row.id, value);
-            let alter = Command::AlterQueue { name: "jobs".to_owned(), attributes };
-            for command in [create("new", attributes), create("jobs", attributes), alter] {
+            let mut attributes = AttributeChanges::default();
+            if let Err(error) = attributes.set(row.id, value) {
+                // No word has this number.
+                assert_eq!(error.to_string(), text);
+                continue;
+            }
+            let alter = Command::AlterQueue {
+                name: "jobs".to_owned(),
+                attributes: attributes.clone().into(),
+            };
+            let create_it = create("jobs", attributes.clone());
+            for command in [create("new", attributes), create_it, alter] {
                 assert_eq!(client.ask(command).unwrap_err().to_string(), text);
             }
         }
+        // Those that a plain queue can have without others.
+        if (7..=12).contains(&row.id) {
+            continue;
+        }
         for value in [row.min, row.default, row.max] {
             let attributes = with(row.id, value);
-            let alter = Command::AlterQueue { name: "jobs".to_owned(), attributes };
+            let alter = Command::AlterQueue {
+                name: "jobs".to_owned(),
+                attributes: attributes.clone().into(),
+            };
             client.ask(alter).unwrap();
             client.ask(create("jobs", attributes)).unwrap();
         }
         let attributes = with(row.id, row.default);
-        client.ask(Command::AlterQueue { name: "jobs".to_owned(), attributes }).unwrap();
+        client
+            .ask(Command::AlterQueue { name: "jobs".to_owned(), attributes: attributes.into() })
+            .unwrap();
     }
     assert_eq!(client.describe("jobs").attributes, before.attributes);
 }

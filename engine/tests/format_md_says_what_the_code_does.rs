@@ -9,7 +9,10 @@ use std::path::Path;
 
 use bytes::BytesMut;
 use common::{DATA, open};
-use forebay_engine::attributes::{ATTRIBUTES, AttributeChanges, Attributes};
+use forebay_engine::attributes::{
+    ATTRIBUTES, AttributeChanges, AttributeRow, Attributes, RETENTION_MS_MAX, TEXT_ATTRIBUTES,
+    TextRow, Value,
+};
 use forebay_engine::disk::SimDisk;
 use forebay_engine::entry::{ENTRY_ALIGN, ENTRY_HEADER_BYTES};
 use forebay_engine::ids::{Epoch, Group, LeaseId, Position, QueueId, Seq};
@@ -24,7 +27,14 @@ const FORMAT: &str = include_str!("../FORMAT.md");
 /// Each record kind, encoded, with how many items its list holds.
 fn encoded() -> Vec<(Vec<u8>, usize)> {
     let (queue, time) = (QueueId(1), LogTime(2));
-    let all = Attributes::default().as_changes();
+    // Without texts, whose sizes differ.
+    let all = AttributeChanges {
+        dead_letter_queue: None,
+        redrive_sources: None,
+        tags: None,
+        notes: None,
+        ..Attributes::default().as_changes()
+    };
     let one = AttributeChanges { delay_ms: Some(3), ..AttributeChanges::default() };
     let lease = |seq| Lease { seq: Seq(seq), receive_count: 1, group: Group::NONE };
     let sent = |visible_from, deduplication_key| Sent {
@@ -40,7 +50,7 @@ fn encoded() -> Vec<(Vec<u8>, usize)> {
     type Write<'a> = &'a dyn Fn(&mut RecordWriter<'_>);
     let writes: [(Write<'_>, usize); 13] = [
         (&|out| out.opened(Epoch(1)), 0),
-        (&|out| out.queue_created(queue, time, &all, "name"), 4),
+        (&|out| out.queue_created(queue, time, &all, "name"), ATTRIBUTES.len()),
         (&|out| out.queue_changed(queue, time, &one), 1),
         (&|out| out.queue_purged(queue, Seq(1)), 0),
         (&|out| out.queue_deleted(queue), 0),
@@ -120,11 +130,39 @@ fn the_table_of_record_kinds_is_the_codes() {
 
 #[test]
 fn the_attributes_have_their_numbers() {
-    let text = FORMAT.split("ids ascending:").nth(1).unwrap().split('.').next().unwrap();
-    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    let listed: Vec<_> =
-        ATTRIBUTES.iter().map(|row| format!("{} {}", row.id, row.name.replace('-', " "))).collect();
-    assert_eq!(text.replace(" (all ms)", ""), listed.join(", "));
+    let rows = FORMAT.lines().filter_map(|line| {
+        let mut cells = line.strip_prefix("| 0x")?.split('|').map(str::trim);
+        Some((u16::from_str_radix(cells.next()?, 16).ok()?, cells.next()?, cells.next()?))
+    });
+    let documented: Vec<_> = rows.collect();
+    let numbers = ATTRIBUTES.iter().map(|AttributeRow { id, name, .. }| (*id, *name));
+    let texts = TEXT_ATTRIBUTES.iter().map(|TextRow { id, name, .. }| (*id, *name));
+    let names = documented.iter().map(|(id, name, _)| (*id, *name));
+    assert!(names.eq(numbers.chain(texts)), "{documented:?}");
+    for row in TEXT_ATTRIBUTES {
+        let kind = match (row.empty)() {
+            Value::Number(_) => "u64",
+            Value::Text(_) => "text",
+            Value::List(_) => "list",
+            Value::Map(_) => "map",
+        };
+        let (_, _, value) = documented.iter().find(|(id, _, _)| *id == row.id).unwrap();
+        assert!(value.starts_with(kind), "{}: {value}", row.name);
+    }
+    // Words, and no word more than is documented.
+    for row in ATTRIBUTES {
+        let (_, _, value) = documented.iter().find(|(id, _, _)| *id == row.id).unwrap();
+        if !value.starts_with("0 ") {
+            continue;
+        }
+        let shown = (row.min..=row.max).map(|number| {
+            let mut attributes = AttributeChanges::default();
+            attributes.set(row.id, number).unwrap();
+            format!("{number} {}", attributes.shown().next().unwrap().1)
+        });
+        assert_eq!(*value, shown.collect::<Vec<_>>().join(", "), "{}", row.name);
+    }
+    assert!(FORMAT.contains(&format!("retention is then\n{RETENTION_MS_MAX}, since")));
 }
 
 #[test]

@@ -10,9 +10,10 @@ mod common;
 use std::path::{Path, PathBuf};
 
 use bytes::BytesMut;
-use common::{Answers, DATA, open, show};
+use common::{Answers, DATA, ask, open, show};
+use forebay_engine::attributes::{Attributes, RETENTION_MS_MAX};
 use forebay_engine::checksum::Salt;
-use forebay_engine::command::MessageState;
+use forebay_engine::command::{Command, MessageState, Reply};
 use forebay_engine::disk::SimDisk;
 use forebay_engine::entry::{EntryBuilder, EntryHeader, seal_entry};
 use forebay_engine::ids::{Position, QueueId, Seq};
@@ -83,6 +84,17 @@ fn it_opens_and_holds_what_it_held() {
     assert_eq!(later.messages[&3].delayed_until, Some(until));
     assert_eq!(later.messages[&3].body, "at last");
     assert_eq!(later.messages.len(), 1, "1 and 2 were purged");
+    // What it says nothing of is as it was: nothing expired.
+    for name in ["jobs", "later"] {
+        let describe = Command::DescribeQueue { name: name.to_owned() };
+        let Ok(Reply::Described(info)) = ask(&mut store, &mut Answers::default(), describe) else {
+            panic!("{name} is there");
+        };
+        let visibility_timeout_ms = info.attributes.visibility_timeout_ms;
+        let expected = Attributes { visibility_timeout_ms, ..Attributes::as_before() };
+        assert_eq!(*info.attributes, expected);
+        assert_eq!(info.attributes.retention_ms, RETENTION_MS_MAX);
+    }
 }
 
 /// An entry as `inspect` shows it, written again.
@@ -115,10 +127,10 @@ fn write_again(out: &mut RecordWriter<'_>, record: &Record<'_>) {
     match *record {
         Record::Opened { epoch } => out.opened(epoch),
         Record::QueueCreated { queue, time, attributes, name } => {
-            out.queue_created(queue, time, &attributes, name);
+            out.queue_created(queue, time, &attributes.changes(), name);
         }
         Record::QueueChanged { queue, time, attributes } => {
-            out.queue_changed(queue, time, &attributes);
+            out.queue_changed(queue, time, &attributes.changes());
         }
         Record::QueuePurged { queue, through } => out.queue_purged(queue, through),
         Record::QueueDeleted { queue } => out.queue_deleted(queue),
@@ -214,8 +226,7 @@ fn a_sent_record_with_a_deduplication_key_is_written_as_it_was() {
 #[test]
 #[ignore = "makes the golden store, which is never made anew"]
 fn make_the_golden_store() {
-    use common::{ask, message};
-    use forebay_engine::command::{Command, Reply};
+    use common::message;
 
     assert!(!golden().exists(), "a golden store is never made anew");
     let (disk, clock) = (SimDisk::new(1), SimClock::new(1_800_000_000_000));
@@ -243,7 +254,7 @@ fn make_the_golden_store() {
         visibility_timeout_ms: Some(45_000),
         ..Default::default()
     };
-    ask(&mut store, Command::AlterQueue { name: "jobs".into(), attributes });
+    ask(&mut store, Command::AlterQueue { name: "jobs".into(), attributes: attributes.into() });
     let later = |body: &str, delay_ms| Command::Send {
         queue: "later".into(),
         messages: vec![message(body.as_bytes(), delay_ms)],

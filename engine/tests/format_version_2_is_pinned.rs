@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 
 use client::{Client, DAY_MS};
 use common::{DATA, ShownQueue, tiny};
-use forebay_engine::attributes::AttributeChanges;
+use forebay_engine::attributes::{AttributeChanges, Attributes};
 use forebay_engine::command::{Command, MessageState, Reply};
 use forebay_engine::disk::SimDisk;
 use forebay_engine::ids::Position;
@@ -150,6 +150,13 @@ fn it_opens_from_each_snapshot_and_from_the_log_to_the_same() {
     let (mut client, opening) = open(|files| files.retain(|path, _| !is_derived(path)));
     assert_eq!(opening.snapshot, Position(0));
     assert_holds_what_it_held(&client.show());
+    // What neither says anything of is as it was: nothing expired.
+    for lose in [false, true] {
+        let (mut client, _) = open(|files| files.retain(|path, _| !lose || !is_derived(path)));
+        let attributes = client.describe("jobs").attributes;
+        let expected = Attributes { visibility_timeout_ms: 45_000, ..Attributes::as_before() };
+        assert_eq!(*attributes, expected);
+    }
     // What a snapshot knows beyond that: when it was first received.
     for lose in [false, true] {
         let (mut client, _) = open(|files| files.retain(|path, _| !lose || !is_derived(path)));
@@ -214,7 +221,7 @@ fn make_the_golden_store() {
     client.send_delayed("later", "purged too", Some(1_000));
     let attributes =
         AttributeChanges { visibility_timeout_ms: Some(45_000), ..AttributeChanges::default() };
-    let alter = Command::AlterQueue { name: "jobs".to_owned(), attributes };
+    let alter = Command::AlterQueue { name: "jobs".to_owned(), attributes: attributes.into() };
     assert_eq!(client.ask(alter), Ok(Reply::Altered));
     for first in (1..=50).step_by(5) {
         client.send_all("jobs", &(first..first + 5).map(body).collect::<Vec<_>>());

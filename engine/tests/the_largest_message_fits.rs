@@ -27,7 +27,7 @@ fn a_message_of_16_mib_is_stored_and_read_back() {
     let (mut store, mut answers) = (open(), Answers::default());
     let attributes =
         AttributeChanges { message_bytes_max: Some(MESSAGE_BYTES_MAX), ..Default::default() };
-    let create = Command::CreateQueue { name: "large".to_owned(), attributes };
+    let create = Command::CreateQueue { name: "large".to_owned(), attributes: attributes.into() };
     ask(&mut store, &mut answers, create).unwrap();
     let body: Vec<u8> = (0..MESSAGE_BYTES_MAX as u32).map(|at| (at / 3) as u8).collect();
     let large = message(&body, Some(1));

@@ -2,7 +2,7 @@
 //! what its reader gives back.
 
 use forebay_engine::LogTime;
-use forebay_engine::attributes::AttributeChanges;
+use forebay_engine::attributes::{ATTRIBUTES, AttributeChanges};
 use forebay_engine::checksum;
 use forebay_engine::ids::{Epoch, Group, LeaseId, Position, QueueId, Seq};
 use forebay_engine::record::{Lease, Record, RecordWriter, Sent};
@@ -146,11 +146,11 @@ impl Fact {
             (
                 Fact::QueueCreated { queue, time, attributes, name },
                 Record::QueueCreated { queue: q, time: t, attributes: a, name: n },
-            ) => (*queue, *time, *attributes, &**name) == (q, t, a, n),
+            ) => (*queue, *time, attributes, &**name) == (q, t, &a.changes(), n),
             (
                 Fact::QueueChanged { queue, time, attributes },
                 Record::QueueChanged { queue: q, time: t, attributes: a },
-            ) => (*queue, *time, *attributes) == (q, t, a),
+            ) => (*queue, *time, attributes) == (q, t, &a.changes()),
             (
                 Fact::QueuePurged { queue, through },
                 Record::QueuePurged { queue: q, through: t },
@@ -195,14 +195,22 @@ impl Fact {
 }
 
 fn attributes(choices: &mut Choices<'_>) -> AttributeChanges {
-    let given = choices.byte();
-    let mut next = |bit: u8| (given & bit != 0).then(|| choices.number());
-    AttributeChanges {
-        visibility_timeout_ms: next(1),
-        delay_ms: next(2),
-        receive_wait_ms: next(4),
-        message_bytes_max: next(8),
+    let mut given = AttributeChanges::default();
+    for _ in 0..choices.below(ITEMS_MAX) {
+        // A number that stands for nothing is no attribute, and not given.
+        let row = &ATTRIBUTES[choices.below(ATTRIBUTES.len())];
+        let _ = given.set(row.id, choices.number());
     }
+    let text = |choices: &mut Choices<'_>| {
+        String::from_utf8_lossy(choices.bytes(NAME_BYTES_MAX)).into_owned()
+    };
+    let bits = choices.byte();
+    given.dead_letter_queue = (bits & 1 != 0).then(|| text(choices));
+    given.redrive_sources = (bits & 2 != 0).then(|| items(choices, text));
+    let pair = |choices: &mut Choices<'_>| (text(choices), text(choices));
+    given.tags = (bits & 4 != 0).then(|| items(choices, pair).into_iter().collect());
+    given.notes = (bits & 8 != 0).then(|| items(choices, pair).into_iter().collect());
+    given
 }
 
 fn items<T>(choices: &mut Choices<'_>, item: impl Fn(&mut Choices<'_>) -> T) -> Vec<T> {

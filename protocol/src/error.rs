@@ -108,6 +108,7 @@ error_codes! {
     18 BadQueueName       Never          "The name breaks the rules for queue names.";
     19 UnknownAttribute   Never          "The server does not know this queue attribute.";
     20 OutOfRange         Never          "A parameter is outside its range; the text names it, its value and the range.";
+    21 AttributeInvalid   Never          "A queue attribute breaks a rule; the text names it, its value and what is expected.";
     32 EmptyBatch         Never          "A batch must have at least one item.";
     33 BatchTooLarge      Never          "A batch has more items, or more bytes, than the limit.";
     34 MessageTooLarge    Never          "A message is larger than its queue accepts; the text names its index.";

@@ -35,7 +35,7 @@ mod receipt;
 #[cfg(feature = "client")]
 pub mod client;
 
-pub use attributes::{AttributeRow, QueueAttributes};
+pub use attributes::{AttributeRow, QueueAttributes, TextAttributeRow, TextMap};
 pub use block::{Block, BlockDamage};
 pub use error::{ErrorCode, ProtocolError, Retry};
 pub use frame::{

@@ -127,8 +127,89 @@ fn an_attribute_is_never_ignored() {
         Request::decode(&frame(Opcode::CreateQueue.code(), body)).map_err(|error| error.code)
     };
     assert!(create(&[(1, 7), (2, 8)]).is_ok());
-    assert_eq!(create(&[(1, 7), (9, 8)]), Err(ErrorCode::UnknownAttribute));
+    assert_eq!(create(&[(1, 7), (99, 8)]), Err(ErrorCode::UnknownAttribute));
     assert_eq!(create(&[(1, 7), (1, 7)]), Err(ErrorCode::Malformed));
+}
+
+/// A list with one text attribute, as a body of CreateQueue has it.
+fn one_text(id: u16, contents: &[u8]) -> BytesMut {
+    let mut body = BytesMut::new();
+    body.put_u16_le(1);
+    body.put_u16_le(id);
+    body.put_u16_le(contents.len() as u16);
+    body.put_slice(contents);
+    body
+}
+
+#[test]
+fn a_text_attribute_is_what_its_contents_say() {
+    let create = |id, contents: &[u8]| {
+        let body = [&b"\x01\0q"[..], &one_text(id, contents)].concat();
+        match Request::decode(&frame(Opcode::CreateQueue.code(), body)) {
+            Ok(Request::CreateQueue(create)) => Ok(create.attributes),
+            Ok(other) => panic!("{other:?}"),
+            Err(error) => Err((error.code, error.text)),
+        }
+    };
+    let none = QueueAttributes::default;
+    let dead = QueueAttributes { dead_letter_queue: Some("dead".to_owned()), ..none() };
+    assert_eq!(create(0x8001, b"dead"), Ok(dead));
+    let sources = Some(vec!["b".to_owned(), String::new()]);
+    assert_eq!(
+        create(0x8002, b"\x01\0b\0\0"),
+        Ok(QueueAttributes { redrive_sources: sources, ..none() })
+    );
+    let tags = TextMap::from([("a".to_owned(), "1".to_owned()), ("b".to_owned(), String::new())]);
+    // In any order.
+    assert_eq!(
+        create(0x8003, b"\x01\0b\0\0\x01\0a\x01\x001"),
+        Ok(QueueAttributes { tags: Some(tags), ..none() })
+    );
+    for (id, contents, text) in [
+        (0x8001, &b"\xff"[..], "dead_letter_queue: not UTF-8"),
+        (0x8002, b"\x02\0b", "redrive_sources: expected at least 2 bytes, found 1"),
+        (0x8003, b"\x01\0b", "tags: expected at least 2 bytes, found 0"),
+        (0x8004, b"\x01\0b\0\0\x01\0b\0\0", "notes: \"b\" is named twice"),
+    ] {
+        let (code, found) = create(id, contents).unwrap_err();
+        assert_eq!(code, ErrorCode::Malformed);
+        assert!(found.starts_with(&format!("CreateQueue: attributes.{text}")), "{found}");
+    }
+    for id in [0x8000, 0x8005, 0xffff] {
+        assert_eq!(create(id, b"new").unwrap_err().0, ErrorCode::UnknownAttribute);
+    }
+}
+
+#[test]
+fn a_client_skips_the_attributes_of_a_newer_server() {
+    let mut known = BytesMut::new();
+    known.put_u16_le(4);
+    known.put_u16_le(2);
+    known.put_u64_le(7);
+    known.put_u16_le(99);
+    known.put_u64_le(8);
+    known.put_u16_le(0x8005);
+    known.put_u16_le(3);
+    known.put_slice(b"new");
+    known.put_u16_le(0x8001);
+    known.put_u16_le(4);
+    known.put_slice(b"dead");
+    let mut info = BytesMut::from(&b"\x01\0q"[..]);
+    info.put_bytes(0, 4 + 8 + 8);
+    info.put_slice(&known);
+    info.put_bytes(0, 5 * 8);
+    let mut body = BytesMut::new();
+    body.put_u16_le(info.len() as u16);
+    body.put_slice(&info);
+    let Ok(Reply::QueueDescribed(described)) = Reply::decode(&frame(0x92, body)) else {
+        panic!("a description");
+    };
+    let expected = QueueAttributes {
+        delay_ms: Some(7),
+        dead_letter_queue: Some("dead".to_owned()),
+        ..QueueAttributes::default()
+    };
+    assert_eq!(described.queue.attributes, expected);
 }
 
 #[test]

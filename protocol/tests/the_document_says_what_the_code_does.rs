@@ -85,7 +85,15 @@ fn attributes() {
                 .concat()
         })
         .collect();
-    assert_eq!(table("| id | name |"), coded);
+    assert_eq!(table("| id | name | default |"), coded);
+    let texts: Vec<_> = QueueAttributes::TEXTS
+        .iter()
+        .map(|row| {
+            let id = format!("{:#06x}", row.id);
+            vec![id, row.name.into(), row.type_name.into(), row.sentence.into()]
+        })
+        .collect();
+    assert_eq!(table("| id | name | contents |"), texts);
     for row in QueueAttributes::TABLE {
         assert!((row.min..=row.max).contains(&row.default), "{}", row.name);
         assert_eq!(QueueAttributes::defaults().by_name(row.name), Some(&mut Some(row.default)));

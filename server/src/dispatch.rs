@@ -15,6 +15,7 @@ use forebay_protocol::{
 
 use crate::caller::Kind;
 use crate::deduplication::deduplication;
+use crate::replies;
 
 /// What a request needs.
 pub(crate) enum Dispatched {
@@ -29,8 +30,11 @@ pub(crate) enum Dispatched {
     Answer(Reply),
 }
 
-/// A queue in the answer to a list takes about this much.
-const LISTED_QUEUE_BYTES: usize = 256;
+/// A queue in the answer to a list takes about this much, without its attributes' texts.
+const LISTED_QUEUE_BYTES: usize = 768;
+
+/// A queue's name in the answer to a list takes about this much.
+const LISTED_NAME_BYTES: usize = 112;
 
 /// A failed item in the answer to a batch takes about this much.
 const FAILURE_BYTES: usize = 96;
@@ -54,16 +58,24 @@ pub(crate) fn dispatch(
         Request::Ping(_) => return Ok(Dispatched::Answer(Pong {}.into())),
         Request::Stats(_) => Command::Stats,
         Request::CreateQueue(create) => {
-            Command::CreateQueue { name: create.name, attributes: changes(create.attributes) }
+            Command::CreateQueue { name: create.name, attributes: changes(create.attributes)? }
         }
         Request::AlterQueue(alter) => {
-            Command::AlterQueue { name: alter.name, attributes: changes(alter.attributes) }
+            Command::AlterQueue { name: alter.name, attributes: changes(alter.attributes)? }
         }
         Request::DescribeQueue(describe) => Command::DescribeQueue { name: describe.name },
         Request::ListQueues(list) => {
             let max = list.max.min(command::LIST_QUEUES_MAX) as usize;
-            answer_bytes_max = max * LISTED_QUEUE_BYTES;
+            answer_bytes_max = max * LISTED_QUEUE_BYTES + command::LIST_TEXTS_BYTES_MAX;
             Command::ListQueues { prefix: list.prefix, after: list.after, max: list.max }
+        }
+        Request::TagQueue(tag) => Command::TagQueue { name: tag.name, tags: tag.tags },
+        Request::UntagQueue(untag) => Command::UntagQueue { name: untag.name, keys: untag.keys },
+        Request::ListDeadLetterSources(list) => {
+            let max = list.max.min(command::LIST_QUEUES_MAX) as usize;
+            answer_bytes_max = max * LISTED_NAME_BYTES;
+            let (name, after) = (list.name, list.after);
+            Command::ListDeadLetterSources { name, after, max: list.max }
         }
         Request::PurgeQueue(purge) => Command::PurgeQueue { name: purge.name },
         Request::DeleteQueue(delete) => Command::DeleteQueue { name: delete.name },
@@ -107,10 +119,18 @@ pub(crate) fn dispatch(
     Ok(Dispatched::Ask { command, kind, answer_bytes_max })
 }
 
-fn changes(attributes: QueueAttributes) -> AttributeChanges {
-    let QueueAttributes { visibility_timeout_ms, delay_ms, receive_wait_ms, message_bytes_max } =
-        attributes;
-    AttributeChanges { visibility_timeout_ms, delay_ms, receive_wait_ms, message_bytes_max }
+/// The attributes in the engine's words. A number for which it has no word is refused as one that
+/// is out of range.
+fn changes(attributes: QueueAttributes) -> Result<Box<AttributeChanges>, ProtocolError> {
+    let mut changes = AttributeChanges::default();
+    for (row, value) in attributes.values() {
+        if let Some(value) = value {
+            changes.set(row.id, value).map_err(|error| replies::error(&error))?;
+        }
+    }
+    let QueueAttributes { dead_letter_queue, redrive_sources, tags, notes, .. } = attributes;
+    let texts = AttributeChanges { dead_letter_queue, redrive_sources, tags, notes, ..changes };
+    Ok(Box::new(texts))
 }
 
 fn new_message((index, message): (usize, OutgoingMessage)) -> Result<NewMessage, ProtocolError> {

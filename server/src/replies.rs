@@ -2,14 +2,15 @@
 
 use bytes::Bytes;
 use forebay_engine::StoredMessage;
-use forebay_engine::attributes::Attributes;
+use forebay_engine::attributes::{AttributeChanges, Attributes, Value};
 use forebay_engine::command::{self, Delivery, MessageState, Peeked};
 use forebay_engine::error::RequestError;
 use forebay_engine::stats;
 use forebay_protocol::{
-    Acked, Block, DiskStats, ErrorCode, Failure, MemoryStats, PeekedMessage, ProtocolError,
-    QueueAltered, QueueAttributes, QueueCreated, QueueDeleted, QueueDescribed, QueueInfo,
-    QueuePurged, QueuesListed, Receipt, ReceivedMessage, Reply, Sent, StatsTold, VisibilityChanged,
+    Acked, Block, DeadLetterSourcesListed, DiskStats, ErrorCode, Failure, MemoryStats,
+    PeekedMessage, ProtocolError, QueueAltered, QueueAttributes, QueueCreated, QueueDeleted,
+    QueueDescribed, QueueInfo, QueuePurged, QueueTagged, QueueUntagged, QueuesListed, Receipt,
+    ReceivedMessage, Reply, Sent, StatsTold, VisibilityChanged,
 };
 
 use crate::caller::Kind;
@@ -29,9 +30,16 @@ pub(crate) fn translate(reply: command::Reply, kind: &Kind) -> Translated {
             QueueCreated { queue_id: queue.0, created }.into()
         }
         command::Reply::Altered => QueueAltered {}.into(),
-        command::Reply::Described(info) => QueueDescribed { queue: queue_info(info) }.into(),
+        command::Reply::Described(info) => {
+            QueueDescribed { queue: Box::new(queue_info(info)) }.into()
+        }
         command::Reply::Listed { queues, more } => {
             QueuesListed { queues: queues.into_iter().map(queue_info).collect(), more }.into()
+        }
+        command::Reply::Tagged => QueueTagged {}.into(),
+        command::Reply::Untagged => QueueUntagged {}.into(),
+        command::Reply::DeadLetterSources { names, more } => {
+            DeadLetterSourcesListed { names, more }.into()
         }
         command::Reply::Purged { count } => QueuePurged { purged: count }.into(),
         command::Reply::Deleted => QueueDeleted {}.into(),
@@ -68,7 +76,9 @@ fn error_code(error: &RequestError) -> ErrorCode {
         RequestError::UnknownQueue { .. } => ErrorCode::UnknownQueue,
         RequestError::QueueExists { .. } => ErrorCode::QueueExists,
         RequestError::BadQueueName { .. } => ErrorCode::BadQueueName,
+        RequestError::UnknownAttribute { .. } => ErrorCode::UnknownAttribute,
         RequestError::OutOfRange { .. } => ErrorCode::OutOfRange,
+        RequestError::AttributeInvalid { .. } => ErrorCode::AttributeInvalid,
         RequestError::EmptyBatch { .. } => ErrorCode::EmptyBatch,
         RequestError::MessageTooLarge { .. } => ErrorCode::MessageTooLarge,
         RequestError::TooManyInBatch { .. } | RequestError::BatchTooLarge { .. } => {
@@ -132,7 +142,7 @@ fn queue_info(info: command::QueueInfo) -> QueueInfo {
         queue_id: info.id.0,
         created_ms: info.created.0,
         modified_ms: info.modified.0,
-        attributes: attributes(info.attributes),
+        attributes: attributes(&info.attributes),
         waiting,
         in_flight,
         delayed,
@@ -141,15 +151,16 @@ fn queue_info(info: command::QueueInfo) -> QueueInfo {
     }
 }
 
-fn attributes(attributes: Attributes) -> QueueAttributes {
-    let Attributes { visibility_timeout_ms, delay_ms, receive_wait_ms, message_bytes_max } =
-        attributes;
-    QueueAttributes {
-        visibility_timeout_ms: Some(visibility_timeout_ms),
-        delay_ms: Some(delay_ms),
-        receive_wait_ms: Some(receive_wait_ms),
-        message_bytes_max: Some(message_bytes_max),
+fn attributes(attributes: &Attributes) -> QueueAttributes {
+    let all = attributes.as_changes();
+    let mut told = QueueAttributes::default();
+    for (id, value) in all.iter() {
+        if let (Value::Number(number), Some(slot)) = (value, told.by_id(id)) {
+            *slot = Some(number);
+        }
     }
+    let AttributeChanges { dead_letter_queue, redrive_sources, tags, notes, .. } = all;
+    QueueAttributes { dead_letter_queue, redrive_sources, tags, notes, ..told }
 }
 
 fn stats_told(stats: stats::Stats) -> StatsTold {

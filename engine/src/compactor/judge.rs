@@ -63,15 +63,20 @@ impl Judge {
         match *record {
             // An opening changes nothing; the manifest counts them.
             Record::Opened { .. } => {}
-            Record::QueueCreated { queue, time, ref attributes, name } => {
+            Record::QueueCreated { queue, time, attributes, name } => {
                 match self.views.queues.contains_key(&queue) {
-                    true => out.queue_created(queue, time, attributes, name),
+                    true => out.queue_created(queue, time, &attributes.changes(), name),
                     false => drop(self.created.insert(queue)),
                 }
             }
-            Record::QueueChanged { queue, time, ref attributes } => {
-                if self.views.queues.contains_key(&queue) {
-                    out.queue_changed(queue, time, attributes);
+            Record::QueueChanged { queue, time, attributes } => {
+                if let Some(view) = self.views.queues.get(&queue) {
+                    let mut changes = attributes.changes();
+                    // What it is not any more was changed again by a later record.
+                    changes.retain_current(&view.attributes);
+                    if time == view.modified || changes.iter().next().is_some() {
+                        out.queue_changed(queue, time, &changes);
+                    }
                 }
             }
             Record::QueuePurged { queue, through } => {

@@ -1,7 +1,9 @@
 //! Decisions about messages: send, receive, ack, change visibility, peek.
 
+use std::sync::Arc;
+
 use super::waiters::Demand;
-use super::{Core, Decided, Decision, LAST_BYTES, Room};
+use super::{Core, Decided, Decision, LAST_BYTES, Room, queues};
 use crate::attributes::{
     Attributes, DELAY_MS_MAX, RECEIVE_WAIT_MS_MAX, VISIBILITY_MS_MAX, check_range,
 };
@@ -37,11 +39,13 @@ pub(super) fn record_bytes(command: &Command) -> u64 {
         Command::Ack { receipts, .. } => items_bytes(receipts.len(), ACKED_ITEM_BYTES),
         Command::ChangeVisibility { changes, .. } => items_bytes(changes.len(), CHANGE_BYTES),
         Command::ReturnUndelivered { receipts, .. } => items_bytes(receipts.len(), CHANGE_BYTES),
-        Command::CreateQueue { .. }
-        | Command::AlterQueue { .. }
-        | Command::PurgeQueue { .. }
-        | Command::DeleteQueue { .. } => super::queues::QUEUE_RECORD_BYTES,
+        Command::CreateQueue { attributes, .. } | Command::AlterQueue { attributes, .. } => {
+            queues::attributes_record_bytes(attributes)
+        }
+        Command::TagQueue { .. } | Command::UntagQueue { .. } => queues::TAGS_RECORD_BYTES,
+        Command::PurgeQueue { .. } | Command::DeleteQueue { .. } => queues::QUEUE_RECORD_BYTES,
         Command::DescribeQueue { .. }
+        | Command::ListDeadLetterSources { .. }
         | Command::ListQueues { .. }
         | Command::SetAside { .. }
         | Command::Peek { .. }
@@ -93,7 +97,7 @@ impl<R: ReplyTo> Core<R> {
     }
 
     /// Refuses a command whose records would not fit one entry behind a full group.
-    fn check_fits(&self, bytes: u64) -> Result<(), RequestError> {
+    pub(super) fn check_fits(&self, bytes: u64) -> Result<(), RequestError> {
         let max = self.options.command_bytes_max();
         if bytes > max { Err(RequestError::BatchTooLarge { bytes, max }) } else { Ok(()) }
     }
@@ -106,7 +110,7 @@ impl<R: ReplyTo> Core<R> {
 
     pub(super) fn send(&mut self, name: &str, messages: &[NewMessage], now: LogTime) -> Decision {
         let queue = self.queue(name)?;
-        let (id, attributes) = (queue.id, queue.attributes);
+        let (id, attributes) = (queue.id, Arc::clone(&queue.attributes));
         let first = queue.messages.next_seq();
         check_batch("message", messages.len())?;
         for (index, message) in messages.iter().enumerate() {
@@ -153,7 +157,7 @@ impl<R: ReplyTo> Core<R> {
         now: LogTime,
     ) -> Decision {
         let queue = self.queue(name)?;
-        let (id, attributes) = (queue.id, queue.attributes);
+        let (id, attributes) = (queue.id, Arc::clone(&queue.attributes));
         check_range("max", u64::from(max), 1, BATCH_MESSAGES_MAX as u64)?;
         let wait_ms = wait_ms.unwrap_or(attributes.receive_wait_ms);
         check_range("wait", wait_ms, 0, RECEIVE_WAIT_MS_MAX)?;

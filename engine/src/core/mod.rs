@@ -186,11 +186,16 @@ impl<R: ReplyTo> Core<R> {
 
     fn decide(&mut self, command: Command, now: LogTime) -> Decision {
         match command {
-            Command::CreateQueue { name, attributes } => self.create_queue(name, attributes, now),
-            Command::AlterQueue { name, attributes } => self.alter_queue(&name, attributes, now),
+            Command::CreateQueue { name, attributes } => self.create_queue(name, &attributes, now),
+            Command::AlterQueue { name, attributes } => self.alter_queue(&name, &attributes, now),
             Command::DescribeQueue { name } => self.describe_queue(&name, now),
             Command::ListQueues { prefix, after, max } => {
                 self.list_queues(&prefix, &after, max, now)
+            }
+            Command::TagQueue { name, tags } => self.tag_queue(&name, tags, now),
+            Command::UntagQueue { name, keys } => self.untag_queue(&name, &keys, now),
+            Command::ListDeadLetterSources { name, after, max } => {
+                self.list_dead_letter_sources(&name, &after, max)
             }
             Command::PurgeQueue { name } => self.purge_queue(&name),
             Command::DeleteQueue { name } => self.delete_queue(&name),

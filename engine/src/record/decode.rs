@@ -1,9 +1,9 @@
 //! Reading records: any bytes give a record or an error.
 
 use super::{
-    HAS_GROUPS, LeaseList, List, RECORD_HEADER_BYTES, Record, RecordError, SEAL_AT, Sent, kind,
+    EncodedAttributes, HAS_GROUPS, LeaseList, List, RECORD_HEADER_BYTES, Record, RecordError,
+    SEAL_AT, Sent, kind,
 };
-use crate::attributes::AttributeChanges;
 use crate::checksum::{self, Salt};
 use crate::codec::Fields;
 use crate::ids::{Epoch, LeaseId, Position, QueueId, Seq};
@@ -89,7 +89,7 @@ fn decode_queue_created<'a>(mut fields: Fields<'a>, _: &'a [u8]) -> Option<Recor
     Some(Record::QueueCreated {
         queue: QueueId(fields.u32()?),
         time: LogTime(fields.u64()?),
-        attributes: decode_attributes(&mut fields)?,
+        attributes: EncodedAttributes::decode(&mut fields)?,
         name: std::str::from_utf8(fields.rest()).ok()?,
     })
 }
@@ -98,7 +98,7 @@ fn decode_queue_changed<'a>(mut fields: Fields<'a>, _: &'a [u8]) -> Option<Recor
     Some(Record::QueueChanged {
         queue: QueueId(fields.u32()?),
         time: LogTime(fields.u64()?),
-        attributes: decode_attributes(&mut fields)?,
+        attributes: EncodedAttributes::decode(&mut fields)?,
     })
 }
 
@@ -156,16 +156,4 @@ fn decode_acked<'a>(mut fields: Fields<'a>, _: &'a [u8]) -> Option<Record<'a>> {
 
 fn decode_compacted<'a>(mut fields: Fields<'a>, _: &'a [u8]) -> Option<Record<'a>> {
     Some(Record::Compacted { queue: QueueId(fields.u32()?), next: Seq(fields.u64()?) })
-}
-
-/// Attributes must all be known: one that was ignored would change what the queue does.
-pub(crate) fn decode_attributes(fields: &mut Fields<'_>) -> Option<AttributeChanges> {
-    let mut attributes = AttributeChanges::default();
-    for _ in 0..fields.u16()? {
-        let (id, value) = (fields.u16()?, fields.u64()?);
-        if !attributes.set(id, value) {
-            return None;
-        }
-    }
-    Some(attributes)
 }

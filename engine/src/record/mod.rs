@@ -4,19 +4,21 @@
 //! bytes; the functions of [`RecordWriter`] write one behind the others. Whoever changes the
 //! state does it by applying a decoded record, live and in recovery alike.
 
+mod attributes;
 mod decode;
 mod list;
 mod write;
 
-use crate::attributes::AttributeChanges;
 use crate::checksum;
 use crate::ids::{Epoch, LeaseId, Position, QueueId, Seq};
 use crate::time::LogTime;
 
-pub(crate) use decode::{RecordFrame, decode_attributes};
+pub use attributes::EncodedAttributes;
+pub(crate) use attributes::put_attributes;
+pub(crate) use decode::RecordFrame;
 pub use list::{Item, Lease, LeaseList, List};
 pub use write::RecordWriter;
-pub(crate) use write::{put_attributes, seal_record};
+pub(crate) use write::seal_record;
 
 /// Bytes before a record's fields.
 pub const RECORD_HEADER_BYTES: usize = 12;
@@ -48,7 +50,7 @@ pub enum Record<'a> {
         /// When.
         time: LogTime,
         /// All its attributes.
-        attributes: AttributeChanges,
+        attributes: EncodedAttributes<'a>,
         /// Its name.
         name: &'a str,
     },
@@ -59,7 +61,7 @@ pub enum Record<'a> {
         /// When.
         time: LogTime,
         /// Those that changed.
-        attributes: AttributeChanges,
+        attributes: EncodedAttributes<'a>,
     },
     /// Every message of the queue up to a seq is gone.
     QueuePurged {

@@ -2,7 +2,9 @@
 
 use bytes::{BufMut, BytesMut};
 
-use super::{HAS_GROUPS, Item, Lease, RECORD_HEADER_BYTES, RecordFrame, SEAL_AT, Sent, kind};
+use super::{
+    HAS_GROUPS, Item, Lease, RECORD_HEADER_BYTES, RecordFrame, SEAL_AT, Sent, kind, put_attributes,
+};
 use crate::attributes::AttributeChanges;
 use crate::checksum::Salt;
 use crate::ids::{Epoch, Group, LeaseId, Position, QueueId, Seq};
@@ -34,7 +36,7 @@ impl<'b> RecordWriter<'b> {
         let record_bytes = u32::try_from(self.out.len() - start)
             .expect("a command is far below 4 GiB (Options::command_bytes_max)");
         let fields_bytes = u16::try_from(fields_bytes)
-            .expect("lists are written in as many records as they take (see below)");
+            .expect("lists are written in as many records as they take, and attributes fit one");
         self.out[start..start + 4].copy_from_slice(&record_bytes.to_le_bytes());
         self.out[start + 4] = kind;
         self.out[start + 5] = flags;
@@ -160,15 +162,6 @@ const _: () = {
     assert!(28 + ITEMS_A_RECORD * 16 <= u16::MAX as usize);
     assert!(4 + BATCH_MESSAGES_MAX * 8 <= u16::MAX as usize, "an Acked record holds a batch");
 };
-
-/// Writes attributes as a record has them.
-pub(crate) fn put_attributes(out: &mut BytesMut, attributes: &AttributeChanges) {
-    out.put_u16_le(u16::try_from(attributes.iter().count()).expect("a handful of attributes"));
-    for (id, value) in attributes.iter() {
-        out.put_u16_le(id);
-        out.put_u64_le(value);
-    }
-}
 
 /// Seals the record at the start of `bytes`, which was written by [`RecordWriter`], and returns
 /// its size.

@@ -1,17 +1,18 @@
 //! A snapshot's part: one queue.
 
 use std::io::{self, Write};
+use std::sync::Arc;
 
 use bytes::{BufMut, BytesMut};
 use crc32fast::Hasher;
 use roaring::RoaringTreemap;
 
 use super::source::{Body, PartError};
-use crate::attributes::Attributes;
+use crate::attributes::{Attributes, TEXT_BIT};
 use crate::codec::Fields;
 use crate::command::MessageState;
 use crate::ids::{Group, LeaseId, Position, QueueId, Seq};
-use crate::record::{decode_attributes, put_attributes};
+use crate::record::{EncodedAttributes, put_attributes};
 use crate::state::delays::Delays;
 use crate::state::frozen::{FrozenMessages, FrozenQueue};
 use crate::state::held::{Held, HeldMap};
@@ -164,7 +165,7 @@ pub(super) fn decode(body: &mut Body<'_>, version: u32) -> Result<FrozenQueue, P
     let position = Position(body.u64()?);
     let (created, modified) = (LogTime(body.u64()?), LogTime(body.u64()?));
     let (next, cursor) = (Seq(body.u64()?), Seq(body.u64()?));
-    let attributes = read_attributes(body)?;
+    let attributes = Arc::new(read_attributes(body)?);
     let name_bytes = body.u16()?;
     let name = String::from_utf8(body.bytes(name_bytes.into())?);
     let name = name.map_err(|error| PartError::Wrong(format!("its queue's name: {error}")))?;
@@ -277,10 +278,20 @@ fn read_items(
 fn read_attributes(body: &mut Body<'_>) -> Result<Attributes, PartError> {
     let count = body.u16()?;
     let mut bytes = count.to_le_bytes().to_vec();
-    bytes.extend(body.bytes(u64::from(count) * 10)?);
-    let changes = decode_attributes(&mut Fields::new(&bytes));
-    let changes = changes.ok_or_else(|| PartError::Wrong("an unknown attribute".to_owned()))?;
-    Ok(Attributes::default().with(&changes))
+    for _ in 0..count {
+        let id = body.u16()?;
+        bytes.extend(id.to_le_bytes());
+        let mut value_bytes = 8;
+        if id & TEXT_BIT != 0 {
+            let text_bytes = body.u16()?;
+            bytes.extend(text_bytes.to_le_bytes());
+            value_bytes = u64::from(text_bytes);
+        }
+        bytes.extend(body.bytes(value_bytes)?);
+    }
+    let decoded = EncodedAttributes::decode(&mut Fields::new(&bytes));
+    let decoded = decoded.ok_or_else(|| PartError::Wrong("an unknown attribute".to_owned()))?;
+    Ok(Attributes::as_before().with(&decoded.changes()))
 }
 
 fn read_set(mut bytes: &[u8]) -> Result<RoaringTreemap, PartError> {

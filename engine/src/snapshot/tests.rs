@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::header::SnapshotHeader;
 use super::*;
-use crate::attributes::Attributes;
+use crate::attributes::{Attributes, Durability};
 use crate::command::MessageState;
 use crate::disk::{Access, Fault, SimDisk};
 use crate::ids::{Group, LeaseId, QueueId, Seq, StoreId};
@@ -22,6 +22,18 @@ const STORE: StoreId = StoreId(Uuid::from_u128(0x42));
 
 fn data() -> &'static Path {
     Path::new("data")
+}
+
+/// Attributes of every shape.
+fn attributes() -> Attributes {
+    Attributes {
+        delay_ms: 77,
+        durability: Durability::Written,
+        dead_letter_queue: "dead".to_owned(),
+        redrive_sources: vec!["b".to_owned(), "a".to_owned()],
+        tags: [("team".to_owned(), "\u{e9}".to_owned())].into(),
+        ..Attributes::default()
+    }
 }
 
 /// A queue in which so many messages are held, in every state, and others are apart.
@@ -53,7 +65,7 @@ fn queue(id: u32, position: u64, held_messages: u64) -> FrozenQueue {
         name: format!("queue-{id}"),
         created: LogTime(3),
         modified: LogTime(4),
-        attributes: Attributes { delay_ms: 77, ..Attributes::default() },
+        attributes: Arc::new(attributes()),
         position: Position(position),
         messages: FrozenMessages {
             next: Seq(cursor.0 + 10),
@@ -104,7 +116,8 @@ fn contents(queue: &FrozenQueue) -> impl PartialEq + std::fmt::Debug {
     let times = (queue.created, queue.modified, queue.position);
     let delays: BTreeMap<_, _> = delays.iter().collect();
     let out_of_backlog = (apart, held, delays, due.clone(), *discipline);
-    (queue.id, queue.name.clone(), times, queue.attributes, *next, *cursor, out_of_backlog)
+    let attributes = Arc::clone(&queue.attributes);
+    (queue.id, queue.name.clone(), times, attributes, *next, *cursor, out_of_backlog)
 }
 
 fn assert_is(read: Read, header: &SnapshotHeader, queues: &[FrozenQueue]) {
@@ -337,4 +350,30 @@ fn a_failure_at_any_operation_leaves_no_bad_snapshot() {
             assert!(check_all(&disk).contains(&7));
         }
     }
+}
+
+/// Snapshots of version 1 are read: their attributes are numbers only.
+#[test]
+fn an_older_version_is_read() {
+    let disk = SimDisk::new(1);
+    let plain = FrozenQueue { attributes: Arc::default(), ..queue(1, 5, 1) };
+    write(&disk, 5, 5, std::slice::from_ref(&plain)).unwrap();
+    let path = file(&disk, 5);
+    let mut bytes = disk.image(&path).unwrap();
+    bytes[8..12].copy_from_slice(&1u32.to_le_bytes());
+    let crc = crate::checksum::plain(&[&bytes[..12], &bytes[16..64]]);
+    bytes[12..16].copy_from_slice(&crc.to_le_bytes());
+    disk.put(&path, &bytes).unwrap();
+    assert_is(read_it(&disk, 5), &header(5, 5, 1), &[plain]);
+}
+
+/// A change of how attributes stand in a snapshot would make all that there are unreadable, or
+/// worse, readable as something else.
+#[test]
+fn its_bytes_are_pinned() {
+    let disk = SimDisk::new(1);
+    write(&disk, 5, 9, &[queue(1, 5, 2)]).unwrap();
+    let bytes = disk.image(file(&disk, 5)).unwrap();
+    assert_eq!(bytes.len(), 455);
+    assert_eq!(crc32fast::hash(&bytes), 0x8039d53a);
 }

@@ -1,6 +1,7 @@
 //! Queues as they were at the end of an entry: what snapshots write and the compactor asks.
 
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 
 use roaring::RoaringTreemap;
 
@@ -21,7 +22,7 @@ pub(crate) struct FrozenQueue {
     pub(crate) name: String,
     pub(crate) created: LogTime,
     pub(crate) modified: LogTime,
-    pub(crate) attributes: Attributes,
+    pub(crate) attributes: Arc<Attributes>,
     /// Every entry up to this one was applied, and none behind it.
     pub(crate) position: Position,
     pub(crate) messages: FrozenMessages,
@@ -81,7 +82,7 @@ impl Queue {
             name: self.name.clone(),
             created: self.created,
             modified: self.modified,
-            attributes: self.attributes,
+            attributes: Arc::clone(&self.attributes),
             position,
             messages: FrozenMessages {
                 next: *next,

@@ -4,6 +4,7 @@ use roaring::RoaringTreemap;
 
 use super::order::Order;
 use super::{Queue, State};
+use crate::attributes::Attributes;
 use crate::ids::{QueueId, Seq};
 use crate::time::LogTime;
 
@@ -17,7 +18,7 @@ pub(crate) struct StateMemory {
     pub(crate) apart_bytes: u64,
     /// When held messages become visible, and which are.
     pub(crate) timer_bytes: u64,
-    /// The queues themselves, with their names.
+    /// The queues themselves, with their names and attributes.
     pub(crate) queue_bytes: u64,
     /// How many messages are held.
     pub(crate) held_messages: u64,
@@ -37,6 +38,8 @@ impl State {
             sum.timer_bytes += set_bytes(&messages.due);
             sum.timer_bytes += messages.order().map_or(0, Order::heap_bytes);
             sum.queue_bytes += bytes_of::<(QueueId, Queue)>(1) + bytes_of::<(String, QueueId)>(1);
+            let attributes = size_of::<Attributes>() + queue.attributes.texts_bytes();
+            sum.queue_bytes += attributes as u64;
             // Once in the queue, once in the map of names.
             sum.queue_bytes += 2 * queue.name.len() as u64;
             sum.held_messages += messages.held.len() + messages.delays.len() + messages.due.len();

@@ -19,6 +19,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::ops::Bound::{Excluded, Included, Unbounded};
+use std::sync::Arc;
 
 use crate::attributes::Attributes;
 use crate::command::QueueInfo;
@@ -45,7 +46,8 @@ pub(crate) struct Queue {
     pub(crate) name: String,
     pub(crate) created: LogTime,
     pub(crate) modified: LogTime,
-    pub(crate) attributes: Attributes,
+    /// Shared with frozen queues and answers until they change.
+    pub(crate) attributes: Arc<Attributes>,
     pub(crate) messages: Messages,
 }
 
@@ -55,15 +57,15 @@ impl State {
     pub(crate) fn apply(&mut self, record: &Record<'_>) {
         match *record {
             Record::Opened { .. } => {}
-            Record::QueueCreated { queue, time, ref attributes, name } => {
-                let attributes = Attributes::default().with(attributes);
+            Record::QueueCreated { queue, time, attributes, name } => {
+                let attributes = Arc::new(Attributes::as_before().with(&attributes.changes()));
                 let (created, modified, messages) = (time, time, Messages::default());
                 let name = name.to_owned();
                 self.insert(Queue { id: queue, name, created, modified, attributes, messages });
             }
-            Record::QueueChanged { queue, time, ref attributes } => {
+            Record::QueueChanged { queue, time, attributes } => {
                 if let Some(queue) = self.queues.get_mut(&queue) {
-                    queue.attributes = queue.attributes.with(attributes);
+                    queue.attributes = Arc::new(queue.attributes.with(&attributes.changes()));
                     queue.modified = time;
                 }
             }
@@ -179,6 +181,18 @@ impl State {
             .map(|(_, id)| *id)
     }
 
+    /// The names after `after` of queues whose dead-letter queue has that name, in order.
+    pub(crate) fn dead_letter_sources(
+        &self,
+        name: &str,
+        after: &str,
+    ) -> impl Iterator<Item = &str> {
+        let queues = self.list("", after).map(|id| &self.queues[&id]);
+        queues
+            .filter(move |queue| queue.attributes.dead_letter_queue == name)
+            .map(|queue| queue.name.as_str())
+    }
+
     /// Everything that was applied is durable: it was read from the log.
     pub(crate) fn all_durable(&mut self) {
         self.queues.values_mut().for_each(|queue| queue.messages.all_durable());
@@ -198,7 +212,7 @@ impl Queue {
             id: self.id,
             created: self.created,
             modified: self.modified,
-            attributes: self.attributes,
+            attributes: Arc::clone(&self.attributes),
             counts: self.messages.counts(),
             next_seq: self.messages.next_seq(),
         }

@@ -7,9 +7,9 @@ use proptest::prelude::*;
 
 use super::frozen::FrozenMessages;
 use super::*;
-use crate::attributes::AttributeChanges;
 use crate::command::MessageState;
 use crate::ids::{Group, LeaseId};
+use crate::record::EncodedAttributes;
 use held::Held;
 
 /// What happens to messages. Seqs are taken modulo what was sent, and some are not there.
@@ -114,7 +114,7 @@ impl Run {
 fn freeze(messages: Messages) -> FrozenMessages {
     let (id, name) = (QueueId(1), "jobs".to_owned());
     let (created, modified) = (LogTime(1), LogTime(2));
-    let attributes = Attributes::default();
+    let attributes = Arc::new(Attributes::default());
     let queue = Queue { id, name, created, modified, attributes, messages };
     queue.freeze(Position(3)).messages
 }
@@ -242,7 +242,7 @@ fn how_long_a_message_was_held_back_is_remembered() {
 }
 
 fn create(state: &mut State, queue: u32, name: &str) {
-    let attributes = AttributeChanges::default();
+    let attributes = EncodedAttributes::default();
     let (queue, time) = (QueueId(queue), LogTime(1));
     state.apply(&Record::QueueCreated { queue, time, attributes, name });
 }

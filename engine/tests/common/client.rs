@@ -214,7 +214,7 @@ impl Client {
     }
 
     pub fn create_with(&mut self, name: &str, attributes: AttributeChanges) -> u32 {
-        let create = Command::CreateQueue { name: name.to_owned(), attributes };
+        let create = Command::CreateQueue { name: name.to_owned(), attributes: attributes.into() };
         let Ok(Reply::Created { queue, .. }) = self.ask(create) else { panic!("{name}") };
         queue.0
     }

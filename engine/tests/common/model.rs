@@ -261,12 +261,13 @@ impl Run {
             count => Some(self.held[index % count].receipt),
         };
         Some(match op {
-            Op::Create { queue, visibility_s } => {
-                Command::CreateQueue { name: name(queue), attributes: attributes(*visibility_s) }
-            }
+            Op::Create { queue, visibility_s } => Command::CreateQueue {
+                name: name(queue),
+                attributes: attributes(*visibility_s).into(),
+            },
             Op::Alter { queue, visibility_s } => {
                 let attributes = attributes(Some(*visibility_s));
-                Command::AlterQueue { name: name(queue), attributes }
+                Command::AlterQueue { name: name(queue), attributes: attributes.into() }
             }
             Op::Delete { queue } => Command::DeleteQueue { name: name(queue) },
             Op::Purge { queue } => Command::PurgeQueue { name: name(queue) },
@@ -472,7 +473,7 @@ impl Run {
 /// one.
 fn probe_last_queue(store: &mut Store<Slot>, answers: &mut Answers) -> u32 {
     let (name, attributes) = ("probe".to_owned(), AttributeChanges::default());
-    let create = Command::CreateQueue { name: name.clone(), attributes };
+    let create = Command::CreateQueue { name: name.clone(), attributes: attributes.into() };
     let Ok(Reply::Created { queue, created: true }) = ask(store, answers, create) else {
         panic!("a queue is created");
     };
@@ -631,8 +632,8 @@ impl Model {
                 return Err(RequestError::QueueExists {
                     name: name.to_owned(),
                     attribute: "visibility-timeout",
-                    given,
-                    current: queue.visibility_timeout_ms,
+                    given: given.to_string(),
+                    current: queue.visibility_timeout_ms.to_string(),
                 });
             }
             let queue = forebay_engine::ids::QueueId(queue.id);

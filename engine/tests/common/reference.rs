@@ -167,7 +167,12 @@ fn fill(
     let names = ["alpha", "beta", "gamma"];
     for name in names {
         let attributes = AttributeChanges::default();
-        ask(store, answers, Command::CreateQueue { name: name.to_owned(), attributes }).unwrap();
+        ask(
+            store,
+            answers,
+            Command::CreateQueue { name: name.to_owned(), attributes: attributes.into() },
+        )
+        .unwrap();
     }
     for round in rounds {
         let queue = (round % 3) as usize;

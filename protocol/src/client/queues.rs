@@ -1,16 +1,17 @@
 //! The client's operations on queues.
 
 use super::{Client, ClientError};
-use crate::attributes::QueueAttributes;
+use crate::attributes::{QueueAttributes, TextMap};
 use crate::operation::{
-    AlterQueue, CreateQueue, DeleteQueue, DescribeQueue, ListQueues, PurgeQueue, QueueCreated,
-    QueueInfo, QueuesListed,
+    AlterQueue, CreateQueue, DeadLetterSourcesListed, DeleteQueue, DescribeQueue,
+    ListDeadLetterSources, ListQueues, PurgeQueue, QueueCreated, QueueInfo, QueuesListed, TagQueue,
+    UntagQueue,
 };
 
 impl Client {
     /// Creates a queue, unless it exists with the same attributes. After a lost answer the request
     /// is sent again; `created` is then false though this call created the queue.
-    /// Refused with `BadQueueName`, `QueueExists`, `OutOfRange`, `StorageFull`.
+    /// Refused with `BadQueueName`, `QueueExists`, `OutOfRange`, `AttributeInvalid`, `StorageFull`.
     pub async fn create_queue(
         &self,
         name: &str,
@@ -20,7 +21,7 @@ impl Client {
     }
 
     /// Sets the attributes that are given, and leaves the others.
-    /// Refused with `UnknownQueue`, `OutOfRange`.
+    /// Refused with `UnknownQueue`, `OutOfRange`, `AttributeInvalid`.
     pub async fn alter_queue(
         &self,
         name: &str,
@@ -32,7 +33,7 @@ impl Client {
 
     /// A queue's attributes and counts. Refused with `UnknownQueue`.
     pub async fn describe_queue(&self, name: &str) -> Result<QueueInfo, ClientError> {
-        Ok(self.call(DescribeQueue { name: name.to_owned() }).await?.queue)
+        Ok(*self.call(DescribeQueue { name: name.to_owned() }).await?.queue)
     }
 
     /// A page of the queues whose names begin with `prefix`, behind the name `after` (empty to
@@ -44,6 +45,31 @@ impl Client {
         max: u32,
     ) -> Result<QueuesListed, ClientError> {
         self.call(ListQueues { prefix: prefix.to_owned(), after: after.to_owned(), max }).await
+    }
+
+    /// Adds tags to a queue, in the place of those of the same keys.
+    /// Refused with `UnknownQueue`, `AttributeInvalid`.
+    pub async fn tag_queue(&self, name: &str, tags: TextMap) -> Result<(), ClientError> {
+        self.call(TagQueue { name: name.to_owned(), tags }).await?;
+        Ok(())
+    }
+
+    /// Takes the tags with these keys away from a queue. Refused with `UnknownQueue`.
+    pub async fn untag_queue(&self, name: &str, keys: Vec<String>) -> Result<(), ClientError> {
+        self.call(UntagQueue { name: name.to_owned(), keys }).await?;
+        Ok(())
+    }
+
+    /// A page of the queues whose dead-letter queue is `name`, behind the name `after` (empty to
+    /// begin), at most `max`. Refused with `UnknownQueue`.
+    pub async fn list_dead_letter_sources(
+        &self,
+        name: &str,
+        after: &str,
+        max: u32,
+    ) -> Result<DeadLetterSourcesListed, ClientError> {
+        let (name, after) = (name.to_owned(), after.to_owned());
+        self.call(ListDeadLetterSources { name, after, max }).await
     }
 
     /// Deletes all messages of a queue, and tells how many. After a lost answer the request is

@@ -4,7 +4,7 @@ use crate::attributes::QueueAttributes;
 
 layout! {
     /// Sets the attributes that are given and leaves the others. Errors: `UnknownQueue`,
-    /// `OutOfRange`, `UnknownAttribute`.
+    /// `OutOfRange`, `UnknownAttribute`, `AttributeInvalid`.
     pub struct AlterQueue {
         /// The queue's name.
         pub name: String,

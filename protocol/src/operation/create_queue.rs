@@ -5,7 +5,7 @@ use crate::attributes::QueueAttributes;
 layout! {
     /// Creates a queue. Attributes not given take their defaults; if the queue exists, only those
     /// given are compared. Errors: `BadQueueName`, `QueueExists`, `OutOfRange`, `UnknownAttribute`,
-    /// `StorageFull`.
+    /// `AttributeInvalid`, `BatchTooLarge`, `StorageFull`.
     pub struct CreateQueue {
         /// The queue's name.
         pub name: String,

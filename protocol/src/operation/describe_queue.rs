@@ -14,7 +14,7 @@ layout! {
     /// The answer to [`DescribeQueue`].
     pub struct QueueDescribed {
         /// The queue.
-        pub queue: QueueInfo,
+        pub queue: Box<QueueInfo>,
     }
 }
 

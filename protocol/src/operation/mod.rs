@@ -10,6 +10,7 @@ mod create_queue;
 mod delete_queue;
 mod describe_queue;
 mod hello;
+mod list_dead_letter_sources;
 mod list_queues;
 mod peek;
 mod ping;
@@ -17,6 +18,8 @@ mod purge_queue;
 mod receive;
 mod send;
 mod stats;
+mod tag_queue;
+mod untag_queue;
 
 use bytes::BytesMut;
 
@@ -27,6 +30,7 @@ pub use create_queue::{CreateQueue, QueueCreated};
 pub use delete_queue::{DeleteQueue, QueueDeleted};
 pub use describe_queue::{DescribeQueue, QueueDescribed, QueueInfo};
 pub use hello::{Hello, Limits, VERSION_MAX, VERSION_MIN, Welcome};
+pub use list_dead_letter_sources::{DeadLetterSourcesListed, ListDeadLetterSources};
 pub use list_queues::{ListQueues, QueuesListed};
 pub use peek::{MessageState, Peek, Peeked, PeekedMessage};
 pub use ping::{Ping, Pong};
@@ -34,6 +38,8 @@ pub use purge_queue::{PurgeQueue, QueuePurged};
 pub use receive::{RECEIVE_MESSAGES_MAX, Receive, Received, ReceivedMessage};
 pub use send::{OutgoingMessage, Send, Sent};
 pub use stats::{DiskStats, MemoryStats, Stats, StatsTold};
+pub use tag_queue::{QueueTagged, TagQueue};
+pub use untag_queue::{QueueUntagged, UntagQueue};
 
 use crate::error::{ErrorCode, ProtocolError};
 use crate::frame::{CONNECTION, Frame, encode_frame};
@@ -184,6 +190,9 @@ operations! {
     0x13 ListQueues       => QueuesListed      "Lists queues by name, a page at a time.";
     0x14 PurgeQueue       => QueuePurged       "Deletes all messages of a queue.";
     0x15 DeleteQueue      => QueueDeleted      "Deletes a queue and its messages.";
+    0x16 TagQueue         => QueueTagged       "Adds tags to a queue, and leaves the others.";
+    0x17 UntagQueue       => QueueUntagged     "Takes tags away from a queue.";
+    0x18 ListDeadLetterSources => DeadLetterSourcesListed "Lists the queues that have this dead-letter queue.";
     0x20 Send             => Sent              "Stores a batch of messages, all or nothing.";
     0x21 Receive          => Received          "Leases messages, waiting for some if there are none.";
     0x22 Ack              => Acked             "Deletes messages that were received.";

@@ -11,6 +11,7 @@ use std::fmt;
 use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::error::{ErrorCode, ProtocolError};
+pub(crate) use values::{decode_pairs, encode_pairs};
 
 /// The most items a list may announce. Items can be smaller on the wire than in memory; this
 /// bounds the difference.
@@ -77,6 +78,10 @@ pub(crate) enum Fault {
 impl Input {
     pub(crate) fn new(rest: Bytes, unknown_attributes: UnknownAttributes) -> Input {
         Input { rest, unknown_attributes }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rest.is_empty()
     }
 
     /// Decodes the next value; an error names `field`.

@@ -1,9 +1,11 @@
 //! The values that every body is made of, encoding and decoding side by side.
 
+use std::collections::BTreeMap;
+
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use uuid::Uuid;
 
-use super::{Fault, Input, LIST_ITEMS_MAX, TooLong, Unreadable, Wire};
+use super::{Fault, Input, LIST_ITEMS_MAX, TooLong, Unreadable, Wire, encode_fields};
 
 macro_rules! integers {
     ($($type:ty, $bytes:literal, $put:ident, $try_get:ident;)*) => { $(
@@ -78,12 +80,59 @@ impl Wire for String {
 
     fn decode(input: &mut Input) -> Result<Self, Unreadable> {
         let count = u16::decode(input)?;
-        let bytes = input.take(usize::from(count))?;
-        match std::str::from_utf8(&bytes) {
-            Ok(text) => Ok(text.to_owned()),
-            Err(error) => Err(Fault::Rule(format!("not UTF-8: {error}")).into()),
-        }
+        text(&input.take(usize::from(count))?)
     }
+}
+
+impl Input {
+    /// Takes all that is left as UTF-8.
+    pub(crate) fn rest_as_text(&mut self) -> Result<String, Unreadable> {
+        text(&self.take(self.rest.len())?)
+    }
+}
+
+fn text(bytes: &[u8]) -> Result<String, Unreadable> {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => Ok(text.to_owned()),
+        Err(error) => Err(Fault::Rule(format!("not UTF-8: {error}")).into()),
+    }
+}
+
+/// A count of bytes (`u16`), then pairs of texts: names and what they name.
+impl Wire for BTreeMap<String, String> {
+    const BYTES_MIN: usize = 2;
+
+    fn encode(&self, out: &mut BytesMut) -> Result<(), TooLong> {
+        encode_fields(out, |out| encode_pairs(self, out))
+    }
+
+    fn decode(input: &mut Input) -> Result<Self, Unreadable> {
+        decode_pairs(&mut input.fields()?)
+    }
+}
+
+/// Writes names and what they name, in the order of the names' bytes.
+pub(crate) fn encode_pairs(
+    map: &BTreeMap<String, String>,
+    out: &mut BytesMut,
+) -> Result<(), TooLong> {
+    map.iter().try_for_each(|(name, named)| {
+        name.encode(out)?;
+        named.encode(out)
+    })
+}
+
+/// Takes all that is left as pairs in any order, each name once.
+pub(crate) fn decode_pairs(input: &mut Input) -> Result<BTreeMap<String, String>, Unreadable> {
+    let mut map = BTreeMap::new();
+    while !input.rest.is_empty() {
+        let (name, named) = (String::decode(input)?, String::decode(input)?);
+        if map.contains_key(&name) {
+            return Err(Fault::Rule(format!("{name:?} is named twice")).into());
+        }
+        map.insert(name, named);
+    }
+    Ok(map)
 }
 
 /// A count (`u32`), then the bytes. Decoding shares the frame's buffer.
@@ -120,6 +169,19 @@ impl Wire for Uuid {
     fn decode(input: &mut Input) -> Result<Self, Unreadable> {
         let bytes = input.take(16)?;
         Ok(Uuid::from_slice(&bytes).expect("sixteen bytes were taken"))
+    }
+}
+
+/// What is in the box: a large value of an enum whose others are small.
+impl<T: Wire> Wire for Box<T> {
+    const BYTES_MIN: usize = T::BYTES_MIN;
+
+    fn encode(&self, out: &mut BytesMut) -> Result<(), TooLong> {
+        T::encode(self, out)
+    }
+
+    fn decode(input: &mut Input) -> Result<Self, Unreadable> {
+        T::decode(input).map(Box::new)
     }
 }
 

@@ -98,15 +98,28 @@ fn block() -> impl Strategy<Value = Block> {
 }
 
 fn attributes() -> impl Strategy<Value = QueueAttributes> {
-    let value = || proptest::option::of(any::<u64>());
-    (value(), value(), value(), value()).prop_map(
-        |(visibility_timeout_ms, delay_ms, receive_wait_ms, message_bytes_max)| QueueAttributes {
-            visibility_timeout_ms,
-            delay_ms,
-            receive_wait_ms,
-            message_bytes_max,
-        },
-    )
+    let numbers = vec(proptest::option::of(any::<u64>()), QueueAttributes::TABLE.len());
+    let texts = (
+        proptest::option::of(text()),
+        proptest::option::of(vec(text(), 0..4)),
+        proptest::option::of(text_map()),
+        proptest::option::of(text_map()),
+    );
+    (numbers, texts).prop_map(|(numbers, (dead_letter_queue, redrive_sources, tags, notes))| {
+        let texts = QueueAttributes { dead_letter_queue, redrive_sources, tags, notes, ..none() };
+        QueueAttributes::TABLE.iter().zip(numbers).fold(texts, |mut attributes, (row, number)| {
+            *attributes.by_name(row.name).expect("a row of the table") = number;
+            attributes
+        })
+    })
+}
+
+fn none() -> QueueAttributes {
+    QueueAttributes::default()
+}
+
+fn text_map() -> impl Strategy<Value = TextMap> {
+    proptest::collection::btree_map(text(), text(), 0..4)
 }
 
 fn outgoing() -> impl Strategy<Value = OutgoingMessage> {
@@ -135,6 +148,14 @@ pub(crate) fn any_request() -> impl Strategy<Value = Request> {
         text().prop_map(|name| DescribeQueue { name }.into()),
         (text(), text(), any::<u32>()).prop_map(|(prefix, after, max)| ListQueues {
             prefix,
+            after,
+            max
+        }
+        .into()),
+        (text(), text_map()).prop_map(|(name, tags)| TagQueue { name, tags }.into()),
+        (text(), vec(text(), 0..4)).prop_map(|(name, keys)| UntagQueue { name, keys }.into()),
+        (text(), text(), any::<u32>()).prop_map(|(name, after, max)| ListDeadLetterSources {
+            name,
             after,
             max
         }
@@ -331,9 +352,16 @@ pub(crate) fn any_reply() -> impl Strategy<Value = Reply> {
         }
         .into()),
         Just(QueueAltered {}.into()),
-        queue_info().prop_map(|queue| QueueDescribed { queue }.into()),
+        queue_info().prop_map(|queue| QueueDescribed { queue: queue.into() }.into()),
         (vec(queue_info(), 0..3), any::<bool>()).prop_map(|(queues, more)| QueuesListed {
             queues,
+            more
+        }
+        .into()),
+        Just(QueueTagged {}.into()),
+        Just(QueueUntagged {}.into()),
+        (vec(text(), 0..4), any::<bool>()).prop_map(|(names, more)| DeadLetterSourcesListed {
+            names,
             more
         }
         .into()),

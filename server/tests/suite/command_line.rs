@@ -35,7 +35,7 @@ fn text(bytes: &[u8]) -> &str {
 
 #[test]
 fn every_command_has_help_with_an_example() {
-    let commands: [&[&str]; 16] = [
+    let commands: [&[&str]; 19] = [
         &[],
         &["serve"],
         &["queue"],
@@ -43,6 +43,9 @@ fn every_command_has_help_with_an_example() {
         &["queue", "list"],
         &["queue", "show"],
         &["queue", "set"],
+        &["queue", "tag"],
+        &["queue", "untag"],
+        &["queue", "sources"],
         &["queue", "purge"],
         &["queue", "delete"],
         &["send"],
@@ -289,10 +292,84 @@ fn queues_are_created_shown_changed_purged_and_deleted() {
         "orders\t0 waiting\t0 in flight\t0 delayed\nother\t0 waiting\t0 in flight\t1 delayed\n"
     );
     run(&["queue", "set", "other", "--visibility-timeout", "2m"]);
-    assert!(run(&["queue", "show", "other"]).contains("visibility timeout  2m\n"));
+    assert!(run(&["queue", "show", "other"]).contains("visibility timeout           2m\n"));
     assert_eq!(run(&["queue", "purge", "other"]), "queue other purged of 1 messages\n");
     assert_eq!(run(&["queue", "delete", "other"]), "queue other deleted\n");
     assert_eq!(run(&["queue", "list", "--prefix", "oth"]), "");
+}
+
+#[test]
+fn every_attribute_is_an_option_and_is_shown() {
+    let dir = TempDir::new().unwrap();
+    let server = server(&dir);
+    let run = |arguments: &str| {
+        let arguments: Vec<&str> =
+            arguments.split(' ').map(|argument| argument.trim_matches('\'')).collect();
+        let Output { status, stdout, stderr } = output(&server, &arguments);
+        assert_eq!(status.code(), Some(0), "{arguments:?}: {}", text(&stderr));
+        text(&stdout).to_owned()
+    };
+    let shown = |queue: &str| -> Value {
+        let shown: Value =
+            serde_json::from_str(&run(&format!("queue show {queue} --json"))).unwrap();
+        shown["attributes"].clone()
+    };
+    run("queue create dead.fifo --fifo --retention forever --redrive-permission by-queue \
+         --redrive-source steps.fifo --redrive-source other.fifo");
+    run("queue create steps.fifo --fifo --visibility-timeout 1m --delay 1s --receive-wait 2s \
+         --message-bytes-max 2KiB --retention 14d --in-flight-max 7 --durability written \
+         --dead-letter-queue dead.fifo --receive-count-max 5 --content-based-deduplication \
+         --deduplication-scope group --fifo-throughput-limit group --deduplication-window 1h \
+         --tag team=water --tag stage=a=b --note n=1");
+    assert_eq!(
+        shown("steps.fifo"),
+        serde_json::json!({
+            "visibility_timeout_ms": 60_000, "delay_ms": 1000, "receive_wait_ms": 2000,
+            "message_bytes_max": 2048, "retention_ms": 1_209_600_000, "in_flight_max": 7,
+            "receive_count_max": 5, "fifo": true, "content_based_deduplication": true,
+            "deduplication_scope": "group", "fifo_throughput_limit": "group",
+            "deduplication_window_ms": 3_600_000, "durability": "written",
+            "redrive_permission": "all", "dead_letter_queue": "dead.fifo",
+            "redrive_sources": [], "tags": { "team": "water", "stage": "a=b" },
+            "notes": { "n": "1" },
+        })
+    );
+    let told = run("queue show dead.fifo");
+    for line in [
+        "retention                    forever",
+        "receive count max            none",
+        "fifo                         true",
+        "redrive permission           by-queue",
+        "dead letter queue            none",
+        "redrive sources              steps.fifo, other.fifo",
+        "tags                         none",
+    ] {
+        assert!(told.lines().any(|found| found == line), "{line:?} is not in\n{told}");
+    }
+    assert_eq!(run("queue sources dead.fifo"), "steps.fifo\n");
+    // What goes without saying: no count without a queue, no sources unless by queue.
+    run("queue set steps.fifo --dead-letter-queue '' --content-based-deduplication=false");
+    assert_eq!(run("queue sources dead.fifo"), "");
+    run("queue set dead.fifo --redrive-permission none");
+    assert_eq!(shown("steps.fifo")["receive_count_max"], 0);
+    assert_eq!(shown("steps.fifo")["content_based_deduplication"], false);
+    assert_eq!(shown("dead.fifo")["redrive_sources"], serde_json::json!([]));
+    assert_eq!(run("queue tag steps.fifo stage=test new="), "queue steps.fifo tagged\n");
+    assert_eq!(run("queue untag steps.fifo team"), "queue steps.fifo untagged\n");
+    assert_eq!(shown("steps.fifo")["tags"], serde_json::json!({ "new": "", "stage": "test" }));
+
+    for (arguments, status, expected) in [
+        ("queue set steps.fifo", 2, "required arguments"),
+        ("queue set steps.fifo --durability fast", 2, "sync, written"),
+        ("queue set steps.fifo --retention ever", 2, "forever"),
+        ("queue tag steps.fifo stage", 2, "team=water"),
+        ("queue create steps --fifo", 1, "does not end in .fifo"),
+        ("queue set orders --dead-letter-queue nobody --receive-count-max 1", 1, "exists"),
+    ] {
+        let refused = output(&server, &arguments.split(' ').collect::<Vec<_>>());
+        assert_eq!(refused.status.code(), Some(status), "{arguments}");
+        assert!(text(&refused.stderr).contains(expected), "{}", text(&refused.stderr));
+    }
 }
 
 #[test]

@@ -8,6 +8,7 @@
 
 mod support;
 
+mod attributes;
 mod bad_directories;
 mod bad_frames;
 mod bad_requests;

@@ -2,7 +2,7 @@
 //! two could drift apart.
 
 use bytes::Bytes;
-use forebay_engine::attributes::ATTRIBUTES;
+use forebay_engine::attributes::{ATTRIBUTES, TEXT_ATTRIBUTES, Value};
 use forebay_engine::attributes_section::AttributesSection;
 use forebay_protocol::{Block, MessageAttribute, MessageAttributes, QueueAttributes};
 use proptest::prelude::*;
@@ -57,6 +57,19 @@ fn queue_attributes_have_the_same_numbers_defaults_and_ranges() {
             (engine.default, engine.min, engine.max),
             (protocol.default, protocol.min, protocol.max),
             "{name}"
+        );
+    }
+    assert_eq!(TEXT_ATTRIBUTES.len(), QueueAttributes::TEXTS.len());
+    for (engine, protocol) in TEXT_ATTRIBUTES.iter().zip(QueueAttributes::TEXTS) {
+        let type_name = match (engine.empty)() {
+            Value::Number(_) => "u64",
+            Value::Text(_) => "text",
+            Value::List(_) => "texts",
+            Value::Map(_) => "map",
+        };
+        assert_eq!(
+            (engine.id, engine.name.replace('-', "_"), type_name),
+            (protocol.id, protocol.name.to_owned(), protocol.type_name)
         );
     }
 }
