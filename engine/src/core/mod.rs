@@ -8,8 +8,12 @@
 //! never earlier. A message is seen by nobody before it is durable. One entry at a time is with
 //! the writer; the next one fills meanwhile.
 
-mod messages;
+mod leases;
+mod peek;
 mod queues;
+mod receives;
+mod room;
+mod sends;
 mod upkeep;
 mod waiters;
 mod walk;
@@ -146,7 +150,7 @@ impl<R: ReplyTo> Core<R> {
     /// Whether the command can be handled now. Asked before [`Core::handle`].
     pub(crate) fn room_for(&self, command: &Command) -> Room {
         // One that needs more is refused, or given less.
-        let bytes = messages::record_bytes(command).min(self.options.command_bytes_max());
+        let bytes = room::record_bytes(command).min(self.options.command_bytes_max());
         self.room(bytes, self.reserve(command))
     }
 

@@ -1,0 +1,124 @@
+//! Decisions about messages that go out: receive, and serving those who wait.
+
+use std::sync::Arc;
+
+use super::room::{HEADERS_BYTES, LEASED_ITEM_BYTES, leased_bytes};
+use super::waiters::Demand;
+use super::{Core, Decided, Decision, LAST_BYTES, Room};
+use crate::attributes::{RECEIVE_WAIT_MS_MAX, VISIBILITY_MS_MAX, check_range};
+use crate::command::{BATCH_MESSAGES_MAX, Delivery, Reply, ReplyTo};
+use crate::ids::{LeaseId, QueueId};
+use crate::receipt::Receipt;
+use crate::record::Lease;
+use crate::time::LogTime;
+
+impl<R: ReplyTo> Core<R> {
+    pub(super) fn receive(
+        &mut self,
+        name: &str,
+        max: u32,
+        wait_ms: Option<u64>,
+        visibility_ms: Option<u64>,
+        bytes_max: u64,
+        now: LogTime,
+    ) -> Decision {
+        let queue = self.queue(name)?;
+        let (id, attributes) = (queue.id, Arc::clone(&queue.attributes));
+        check_range("max", u64::from(max), 1, BATCH_MESSAGES_MAX as u64)?;
+        let wait_ms = wait_ms.unwrap_or(attributes.receive_wait_ms);
+        check_range("wait", wait_ms, 0, RECEIVE_WAIT_MS_MAX)?;
+        let visibility_ms = visibility_ms.unwrap_or(attributes.visibility_timeout_ms);
+        check_range("visibility", visibility_ms, 0, VISIBILITY_MS_MAX)?;
+        // No more than one entry holds the leases of: of a segment of 1 MiB or more, all.
+        let leases_max = (self.options.command_bytes_max() - HEADERS_BYTES) / LEASED_ITEM_BYTES;
+        let messages_max = u64::from(max).min(leases_max) as u32;
+        let demand = Demand { messages_max, bytes_max, visibility_ms };
+        self.check_room(leased_bytes(messages_max), LAST_BYTES)?;
+        // Who came first is served first.
+        self.serve(id, now);
+        let deliveries = self.lease(id, &demand, now);
+        if deliveries.is_empty() && wait_ms > 0 {
+            return Ok(Decided::Waits(id, demand, now.plus_ms(wait_ms)));
+        }
+        // Not held back until the lease is durable: a crash may end a lease early, and the lease's
+        // number is never given again, so its receipt cannot be taken for a later one.
+        Ok(Decided::Now(Reply::Received { queue: id, deliveries }))
+    }
+
+    /// Gives the queue's visible messages to its waiters.
+    pub(super) fn serve(&mut self, queue: QueueId, now: LogTime) {
+        // Also when nothing can be leased: an alarm set for a moment that has come would go off
+        // again and again.
+        if let Some(queue) = self.state.by_id(queue) {
+            queue.messages.settle(now);
+        }
+        while let Some(waiter) = self.waiters.first(queue) {
+            if waiter.reply_to.is_gone() {
+                self.waiters.take_first(queue);
+                continue;
+            }
+            let demand = waiter.demand;
+            let bytes = leased_bytes(demand.messages_max);
+            if self.room(bytes, LAST_BYTES) == Room::Later
+                || self.check_room(bytes, LAST_BYTES).is_err()
+            {
+                self.postponed.insert(queue);
+                break;
+            }
+            let deliveries = self.lease(queue, &demand, now);
+            if deliveries.is_empty() {
+                break;
+            }
+            let waiter = self.waiters.take_first(queue).expect("there was a first");
+            self.answers.push((waiter.reply_to, Ok(Reply::Received { queue, deliveries })));
+        }
+        self.set_alarm(queue);
+    }
+
+    pub(super) fn set_alarm(&mut self, queue: QueueId) {
+        let event = self.state.by_id(queue).and_then(|queue| queue.messages.next_timer());
+        self.waiters.set_alarm(queue, event);
+    }
+
+    fn lease(&mut self, id: QueueId, demand: &Demand, now: LogTime) -> Vec<Delivery> {
+        let queue = self.state.by_id(id).expect("the caller found the queue");
+        queue.messages.settle(now);
+        self.walk(id, demand.messages_max, now);
+        let queue = self.state.by_id(id).expect("the caller found the queue");
+        let mut bytes = 0u64;
+        let mut found = Vec::new();
+        for (seq, group) in queue.messages.waiting().take(demand.messages_max as usize) {
+            // What a damaged index hides comes when that was made anew.
+            let Ok(indexed) = self.index.find(id, seq) else {
+                self.postponed.insert(id);
+                break;
+            };
+            let (location, sent) = indexed.expect("every message in a queue is in the index");
+            bytes += u64::from(location.bytes);
+            if bytes > demand.bytes_max && !found.is_empty() {
+                break;
+            }
+            let held = queue.messages.held(seq);
+            let receive_count = held.map_or(0, |held| held.receive_count).saturating_add(1);
+            let first_received = held.filter(|h| h.receive_count > 0).map(|h| h.first_received);
+            let lease = Lease { seq, receive_count, group };
+            found.push((lease, location, sent, first_received.unwrap_or(now)));
+        }
+        if found.is_empty() {
+            return Vec::new();
+        }
+        let first_lease = LeaseId::new(self.epoch, self.leases);
+        self.leases += found.len() as u64;
+        let until = now.plus_ms(demand.visibility_ms);
+        let leased: Vec<_> = found.iter().map(|(lease, ..)| *lease).collect();
+        self.record(|out| out.leased(id, now, until, first_lease, &leased));
+        let deliveries =
+            (0..).zip(found).map(|(offset, (leased, location, sent, first_received))| {
+                let Lease { seq, receive_count, .. } = leased;
+                let lease = first_lease.plus(offset);
+                let receipt = self.receipts.seal(Receipt { queue: id, seq, lease });
+                Delivery { seq, receipt, receive_count, sent, first_received, location }
+            });
+        deliveries.collect()
+    }
+}

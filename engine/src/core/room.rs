@@ -1,0 +1,91 @@
+//! What commands take in the log, and whether there is room for it.
+
+use super::{Core, LAST_BYTES, queues};
+use crate::command::{BATCH_MESSAGES_MAX, Command, Deduplication, NewMessage, ReplyTo};
+use crate::error::RequestError;
+use crate::log::NextSegment;
+use crate::record::{SENT_DELAY_BYTES, SENT_KEY_BYTES, SENT_OVERHEAD_BYTES};
+
+/// What a lease takes in the log: an item of a `Leased` record.
+pub(super) const LEASED_ITEM_BYTES: u64 = 12;
+
+/// What a changed lease takes at the most: a `Leased` record of its own.
+pub(super) const CHANGE_BYTES: u64 = 52;
+
+/// What an ack takes: an item of an `Acked` record.
+pub(super) const ACKED_ITEM_BYTES: u64 = 8;
+
+/// More than the headers and fixed fields of a command's records.
+pub(super) const HEADERS_BYTES: u64 = 64;
+
+/// The most bytes that a command's records take, whatever is decided.
+pub(super) fn record_bytes(command: &Command) -> u64 {
+    match command {
+        Command::Send { messages, .. } => sent_bytes(messages),
+        Command::Receive { max, .. } => leased_bytes(*max),
+        Command::Ack { receipts, .. } => items_bytes(receipts.len(), ACKED_ITEM_BYTES),
+        Command::ChangeVisibility { changes, .. } => items_bytes(changes.len(), CHANGE_BYTES),
+        Command::ReturnUndelivered { receipts, .. } => items_bytes(receipts.len(), CHANGE_BYTES),
+        Command::CreateQueue { attributes, .. } | Command::AlterQueue { attributes, .. } => {
+            queues::attributes_record_bytes(attributes)
+        }
+        Command::TagQueue { .. } | Command::UntagQueue { .. } => queues::TAGS_RECORD_BYTES,
+        Command::PurgeQueue { .. } | Command::DeleteQueue { .. } => queues::QUEUE_RECORD_BYTES,
+        Command::DescribeQueue { .. }
+        | Command::ListDeadLetterSources { .. }
+        | Command::ListQueues { .. }
+        | Command::SetAside { .. }
+        | Command::Peek { .. }
+        | Command::Stats => 0,
+    }
+}
+
+pub(super) fn sent_bytes(messages: &[NewMessage]) -> u64 {
+    let bytes = |message: &NewMessage| {
+        let key_bytes = match message.deduplication {
+            Deduplication::None => 0,
+            Deduplication::Id(_) | Deduplication::Content(_) => SENT_KEY_BYTES,
+        };
+        (message.payload.len() + SENT_OVERHEAD_BYTES + SENT_DELAY_BYTES + key_bytes) as u64
+    };
+    messages.iter().map(bytes).sum()
+}
+
+pub(super) fn leased_bytes(messages_max: u32) -> u64 {
+    items_bytes(messages_max as usize, LEASED_ITEM_BYTES)
+}
+
+pub(super) fn items_bytes(items: usize, item_bytes: u64) -> u64 {
+    HEADERS_BYTES + items as u64 * item_bytes
+}
+
+impl<R: ReplyTo> Core<R> {
+    /// Nothing that takes space for good is stored while no further segment can be prepared: what
+    /// is left of the active one is for receives and deletes.
+    pub(super) fn check_sends_allowed(&self) -> Result<(), RequestError> {
+        match &self.tail.next {
+            NextSegment::Full(detail) => Err(RequestError::StorageFull { detail: detail.clone() }),
+            NextSegment::Ready(_) | NextSegment::Preparing => Ok(()),
+        }
+    }
+
+    /// Refuses a command whose records would not fit one entry behind a full group.
+    pub(super) fn check_fits(&self, bytes: u64) -> Result<(), RequestError> {
+        let max = self.options.command_bytes_max();
+        if bytes > max { Err(RequestError::BatchTooLarge { bytes, max }) } else { Ok(()) }
+    }
+
+    pub(super) fn check_change(&self, items: usize, item_bytes: u64) -> Result<(), RequestError> {
+        let bytes = items_bytes(items, item_bytes);
+        self.check_fits(bytes)?;
+        self.check_room(bytes, LAST_BYTES)
+    }
+}
+
+pub(super) fn check_batch(item: &'static str, count: usize) -> Result<(), RequestError> {
+    match count {
+        0 => Err(RequestError::EmptyBatch { item }),
+        1..=BATCH_MESSAGES_MAX => Ok(()),
+        _ => Err(RequestError::TooManyInBatch { item, count, max: BATCH_MESSAGES_MAX }),
+    }
+}
