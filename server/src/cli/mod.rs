@@ -48,7 +48,7 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     Serve(serve::Serve),
-    Queue(queue::Queue),
+    Queue(Box<queue::Queue>),
     Send(send::Send),
     Receive(receive::Receive),
     Ack(ack::Ack),
