@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use crate::attributes::{AttributeChanges, Attributes, TextMap};
 use crate::error::RequestError;
-use crate::ids::{QueueId, Seq};
+use crate::ids::{DeduplicationKey, ProducerId, QueueId, Seq};
 use crate::location::Location;
 use crate::receipt::SealedReceipt;
 use crate::stats::Stats;
@@ -88,6 +88,21 @@ pub enum Command {
         /// 1 to [`BATCH_MESSAGES_MAX`] messages.
         messages: Vec<NewMessage>,
     },
+    /// Stores messages as [`Command::Send`] does, but lands once however often it is repeated, also
+    /// after a restart. (In a FIFO queue deduplication sees to that.)
+    SendOnce {
+        /// Who sends, drawn at random.
+        producer: ProducerId,
+        /// The batch's number, greater than those before it.
+        batch: u64,
+        /// The oldest batch that is not answered: none before it is sent again. No more than
+        /// [`PRODUCER_BATCHES_MAX`] from it on are known.
+        oldest: u64,
+        /// The queue's name.
+        queue: String,
+        /// As in [`Command::Send`], the same each time.
+        messages: Vec<NewMessage>,
+    },
     /// Leases messages to the caller, waiting for one if there is none.
     Receive {
         /// The queue's name.
@@ -99,6 +114,23 @@ pub enum Command {
         /// The visibility timeout in ms, 0 to 12 h; `None`: the queue's attribute.
         visibility_ms: Option<u64>,
         /// Stop before the bodies exceed this many bytes; one message is always given.
+        bytes_max: u64,
+    },
+    /// Leases messages as [`Command::Receive`] does. From a FIFO queue the same attempt, asked again
+    /// within five minutes, gets the same messages and receipts, as long as none of them was deleted
+    /// or had its visibility changed; their timeout begins again.
+    ReceiveOnce {
+        /// What the attempt is called, by the receiver.
+        attempt: String,
+        /// The queue's name.
+        queue: String,
+        /// As in [`Command::Receive`].
+        max: u32,
+        /// As in [`Command::Receive`].
+        wait_ms: Option<u64>,
+        /// As in [`Command::Receive`].
+        visibility_ms: Option<u64>,
+        /// As in [`Command::Receive`].
         bytes_max: u64,
     },
     /// Deletes received messages.
@@ -149,6 +181,9 @@ pub enum Command {
 /// The most messages, receipts or changes in one command.
 pub const BATCH_MESSAGES_MAX: usize = 4096;
 
+/// The most batches of one producer of which it is known whether they have landed.
+pub const PRODUCER_BATCHES_MAX: usize = 1024;
+
 /// The most queues in one answer to [`Command::ListQueues`].
 pub const LIST_QUEUES_MAX: u32 = 1000;
 
@@ -180,9 +215,9 @@ pub enum Deduplication {
     #[default]
     None,
     /// Of `0x01`, then the deduplication id.
-    Id([u8; 16]),
+    Id(DeduplicationKey),
     /// Of `0x02`, then the body: the message has a group, and no deduplication id.
-    Content([u8; 16]),
+    Content(DeduplicationKey),
 }
 
 /// The answer to a [`Command`].
@@ -232,6 +267,13 @@ pub enum Reply {
         first: Seq,
         /// How many.
         count: u32,
+    },
+    /// To `Send` and `SendOnce` into a FIFO queue, where some were copies of messages sent before.
+    SentEach {
+        /// The queue's number.
+        queue: QueueId,
+        /// The message that each one is, or is a copy of.
+        seqs: Vec<Seq>,
     },
     /// To `Receive`; empty when the wait ended without a message.
     Received {

@@ -91,6 +91,8 @@ enum Input<R> {
 /// What comes to the core from the other threads.
 #[derive(Debug)]
 enum Event {
+    /// The entry is written, and not yet synced.
+    Buffered,
     Written(Result<Position, DiskError>),
     Next(NextSegment),
     Upkeep(Upkeep),
@@ -235,7 +237,10 @@ fn write_entries(
     request();
     for entry in entries {
         let rolls = entry.place.roll.is_some();
-        let result = log.append(entry);
+        let result = log.append(entry, || {
+            // The core may be gone; then the loop ends below.
+            let _ = events.send(Event::Buffered);
+        });
         let failed = result.is_err();
         if events.send(Event::Written(result)).is_err() || failed {
             break;
@@ -460,6 +465,7 @@ impl<R: ReplyTo> Runner<R> {
     fn note(&mut self, event: Event) -> Result<(), LogFailure> {
         let now = self.clock.now();
         match event {
+            Event::Buffered => self.core.written(),
             Event::Written(Ok(position)) => self.core.durable(position, now),
             Event::Written(Err(cause)) | Event::SwapFailed(cause) => {
                 return Err(LogFailure { cause: Arc::new(cause) });

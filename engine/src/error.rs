@@ -105,6 +105,25 @@ pub enum RequestError {
         /// The most one command may take.
         max: u64,
     },
+    /// A message that its queue does not take as it is.
+    #[error("message {index} of the batch: {reason}")]
+    MessageInvalid {
+        /// The message's index in the batch, from 0.
+        index: usize,
+        /// What is wrong with it, and what was expected.
+        reason: &'static str,
+    },
+    /// A batch of which it is not known any more whether it has landed.
+    #[error(
+        "batch {batch} is too old to know whether it has landed: of this producer batches from \
+         {oldest} on are known"
+    )]
+    BatchForgotten {
+        /// The batch's number.
+        batch: u64,
+        /// The oldest that is known.
+        oldest: u64,
+    },
     /// A receipt that this store did not make, or made for another queue.
     #[error("the receipt is not valid: {reason}")]
     ReceiptInvalid {
@@ -116,6 +135,20 @@ pub enum RequestError {
     ReceiptStale {
         /// The message.
         seq: Seq,
+    },
+    /// A receipt of a FIFO queue whose lease has ended.
+    #[error("the receipt has expired: the lease of message {seq} has ended")]
+    ReceiptExpired {
+        /// The message.
+        seq: Seq,
+    },
+    /// A queue that has as many messages in flight as it may.
+    #[error("queue \"{queue}\" has {max} messages in flight, its maximum")]
+    InFlightFull {
+        /// The queue's name.
+        queue: String,
+        /// Its limit.
+        max: u64,
     },
     /// The receipt's message is no longer in the queue.
     #[error("message {seq} is no longer in the queue")]

@@ -76,6 +76,22 @@ impl Group {
     pub const NONE: Group = Group(0);
 }
 
+/// What a message and its copies have in common: the first 16 bytes of a SHA-256.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DeduplicationKey(pub [u8; 16]);
+
+impl fmt::Debug for DeduplicationKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "DeduplicationKey({self})")
+    }
+}
+
+impl fmt::Display for DeduplicationKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", u128::from_be_bytes(self.0))
+    }
+}
+
 /// A producer that numbers its batches: drawn at random by itself.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct ProducerId(pub u128);

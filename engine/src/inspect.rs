@@ -292,8 +292,8 @@ impl fmt::Display for Record<'_> {
                 if let Some(time) = sent.visible_from {
                     write!(f, " visible_from_ms={}", time.0)?;
                 }
-                if let Some(key) = sent.deduplication_key {
-                    write!(f, " deduplication_key={:032x}", u128::from_be_bytes(key))?;
+                if let Some((key, time)) = sent.deduplication {
+                    write!(f, " deduplication_key={key} deduplicated_ms={}", time.0)?;
                 }
                 if sent.attributes_bytes > 0 {
                     write!(f, " attributes_bytes={}", sent.attributes_bytes)?;
@@ -317,6 +317,15 @@ impl fmt::Display for Record<'_> {
             Self::Acked { queue, messages } => {
                 write!(f, "Acked queue={queue} messages=")?;
                 list(f, messages.iter().map(|seq| (seq, String::new())))
+            }
+            Self::Produced { queue, producer, batch, oldest, first, count, time } => {
+                write!(f, "Produced queue={queue} producer={:032x} batch={batch}", producer.0)?;
+                write!(f, " oldest={oldest}")?;
+                write!(f, " first={first} count={count} time_ms={}", time.0)
+            }
+            Self::Deduplicated { queue, seq, key, time } => {
+                write!(f, "Deduplicated queue={queue} seq={seq} deduplication_key={key}")?;
+                write!(f, " deduplicated_ms={}", time.0)
             }
             Self::Compacted { queue, next } => write!(f, "Compacted queue={queue} next={next}"),
         }

@@ -211,7 +211,8 @@ impl<R: ReplyTo> Store<R> {
     fn write_pending(&mut self) -> Result<(), DiskError> {
         let now = self.clock.now();
         if let Some(entry) = self.core.close_entry(now) {
-            let position = self.log.append(entry)?;
+            let core = &mut self.core;
+            let position = self.log.append(entry, || core.written())?;
             self.core.durable(position, self.clock.now());
         }
         Ok(())

@@ -10,12 +10,12 @@ mod common;
 use std::collections::BTreeSet;
 
 use client::{Client, receive, send};
-use common::{message, tiny};
+use common::{in_group, message, tiny};
 use forebay_engine::RequestError;
 use forebay_engine::attributes::{ATTRIBUTES, AttributeChanges, TextMap};
 use forebay_engine::command::{BATCH_MESSAGES_MAX, Command, LIST_QUEUES_MAX, NewMessage};
 use forebay_engine::disk::Fault;
-use forebay_engine::ids::Seq;
+use forebay_engine::ids::{ProducerId, Seq};
 
 /// The variant's name. A new variant does not compile until it is in the list.
 fn variant(error: &RequestError) -> &'static str {
@@ -35,8 +35,12 @@ fn variant(error: &RequestError) -> &'static str {
         TooManyInBatch,
         MessageTooLarge,
         BatchTooLarge,
+        MessageInvalid,
+        BatchForgotten,
         ReceiptInvalid,
         ReceiptStale,
+        ReceiptExpired,
+        InFlightFull,
         MessageGone,
         StorageFull,
         StorageFailed,
@@ -44,7 +48,7 @@ fn variant(error: &RequestError) -> &'static str {
     )
 }
 
-const VARIANTS: usize = 16;
+const VARIANTS: usize = 20;
 
 fn create(name: &str, attributes: AttributeChanges) -> Command {
     Command::CreateQueue { name: name.to_owned(), attributes: attributes.into() }
@@ -176,6 +180,38 @@ fn of_a_command() {
     let long = client.change("jobs", new, 43_200_001).unwrap_err();
     assert_eq!(long.to_string(), "visibility is 43200001, expected 0 to 43200000");
 
+    // Those of a FIFO queue, of producers, and of a queue with too much in flight.
+    let fifo = AttributeChanges { fifo: Some(true), ..AttributeChanges::default() };
+    client.ask(create("line.fifo", fifo)).unwrap();
+    let without_group = client.ask(send("line.fifo", "work", None)).unwrap_err();
+    let text =
+        "message 0 of the batch: it has no group id, which every message of a FIFO queue has";
+    assert_eq!(without_group.to_string(), text);
+    let grouped = in_group("a", Some(1), b"work");
+    let once = Command::Send { queue: "line.fifo".to_owned(), messages: vec![grouped] };
+    client.ask(once).unwrap();
+    let receipt = client.receive_one("line.fifo", 1_000).receipt;
+    client.clock.advance(1_000);
+    let expired = client.ack("line.fifo", receipt).unwrap_err();
+    assert_eq!(expired.to_string(), "the receipt has expired: the lease of message 1 has ended");
+    let produce = |batch, oldest| Command::SendOnce {
+        producer: ProducerId(1),
+        batch,
+        oldest,
+        queue: "few".to_owned(),
+        messages: vec![message(b"work", None)],
+    };
+    client.create_with("few", with(6, 1));
+    client.ask(produce(7, 7)).unwrap();
+    client.ask(produce(8, 7)).unwrap();
+    let forgotten = client.ask(produce(6, 5)).unwrap_err();
+    let text = "batch 6 is too old to know whether it has landed: of this producer batches from 7 on are known";
+    assert_eq!(forgotten.to_string(), text);
+    client.receive_one("few", 1_000);
+    let full_flight = client.ask(receive("few", 1, 0, 1_000)).unwrap_err();
+    let text = "queue \"few\" has 1 messages in flight, its maximum";
+    assert_eq!(full_flight.to_string(), text);
+
     // Those of the disk.
     client.disk.set_capacity(Some(client.disk.used() + 8192));
     let full = loop {
@@ -196,7 +232,19 @@ fn of_a_command() {
     assert!(text.starts_with(expected) && text.contains("Input/output error"), "{text}");
     assert_eq!(RequestError::ShuttingDown.to_string(), "the store is shutting down");
 
-    let errors = [unknown, stale, gone, invalid, full, failed, RequestError::ShuttingDown];
+    let errors = [
+        unknown,
+        stale,
+        gone,
+        invalid,
+        without_group,
+        expired,
+        forgotten,
+        full_flight,
+        full,
+        failed,
+        RequestError::ShuttingDown,
+    ];
     seen.extend(errors.iter().map(variant));
     assert_eq!(seen.len(), VARIANTS, "each kind of refusal is met: {seen:?}");
 }

@@ -15,7 +15,9 @@ use forebay_engine::attributes::{
 };
 use forebay_engine::disk::SimDisk;
 use forebay_engine::entry::{ENTRY_ALIGN, ENTRY_HEADER_BYTES};
-use forebay_engine::ids::{Epoch, Group, LeaseId, Position, QueueId, Seq};
+use forebay_engine::ids::{
+    DeduplicationKey, Epoch, Group, LeaseId, Position, ProducerId, QueueId, Seq,
+};
 use forebay_engine::log::{FORMAT_VERSION, SEGMENT_HEADER_BYTES};
 use forebay_engine::record::{
     Lease, RECORD_HEADER_BYTES, Record, RecordWriter, SENT_OVERHEAD_BYTES, Sent,
@@ -37,18 +39,18 @@ fn encoded() -> Vec<(Vec<u8>, usize)> {
     };
     let one = AttributeChanges { delay_ms: Some(3), ..AttributeChanges::default() };
     let lease = |seq| Lease { seq: Seq(seq), receive_count: 1, group: Group::NONE };
-    let sent = |visible_from, deduplication_key| Sent {
+    let sent = |visible_from, deduplication: Option<[u8; 16]>| Sent {
         queue,
         seq: Seq(4),
         position: Position(5),
         visible_from,
-        deduplication_key,
+        deduplication: deduplication.map(|key| (DeduplicationKey(key), time)),
         checksum: 6,
         attributes_bytes: 0,
         payload: b"payload",
     };
     type Write<'a> = &'a dyn Fn(&mut RecordWriter<'_>);
-    let writes: [(Write<'_>, usize); 13] = [
+    let writes: [(Write<'_>, usize); 15] = [
         (&|out| out.opened(Epoch(1)), 0),
         (&|out| out.queue_created(queue, time, &all, "name"), ATTRIBUTES.len()),
         (&|out| out.queue_changed(queue, time, &one), 1),
@@ -62,6 +64,8 @@ fn encoded() -> Vec<(Vec<u8>, usize)> {
         (&|out| out.lease_changed(queue, &[(Seq(1), time), (Seq(2), time)]), 2),
         (&|out| out.acked(queue, &[Seq(1), Seq(2), Seq(3)]), 3),
         (&|out| out.compacted(queue, Seq(4)), 0),
+        (&|out| out.produced(queue, ProducerId(1), (2, 1), (Seq(3), 4), time), 0),
+        (&|out| out.deduplicated(queue, Seq(4), DeduplicationKey([7; 16]), time), 0),
     ];
     let encode = |(write, items): (Write<'_>, usize)| {
         let mut bytes = BytesMut::new();

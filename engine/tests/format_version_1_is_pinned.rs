@@ -16,7 +16,7 @@ use forebay_engine::checksum::Salt;
 use forebay_engine::command::{Command, MessageState, Reply};
 use forebay_engine::disk::SimDisk;
 use forebay_engine::entry::{EntryBuilder, EntryHeader, seal_entry};
-use forebay_engine::ids::{Position, QueueId, Seq};
+use forebay_engine::ids::{DeduplicationKey, Position, QueueId, Seq};
 use forebay_engine::inspect::{Inspected, inspect};
 use forebay_engine::record::{Record, RecordWriter, Sent};
 use forebay_engine::verify::{Outcome, verify};
@@ -144,7 +144,9 @@ fn write_again(out: &mut RecordWriter<'_>, record: &Record<'_>) {
         Record::Acked { queue, messages } => {
             out.acked(queue, &messages.iter().collect::<Vec<_>>());
         }
-        Record::Compacted { .. } => panic!("the store was never compacted"),
+        Record::Compacted { .. } | Record::Produced { .. } | Record::Deduplicated { .. } => {
+            panic!("there were none of these in the first version")
+        }
     }
 }
 
@@ -194,8 +196,8 @@ fn a_sent_record_with_a_deduplication_key_is_written_as_it_was() {
     for (visible_from, key, fields_bytes, optional) in [
         (None, None, 28, String::new()),
         (Some(time), None, 36, "2211000000000000".to_owned()),
-        (None, Some(KEY), 52, format!("0000000000000000 {KEY}")),
-        (Some(time), Some(KEY), 52, format!("2211000000000000 {KEY}")),
+        (None, Some(KEY), 60, format!("0000000000000000 {KEY} 3322000000000000")),
+        (Some(time), Some(KEY), 60, format!("2211000000000000 {KEY} 3322000000000000")),
     ] {
         let payload = bytes(PAYLOAD);
         let sent = Sent {
@@ -203,7 +205,8 @@ fn a_sent_record_with_a_deduplication_key_is_written_as_it_was() {
             seq: Seq(2),
             position: Position(3),
             visible_from,
-            deduplication_key: key.map(|key| bytes(key).try_into().unwrap()),
+            deduplication: key
+                .map(|key| (DeduplicationKey(bytes(key).try_into().unwrap()), LogTime(0x2233))),
             checksum: forebay_engine::checksum::message(6, &payload),
             attributes_bytes: 6,
             payload: &payload,

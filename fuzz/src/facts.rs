@@ -4,7 +4,7 @@
 use forebay_engine::LogTime;
 use forebay_engine::attributes::{ATTRIBUTES, AttributeChanges};
 use forebay_engine::checksum;
-use forebay_engine::ids::{Epoch, Group, LeaseId, Position, QueueId, Seq};
+use forebay_engine::ids::{DeduplicationKey, Epoch, Group, LeaseId, Position, QueueId, Seq};
 use forebay_engine::record::{Lease, Record, RecordWriter, Sent};
 
 use crate::Choices;
@@ -43,7 +43,7 @@ pub enum Fact {
         seq: Seq,
         position: Position,
         at: Option<LogTime>,
-        key: Option<[u8; 16]>,
+        deduplication: Option<(DeduplicationKey, LogTime)>,
         attributes_bytes: u32,
         payload: Vec<u8>,
     },
@@ -92,7 +92,9 @@ impl Fact {
                     position,
                     // 0 stands for no value.
                     at: Some(choices.number()).filter(|time| time % 2 == 1).map(LogTime),
-                    key: (choices.byte() % 2 == 1).then(|| [choices.byte(); 16]),
+                    deduplication: (choices.byte() % 2 == 1).then(|| {
+                        (DeduplicationKey([choices.byte(); 16]), LogTime(choices.number()))
+                    }),
                     attributes_bytes: choices.below(payload.len() + 1) as u32,
                     payload,
                 }
@@ -178,7 +180,9 @@ impl Fact {
     }
 
     fn as_sent(&self) -> Option<Sent<'_>> {
-        let Fact::Sent { queue, seq, position, at, key, attributes_bytes, payload } = self else {
+        let Fact::Sent { queue, seq, position, at, deduplication, attributes_bytes, payload } =
+            self
+        else {
             return None;
         };
         Some(Sent {
@@ -186,7 +190,7 @@ impl Fact {
             seq: *seq,
             position: *position,
             visible_from: *at,
-            deduplication_key: *key,
+            deduplication: *deduplication,
             checksum: checksum::message(*attributes_bytes, payload),
             attributes_bytes: *attributes_bytes,
             payload,

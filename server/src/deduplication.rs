@@ -2,6 +2,7 @@
 //! makes no hash.
 
 use forebay_engine::command::Deduplication;
+use forebay_engine::ids::DeduplicationKey;
 use forebay_protocol::MessageAttributes;
 use sha2::{Digest, Sha256};
 
@@ -15,9 +16,9 @@ pub(crate) fn deduplication(attributes: &MessageAttributes, body: &[u8]) -> Dedu
 }
 
 /// The first 16 bytes of SHA-256. The kind is hashed too, so that no id is taken for a body.
-fn key(kind: u8, bytes: &[u8]) -> [u8; 16] {
+fn key(kind: u8, bytes: &[u8]) -> DeduplicationKey {
     let digest = Sha256::new().chain_update([kind]).chain_update(bytes).finalize();
-    std::array::from_fn(|at| digest[at])
+    DeduplicationKey(std::array::from_fn(|at| digest[at]))
 }
 
 #[cfg(test)]

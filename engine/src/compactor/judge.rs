@@ -80,8 +80,11 @@ impl Judge {
                 }
             }
             Record::QueuePurged { queue, through } => {
-                if self.views.queues.contains_key(&queue)
-                    && self.present(queue).first().is_some_and(|(first, _, _)| *first <= through)
+                let Some(view) = self.views.queues.get(&queue) else { return Ok(()) };
+                // It has emptied the deduplication window too, of which an older segment may tell.
+                let is_fifo = view.attributes.fifo && !self.older.is_empty();
+                if is_fifo
+                    || self.present(queue).first().is_some_and(|(first, _, _)| *first <= through)
                 {
                     out.queue_purged(queue, through);
                 }
@@ -94,12 +97,30 @@ impl Judge {
                 }
             }
             Record::Sent(ref sent) => {
-                let Some(view) = self.views.queues.get(&sent.queue) else { return Ok(()) };
+                let views = Arc::clone(&self.views);
+                let Some(view) = views.queues.get(&sent.queue) else { return Ok(()) };
                 if view.messages.is_live(sent.seq) {
                     out.sent(sent);
                     self.kept.insert(sent.queue, sent.seq.next());
                 } else {
                     self.leave_out(sent.queue, sent.seq.next());
+                    if let Some((key, time)) = sent.deduplication
+                        && view.deduplication.may_have(time)
+                    {
+                        out.deduplicated(sent.queue, sent.seq, key, time);
+                    }
+                }
+            }
+            Record::Produced { queue, producer, batch, oldest, first, count, time } => {
+                let is_known = |view: &FrozenQueue| view.producers.knows(producer, batch);
+                if self.views.queues.get(&queue).is_some_and(is_known) {
+                    out.produced(queue, producer, (batch, oldest), (first, count), time);
+                }
+            }
+            Record::Deduplicated { queue, seq, key, time } => {
+                let is_known = |view: &FrozenQueue| view.deduplication.may_have(time);
+                if self.views.queues.get(&queue).is_some_and(is_known) {
+                    out.deduplicated(queue, seq, key, time);
                 }
             }
             Record::Compacted { queue, next } => {

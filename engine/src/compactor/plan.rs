@@ -21,6 +21,9 @@ const GROUP_SEGMENTS: u64 = 8;
 /// restart would leave a file for ever.
 const SMALL_NEIGHBOURS: usize = 8;
 
+/// Of the records that a compaction may leave, the smallest: an ack of one message.
+const CONTROL_BYTES_MIN: u64 = 24;
+
 /// The next compaction.
 #[derive(Debug)]
 pub(crate) enum Plan {
@@ -189,9 +192,10 @@ fn live_bytes(sealed: &SealedSegment, views: &Views) -> u64 {
     }
     let control_bytes = sealed.index.control_bytes();
     let headers = sealed.bytes.saturating_sub(SEGMENT_HEADER_BYTES + sent_bytes + control_bytes);
-    // Each message that stays keeps its entry's header, padding included.
-    let headers = headers.min(live_messages * (ENTRY_HEADER_BYTES as u64 + 8));
     // What the compactor has left of the rest stays for now; what the log wrote mostly goes.
     let control_bytes = if sealed.segment.generation > 0 { control_bytes } else { 0 };
+    // Each message that stays keeps its entry's header, padding included, and so may each record.
+    let entries = live_messages + control_bytes / CONTROL_BYTES_MIN;
+    let headers = headers.min(entries * (ENTRY_HEADER_BYTES as u64 + 8));
     SEGMENT_HEADER_BYTES + live_bytes + headers + control_bytes
 }

@@ -8,6 +8,7 @@ use crate::error::RequestError;
 use crate::ids::{QueueId, Seq};
 use crate::receipt::{Receipt, SealedReceipt};
 use crate::record::Lease;
+use crate::state::order::Discipline;
 use crate::time::LogTime;
 
 impl<R: ReplyTo> Core<R> {
@@ -32,13 +33,18 @@ impl<R: ReplyTo> Core<R> {
         Ok((receipt, messages.contains(receipt.seq)))
     }
 
-    pub(super) fn ack(&mut self, name: &str, receipts: &[SealedReceipt]) -> Decision {
-        let queue = self.queue(name)?.id;
+    pub(super) fn ack(&mut self, name: &str, receipts: &[SealedReceipt], now: LogTime) -> Decision {
+        let queue = self.queue(name)?;
+        let (queue, is_fifo) = (queue.id, queue.attributes.fifo);
         check_batch("receipt", receipts.len())?;
         self.check_change(receipts.len(), ACKED_ITEM_BYTES)?;
         let (mut acked, mut failures) = (Vec::new(), Vec::new());
         for (index, receipt) in (0..).zip(receipts) {
             match self.check_receipt(queue, receipt) {
+                // Others of the group may have been delivered since, or be about to be.
+                Ok((receipt, true)) if is_fifo && !self.is_leased(&receipt, now) => {
+                    failures.push((index, RequestError::ReceiptExpired { seq: receipt.seq }));
+                }
                 Ok((receipt, true)) => acked.push(receipt.seq),
                 // Deleting what is deleted succeeds.
                 Ok((_, false)) => {}
@@ -46,9 +52,38 @@ impl<R: ReplyTo> Core<R> {
             }
         }
         if !acked.is_empty() {
+            self.note_work(queue, &acked, now);
             self.record(|out| out.acked(queue, &acked));
+            // Of a group that waited for one of these, or where too many were in flight.
+            if self.waiters.first(queue).is_some() {
+                self.serve(queue, now);
+            }
         }
         Ok(Decided::WhenDurable(Reply::Changed { failures }))
+    }
+
+    /// Whether the receipt's own lease has not ended.
+    fn is_leased(&mut self, receipt: &Receipt, now: LogTime) -> bool {
+        let queue = self.state.by_id(receipt.queue).expect("the caller found the queue");
+        queue.messages.held(receipt.seq).is_some_and(|held| {
+            held.lease == receipt.lease
+                && matches!(held.state, MessageState::InFlight { until } if until > now)
+        })
+    }
+
+    /// Tells a fair queue how long consumers worked on messages that are done.
+    fn note_work(&mut self, queue: QueueId, acked: &[Seq], now: LogTime) {
+        let messages = &mut self.state.by_id(queue).expect("the caller found the queue").messages;
+        if messages.order().is_none_or(|order| order.discipline() != Discipline::Fair) {
+            return;
+        }
+        for seq in acked {
+            if let Some(held) = messages.held(*seq).copied()
+                && let Some(order) = messages.order_mut()
+            {
+                order.worked(held.group, now.ms_since(held.received), now);
+            }
+        }
     }
 
     pub(super) fn change_visibility(

@@ -8,6 +8,7 @@
 //! never earlier. A message is seen by nobody before it is durable. One entry at a time is with
 //! the writer; the next one fills meanwhile.
 
+mod attempts;
 mod leases;
 mod peek;
 mod queues;
@@ -21,7 +22,6 @@ mod walk;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::attributes_section::AttributesSection;
 use crate::command::{Command, Reply, ReplyTo};
 use crate::counters::Counters;
 use crate::entry::{ENTRY_HEADER_BYTES, EntryBuilder, records};
@@ -36,6 +36,8 @@ use crate::state::State;
 use crate::stats::{MemoryStats, Stats};
 use crate::time::LogTime;
 use crate::upkeep::Task;
+use attempts::Attempts;
+use receives::Asked;
 use waiters::Waiters;
 
 /// An answer and where it goes.
@@ -61,8 +63,11 @@ pub(crate) struct Core<R> {
     leases: u64,
     pending: EntryBuilder,
     pending_answers: Vec<Answer<R>>,
+    /// Those that leave as soon as the entry is written.
+    pending_written: Vec<Answer<R>>,
     writing: Option<Writing<R>>,
     waiters: Waiters<R>,
+    attempts: Attempts,
     answers: Vec<Answer<R>>,
     /// Queues whose waiters could not be served for want of room in the log.
     postponed: BTreeSet<QueueId>,
@@ -80,6 +85,8 @@ pub(crate) struct Core<R> {
 struct Writing<R> {
     position: Position,
     answers: Vec<Answer<R>>,
+    /// Those that leave as soon as it is written.
+    written_answers: Vec<Answer<R>>,
     /// For each queue that was sent to, the end of its messages.
     sent: Vec<(QueueId, Seq)>,
     is_watermark: bool,
@@ -102,8 +109,10 @@ enum Decided {
     Now(Reply),
     /// Answered when everything decided so far is durable.
     WhenDurable(Reply),
+    /// Answered when everything decided so far is written: not lost when the process is killed.
+    WhenWritten(Reply),
     /// Waits for a message.
-    Waits(QueueId, waiters::Demand, LogTime),
+    Waits(QueueId, waiters::Demand, Option<Arc<str>>, LogTime),
 }
 
 /// Some purges and deletions of queues.
@@ -134,8 +143,10 @@ impl<R: ReplyTo> Core<R> {
             leases: 0,
             pending: EntryBuilder::new(),
             pending_answers: Vec::new(),
+            pending_written: Vec::new(),
             writing: None,
             waiters: Waiters::default(),
+            attempts: Attempts::default(),
             answers: Vec::new(),
             postponed: BTreeSet::new(),
             watermark_due: None,
@@ -159,7 +170,9 @@ impl<R: ReplyTo> Core<R> {
     /// leave the last bytes for purges and deletions of queues.
     fn reserve(&self, command: &Command) -> u64 {
         match command {
-            Command::Send { .. } | Command::CreateQueue { .. } => self.tail.capacity / 4,
+            Command::Send { .. } | Command::SendOnce { .. } | Command::CreateQueue { .. } => {
+                self.tail.capacity / 4
+            }
             Command::PurgeQueue { .. } | Command::DeleteQueue { .. } => 0,
             _ => LAST_BYTES,
         }
@@ -180,8 +193,9 @@ impl<R: ReplyTo> Core<R> {
         match self.decide(command, now) {
             Ok(Decided::Now(reply)) => self.answers.push((reply_to, Ok(reply))),
             Ok(Decided::WhenDurable(reply)) => self.answer_when_durable(reply_to, reply),
-            Ok(Decided::Waits(queue, demand, deadline)) => {
-                self.waiters.add(queue, waiters::Waiter { reply_to, demand, deadline });
+            Ok(Decided::WhenWritten(reply)) => self.answer_when_written(reply_to, reply),
+            Ok(Decided::Waits(queue, demand, attempt, deadline)) => {
+                self.waiters.add(queue, waiters::Waiter { reply_to, demand, attempt, deadline });
                 self.set_alarm(queue);
             }
             Err(error) => self.answers.push((reply_to, Err(error))),
@@ -204,10 +218,19 @@ impl<R: ReplyTo> Core<R> {
             Command::PurgeQueue { name } => self.purge_queue(&name),
             Command::DeleteQueue { name } => self.delete_queue(&name),
             Command::Send { queue, messages } => self.send(&queue, &messages, now),
-            Command::Receive { queue, max, wait_ms, visibility_ms, bytes_max } => {
-                self.receive(&queue, max, wait_ms, visibility_ms, bytes_max, now)
+            Command::SendOnce { producer, batch, oldest, queue, messages } => {
+                self.send_once((producer, batch, oldest), &queue, &messages, now)
             }
-            Command::Ack { queue, receipts } => self.ack(&queue, &receipts),
+            Command::Receive { queue, max, wait_ms, visibility_ms, bytes_max } => {
+                let asked = Asked { max, wait_ms, visibility_ms, bytes_max, attempt: None };
+                self.receive(&queue, asked, now)
+            }
+            Command::ReceiveOnce { attempt, queue, max, wait_ms, visibility_ms, bytes_max } => {
+                let attempt = Some(attempt.into());
+                let asked = Asked { max, wait_ms, visibility_ms, bytes_max, attempt };
+                self.receive(&queue, asked, now)
+            }
+            Command::Ack { queue, receipts } => self.ack(&queue, &receipts, now),
             Command::ChangeVisibility { queue, changes } => {
                 self.change_visibility(&queue, &changes, now)
             }
@@ -254,6 +277,21 @@ impl<R: ReplyTo> Core<R> {
         }
     }
 
+    fn answer_when_written(&mut self, reply_to: R, reply: Reply) {
+        match self.pending.is_empty() {
+            false => self.pending_written.push((reply_to, Ok(reply))),
+            // Copies of messages that are on their way: as safe as they are.
+            true => self.answer_when_durable(reply_to, reply),
+        }
+    }
+
+    /// The writer has written the entry, which is not synced yet.
+    pub(crate) fn written(&mut self) {
+        if let Some(writing) = &mut self.writing {
+            self.answers.append(&mut writing.written_answers);
+        }
+    }
+
     /// The answers that may leave now.
     pub(crate) fn take_answers(&mut self) -> Vec<Answer<R>> {
         std::mem::take(&mut self.answers)
@@ -277,11 +315,14 @@ impl<R: ReplyTo> Core<R> {
         let sent = self.index_sent(&place, now);
         let (buffer, records) = std::mem::take(&mut self.pending).finish();
         let answers = std::mem::take(&mut self.pending_answers);
+        let written_answers = std::mem::take(&mut self.pending_written);
         let position = place.position;
         let tasks = sealed.into_iter().chain(self.freeze_at_end(position, now)).collect();
-        self.writing = Some(Writing { position, answers, sent, is_watermark, tasks });
+        let tells_written = !written_answers.is_empty();
+        self.writing =
+            Some(Writing { position, answers, written_answers, sent, is_watermark, tasks });
         self.serve_postponed(now);
-        Some(ClosedEntry { place, log_time: now, buffer, records })
+        Some(ClosedEntry { place, log_time: now, buffer, records, tells_written })
     }
 
     /// Puts the messages of the pending entry into the index, and says for each queue where its
@@ -313,6 +354,7 @@ impl<R: ReplyTo> Core<R> {
         let mut writing = self.writing.take().expect("the writer had an entry");
         assert_eq!(writing.position, position, "the writer writes what it was given");
         self.hand_over(&mut writing, now);
+        self.answers.extend(writing.written_answers);
         self.answers.extend(writing.answers);
         if !writing.is_watermark {
             self.watermark_due = Some(now.plus_ms(self.options.watermark_ms));
@@ -368,10 +410,13 @@ impl<R: ReplyTo> Core<R> {
 
     /// The log failed: nobody knows what of the unanswered took effect.
     pub(crate) fn fail(&mut self, failure: &LogFailure) {
-        let pending = std::mem::take(&mut self.pending_answers);
-        let writing = self.writing.take().map(|writing| writing.answers).unwrap_or_default();
+        let mut unknown = std::mem::take(&mut self.pending_answers);
+        unknown.append(&mut self.pending_written);
+        if let Some(writing) = self.writing.take() {
+            unknown.extend(writing.answers.into_iter().chain(writing.written_answers));
+        }
         let cause = failure.cause.to_string();
-        for (reply_to, _) in writing.into_iter().chain(pending) {
+        for (reply_to, _) in unknown {
             let error = RequestError::StorageFailed { cause: cause.clone() };
             self.answers.push((reply_to, Err(error)));
         }
@@ -443,7 +488,7 @@ pub(crate) fn sent_slots(
             offset: u32::try_from(offset).expect("a segment is at most 4 GiB"),
             bytes: u32::try_from(bytes).expect("a record is at most 4 GiB"),
             sent_ms,
-            group: AttributesSection::read(sent.attributes()).group_crc(),
+            group: sent.group().0,
         };
         Some((sent.queue, sent.seq, slot))
     })

@@ -71,6 +71,9 @@ impl<R: ReplyTo> Core<R> {
     ) -> Decision {
         changes.check()?;
         self.change_queue(name, changes, now)?;
+        // A shorter delay of a FIFO queue, or more messages in flight.
+        let queue = self.queue(name)?.id;
+        self.serve(queue, now);
         Ok(Decided::WhenDurable(Reply::Altered))
     }
 

@@ -7,21 +7,25 @@ use super::waiters::Demand;
 use super::{Core, Decided, Decision, LAST_BYTES, Room};
 use crate::attributes::{RECEIVE_WAIT_MS_MAX, VISIBILITY_MS_MAX, check_range};
 use crate::command::{BATCH_MESSAGES_MAX, Delivery, Reply, ReplyTo};
+use crate::error::RequestError;
 use crate::ids::{LeaseId, QueueId};
 use crate::receipt::Receipt;
 use crate::record::Lease;
 use crate::time::LogTime;
 
+/// What a receive asks for, before it is held against the queue's attributes.
+pub(super) struct Asked {
+    pub(super) max: u32,
+    pub(super) wait_ms: Option<u64>,
+    pub(super) visibility_ms: Option<u64>,
+    pub(super) bytes_max: u64,
+    /// What it is called, if it may be asked again.
+    pub(super) attempt: Option<Arc<str>>,
+}
+
 impl<R: ReplyTo> Core<R> {
-    pub(super) fn receive(
-        &mut self,
-        name: &str,
-        max: u32,
-        wait_ms: Option<u64>,
-        visibility_ms: Option<u64>,
-        bytes_max: u64,
-        now: LogTime,
-    ) -> Decision {
+    pub(super) fn receive(&mut self, name: &str, asked: Asked, now: LogTime) -> Decision {
+        let Asked { max, wait_ms, visibility_ms, bytes_max, attempt } = asked;
         let queue = self.queue(name)?;
         let (id, attributes) = (queue.id, Arc::clone(&queue.attributes));
         check_range("max", u64::from(max), 1, BATCH_MESSAGES_MAX as u64)?;
@@ -34,11 +38,24 @@ impl<R: ReplyTo> Core<R> {
         let messages_max = u64::from(max).min(leases_max) as u32;
         let demand = Demand { messages_max, bytes_max, visibility_ms };
         self.check_room(leased_bytes(messages_max), LAST_BYTES)?;
+        let attempt = attempt.filter(|_| attributes.fifo);
+        if let Some(attempt) = &attempt
+            && let Some(deliveries) = self.receive_again(id, attempt, visibility_ms, now)
+        {
+            return Ok(Decided::Now(Reply::Received { queue: id, deliveries }));
+        }
         // Who came first is served first.
         self.serve(id, now);
         let deliveries = self.lease(id, &demand, now);
         if deliveries.is_empty() && wait_ms > 0 {
-            return Ok(Decided::Waits(id, demand, now.plus_ms(wait_ms)));
+            return Ok(Decided::Waits(id, demand, attempt, now.plus_ms(wait_ms)));
+        }
+        if let Some(attempt) = &attempt {
+            self.remember_attempt(id, attempt, &deliveries, now);
+        }
+        if deliveries.is_empty() && !attributes.fifo && self.in_flight_room(id) == 0 {
+            let (queue, max) = (name.to_owned(), attributes.in_flight_max);
+            return Err(RequestError::InFlightFull { queue, max });
         }
         // Not held back until the lease is durable: a crash may end a lease early, and the lease's
         // number is never given again, so its receipt cannot be taken for a later one.
@@ -70,6 +87,9 @@ impl<R: ReplyTo> Core<R> {
                 break;
             }
             let waiter = self.waiters.take_first(queue).expect("there was a first");
+            if let Some(attempt) = &waiter.attempt {
+                self.remember_attempt(queue, attempt, &deliveries, now);
+            }
             self.answers.push((waiter.reply_to, Ok(Reply::Received { queue, deliveries })));
         }
         self.set_alarm(queue);
@@ -80,14 +100,21 @@ impl<R: ReplyTo> Core<R> {
         self.waiters.set_alarm(queue, event);
     }
 
+    /// How many more messages of the queue may be in flight.
+    fn in_flight_room(&mut self, id: QueueId) -> u64 {
+        let queue = self.state.by_id(id).expect("the caller found the queue");
+        queue.attributes.in_flight_max.saturating_sub(queue.messages.counts().in_flight)
+    }
+
     fn lease(&mut self, id: QueueId, demand: &Demand, now: LogTime) -> Vec<Delivery> {
         let queue = self.state.by_id(id).expect("the caller found the queue");
         queue.messages.settle(now);
-        self.walk(id, demand.messages_max, now);
+        let messages_max = u64::from(demand.messages_max).min(self.in_flight_room(id)) as u32;
+        self.walk(id, messages_max, now);
         let queue = self.state.by_id(id).expect("the caller found the queue");
         let mut bytes = 0u64;
         let mut found = Vec::new();
-        for (seq, group) in queue.messages.waiting().take(demand.messages_max as usize) {
+        for (seq, group) in queue.messages.waiting().take(messages_max as usize) {
             // What a damaged index hides comes when that was made anew.
             let Ok(indexed) = self.index.find(id, seq) else {
                 self.postponed.insert(id);

@@ -4,16 +4,19 @@ use super::{Core, LAST_BYTES, queues};
 use crate::command::{BATCH_MESSAGES_MAX, Command, Deduplication, NewMessage, ReplyTo};
 use crate::error::RequestError;
 use crate::log::NextSegment;
-use crate::record::{SENT_DELAY_BYTES, SENT_KEY_BYTES, SENT_OVERHEAD_BYTES};
+use crate::record::{SENT_DEDUPLICATION_BYTES, SENT_DELAY_BYTES, SENT_OVERHEAD_BYTES};
 
-/// What a lease takes in the log: an item of a `Leased` record.
-pub(super) const LEASED_ITEM_BYTES: u64 = 12;
+/// What a lease takes in the log at the most: an item of a `Leased` record, with its group.
+pub(super) const LEASED_ITEM_BYTES: u64 = 16;
 
 /// What a changed lease takes at the most: a `Leased` record of its own.
 pub(super) const CHANGE_BYTES: u64 = 52;
 
 /// What an ack takes: an item of an `Acked` record.
 pub(super) const ACKED_ITEM_BYTES: u64 = 8;
+
+/// More than a batch of a producer takes beside its messages.
+const PRODUCED_BYTES: u64 = 64;
 
 /// More than the headers and fixed fields of a command's records.
 pub(super) const HEADERS_BYTES: u64 = 64;
@@ -22,7 +25,8 @@ pub(super) const HEADERS_BYTES: u64 = 64;
 pub(super) fn record_bytes(command: &Command) -> u64 {
     match command {
         Command::Send { messages, .. } => sent_bytes(messages),
-        Command::Receive { max, .. } => leased_bytes(*max),
+        Command::SendOnce { messages, .. } => sent_bytes(messages) + PRODUCED_BYTES,
+        Command::Receive { max, .. } | Command::ReceiveOnce { max, .. } => leased_bytes(*max),
         Command::Ack { receipts, .. } => items_bytes(receipts.len(), ACKED_ITEM_BYTES),
         Command::ChangeVisibility { changes, .. } => items_bytes(changes.len(), CHANGE_BYTES),
         Command::ReturnUndelivered { receipts, .. } => items_bytes(receipts.len(), CHANGE_BYTES),
@@ -44,7 +48,7 @@ pub(super) fn sent_bytes(messages: &[NewMessage]) -> u64 {
     let bytes = |message: &NewMessage| {
         let key_bytes = match message.deduplication {
             Deduplication::None => 0,
-            Deduplication::Id(_) | Deduplication::Content(_) => SENT_KEY_BYTES,
+            Deduplication::Id(_) | Deduplication::Content(_) => SENT_DEDUPLICATION_BYTES,
         };
         (message.payload.len() + SENT_OVERHEAD_BYTES + SENT_DELAY_BYTES + key_bytes) as u64
     };

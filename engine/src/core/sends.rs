@@ -1,66 +1,200 @@
-//! Decisions about messages that come: send.
+//! Decisions about messages that come: send, once or as often as it is asked.
 
+use std::collections::HashMap;
+use std::hash::Hasher;
 use std::sync::Arc;
+
+use siphasher::sip128::{Hasher128, SipHasher24};
 
 use super::room::{check_batch, sent_bytes};
 use super::{Core, Decided, Decision};
-use crate::attributes::{Attributes, DELAY_MS_MAX, check_range};
+use crate::attributes::{Attributes, DELAY_MS_MAX, DeduplicationScope, Durability, check_range};
 use crate::attributes_section::AttributesSection;
-use crate::command::{NewMessage, Reply, ReplyTo};
+use crate::command::{Deduplication, NewMessage, Reply, ReplyTo};
 use crate::error::RequestError;
-use crate::record::{SENT_KEY_BYTES, Sent};
+use crate::ids::{DeduplicationKey, ProducerId, QueueId, Seq};
+use crate::record::Sent;
+use crate::state::producers::Known;
 use crate::time::LogTime;
+
+/// Messages that may be sent: what is written of each.
+struct Plan<'m> {
+    queue: QueueId,
+    attributes: Arc<Attributes>,
+    /// Each message's number: of a copy, that of the message that was sent before.
+    seqs: Vec<Seq>,
+    /// Those that are no copies.
+    new: Vec<Planned<'m>>,
+}
+
+struct Planned<'m> {
+    seq: Seq,
+    message: &'m NewMessage,
+    key: Option<DeduplicationKey>,
+}
+
 impl<R: ReplyTo> Core<R> {
     pub(super) fn send(&mut self, name: &str, messages: &[NewMessage], now: LogTime) -> Decision {
+        let plan = self.plan_send(name, messages, now)?;
+        let durability = plan.attributes.durability;
+        let reply = self.write_sent(&plan, now);
+        Ok(match durability {
+            Durability::Sync => Decided::WhenDurable(reply),
+            Durability::Written => Decided::WhenWritten(reply),
+        })
+    }
+
+    pub(super) fn send_once(
+        &mut self,
+        (producer, batch, oldest): (ProducerId, u64, u64),
+        name: &str,
+        messages: &[NewMessage],
+        now: LogTime,
+    ) -> Decision {
+        check_range("oldest", oldest, 0, batch)?;
         let queue = self.queue(name)?;
-        let (id, attributes) = (queue.id, Arc::clone(&queue.attributes));
-        let first = queue.messages.next_seq();
+        // In a FIFO queue a repeated message is a copy, whoever sends it.
+        if queue.attributes.fifo {
+            return self.send(name, messages, now);
+        }
+        match queue.producers.find(producer, batch) {
+            Known::Landed(landed) => {
+                let (first, count) = (landed.first, landed.count);
+                return Ok(Decided::WhenDurable(Reply::Sent { queue: queue.id, first, count }));
+            }
+            Known::Forgotten(oldest) => return Err(RequestError::BatchForgotten { batch, oldest }),
+            Known::New => {}
+        }
+        let plan = self.plan_send(name, messages, now)?;
+        let landed = (plan.seqs[0], count(messages));
+        let reply = self.write_sent(&plan, now);
+        self.record(|out| out.produced(plan.queue, producer, (batch, oldest), landed, now));
+        Ok(Decided::WhenDurable(reply))
+    }
+
+    /// Checks messages, and finds out which of them are copies. Changes nothing.
+    fn plan_send<'m>(
+        &self,
+        name: &str,
+        messages: &'m [NewMessage],
+        now: LogTime,
+    ) -> Result<Plan<'m>, RequestError> {
+        let queue = self.queue(name)?;
+        let attributes = &queue.attributes;
         check_batch("message", messages.len())?;
         for (index, message) in messages.iter().enumerate() {
-            let payload_bytes = message.payload.len() as u64;
-            check_range("attributes bytes", u64::from(message.attributes_bytes), 0, payload_bytes)?;
-            let (bytes, max) = (counted_bytes(message), attributes.message_bytes_max);
-            if bytes > max {
-                let queue = name.to_owned();
-                return Err(RequestError::MessageTooLarge { queue, index, bytes, max });
-            }
-            check_range("delay", message.delay_ms.unwrap_or(0), 0, DELAY_MS_MAX)?;
+            check_message(name, attributes, index, message)?;
         }
         self.check_fits(sent_bytes(messages))?;
         self.check_sends_allowed()?;
-        let position = self.tail.position;
-        let mut seq = first;
+        let since = LogTime(now.0.saturating_sub(attributes.deduplication_window_ms));
+        let mut next = queue.messages.next_seq();
+        let (mut seqs, mut new) = (Vec::with_capacity(messages.len()), Vec::new());
+        let mut of_this_batch = HashMap::new();
+        for message in messages {
+            let key = deduplication_key(attributes, message);
+            let before = key.and_then(|key| {
+                let in_batch = of_this_batch.get(&key).copied();
+                in_batch.or_else(|| queue.deduplication.find(&key, since))
+            });
+            let seq = before.unwrap_or(next);
+            seqs.push(seq);
+            if before.is_none() {
+                new.push(Planned { seq, message, key });
+                of_this_batch.extend(key.map(|key| (key, seq)));
+                next = next.next();
+            }
+        }
+        Ok(Plan { queue: queue.id, attributes: Arc::clone(attributes), seqs, new })
+    }
+
+    fn write_sent(&mut self, plan: &Plan<'_>, now: LogTime) -> Reply {
+        let (queue, position) = (plan.queue, self.tail.position);
+        // A FIFO queue's delay is the same for all of its messages, whenever it is changed: it is
+        // reckoned from when they were sent.
+        let queue_delay_ms = if plan.attributes.fifo { 0 } else { plan.attributes.delay_ms };
         self.record(|out| {
-            for message in messages {
-                let delay_ms = message.delay_ms.unwrap_or(attributes.delay_ms);
+            for Planned { seq, message, key } in &plan.new {
+                let delay_ms = message.delay_ms.unwrap_or(queue_delay_ms);
                 out.sent(&Sent {
-                    queue: id,
-                    seq,
+                    queue,
+                    seq: *seq,
                     position,
                     visible_from: (delay_ms > 0).then(|| now.plus_ms(delay_ms)),
-                    deduplication_key: deduplication_key(&attributes, message),
+                    deduplication: key.map(|key| (key, now)),
                     checksum: message.checksum,
                     attributes_bytes: message.attributes_bytes,
                     payload: &message.payload,
                 });
-                seq = seq.next();
             }
         });
-        let count = u32::try_from(messages.len()).expect("a batch has at most 4096 messages");
-        Ok(Decided::WhenDurable(Reply::Sent { queue: id, first, count }))
+        let first = plan.seqs[0];
+        let is_run = (first.0..).map(Seq).zip(&plan.seqs).all(|(expected, seq)| expected == *seq);
+        match is_run {
+            true => Reply::Sent { queue, first, count: plan.seqs.len() as u32 },
+            false => Reply::SentEach { queue, seqs: plan.seqs.clone() },
+        }
     }
 }
 
-/// What counts for a queue's `message_bytes_max`: body and attributes, but no ids.
-fn counted_bytes(message: &NewMessage) -> u64 {
-    let (attributes, body) = message
-        .payload
-        .split_at_checked(message.attributes_bytes as usize)
-        .unwrap_or((&[], &message.payload));
-    AttributesSection::read(attributes).counted_bytes + body.len() as u64
+fn count(messages: &[NewMessage]) -> u32 {
+    u32::try_from(messages.len()).expect("a batch has at most 4096 messages")
 }
 
-/// What is written with a message so that its copies are found: nothing. FIFO queues use it.
-fn deduplication_key(_queue: &Attributes, _message: &NewMessage) -> Option<[u8; SENT_KEY_BYTES]> {
-    None
+/// Whether the queue takes the message as it is.
+fn check_message(
+    name: &str,
+    attributes: &Attributes,
+    index: usize,
+    message: &NewMessage,
+) -> Result<(), RequestError> {
+    let payload_bytes = message.payload.len() as u64;
+    check_range("attributes bytes", u64::from(message.attributes_bytes), 0, payload_bytes)?;
+    let section = section(message);
+    let body_bytes = payload_bytes - u64::from(message.attributes_bytes);
+    let (bytes, max) = (section.counted_bytes + body_bytes, attributes.message_bytes_max);
+    if bytes > max {
+        return Err(RequestError::MessageTooLarge { queue: name.to_owned(), index, bytes, max });
+    }
+    check_range("delay", message.delay_ms.unwrap_or(0), 0, DELAY_MS_MAX)?;
+    let refuse = |reason| Err(RequestError::MessageInvalid { index, reason });
+    match (attributes.fifo, message.deduplication) {
+        (true, _) if section.group.is_none() => {
+            refuse("it has no group id, which every message of a FIFO queue has")
+        }
+        (true, _) if message.delay_ms.unwrap_or(0) > 0 => {
+            refuse("it has a delay of its own; in a FIFO queue only the queue has one")
+        }
+        (true, Deduplication::Id(_)) => Ok(()),
+        (true, _) if attributes.content_based_deduplication => Ok(()),
+        (true, _) => {
+            refuse("it has no deduplication id, and the queue's content-based-deduplication is off")
+        }
+        (false, Deduplication::Id(_)) => {
+            refuse("it has a deduplication id, which only messages of a FIFO queue have")
+        }
+        (false, _) => Ok(()),
+    }
+}
+
+fn section(message: &NewMessage) -> AttributesSection<'_> {
+    let attributes = message.payload.get(..message.attributes_bytes as usize);
+    AttributesSection::read(attributes.unwrap_or_default())
+}
+
+/// What tells a copy of the message, if the queue looks for copies.
+fn deduplication_key(queue: &Attributes, message: &NewMessage) -> Option<DeduplicationKey> {
+    let key = match message.deduplication {
+        _ if !queue.fifo => return None,
+        Deduplication::None => return None,
+        Deduplication::Id(key) | Deduplication::Content(key) => key,
+    };
+    Some(match queue.deduplication_scope {
+        DeduplicationScope::Queue => key,
+        DeduplicationScope::Group => {
+            let mut hasher = SipHasher24::new_with_key(&key.0);
+            hasher.write(section(message).group.unwrap_or_default());
+            DeduplicationKey(hasher.finish128().as_bytes())
+        }
+    })
 }

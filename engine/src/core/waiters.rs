@@ -4,6 +4,7 @@
 //! the earliest of its waiters' deadlines and of the moments at which a message becomes visible.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
 use crate::ids::QueueId;
 use crate::time::LogTime;
@@ -13,6 +14,8 @@ use crate::time::LogTime;
 pub(crate) struct Waiter<R> {
     pub(crate) reply_to: R,
     pub(crate) demand: Demand,
+    /// What the receive is called, if it may be asked again.
+    pub(crate) attempt: Option<Arc<str>>,
     pub(crate) deadline: LogTime,
 }
 

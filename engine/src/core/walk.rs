@@ -18,6 +18,8 @@ impl<R: ReplyTo> Core<R> {
     /// Walks on until `wanted` messages can be given, the backlog ends, or it is time for others.
     pub(super) fn walk(&mut self, id: QueueId, wanted: u32, now: LogTime) {
         let Some(queue) = self.state.by_id(id) else { return };
+        // Of a FIFO queue the delay is that of the queue: those behind come later still.
+        let delay_ms = if queue.attributes.fifo { queue.attributes.delay_ms } else { 0 };
         let messages = &mut queue.messages;
         let Some(order) = messages.order_mut() else { return };
         order.rest_until(None);
@@ -44,6 +46,10 @@ impl<R: ReplyTo> Core<R> {
             for seq in (first.0..end.0).map(Seq) {
                 left -= 1;
                 match self.index.group(id, seq) {
+                    Ok(Some((_, sent))) if delay_ms > 0 && sent.plus_ms(delay_ms) > now => {
+                        order.rest_until(Some(sent.plus_ms(delay_ms)));
+                        return;
+                    }
                     Ok(Some((group, sent))) => order.walk(group, seq, sent),
                     Ok(None) => order.walk_to(seq.next()),
                     Err(_) => {

@@ -49,6 +49,8 @@ pub(crate) struct ClosedEntry {
     pub(crate) buffer: BytesMut,
     /// How many records.
     pub(crate) records: u32,
+    /// Whether somebody waits for it to be written, before it is synced.
+    pub(crate) tells_written: bool,
 }
 
 /// The log's files, open for appending.
@@ -74,8 +76,14 @@ impl Log {
     /// Seals, writes and syncs an entry; rolls first where its place says so. When this returns
     /// the entry is durable. After an error the log must not be used again: what the disk holds
     /// is known only after a restart.
-    pub(crate) fn append(&mut self, entry: ClosedEntry) -> Result<Position, DiskError> {
-        let ClosedEntry { place, log_time, mut buffer, records } = entry;
+    ///
+    /// `on_written` is called between the two, if anybody waits for that.
+    pub(crate) fn append(
+        &mut self,
+        entry: ClosedEntry,
+        on_written: impl FnOnce(),
+    ) -> Result<Position, DiskError> {
+        let ClosedEntry { place, log_time, mut buffer, records, tells_written } = entry;
         let Place { position, segment, offset, roll } = place;
         if let Some(prepared) = roll {
             self.roll(prepared, segment.clone())?;
@@ -84,7 +92,12 @@ impl Log {
         assert_eq!(offset, self.end, "entries are written in the order of their places");
         assert_eq!(position, self.durable.next(), "an entry is synced before the next");
         seal_entry(&mut buffer, segment.salt, position, self.durable, log_time, records);
-        let written = segment.file.write_all_at(offset, &buffer).and_then(|()| segment.file.sync());
+        let written = segment.file.write_all_at(offset, &buffer).and_then(|()| {
+            if tells_written {
+                on_written();
+            }
+            segment.file.sync()
+        });
         // The file was opened under the name that it had while it was prepared.
         written.map_err(|error| DiskError { path: segment.path.clone(), ..error })?;
         self.end += buffer.len() as u64;

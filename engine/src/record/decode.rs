@@ -6,7 +6,7 @@ use super::{
 };
 use crate::checksum::{self, Salt};
 use crate::codec::Fields;
-use crate::ids::{Epoch, LeaseId, Position, QueueId, Seq};
+use crate::ids::{DeduplicationKey, Epoch, LeaseId, Position, ProducerId, QueueId, Seq};
 use crate::time::LogTime;
 
 /// A record's frame: where its parts are. Says nothing yet of what is in them.
@@ -67,6 +67,8 @@ impl<'a> RecordFrame<'a> {
             kind::LEASE_CHANGED => decode_lease_changed,
             kind::ACKED => decode_acked,
             kind::COMPACTED => decode_compacted,
+            kind::PRODUCED => decode_produced,
+            kind::DEDUPLICATED => decode_deduplicated,
             unknown => return Err(RecordError::UnknownKind(unknown)),
         };
         decode(Fields::new(self.fields), self.payload).ok_or(wrong)
@@ -121,9 +123,9 @@ fn decode_sent<'a>(mut fields: Fields<'a>, payload: &'a [u8]) -> Option<Record<'
             true => None,
             false => Some(LogTime(fields.u64()?)).filter(|time| time.0 > 0),
         },
-        deduplication_key: match fields.rest().is_empty() {
+        deduplication: match fields.rest().is_empty() {
             true => None,
-            false => Some(fields.array()?),
+            false => Some((DeduplicationKey(fields.array()?), LogTime(fields.u64()?))),
         },
         payload,
     };
@@ -152,6 +154,27 @@ fn decode_lease_changed<'a>(mut fields: Fields<'a>, _: &'a [u8]) -> Option<Recor
 
 fn decode_acked<'a>(mut fields: Fields<'a>, _: &'a [u8]) -> Option<Record<'a>> {
     Some(Record::Acked { queue: QueueId(fields.u32()?), messages: List::decode(fields.rest())? })
+}
+
+fn decode_produced<'a>(mut fields: Fields<'a>, _: &'a [u8]) -> Option<Record<'a>> {
+    Some(Record::Produced {
+        queue: QueueId(fields.u32()?),
+        producer: ProducerId(u128::from_le_bytes(fields.array()?)),
+        batch: fields.u64()?,
+        oldest: fields.u64()?,
+        first: Seq(fields.u64()?),
+        count: fields.u32()?,
+        time: LogTime(fields.u64()?),
+    })
+}
+
+fn decode_deduplicated<'a>(mut fields: Fields<'a>, _: &'a [u8]) -> Option<Record<'a>> {
+    Some(Record::Deduplicated {
+        queue: QueueId(fields.u32()?),
+        seq: Seq(fields.u64()?),
+        key: DeduplicationKey(fields.array()?),
+        time: LogTime(fields.u64()?),
+    })
 }
 
 fn decode_compacted<'a>(mut fields: Fields<'a>, _: &'a [u8]) -> Option<Record<'a>> {

@@ -9,8 +9,9 @@ mod decode;
 mod list;
 mod write;
 
+use crate::attributes_section::AttributesSection;
 use crate::checksum;
-use crate::ids::{Epoch, LeaseId, Position, QueueId, Seq};
+use crate::ids::{DeduplicationKey, Epoch, Group, LeaseId, Position, ProducerId, QueueId, Seq};
 use crate::time::LogTime;
 
 pub use attributes::EncodedAttributes;
@@ -32,8 +33,9 @@ pub const SENT_OVERHEAD_BYTES: usize = RECORD_HEADER_BYTES + 28;
 /// When it is delayed: until when.
 pub const SENT_DELAY_BYTES: usize = 8;
 
-/// Its deduplication key, if it has one: then the delay is written in any case.
-pub const SENT_KEY_BYTES: usize = 16;
+/// Its deduplication key, and when it was sent, if copies are looked for: then the delay is written
+/// in any case.
+pub const SENT_DEDUPLICATION_BYTES: usize = 24;
 
 /// One fact.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -104,6 +106,34 @@ pub enum Record<'a> {
         /// Their seqs.
         messages: List<'a, Seq>,
     },
+    /// A producer's batch has landed: its messages are in the same entry.
+    Produced {
+        /// The queue.
+        queue: QueueId,
+        /// The producer.
+        producer: ProducerId,
+        /// The batch's number.
+        batch: u64,
+        /// The oldest batch that the producer may send again.
+        oldest: u64,
+        /// Its first message.
+        first: Seq,
+        /// How many messages it has.
+        count: u32,
+        /// When.
+        time: LogTime,
+    },
+    /// Copies of a message are looked for that was left out of the log, because it was gone.
+    Deduplicated {
+        /// The queue.
+        queue: QueueId,
+        /// The message.
+        seq: Seq,
+        /// What its copies would have too.
+        key: DeduplicationKey,
+        /// When it was sent.
+        time: LogTime,
+    },
     /// Messages of the queue were left out of the log, because they were gone.
     Compacted {
         /// The queue.
@@ -126,6 +156,8 @@ impl Record<'_> {
             | Record::Leased { queue, .. }
             | Record::LeaseChanged { queue, .. }
             | Record::Acked { queue, .. }
+            | Record::Produced { queue, .. }
+            | Record::Deduplicated { queue, .. }
             | Record::Compacted { queue, .. } => Some(queue),
         }
     }
@@ -142,8 +174,8 @@ pub struct Sent<'a> {
     pub position: Position,
     /// When the message becomes visible, if it was delayed: not at time 0.
     pub visible_from: Option<LogTime>,
-    /// What its copies would have too, if the queue looks for copies.
-    pub deduplication_key: Option<[u8; SENT_KEY_BYTES]>,
+    /// What its copies would have too, and since when they are looked for, if they are.
+    pub deduplication: Option<(DeduplicationKey, LogTime)>,
     /// The producer's checksum ([`checksum::message`]).
     pub checksum: u32,
     /// How many bytes of the payload are attributes.
@@ -167,6 +199,8 @@ mod kind {
     pub(super) const LEASE_CHANGED: u8 = 18;
     pub(super) const ACKED: u8 = 19;
     pub(super) const COMPACTED: u8 = 20;
+    pub(super) const PRODUCED: u8 = 23;
+    pub(super) const DEDUPLICATED: u8 = 25;
 }
 
 /// Why bytes are no record.
@@ -219,6 +253,11 @@ impl<'a> Sent<'a> {
     /// The attributes section.
     pub fn attributes(&self) -> &'a [u8] {
         self.payload.get(..self.attributes_bytes as usize).unwrap_or(self.payload)
+    }
+
+    /// The message's group.
+    pub fn group(&self) -> Group {
+        Group(AttributesSection::read(self.attributes()).group_crc())
     }
 
     /// Checks the payload against the producer's checksum.

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::attributes::AttributeChanges;
 use crate::checksum::Salt;
-use crate::ids::{Epoch, Group, LeaseId, Position, QueueId, Seq};
+use crate::ids::{DeduplicationKey, Epoch, Group, LeaseId, Position, ProducerId, QueueId, Seq};
 use crate::time::LogTime;
 
 /// Writes records one behind the other. Seals are left zero: they need the segment's salt, which
@@ -96,11 +96,12 @@ impl<'b> RecordWriter<'b> {
             out.put_u32_le(sent.attributes_bytes);
             // 0: not delayed.
             let visible_from = sent.visible_from.unwrap_or_default();
-            if visible_from.0 > 0 || sent.deduplication_key.is_some() {
+            if visible_from.0 > 0 || sent.deduplication.is_some() {
                 out.put_u64_le(visible_from.0);
             }
-            if let Some(key) = &sent.deduplication_key {
-                out.put_slice(key);
+            if let Some((key, time)) = &sent.deduplication {
+                out.put_slice(&key.0);
+                out.put_u64_le(time.0);
             }
         });
     }
@@ -142,6 +143,36 @@ impl<'b> RecordWriter<'b> {
         self.record(kind::ACKED, &[], |out| {
             out.put_u32_le(queue.0);
             messages.iter().for_each(|item| item.write(out));
+        });
+    }
+
+    /// Writes [`Record::Produced`].
+    pub fn produced(
+        &mut self,
+        queue: QueueId,
+        producer: ProducerId,
+        (batch, oldest): (u64, u64),
+        (first, count): (Seq, u32),
+        time: LogTime,
+    ) {
+        self.record(kind::PRODUCED, &[], |out| {
+            out.put_u32_le(queue.0);
+            out.put_u128_le(producer.0);
+            out.put_u64_le(batch);
+            out.put_u64_le(oldest);
+            out.put_u64_le(first.0);
+            out.put_u32_le(count);
+            out.put_u64_le(time.0);
+        });
+    }
+
+    /// Writes [`Record::Deduplicated`].
+    pub fn deduplicated(&mut self, queue: QueueId, seq: Seq, key: DeduplicationKey, time: LogTime) {
+        self.record(kind::DEDUPLICATED, &[], |out| {
+            out.put_u32_le(queue.0);
+            out.put_u64_le(seq.0);
+            out.put_slice(&key.0);
+            out.put_u64_le(time.0);
         });
     }
 

@@ -1,5 +1,6 @@
 //! A snapshot's part: one queue.
 
+use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::sync::Arc;
 
@@ -11,12 +12,14 @@ use super::source::{Body, PartError};
 use crate::attributes::{Attributes, TEXT_BIT};
 use crate::codec::Fields;
 use crate::command::MessageState;
-use crate::ids::{Group, LeaseId, Position, QueueId, Seq};
+use crate::ids::{DeduplicationKey, Group, LeaseId, Position, ProducerId, QueueId, Seq};
 use crate::record::{EncodedAttributes, put_attributes};
+use crate::state::deduplication::{Entry, Window};
 use crate::state::delays::Delays;
 use crate::state::frozen::{FrozenMessages, FrozenQueue};
 use crate::state::held::{Held, HeldMap};
 use crate::state::order::Discipline;
+use crate::state::producers::{Batch, Producer, Producers};
 use crate::time::LogTime;
 
 /// What comes before a part's body.
@@ -27,6 +30,15 @@ const HELD_BYTES: usize = 52;
 
 /// A held message's bytes in version 1, where it had no group.
 const HELD_BYTES_V1: usize = 48;
+
+/// A remembered message's bytes.
+const DEDUPLICATED_BYTES: usize = 32;
+
+/// A producer's bytes without its batches.
+const PRODUCER_BYTES: usize = 36;
+
+/// A batch's bytes.
+const BATCH_BYTES: usize = 20;
 
 /// A delayed message's bytes.
 const DELAYED_BYTES: usize = 16;
@@ -50,6 +62,8 @@ mod section {
     pub(super) const DELAYED: u32 = 3;
     pub(super) const DUE: u32 = 4;
     pub(super) const GROUPED: u32 = 5;
+    pub(super) const DEDUPLICATED: u32 = 8;
+    pub(super) const PRODUCERS: u32 = 9;
 }
 
 /// Begins the checksum of the part of that number, to be continued with its body.
@@ -105,11 +119,41 @@ pub(super) fn encode(part: &FrozenQueue, out: &mut impl Write) -> io::Result<()>
         })?;
     }
     put_set(out, section::DUE, &messages.due)?;
-    match messages.discipline {
-        // That a queue is FIFO is one of its attributes.
-        Some(Discipline::Fair) => put_section(out, section::GROUPED, 0),
-        Some(Discipline::Fifo) | None => Ok(()),
+    // That a queue is FIFO is one of its attributes.
+    if messages.discipline == Some(Discipline::Fair) {
+        put_section(out, section::GROUPED, 0)?;
     }
+    let window = &part.deduplication;
+    if !window.is_empty() {
+        let bytes = (window.iter().len() * DEDUPLICATED_BYTES) as u64;
+        put_section(out, section::DEDUPLICATED, bytes)?;
+        put_items(out, window.iter(), |entry, out| {
+            out.put_slice(&entry.key.0);
+            out.put_u64_le(entry.seq.0);
+            out.put_u64_le(entry.time.0);
+        })?;
+    }
+    put_producers(out, &part.producers)
+}
+
+fn put_producers(out: &mut impl Write, producers: &Producers) -> io::Result<()> {
+    if producers.is_empty() {
+        return Ok(());
+    }
+    let bytes = |producer: &Producer| PRODUCER_BYTES + producer.batches.len() * BATCH_BYTES;
+    let all: usize = producers.iter().map(|(_, producer)| bytes(producer)).sum();
+    put_section(out, section::PRODUCERS, all as u64)?;
+    put_items(out, producers.iter(), |(id, producer), out| {
+        out.put_u128_le(id.0);
+        out.put_u64_le(producer.time.0);
+        out.put_u64_le(producer.oldest);
+        out.put_u32_le(producer.batches.len() as u32);
+        for batch in &producer.batches {
+            out.put_u64_le(batch.number);
+            out.put_u64_le(batch.first.0);
+            out.put_u32_le(batch.count);
+        }
+    })
 }
 
 fn put_section(out: &mut impl Write, kind: u32, bytes: u64) -> io::Result<()> {
@@ -176,10 +220,20 @@ pub(super) fn decode(body: &mut Body<'_>, version: u32) -> Result<FrozenQueue, P
     // The sets' decoder takes lengths as they come, and gets to see none that was not checked.
     body.check()?;
     let (apart, due) = (read_set(&sections.apart)?, read_set(&sections.due)?);
-    let Sections { held, delays, discipline, .. } = sections;
+    let Sections { held, delays, discipline, deduplication, producers, .. } = sections;
     let messages = FrozenMessages { next, cursor, apart, held, delays, due, discipline };
     check_messages(&messages).map_err(PartError::Wrong)?;
-    Ok(FrozenQueue { id, name, created, modified, attributes, position, messages })
+    Ok(FrozenQueue {
+        id,
+        name,
+        created,
+        modified,
+        attributes,
+        position,
+        messages,
+        deduplication,
+        producers,
+    })
 }
 
 /// What the sections say; sets are still as they were written.
@@ -190,6 +244,8 @@ struct Sections {
     delays: Delays,
     due: Vec<u8>,
     discipline: Option<Discipline>,
+    deduplication: Window,
+    producers: Producers,
 }
 
 fn read_sections(body: &mut Body<'_>) -> Result<Sections, PartError> {
@@ -206,6 +262,8 @@ fn read_sections(body: &mut Body<'_>) -> Result<Sections, PartError> {
             section::DELAYED => sections.delays = read_delays(body, bytes)?,
             section::DUE => sections.due = body.bytes(bytes)?,
             section::GROUPED => sections.discipline = Some(Discipline::Fair),
+            section::DEDUPLICATED => sections.deduplication = read_window(body, bytes)?,
+            section::PRODUCERS => sections.producers = read_producers(body, bytes)?,
             _ => return Err(PartError::Wrong(format!("an unknown section {kind}"))),
         }
     }
@@ -241,7 +299,40 @@ fn read_version_1(body: &mut Body<'_>) -> Result<Sections, PartError> {
     }
     let mut due_bytes = Vec::new();
     due.serialize_into(&mut due_bytes).expect("memory takes all that is written");
-    Ok(Sections { apart, held, delays, due: due_bytes, discipline: None })
+    Ok(Sections { apart, held, delays, due: due_bytes, ..Sections::default() })
+}
+
+fn read_window(body: &mut Body<'_>, bytes: u64) -> Result<Window, PartError> {
+    let mut window = Window::default();
+    read_items(body, bytes, DEDUPLICATED_BYTES, |mut item| {
+        let key = DeduplicationKey(item.array()?);
+        window.push(Entry { key, seq: Seq(item.u64()?), time: LogTime(item.u64()?) });
+        Some(())
+    })?;
+    Ok(window)
+}
+
+fn read_producers(body: &mut Body<'_>, mut bytes: u64) -> Result<Producers, PartError> {
+    let wrong = || PartError::Wrong("a producer that ends before it should".to_owned());
+    let mut producers = Producers::default();
+    while bytes > 0 {
+        bytes = bytes.checked_sub(PRODUCER_BYTES as u64).ok_or_else(wrong)?;
+        let fixed = body.bytes(PRODUCER_BYTES as u64)?;
+        let mut fixed = Fields::new(&fixed);
+        let id = ProducerId(u128::from_le_bytes(fixed.array().ok_or_else(wrong)?));
+        let time = LogTime(fixed.u64().ok_or_else(wrong)?);
+        let oldest = fixed.u64().ok_or_else(wrong)?;
+        let batches_bytes = u64::from(fixed.u32().ok_or_else(wrong)?) * BATCH_BYTES as u64;
+        bytes = bytes.checked_sub(batches_bytes).ok_or_else(wrong)?;
+        let mut batches = VecDeque::new();
+        read_items(body, batches_bytes, BATCH_BYTES, |mut item| {
+            let (number, first) = (item.u64()?, Seq(item.u64()?));
+            batches.push_back(Batch { number, first, count: item.u32()? });
+            Some(())
+        })?;
+        producers.restore(id, Producer { time, oldest, batches });
+    }
+    Ok(producers)
 }
 
 fn read_delays(body: &mut Body<'_>, bytes: u64) -> Result<Delays, PartError> {

@@ -11,11 +11,13 @@ use super::*;
 use crate::attributes::{Attributes, Durability};
 use crate::command::MessageState;
 use crate::disk::{Access, Fault, SimDisk};
-use crate::ids::{Group, LeaseId, QueueId, Seq, StoreId};
+use crate::ids::{DeduplicationKey, Group, LeaseId, ProducerId, QueueId, Seq, StoreId};
+use crate::state::deduplication::{Entry, Window};
 use crate::state::delays::Delays;
 use crate::state::frozen::{FrozenMessages, FrozenQueue};
 use crate::state::held::{Held, HeldMap};
 use crate::state::order::Discipline;
+use crate::state::producers::{Batch, Producers};
 use crate::time::LogTime;
 
 const STORE: StoreId = StoreId(Uuid::from_u128(0x42));
@@ -34,6 +36,24 @@ fn attributes() -> Attributes {
         tags: [("team".to_owned(), "\u{e9}".to_owned())].into(),
         ..Attributes::default()
     }
+}
+
+fn window(messages: u64) -> Window {
+    let mut window = Window::default();
+    for seq in 1..=messages {
+        let key = DeduplicationKey(u128::from(seq).to_be_bytes());
+        window.push(Entry { key, seq: Seq(seq), time: LogTime(2 * seq) });
+    }
+    window
+}
+
+fn producers(messages: u64) -> Producers {
+    let mut producers = Producers::default();
+    for number in 1..=messages.min(500) {
+        let (id, first) = (ProducerId(u128::from(number % 3)), Seq(number));
+        producers.landed(id, Batch { number, first, count: 1 }, 7, LogTime(number));
+    }
+    producers
 }
 
 /// A queue in which so many messages are held, in every state, and others are apart.
@@ -76,6 +96,8 @@ fn queue(id: u32, position: u64, held_messages: u64) -> FrozenQueue {
             due,
             discipline,
         },
+        deduplication: window(held_messages),
+        producers: producers(held_messages),
     }
 }
 
@@ -117,7 +139,10 @@ fn contents(queue: &FrozenQueue) -> impl PartialEq + std::fmt::Debug {
     let delays: BTreeMap<_, _> = delays.iter().collect();
     let out_of_backlog = (apart, held, delays, due.clone(), *discipline);
     let attributes = Arc::clone(&queue.attributes);
-    (queue.id, queue.name.clone(), times, attributes, *next, *cursor, out_of_backlog)
+    let sent_before: Vec<_> = queue.deduplication.iter().copied().collect();
+    let landed: Vec<_> = queue.producers.iter().map(|(id, p)| (id, p.clone())).collect();
+    let numbers = (*next, *cursor, sent_before, landed);
+    (queue.id, queue.name.clone(), times, attributes, numbers, out_of_backlog)
 }
 
 fn assert_is(read: Read, header: &SnapshotHeader, queues: &[FrozenQueue]) {
@@ -352,21 +377,6 @@ fn a_failure_at_any_operation_leaves_no_bad_snapshot() {
     }
 }
 
-/// Snapshots of version 1 are read: their attributes are numbers only.
-#[test]
-fn an_older_version_is_read() {
-    let disk = SimDisk::new(1);
-    let plain = FrozenQueue { attributes: Arc::default(), ..queue(1, 5, 1) };
-    write(&disk, 5, 5, std::slice::from_ref(&plain)).unwrap();
-    let path = file(&disk, 5);
-    let mut bytes = disk.image(&path).unwrap();
-    bytes[8..12].copy_from_slice(&1u32.to_le_bytes());
-    let crc = crate::checksum::plain(&[&bytes[..12], &bytes[16..64]]);
-    bytes[12..16].copy_from_slice(&crc.to_le_bytes());
-    disk.put(&path, &bytes).unwrap();
-    assert_is(read_it(&disk, 5), &header(5, 5, 1), &[plain]);
-}
-
 /// A change of how attributes stand in a snapshot would make all that there are unreadable, or
 /// worse, readable as something else.
 #[test]
@@ -374,6 +384,6 @@ fn its_bytes_are_pinned() {
     let disk = SimDisk::new(1);
     write(&disk, 5, 9, &[queue(1, 5, 2)]).unwrap();
     let bytes = disk.image(file(&disk, 5)).unwrap();
-    assert_eq!(bytes.len(), 455);
-    assert_eq!(crc32fast::hash(&bytes), 0x8039d53a);
+    assert_eq!(bytes.len(), 657);
+    assert_eq!(crc32fast::hash(&bytes), 0xdf2cbb6b);
 }

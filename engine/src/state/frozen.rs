@@ -6,9 +6,11 @@ use std::sync::Arc;
 use roaring::RoaringTreemap;
 
 use super::Queue;
+use super::deduplication::Window;
 use super::delays::Delays;
 use super::held::{Held, HeldMap};
 use super::order::Discipline;
+use super::producers::Producers;
 use super::queue::Messages;
 use crate::attributes::Attributes;
 use crate::command::MessageState;
@@ -26,6 +28,10 @@ pub(crate) struct FrozenQueue {
     /// Every entry up to this one was applied, and none behind it.
     pub(crate) position: Position,
     pub(crate) messages: FrozenMessages,
+    /// In a FIFO queue, which messages were sent of late.
+    pub(crate) deduplication: Window,
+    /// In any other, which batches have landed.
+    pub(crate) producers: Producers,
 }
 
 /// Its messages. The invariants are those of [`Messages`].
@@ -93,6 +99,8 @@ impl Queue {
                 due: due.clone(),
                 discipline: order.as_ref().map(|order| order.discipline()),
             },
+            deduplication: self.deduplication.window().clone(),
+            producers: self.producers.clone(),
         }
     }
 }
@@ -100,7 +108,12 @@ impl Queue {
 impl From<FrozenQueue> for Queue {
     fn from(frozen: FrozenQueue) -> Self {
         let FrozenQueue { id, name, created, modified, attributes, messages, .. } = frozen;
-        Self { id, name, created, modified, attributes, messages: messages.into() }
+        let mut messages: Messages = messages.into();
+        if attributes.fifo {
+            messages.set_order(Discipline::Fifo);
+        }
+        let (deduplication, producers) = (frozen.deduplication.into(), frozen.producers);
+        Self { id, name, created, modified, attributes, messages, deduplication, producers }
     }
 }
 

@@ -7,11 +7,13 @@
 //! A queue can be [frozen](Queue::freeze) at the end of an entry, and a state restored from such
 //! queues goes on as if everything before had been applied.
 
+pub(crate) mod deduplication;
 pub(crate) mod delays;
 pub(crate) mod frozen;
 pub(crate) mod held;
 pub(crate) mod memory;
 pub(crate) mod order;
+pub(crate) mod producers;
 pub(crate) mod queue;
 pub(crate) mod runs;
 #[cfg(test)]
@@ -23,10 +25,13 @@ use std::sync::Arc;
 
 use crate::attributes::Attributes;
 use crate::command::QueueInfo;
-use crate::ids::{Position, QueueId, Seq};
-use crate::record::{Lease, Record};
+use crate::ids::{Group, Position, QueueId, Seq};
+use crate::record::{Lease, Record, Sent};
 use crate::time::LogTime;
+use deduplication::{Deduplication, Entry};
 use frozen::FrozenQueue;
+use order::Discipline;
+use producers::{Batch, Producers};
 use queue::Messages;
 
 /// Every queue.
@@ -49,6 +54,10 @@ pub(crate) struct Queue {
     /// Shared with frozen queues and answers until they change.
     pub(crate) attributes: Arc<Attributes>,
     pub(crate) messages: Messages,
+    /// In a FIFO queue, which messages were sent of late.
+    pub(crate) deduplication: Deduplication,
+    /// In any other, which batches have landed.
+    pub(crate) producers: Producers,
 }
 
 impl State {
@@ -58,10 +67,8 @@ impl State {
         match *record {
             Record::Opened { .. } => {}
             Record::QueueCreated { queue, time, attributes, name } => {
-                let attributes = Arc::new(Attributes::as_before().with(&attributes.changes()));
-                let (created, modified, messages) = (time, time, Messages::default());
-                let name = name.to_owned();
-                self.insert(Queue { id: queue, name, created, modified, attributes, messages });
+                let attributes = Attributes::as_before().with(&attributes.changes());
+                self.insert(Queue::new(queue, name, attributes, time));
             }
             Record::QueueChanged { queue, time, attributes } => {
                 if let Some(queue) = self.queues.get_mut(&queue) {
@@ -70,7 +77,10 @@ impl State {
                 }
             }
             Record::QueuePurged { queue, through } => {
-                self.messages(queue, |messages| messages.purged(through));
+                if let Some(queue) = self.queues.get_mut(&queue) {
+                    queue.messages.purged(through);
+                    queue.deduplication = Deduplication::default();
+                }
             }
             Record::QueueDeleted { queue } => {
                 self.set_last_queue(queue);
@@ -84,7 +94,20 @@ impl State {
                 self.messages(queue, |messages| messages.skip_to(next));
             }
             Record::Sent(sent) => {
-                self.messages(sent.queue, |messages| messages.sent(sent.seq, sent.visible_from));
+                if let Some(queue) = self.queues.get_mut(&sent.queue) {
+                    queue.sent(&sent);
+                }
+            }
+            Record::Produced { queue, producer, batch, oldest, first, count, time } => {
+                if let Some(queue) = self.queues.get_mut(&queue) {
+                    let batch = Batch { number: batch, first, count };
+                    queue.producers.landed(producer, batch, oldest, time);
+                }
+            }
+            Record::Deduplicated { queue, seq, key, time } => {
+                if let Some(queue) = self.queues.get_mut(&queue) {
+                    queue.deduplicate(Entry { key, seq, time });
+                }
             }
             Record::Leased { queue, time, until, first_lease, messages: leased } => {
                 self.messages(queue, |messages| {
@@ -205,6 +228,40 @@ impl State {
 }
 
 impl Queue {
+    /// An empty queue, created at that time.
+    fn new(id: QueueId, name: &str, attributes: Attributes, created: LogTime) -> Self {
+        let mut messages = Messages::default();
+        if attributes.fifo {
+            messages.set_order(Discipline::Fifo);
+        }
+        Self {
+            id,
+            name: name.to_owned(),
+            created,
+            modified: created,
+            attributes: Arc::new(attributes),
+            messages,
+            deduplication: Deduplication::default(),
+            producers: Producers::default(),
+        }
+    }
+
+    fn sent(&mut self, sent: &Sent<'_>) {
+        self.messages.sent(sent.seq, sent.visible_from);
+        if sent.group() != Group::NONE && self.messages.order().is_none() {
+            self.messages.set_order(Discipline::Fair);
+        }
+        if let Some((key, time)) = sent.deduplication {
+            self.deduplicate(Entry { key, seq: sent.seq, time });
+        }
+    }
+
+    fn deduplicate(&mut self, entry: Entry) {
+        let window_ms = self.attributes.deduplication_window_ms;
+        let since = LogTime(entry.time.0.saturating_sub(window_ms));
+        self.deduplication.insert(entry, since);
+    }
+
     /// Attributes and counts.
     pub(crate) fn info(&self) -> QueueInfo {
         QueueInfo {

@@ -1,12 +1,13 @@
-//! Idempotent producers: the newest batches of each, so that one that is sent again lands once.
+//! Idempotent producers: the batches of each that it may send again, so that they land once.
 //!
-//! A producer numbers its batches; those that it has on their way at one time are no more than
-//! [`BATCHES_KEPT`]. A number that is known lands no more, and the answer is the first one again; a
-//! greater one, or one that is missing between those known, is new.
+//! A producer numbers its batches, and says with each which is the oldest that it has no answer to:
+//! those before it are forgotten. A number that is known lands no more, and the answer is the first
+//! one again; any other from the oldest on is new.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+use crate::command::PRODUCER_BATCHES_MAX as BATCHES_KEPT;
 use crate::ids::{ProducerId, Seq};
 use crate::time::LogTime;
 
@@ -21,6 +22,8 @@ pub(crate) struct Producers {
 pub(crate) struct Producer {
     /// When its newest batch came.
     pub(crate) time: LogTime,
+    /// Those before it are not sent again.
+    pub(crate) oldest: u64,
     /// Ascending by number.
     pub(crate) batches: VecDeque<Batch>,
 }
@@ -40,12 +43,9 @@ pub(crate) enum Known {
     New,
     /// It has landed.
     Landed(Batch),
-    /// It is so old that nobody knows. The oldest number that is known.
+    /// It is older than this one, the oldest that may be sent again.
     Forgotten(u64),
 }
-
-/// So many batches of a producer are known.
-pub(crate) const BATCHES_KEPT: usize = 128;
 
 /// A producer that sent nothing for so long is forgotten: a day.
 const FORGOTTEN_MS: u64 = 24 * 3600 * 1000;
@@ -57,17 +57,17 @@ impl Producers {
     /// What is known of a producer's batch.
     pub(crate) fn find(&self, producer: ProducerId, number: u64) -> Known {
         let Some(producer) = self.producers.get(&producer) else { return Known::New };
+        if number < producer.oldest {
+            return Known::Forgotten(producer.oldest);
+        }
         match producer.batches.binary_search_by_key(&number, |batch| batch.number) {
             Ok(at) => Known::Landed(producer.batches[at]),
-            Err(0) if producer.batches.len() >= BATCHES_KEPT => {
-                Known::Forgotten(producer.batches[0].number)
-            }
             Err(_) => Known::New,
         }
     }
 
-    /// A batch has landed.
-    pub(crate) fn landed(&mut self, id: ProducerId, batch: Batch, time: LogTime) {
+    /// A batch has landed. Those before `oldest` are not sent again.
+    pub(crate) fn landed(&mut self, id: ProducerId, batch: Batch, oldest: u64, time: LogTime) {
         if !self.producers.contains_key(&id) {
             self.forget_some(id, time);
         }
@@ -77,7 +77,11 @@ impl Producers {
         if producer.batches.get(at).is_none_or(|known| known.number != batch.number) {
             producer.batches.insert(at, batch);
         }
-        if producer.batches.len() > BATCHES_KEPT {
+        // A producer that never says so is not let to fill the memory.
+        let too_many = producer.batches.len().checked_sub(BATCHES_KEPT);
+        let kept = too_many.map(|at| producer.batches[at].number).unwrap_or_default();
+        producer.oldest = producer.oldest.max(oldest).max(kept);
+        while producer.batches.front().is_some_and(|first| first.number < producer.oldest) {
             producer.batches.pop_front();
         }
     }
@@ -137,7 +141,7 @@ mod tests {
         let mut producers = Producers::default();
         for number in [5, 7, 6, 9] {
             assert_eq!(producers.find(ID, number), Known::New);
-            producers.landed(ID, batch(number), LogTime(1));
+            producers.landed(ID, batch(number), 5, LogTime(1));
         }
         for number in [5, 6, 7, 9] {
             assert_eq!(producers.find(ID, number), Known::Landed(batch(number)));
@@ -150,9 +154,14 @@ mod tests {
     #[test]
     fn a_batch_of_which_nothing_is_known_any_more_is_said_to_be_forgotten() {
         let mut producers = Producers::default();
-        (1..=BATCHES_KEPT as u64 + 3).for_each(|n| producers.landed(ID, batch(n), LogTime(1)));
+        let many = BATCHES_KEPT as u64 + 3;
+        (1..=many).for_each(|n| producers.landed(ID, batch(n), 1, LogTime(1)));
         assert_eq!(producers.find(ID, 3), Known::Forgotten(4));
         assert_eq!(producers.find(ID, 4), Known::Landed(batch(4)));
+        producers.landed(ID, batch(many + 1), many, LogTime(1));
+        assert_eq!(producers.find(ID, many - 1), Known::Forgotten(many));
+        assert_eq!(producers.find(ID, many), Known::Landed(batch(many)));
+        assert_eq!(producers.iter().map(|(_, producer)| producer.batches.len()).sum::<usize>(), 2);
     }
 
     /// Without it every producer that ever was would take memory.
@@ -164,7 +173,7 @@ mod tests {
             for _ in 0..100 {
                 id = id.wrapping_mul(0x2360_ED05_1FC6_5DA4_4385_DF64_9FCC_F645).wrapping_add(99);
                 let time = LogTime(round * (FORGOTTEN_MS + 1));
-                producers.landed(ProducerId(id), batch(1), time);
+                producers.landed(ProducerId(id), batch(1), 1, time);
             }
         }
         assert!(producers.iter().len() < 1000, "{} are left", producers.iter().len());

@@ -311,11 +311,6 @@ impl Messages {
         self.held.get(seq)
     }
 
-    /// Whether the message's delay has not passed.
-    pub(crate) fn is_delayed(&self, seq: Seq) -> bool {
-        self.delays.contains(seq)
-    }
-
     /// Whether the message is in the queue.
     pub(crate) fn contains(&self, seq: Seq) -> bool {
         self.held.get(seq).is_some()

@@ -43,7 +43,8 @@ impl SeqRuns {
     }
 
     /// The seqs in order.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = Seq> + '_ {
+    #[cfg(test)]
+    fn iter(&self) -> impl Iterator<Item = Seq> + '_ {
         self.runs.iter().flat_map(|run| run.first..=run.last).map(Seq)
     }
 

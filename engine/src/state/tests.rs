@@ -115,7 +115,9 @@ fn freeze(messages: Messages) -> FrozenMessages {
     let (id, name) = (QueueId(1), "jobs".to_owned());
     let (created, modified) = (LogTime(1), LogTime(2));
     let attributes = Arc::new(Attributes::default());
-    let queue = Queue { id, name, created, modified, attributes, messages };
+    let (deduplication, producers) = Default::default();
+    let queue =
+        Queue { id, name, created, modified, attributes, messages, deduplication, producers };
     queue.freeze(Position(3)).messages
 }
 

@@ -20,7 +20,7 @@ use forebay_engine::stats::Stats;
 use forebay_engine::verify::{VerifyReport, verify};
 use forebay_engine::{Clock, OpenError, Opening, Options, RequestError, SimClock, Store};
 
-use crate::common::{Answer, Answers, DATA, ShownQueue, Slot, ask, message, show, tiny};
+use crate::common::{Answer, Answers, DATA, ShownQueue, Slot, ask, in_group, message, show, tiny};
 
 pub const DAY_MS: u64 = 24 * 3600 * 1000;
 
@@ -231,6 +231,27 @@ impl Client {
         first.0
     }
 
+    /// Creates a FIFO queue.
+    pub fn create_fifo(&mut self, name: &str) {
+        self.create_with(name, AttributeChanges { fifo: Some(true), ..Default::default() });
+    }
+
+    /// Sends messages of groups, each with its deduplication id, in one batch; their numbers.
+    pub fn send_in_groups(
+        &mut self,
+        queue: &str,
+        messages: &[(&str, Option<u64>, &str)],
+    ) -> Vec<u64> {
+        let new =
+            |(group, id, body): &(&str, Option<u64>, &str)| in_group(group, *id, body.as_bytes());
+        let messages = messages.iter().map(new).collect();
+        match self.ask(Command::Send { queue: queue.to_owned(), messages }) {
+            Ok(Reply::Sent { first, count, .. }) => (first.0..).take(count as usize).collect(),
+            Ok(Reply::SentEach { seqs, .. }) => seqs.iter().map(|seq| seq.0).collect(),
+            other => panic!("{other:?}"),
+        }
+    }
+
     /// Sends messages with these bodies, and returns the first one's number.
     pub fn send_all(&mut self, queue: &str, bodies: &[Vec<u8>]) -> u64 {
         let messages = bodies.iter().map(|body| message(body, None)).collect();
@@ -276,7 +297,8 @@ impl Client {
 
     pub fn body(&mut self, delivery: &Delivery) -> String {
         let stored = self.store().read(&delivery.location).unwrap();
-        String::from_utf8(stored.payload.to_vec()).unwrap()
+        let body = &stored.payload[stored.attributes_bytes as usize..];
+        String::from_utf8(body.to_vec()).unwrap()
     }
 
     /// Acks one receipt; the error that it failed with.

@@ -24,7 +24,7 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use forebay_engine::command::{Command, MessageState, Reply, ReplyTo};
 use forebay_engine::disk::{Disk, SimDisk};
-use forebay_engine::ids::Seq;
+use forebay_engine::ids::{DeduplicationKey, Seq};
 use forebay_engine::verify::{Outcome, verify};
 use forebay_engine::{LogFailure, LogTime, Options, RequestError, SimClock, Store};
 
@@ -107,6 +107,29 @@ pub fn message(body: &[u8], delay_ms: Option<u64>) -> forebay_engine::command::N
         attributes_bytes: 0,
         payload: Bytes::copy_from_slice(body),
         deduplication: forebay_engine::command::Deduplication::None,
+    }
+}
+
+/// A message of a group, with a deduplication id.
+pub fn in_group(
+    group: &str,
+    deduplication: Option<u64>,
+    body: &[u8],
+) -> forebay_engine::command::NewMessage {
+    use forebay_engine::command::{Deduplication, NewMessage};
+
+    let mut payload = vec![1];
+    payload.extend_from_slice(&(group.len() as u32).to_le_bytes());
+    payload.extend_from_slice(group.as_bytes());
+    let attributes_bytes = payload.len() as u32;
+    payload.extend_from_slice(body);
+    let key = deduplication.map(|id| DeduplicationKey(u128::from(id).to_be_bytes()));
+    NewMessage {
+        delay_ms: None,
+        checksum: forebay_engine::checksum::message(attributes_bytes, &payload),
+        attributes_bytes,
+        payload: payload.into(),
+        deduplication: key.map_or(Deduplication::None, Deduplication::Id),
     }
 }
 

@@ -1,0 +1,122 @@
+//! Receives that may be asked again: the same attempt gives the same messages and receipts, for
+//! five minutes (SQS), as long as none of the messages was deleted or had its visibility changed.
+//!
+//! Kept in memory only: after a restart an attempt is a new one, and the messages of the first wait
+//! for their leases to end, as they do for everybody.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use super::Core;
+use crate::attributes::VISIBILITY_MS_MAX;
+use crate::command::{Delivery, MessageState, ReplyTo};
+use crate::ids::{LeaseId, QueueId, Seq};
+use crate::receipt::Receipt;
+use crate::time::LogTime;
+
+/// How long an attempt is remembered (SQS).
+const REMEMBERED_MS: u64 = 5 * 60 * 1000;
+
+/// The most attempts that are remembered; beyond it the oldest go.
+const ATTEMPTS_MAX: usize = 1 << 20;
+
+/// The attempts of late.
+#[derive(Debug, Default)]
+pub(super) struct Attempts {
+    leases: HashMap<Key, Vec<Leased>>,
+    by_time: VecDeque<(LogTime, Key)>,
+}
+
+type Key = (QueueId, Arc<str>);
+
+/// A message that an attempt got.
+#[derive(Debug, Clone, Copy)]
+struct Leased {
+    seq: Seq,
+    lease: LeaseId,
+    until: LogTime,
+}
+
+impl Attempts {
+    fn remember(&mut self, key: Key, leases: Vec<Leased>, now: LogTime) {
+        while let Some((time, _)) = self.by_time.front()
+            && (now.ms_since(*time) > REMEMBERED_MS || self.by_time.len() >= ATTEMPTS_MAX)
+        {
+            let (_, key) = self.by_time.pop_front().expect("there is a first");
+            self.leases.remove(&key);
+        }
+        if self.leases.insert(key.clone(), leases).is_none() {
+            self.by_time.push_back((now, key));
+        }
+    }
+}
+
+impl<R: ReplyTo> Core<R> {
+    /// An attempt got these messages.
+    pub(super) fn remember_attempt(
+        &mut self,
+        queue: QueueId,
+        attempt: &Arc<str>,
+        deliveries: &[Delivery],
+        now: LogTime,
+    ) {
+        let messages = &self.state.by_id(queue).expect("its messages were given").messages;
+        let leased = deliveries.iter().filter_map(|delivery| {
+            let held = messages.held(delivery.seq)?;
+            Some(Leased { seq: delivery.seq, lease: held.lease, until: held.until })
+        });
+        let leased = leased.collect();
+        self.attempts.remember((queue, Arc::clone(attempt)), leased, now);
+    }
+
+    /// What an attempt got when it was made before, with its visibility timeout begun again.
+    pub(super) fn receive_again(
+        &mut self,
+        queue: QueueId,
+        attempt: &Arc<str>,
+        visibility_ms: u64,
+        now: LogTime,
+    ) -> Option<Vec<Delivery>> {
+        let key = (queue, Arc::clone(attempt));
+        let leases = self.attempts.leases.get(&key)?.clone();
+        let messages = &self.state.by_id(queue).expect("the caller found the queue").messages;
+        let is_untouched = |leased: &Leased| {
+            messages.held(leased.seq).is_some_and(|held| {
+                held.lease == leased.lease
+                    && held.state == MessageState::InFlight { until: leased.until }
+            })
+        };
+        if leases.is_empty() || !leases.iter().all(is_untouched) {
+            return None;
+        }
+        let held = leases.iter().filter_map(|leased| messages.held(leased.seq).copied());
+        let held = held.collect::<Vec<_>>();
+        let mut deliveries = Vec::with_capacity(leases.len());
+        for (Leased { seq, lease, .. }, held) in leases.iter().zip(&held) {
+            // What a damaged index hides comes when that was made anew.
+            let (location, sent) = self.index.find(queue, *seq).ok()??;
+            let receipt = self.receipts.seal(Receipt { queue, seq: *seq, lease: *lease });
+            let (receive_count, first_received) = (held.receive_count, held.first_received);
+            let seq = *seq;
+            deliveries.push(Delivery {
+                seq,
+                receipt,
+                receive_count,
+                sent,
+                first_received,
+                location,
+            });
+        }
+        let until =
+            |received: LogTime| now.plus_ms(visibility_ms).min(received.plus_ms(VISIBILITY_MS_MAX));
+        let changes =
+            leases.iter().zip(&held).map(|(leased, held)| (leased.seq, until(held.received)));
+        let changes = changes.collect::<Vec<_>>();
+        self.record(|out| out.lease_changed(queue, &changes));
+        let leases =
+            leases.iter().zip(changes).map(|(leased, (_, until))| Leased { until, ..*leased });
+        let leases = leases.collect();
+        self.attempts.remember(key, leases, now);
+        Some(deliveries)
+    }
+}

@@ -1,0 +1,101 @@
+//! Without this: a consumer of a FIFO queue whose answer was lost would wait for the timeout of
+//! messages that it never got, and the groups with it.
+
+#![allow(clippy::unwrap_used, reason = "a test")]
+
+#[path = "common/client.rs"]
+mod client;
+mod common;
+
+use client::{Client, deliveries};
+use forebay_engine::command::{Command, Delivery};
+use forebay_engine::receipt::SealedReceipt;
+
+const QUEUE: &str = "line.fifo";
+
+fn client() -> Client {
+    let mut client = Client::new();
+    client.create_fifo(QUEUE);
+    let batch =
+        [("a", Some(1), "a1"), ("a", Some(2), "a2"), ("b", Some(3), "b1"), ("b", Some(4), "b2")];
+    client.send_in_groups(QUEUE, &batch);
+    client
+}
+
+fn attempt(queue: &str, name: &str) -> Command {
+    Command::ReceiveOnce {
+        attempt: name.to_owned(),
+        queue: queue.to_owned(),
+        max: 2,
+        wait_ms: Some(0),
+        visibility_ms: Some(10_000),
+        bytes_max: u64::MAX,
+    }
+}
+
+fn receipts(deliveries: &[Delivery]) -> Vec<SealedReceipt> {
+    deliveries.iter().map(|delivery| delivery.receipt).collect()
+}
+
+fn receive(client: &mut Client, name: &str) -> Vec<Delivery> {
+    deliveries(client.ask(attempt(QUEUE, name)))
+}
+
+#[test]
+fn with_the_same_receipts_and_a_new_timeout() {
+    let mut client = client();
+    let first = receive(&mut client, "x");
+    client.advance(9_000);
+    let again = receive(&mut client, "x");
+    assert_eq!(receipts(&again), receipts(&first));
+    assert_eq!(again.iter().map(|d| d.receive_count).collect::<Vec<_>>(), [1, 1]);
+    client.advance(9_000);
+    assert_eq!(client.counts(QUEUE), [2, 2, 0, 0], "the timeout began again");
+    client.ack(QUEUE, again[0].receipt).unwrap();
+}
+
+#[test]
+fn another_attempt_gets_others() {
+    let mut client = client();
+    let first = receive(&mut client, "x");
+    let second = receive(&mut client, "y");
+    assert!(first.iter().all(|a| second.iter().all(|b| a.seq != b.seq)));
+    assert_eq!(second.len(), 2);
+}
+
+#[test]
+fn not_when_one_of_them_was_deleted_or_changed() {
+    let mut client = client();
+    let first = receive(&mut client, "x");
+    client.ack(QUEUE, first[0].receipt).unwrap();
+    let again = receive(&mut client, "x");
+    assert!(again.iter().all(|delivery| delivery.seq != first[1].seq), "a new receive");
+
+    let mut client = self::client();
+    let first = receive(&mut client, "x");
+    client.change(QUEUE, first[1].receipt, 60_000).unwrap();
+    let again = receive(&mut client, "x");
+    assert!(again.iter().all(|delivery| first.iter().all(|f| f.seq != delivery.seq)));
+}
+
+#[test]
+fn not_after_five_minutes() {
+    let mut client = client();
+    let first = receive(&mut client, "x");
+    let receipts_first = receipts(&first);
+    let changes = first.iter().map(|delivery| (delivery.receipt, 600_000)).collect();
+    client.ask(Command::ChangeVisibility { queue: QUEUE.to_owned(), changes }).unwrap();
+    client.advance(300_001);
+    let again = receive(&mut client, "x");
+    assert!(receipts(&again).iter().all(|receipt| !receipts_first.contains(receipt)));
+}
+
+#[test]
+fn a_standard_queue_takes_no_notice_of_it() {
+    let mut client = Client::new();
+    client.create("jobs");
+    client.send_all("jobs", &[b"1".to_vec(), b"2".to_vec(), b"3".to_vec()]);
+    let first = deliveries(client.ask(attempt("jobs", "x")));
+    let second = deliveries(client.ask(attempt("jobs", "x")));
+    assert_eq!((first.len(), second.len()), (2, 1));
+}
