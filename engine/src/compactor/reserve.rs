@@ -10,9 +10,6 @@ use crate::log::{ManifestReserve, names};
 /// It is written in steps of so many bytes, each of them synced.
 const STEP_BYTES: u64 = 4 << 20;
 
-/// A segment of which nothing is left takes a page; some records more may be left of others.
-const LEAST_BYTES: u64 = 8 << 10;
-
 static ZEROS: [u8; 1 << 20] = [0; 1 << 20];
 
 /// A file filled with zeros, which becomes the next compacted segment, and one for the manifest
@@ -65,16 +62,6 @@ impl Reserve {
             self.bytes += step;
         }
         Ok(())
-    }
-
-    /// Gives a half of it to a snapshot, without which nothing can be compacted; false when there
-    /// is not enough left to give.
-    pub(crate) fn lend(&mut self) -> bool {
-        let half = self.bytes / 2;
-        half >= LEAST_BYTES && self.file.set_size(half).is_ok() && {
-            self.bytes = half;
-            true
-        }
     }
 
     /// What was written into it is of no use: it is as large as before again.
