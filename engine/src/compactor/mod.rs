@@ -18,6 +18,7 @@ mod output;
 mod plan;
 mod reserve;
 mod retired;
+mod salvage;
 mod source;
 
 use std::collections::BTreeMap;
@@ -26,7 +27,7 @@ pub(crate) use compaction::{Compaction, EarlyFailure, Failure, Stepped};
 pub(crate) use plan::{Plan, Planned, plan};
 pub(crate) use reserve::Reserve;
 pub(crate) use retired::Retired;
-pub(crate) use source::read_index;
+pub(crate) use salvage::{Salvage, salvage};
 
 use crate::ids::{Position, QueueId};
 use crate::state::frozen::FrozenQueue;

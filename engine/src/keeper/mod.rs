@@ -13,12 +13,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::compactor::{
-    Compaction, EarlyFailure, Failure, Plan, Planned, Reserve, Retired, Stepped, Views, plan,
+    Compaction, EarlyFailure, Failure, Plan, Planned, Reserve, Retired, Salvage, Stepped, Views,
+    plan, salvage,
 };
 use crate::counters::Counters;
 use crate::disk::{Disk, DiskError};
 use crate::ids::Position;
-use crate::index::{self, IndexIdentity, MappedIndex, SegmentIndex};
+use crate::index::{self, Hole, IndexIdentity, MappedIndex, SalvagedIndex, SegmentIndex};
 use crate::log::{Listing, names};
 use crate::options::Options;
 use crate::snapshot::Kept;
@@ -72,6 +73,7 @@ pub(crate) struct Keeper {
     /// What a compaction may write: while the disk is full, only what fits the reserve.
     bytes_max: u64,
     retry_reserve: LogTime,
+    retry_broken: LogTime,
     retry_index: LogTime,
     retry_compaction: LogTime,
     upkeep: Vec<Upkeep>,
@@ -105,6 +107,7 @@ impl Keeper {
             unreadable: Vec::new(),
             bytes_max: u64::MAX,
             retry_reserve: LogTime::default(),
+            retry_broken: LogTime::default(),
             retry_index: LogTime::default(),
             retry_compaction: LogTime::default(),
             upkeep: Vec::new(),
@@ -140,8 +143,10 @@ impl Keeper {
         if let Some(bytes) = self.keep_reserve(now) {
             return Ok(Step::Did(bytes));
         }
-        if let Some(first) = self.broken.pop_front() {
-            return Ok(self.rebuild_index(first));
+        if now >= self.retry_broken
+            && let Some(first) = self.broken.pop_front()
+        {
+            return Ok(self.rebuild_index(first, now));
         }
         if now >= self.retry_index
             && let Some(first) = self.unindexed.pop_front()
@@ -205,22 +210,37 @@ impl Keeper {
         }
     }
 
-    fn rebuild_index(&mut self, first: Position) -> Step {
+    fn rebuild_index(&mut self, first: Position, now: LogTime) -> Step {
         let Some(sealed) = self.segments.get_mut(&first) else { return Step::Did(0) };
+        // It may have been found broken twice.
+        let SegmentIndex::Mapped(broken) = &sealed.index else { return Step::Did(0) };
         let path = names::index(&sealed.segment.path);
         tracing::warn!("{} is damaged: it is made anew from the log", path.display());
-        match crate::compactor::read_index(sealed) {
-            Ok(heap) => {
-                let (heap, bytes) = (Arc::new(heap), sealed.bytes);
-                sealed.index = SegmentIndex::Heap(heap.clone());
-                self.upkeep.push(Upkeep::Rebuilt(sealed.segment.clone(), heap));
-                self.unindexed.push_back(first);
-                Step::Did(bytes)
+        match salvage(sealed) {
+            Ok(Salvage { index, damage }) => {
+                for damage in &damage {
+                    tracing::error!("messages are lost and will be set aside: {damage}");
+                }
+                let holes: Vec<_> = damage.iter().map(Hole::from).collect();
+                sealed.index = match holes.is_empty() {
+                    true => {
+                        self.unindexed.push_back(first);
+                        SegmentIndex::Heap(Arc::new(index))
+                    }
+                    false => {
+                        self.unreadable.push(first);
+                        let salvaged = SalvagedIndex::new(broken.clone(), index, holes);
+                        SegmentIndex::Salvaged(Arc::new(salvaged))
+                    }
+                };
+                let rebuilt = Upkeep::Rebuilt(sealed.segment.clone(), sealed.index.clone());
+                self.upkeep.push(rebuilt);
+                Step::Did(sealed.bytes)
             }
             Err(error) => {
-                tracing::error!(
-                    "an index cannot be made anew, its messages are not served: {error}"
-                );
+                tracing::error!("its messages are not served before the log can be read: {error}");
+                self.broken.push_back(first);
+                self.retry_broken = now.plus_ms(RETRY_MS);
                 Step::Did(0)
             }
         }
