@@ -84,13 +84,21 @@ impl Full {
                 answer = self.client.ask(ack);
             }
             assert_eq!(answer, Ok(Reply::Changed { failures: vec![] }));
-            batch.iter().for_each(|(seq, _)| drop(self.in_flight.remove(seq)));
+            self.in_flight.retain(|seq, _| *seq > batch[batch.len() - 1].0);
         }
     }
 
     fn log_bytes(&self) -> u64 {
         let bytes = |path| self.client.disk.image(path).unwrap().len() as u64;
         self.client.files_of("log").iter().map(bytes).sum()
+    }
+
+    /// There is no more garbage than on any other disk.
+    fn check_garbage(&mut self, size: Size) {
+        let disk = self.client.stats().disk;
+        assert!(disk.live_bytes > 0, "it was estimated: {disk:?}");
+        let garbage = disk.sealed_bytes - disk.live_bytes;
+        assert!(garbage <= disk.live_bytes * 35 / 100 + size.segment_bytes / 4, "{disk:?}");
     }
 
     /// Exactly what is in flight is there.
@@ -118,13 +126,15 @@ fn fill_ack_and_look(size: Size, has_snapshots: bool) {
     assert!(left * HELD_BYTES > 4 * size.segment_bytes / 16, "a snapshot is far above the reserve");
     full.client.keep_all();
     let after = full.log_bytes();
-    assert!(after < before * 2 / 3, "{after} of {before} bytes are left, {left} are in flight");
+    assert!(after < before, "{after} of {before} bytes are left, {left} are in flight");
+    full.check_garbage(size);
     full.client.send("fillers", "there is space");
     full.fillers += 1;
     full.ack(left as usize, size.batch);
     full.client.keep_all();
     let at_last = full.log_bytes();
-    assert!(at_last < after * 2 / 3, "{at_last} of {after} bytes are left, nothing is in flight");
+    assert!(at_last < after, "{at_last} of {after} bytes are left, nothing is in flight");
+    full.check_garbage(size);
     full.check();
     full.client.disk.set_capacity(None);
     full.client.stop();
@@ -224,10 +234,7 @@ fn crash_at(full: &Full, at: u64, reopened: Reopened) -> bool {
     assert!(!had_the_reserve || reserve.is_ok_and(|file| !file.is_empty()), "operation {at}");
     if is_full {
         full.client.keep_all();
-        let disk = full.client.stats().disk;
-        let garbage = disk.sealed_bytes - disk.live_bytes;
-        let is_let_be = garbage <= disk.live_bytes * 35 / 100 + SMALL.segment_bytes / 4;
-        assert!(disk.live_bytes > 0 && is_let_be, "operation {at}: {disk:?}");
+        full.check_garbage(SMALL);
     }
     full.check();
     has_struck

@@ -284,7 +284,10 @@ impl Keeper {
         match failure {
             EarlyFailure::BadIndex { segment, detail } => {
                 tracing::warn!("a compaction waits for an index: {detail}");
-                self.broken.push_back(segment);
+                if !self.broken.contains(&segment) {
+                    self.broken.push_back(segment);
+                }
+                self.retry_compaction = self.retry_broken;
             }
             EarlyFailure::Unreadable { segment, detail } => {
                 tracing::error!("a damaged segment is left as it is, uncompacted: {detail}");

@@ -111,8 +111,7 @@ impl Snapshots {
 
     /// Snapshots that lack what was compacted are of no use any more: their space is given back.
     pub(super) fn remove_before(&mut self, compacted_through: Position) {
-        let is_outdated = |kept: &Kept| kept.position < compacted_through;
-        for outdated in self.kept.extract_if(.., |kept| is_outdated(kept)) {
+        for outdated in self.kept.extract_if(.., |kept| kept.position < compacted_through) {
             if let Err(error) =
                 snapshot::remove(&*self.home.disk, &self.home.data, outdated.position)
             {
