@@ -33,6 +33,8 @@ pub(crate) struct Counters {
     pub(crate) snapshots: Counter,
     /// Bytes of snapshots written.
     pub(crate) snapshot_bytes_written: Counter,
+    /// The longest turn of the core in which it froze queues, in microseconds.
+    pub(crate) freeze_us_max: Counter,
     /// The position of the newest snapshot.
     pub(crate) snapshot_position: Counter,
     /// Bytes of the newest entries that are kept in memory.
@@ -57,6 +59,7 @@ impl Counters {
             index_bytes_written: self.index_bytes_written.get(),
             snapshots: self.snapshots.get(),
             snapshot_bytes_written: self.snapshot_bytes_written.get(),
+            freeze_us_max: self.freeze_us_max.get(),
             snapshot_position: self.snapshot_position.get(),
             compactions: self.compactions.get(),
             is_compacting: self.compacting.get() > 0,
@@ -78,6 +81,11 @@ impl Counter {
 
     pub(crate) fn set(&self, value: u64) {
         self.0.store(value, Ordering::Relaxed);
+    }
+
+    /// Sets it if that makes it greater.
+    pub(crate) fn raise(&self, value: u64) {
+        self.0.fetch_max(value, Ordering::Relaxed);
     }
 
     pub(crate) fn get(&self) -> u64 {

@@ -14,10 +14,10 @@
 //!
 //! A panic on one of these threads ends the process: half a decision must not go on.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, never, select, unbounded};
 
@@ -124,23 +124,35 @@ impl<R: ReplyTo> Engine<R> {
         let (entries, entries_out) = bounded(1);
         let (requests, requests_out) = bounded(1);
 
-        let (disk, data) = (log.disk().clone(), log.data().to_path_buf());
         let preparer = {
-            let (events, listing) = (events.clone(), log.listing().clone());
-            let counters = counters.clone();
-            spawn("forebay-preparer", move || {
-                let files = (&*disk, &*data);
-                prepare_segments(files, segment_bytes, &listing, &counters, &requests_out, &events);
-            })
+            let preparer = Preparer {
+                disk: log.disk().clone(),
+                data: log.data().to_path_buf(),
+                segment_bytes,
+                listing: log.listing().clone(),
+                counters: counters.clone(),
+            };
+            let events = events.clone();
+            spawn("forebay-preparer", move || preparer.run(&requests_out, &events))
         };
         let keeper = {
             let (events, clock) = (events.clone(), clock.clone());
+            let counters = counters.clone();
             spawn("forebay-keeper", move || keep(keeper, &tasks_out, &events, &clock, &counters))
         };
         let writer =
             spawn("forebay-log", move || write_entries(log, &entries_out, &requests, &events));
         let on_failure = Some(on_failure);
-        let runner = Runner { core, clock: clock.clone(), entries, tasks, on_failure, stash: None };
+        let clock_of_core = clock.clone();
+        let runner = Runner {
+            core,
+            clock: clock_of_core,
+            entries,
+            tasks,
+            counters,
+            on_failure,
+            stash: None,
+        };
         let core = spawn("forebay-core", move || runner.run(&commands_out, &events_out));
         let handle = EngineHandle { commands, reader, store: store_id };
         Ok((Self { handle, core, writer, preparer, keeper, clock }, opening))
@@ -252,64 +264,73 @@ fn write_entries(
     log
 }
 
-/// The preparer's thread.
-fn prepare_segments(
-    (disk, data): (&dyn Disk, &Path),
+/// The preparer's thread: makes the segment behind the active one.
+struct Preparer {
+    disk: Arc<dyn Disk>,
+    data: PathBuf,
     segment_bytes: u64,
-    listing: &Listing,
-    counters: &Counters,
-    requests: &Receiver<()>,
-    events: &Sender<Event>,
-) {
-    for () in requests {
-        let (mut failing, mut retry) = (false, PREPARE_RETRY.0);
-        loop {
-            let manifest_bytes = listing.bytes_with_one_more();
-            let prepared = match wait_for_reserve(counters) {
-                true => PreparedSegment::prepare(disk, data, segment_bytes, manifest_bytes)
-                    .map_err(|error| error.to_string()),
-                false => Err(RESERVE_FIRST.to_owned()),
-            };
-            match prepared {
-                Ok(prepared) => {
-                    if events.send(Event::Next(NextSegment::Ready(prepared))).is_err() {
-                        return;
+    listing: Listing,
+    counters: Arc<Counters>,
+}
+
+impl Preparer {
+    fn run(&self, requests: &Receiver<()>, events: &Sender<Event>) {
+        for () in requests {
+            let (mut failing, mut retry) = (false, PREPARE_RETRY.0);
+            loop {
+                match self.prepare() {
+                    Ok(prepared) => {
+                        if events.send(Event::Next(NextSegment::Ready(prepared))).is_err() {
+                            return;
+                        }
+                        if failing {
+                            tracing::info!("the next segment is prepared, sends are taken again");
+                        }
+                        break;
                     }
-                    if failing {
-                        tracing::info!("the next segment is prepared, sends are taken again");
-                    }
-                    break;
-                }
-                Err(error) => {
-                    let detail = format!("the next segment cannot be prepared: {error}");
-                    if !failing {
-                        tracing::error!("sends are refused, receives and deletes go on: {detail}");
-                    }
-                    failing = true;
-                    if events.send(Event::Next(NextSegment::Full(detail))).is_err() {
-                        return;
+                    Err(error) => {
+                        let detail = format!("the next segment cannot be prepared: {error}");
+                        if !failing {
+                            tracing::error!(
+                                "sends are refused, receives and deletes go on: {detail}"
+                            );
+                        }
+                        failing = true;
+                        if events.send(Event::Next(NextSegment::Full(detail))).is_err() {
+                            return;
+                        }
                     }
                 }
-            }
-            // Space may come back: try again until it does or the engine is closed.
-            let wait = retry;
-            retry = (2 * retry).min(PREPARE_RETRY.1);
-            match requests.recv_timeout(wait) {
-                Ok(()) | Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return,
+                // Space may come back: try again until it does or the engine is closed.
+                let wait = retry;
+                retry = (2 * retry).min(PREPARE_RETRY.1);
+                match requests.recv_timeout(wait) {
+                    Ok(()) | Err(RecvTimeoutError::Timeout) => {}
+                    Err(RecvTimeoutError::Disconnected) => return,
+                }
             }
         }
     }
-}
 
-/// Whether the compactor's reserve is there, which the keeper makes in a moment if there is space.
-fn wait_for_reserve(counters: &Counters) -> bool {
-    let mut looks = RESERVE_LOOKS;
-    while counters.has_reserve.get() == 0 && looks > 0 {
-        std::thread::sleep(RESERVE_LOOK);
-        looks -= 1;
+    fn prepare(&self) -> Result<PreparedSegment, String> {
+        let manifest_bytes = self.listing.bytes_with_one_more();
+        if !self.wait_for_reserve() {
+            return Err(RESERVE_FIRST.to_owned());
+        }
+        PreparedSegment::prepare(&*self.disk, &self.data, self.segment_bytes, manifest_bytes)
+            .map_err(|error| error.to_string())
     }
-    counters.has_reserve.get() > 0
+
+    /// Whether the compactor's reserve is there, which the keeper makes in a moment if there is
+    /// space.
+    fn wait_for_reserve(&self) -> bool {
+        let mut looks = RESERVE_LOOKS;
+        while self.counters.has_reserve.get() == 0 && looks > 0 {
+            std::thread::sleep(RESERVE_LOOK);
+            looks -= 1;
+        }
+        self.counters.has_reserve.get() > 0
+    }
 }
 
 /// The keeper's thread: ends when the core has ended.
@@ -352,6 +373,7 @@ struct Runner<R> {
     clock: LogClock,
     entries: Sender<ClosedEntry>,
     tasks: Sender<Task>,
+    counters: Arc<Counters>,
     on_failure: Option<OnFailure>,
     /// A command that has to wait for room.
     stash: Option<(Command, R)>,
@@ -385,9 +407,11 @@ impl<R: ReplyTo> Runner<R> {
     ) -> Result<(), LogFailure> {
         let mut closing = false;
         let closed = never();
+        // Since when nobody but this thread decides how long it takes.
+        let mut woken = Instant::now();
         loop {
             let now = self.clock.now();
-            self.turn(now);
+            self.turn(now, woken);
             if closing && self.stash.is_none() && self.core.is_committed() {
                 // So that the newest entry of a store that was closed in order is never in doubt.
                 if self.core.hasten_watermark(now) {
@@ -399,19 +423,30 @@ impl<R: ReplyTo> Runner<R> {
             let input = if self.stash.is_some() || closing { &closed } else { commands };
             let event = match self.alarm_in(now) {
                 None => select! {
-                    recv(events) -> event => event.ok(),
+                    recv(events) -> event => {
+                        woken = Instant::now();
+                        event.ok()
+                    }
                     recv(input) -> input => {
+                        woken = Instant::now();
                         closing = self.take(input.ok(), commands);
                         None
                     }
                 },
                 Some(alarm) => select! {
-                    recv(events) -> event => event.ok(),
+                    recv(events) -> event => {
+                        woken = Instant::now();
+                        event.ok()
+                    }
                     recv(input) -> input => {
+                        woken = Instant::now();
                         closing = self.take(input.ok(), commands);
                         None
                     }
-                    default(alarm) => None,
+                    default(alarm) => {
+                        woken = Instant::now();
+                        None
+                    }
                 },
             };
             if let Some(event) = event {
@@ -447,7 +482,7 @@ impl<R: ReplyTo> Runner<R> {
     }
 
     /// Moves everything on that can be moved on without waiting.
-    fn turn(&mut self, now: LogTime) {
+    fn turn(&mut self, now: LogTime, woken: Instant) {
         self.core.tick(now);
         self.unstash();
         if let Some(entry) = self.core.close_entry(now) {
@@ -457,6 +492,9 @@ impl<R: ReplyTo> Runner<R> {
         }
         self.answer();
         for task in self.core.take_tasks() {
+            if matches!(task, Task::Frozen(_)) {
+                self.counters.freeze_us_max.raise(woken.elapsed().as_micros() as u64);
+            }
             // The keeper is gone only after a failure that ends the core too.
             let _ = self.tasks.send(task);
         }

@@ -58,6 +58,9 @@ pub struct DiskStats {
     pub snapshots: u64,
     /// Their bytes.
     pub snapshot_bytes_written: u64,
+    /// The longest that the core was held up by freezing queues for one, in microseconds, with
+    /// whatever else it did in the same turn. Measured where the store runs on threads.
+    pub freeze_us_max: u64,
     /// The newest snapshot's position.
     pub snapshot_position: u64,
     /// Compactions finished.

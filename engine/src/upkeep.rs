@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::disk::Disk;
 use crate::ids::{Position, QueueId, StoreId};
-use crate::index::{HeapIndex, MappedIndex, SegmentIndex};
+use crate::index::{MappedIndex, SegmentIndex};
 use crate::location::Segment;
 use crate::state::frozen::FrozenQueue;
 use crate::time::LogTime;
@@ -62,7 +62,7 @@ pub(crate) enum Upkeep {
     /// The index of a sealed segment is on disk.
     Indexed(Arc<Segment>, Arc<MappedIndex>),
     /// The index of a segment was made anew from its log.
-    Rebuilt(Arc<Segment>, Arc<HeapIndex>),
+    Rebuilt(Arc<Segment>, SegmentIndex),
     /// One segment is listed in the place of several.
     Swapped {
         /// Those.

@@ -201,7 +201,6 @@ fn when_nothing_but_the_reserve_is_left_and_the_snapshots_are_new() {
 
 /// Others take what is left on the disk, to the last byte, before anything is acked.
 #[test]
-#[ignore = "known: the smallest reserve has no room for a snapshot and for what is left of a segment"]
 fn when_nothing_but_the_reserve_is_left() {
     let mut filled = Filled::new();
     filled.fill(true);

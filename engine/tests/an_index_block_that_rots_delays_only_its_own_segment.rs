@@ -10,10 +10,14 @@
 mod client;
 mod common;
 
+use std::path::PathBuf;
+
 use client::{Client, DAY_MS, receive};
 use common::tiny;
-use forebay_engine::Options;
+use forebay_engine::command::Command;
+use forebay_engine::error::Damage;
 use forebay_engine::verify::Outcome;
+use forebay_engine::{Options, ReadError};
 
 const PAGE: u64 = 4096;
 
@@ -156,15 +160,97 @@ fn a_compaction_that_needs_it_waits_and_goes_on() {
     }
 }
 
-#[test]
-#[ignore = "known: the whole queue waits, also its messages in other segments"]
-fn a_segment_whose_index_cannot_be_made_anew_holds_up_only_its_own_messages() {
+/// The first segment is damaged beside its index: at this offset a bit is flipped.
+fn rotten_at(at: u64) -> (Client, PathBuf) {
+    let client = rotten(PAGE * 3 + 20);
+    let first = client.files_of("log")[0].clone();
+    client.disk.flip_bit(&first, at, 1).unwrap();
+    (client, first)
+}
+
+/// The messages of "early" that are whole, and the damage that a read of each other one tells of.
+fn whole_and_damaged(client: &mut Client) -> (Vec<u64>, Vec<(u64, Damage)>) {
+    // That the index is broken is found now, if it still is.
+    client.receive_max("early", 100, 0);
+    client.keep();
+    let (mut whole, mut damaged) = (Vec::new(), Vec::new());
+    for delivery in client.receive_max("early", 100, 0) {
+        match client.store().read(&delivery.location) {
+            Ok(stored) => {
+                assert_eq!(stored.payload, body(delivery.seq.0 as u8));
+                whole.push(delivery.seq.0);
+            }
+            Err(ReadError::Damaged(damage)) => {
+                let queue = delivery.location.queue;
+                let set_aside = Command::SetAside { queue, seq: delivery.seq };
+                client.ask(set_aside).unwrap();
+                damaged.push((delivery.seq.0, damage));
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+    (whole, damaged)
+}
+
+/// Where the record of a message of "early" is in its segment, as long as that can be said.
+fn record_of(seq: u64) -> (u64, u64) {
     let mut client = rotten(PAGE * 3 + 20);
-    // The segment itself is damaged too: a message's body is not what was written.
-    let first = &client.files_of("log")[0];
-    client.disk.flip_bit(first, 4096 + 3000, 1).unwrap();
     assert_eq!(early(&mut client, 0), [""; 0]);
     client.keep();
     let received = client.receive_max("early", 100, 0);
-    assert!(!received.is_empty(), "those of the second segment are as they were");
+    let location = &received[seq as usize - 1].location;
+    (location.offset.into(), location.bytes.into())
+}
+
+#[test]
+fn where_the_segment_is_damaged_too_a_message_is_set_aside_and_its_neighbours_flow() {
+    let (offset, bytes) = record_of(3);
+    // Length, kind, seal, queue, seq, position, body.
+    for at in [0, 4, 8, 12, 16, 24, bytes - 1] {
+        let (mut client, path) = rotten_at(offset + at);
+        let (whole, damaged) = whole_and_damaged(&mut client);
+        let others: Vec<u64> = (1..=u64::from(EARLY)).filter(|seq| *seq != 3).collect();
+        assert_eq!(whole, others, "byte {at}");
+        let [(3, damage)] = &damaged[..] else { panic!("byte {at}: {damaged:?}") };
+        let found = (&damage.path, damage.offset, damage.bytes);
+        assert_eq!(found, (&path, offset, bytes), "byte {at}");
+        assert_eq!(client.counts("early"), [u64::from(EARLY) - 1, 0, 0, 1], "byte {at}");
+        // It is the same after a restart, though nothing of it is in a file.
+        client.stop();
+        client.open().unwrap();
+        assert_eq!(whole_and_damaged(&mut client), (whole, damaged), "byte {at}");
+    }
+}
+
+#[test]
+fn a_damaged_entry_header_hides_no_message() {
+    let (offset, _) = record_of(3);
+    let (mut client, _) = rotten_at(offset - 20);
+    let (whole, damaged) = whole_and_damaged(&mut client);
+    assert_eq!((whole.len(), damaged), (EARLY.into(), vec![]));
+}
+
+#[test]
+fn what_a_lost_block_hides_is_set_aside_and_the_rest_flows() {
+    let mut client = rotten(PAGE * 3 + 20);
+    let path = client.files_of("log")[0].clone();
+    client.disk.zero_block(&path, 2).unwrap();
+    let (whole, damaged) = whole_and_damaged(&mut client);
+    assert_eq!(whole.len() + damaged.len(), usize::from(EARLY));
+    assert!((3..=6).contains(&damaged.len()), "a block has four messages: {damaged:?}");
+    for (seq, damage) in &damaged {
+        let extent = damage.offset..damage.offset + damage.bytes;
+        assert!(extent.start < 3 * PAGE && extent.end > 2 * PAGE, "message {seq}: {damage}");
+    }
+    assert_eq!(client.counts("early"), [whole.len() as u64, 0, 0, damaged.len() as u64]);
+    // What is acked stays so, whatever of it is hidden.
+    client.consume("early", 100, |_| true);
+    client.consume("late", 100, |_| true);
+    client.options = tiny();
+    client.stop();
+    client.open().unwrap();
+    client.keep_all();
+    assert!(client.disk.files().contains(&path), "a damaged segment is left as it is");
+    let (whole, hidden) = whole_and_damaged(&mut client);
+    assert_eq!((whole, hidden), (vec![], damaged));
 }

@@ -5,7 +5,8 @@
 //! entries keep their positions, messages their numbers; nothing is appended to the log.
 //!
 //! Invariants (FORMAT.md section 6 says why).
-//! - Only segments that both kept snapshots contain whole are compacted.
+//! - Only segments that both kept snapshots contain whole are compacted, unless the disk is so full
+//!   that no snapshot can be written.
 //! - What is left out was judged by a view of the queues that was durable before the swap.
 //! - An ack, a purge or a deletion goes only when no older segment outside of the group can bring
 //!   back what it ended.
@@ -17,22 +18,25 @@ mod output;
 mod plan;
 mod reserve;
 mod retired;
+mod salvage;
 mod source;
 
 use std::collections::BTreeMap;
 
 pub(crate) use compaction::{Compaction, EarlyFailure, Failure, Stepped};
-pub(crate) use plan::{Plan, plan};
+pub(crate) use plan::{Plan, Planned, plan};
 pub(crate) use reserve::Reserve;
 pub(crate) use retired::Retired;
-pub(crate) use source::read_index;
+pub(crate) use salvage::{Salvage, salvage};
 
 use crate::ids::{Position, QueueId};
 use crate::state::frozen::FrozenQueue;
 
-/// The queues as they were when the newest snapshot was taken: what is not in here is gone.
+/// The queues as they were when they were frozen for a snapshot: what is not in here is gone.
 #[derive(Debug, Default)]
 pub(crate) struct Views {
+    /// Whether that snapshot is on the disk; if not, there was no space for it.
+    pub(crate) is_kept: bool,
     /// Every view contains the entries up to here.
     pub(crate) position: Position,
     pub(crate) queues: BTreeMap<QueueId, FrozenQueue>,

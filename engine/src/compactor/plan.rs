@@ -54,12 +54,12 @@ struct Estimate<'s> {
 }
 
 /// Plans the next compaction of the sealed segments, in the order of their positions. Those behind
-/// `oldest_snapshot` have to wait. `bytes_max` bounds what is written: the reserve on a full disk.
+/// `reach` have to wait. `bytes_max` bounds what is written: the reserve on a full disk.
 pub(crate) fn plan<'s>(
     segments: impl Iterator<Item = &'s SealedSegment>,
     views: &Views,
     unreadable: &[Position],
-    oldest_snapshot: Position,
+    reach: Position,
     options: &Options,
     bytes_max: u64,
 ) -> Planned {
@@ -75,7 +75,7 @@ pub(crate) fn plan<'s>(
     let live_bytes = estimates.iter().map(|estimate| estimate.live_bytes).sum();
     let later = choose(&estimates, live_bytes, options, bytes_max);
     for estimate in &mut estimates {
-        estimate.is_free &= estimate.sealed.last <= oldest_snapshot;
+        estimate.is_free &= estimate.sealed.last <= reach;
     }
     let next = match choose(&estimates, live_bytes, options, bytes_max) {
         Some(group) => Plan::Compact(estimates[group].iter().map(|e| e.sealed.clone()).collect()),

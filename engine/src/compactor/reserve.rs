@@ -4,16 +4,8 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::disk::{Access, Disk, DiskError, DiskFile};
+use crate::disk::{Access, Disk, DiskError, DiskFile, fill_with_zeros};
 use crate::log::{ManifestReserve, names};
-
-/// It is written in steps of so many bytes, each of them synced.
-const STEP_BYTES: u64 = 4 << 20;
-
-/// A segment of which nothing is left takes a page; some records more may be left of others.
-const LEAST_BYTES: u64 = 8 << 10;
-
-static ZEROS: [u8; 1 << 20] = [0; 1 << 20];
 
 /// A file filled with zeros, which becomes the next compacted segment, and one for the manifest
 /// that will list it.
@@ -54,27 +46,12 @@ impl Reserve {
 
     /// Reserves more, up to `bytes`; on a full disk as much as there is.
     pub(crate) fn grow(&mut self, bytes: u64) -> Result<(), DiskError> {
-        while self.bytes < bytes {
-            let step = (bytes - self.bytes).min(STEP_BYTES);
-            let grown = fill(&*self.file, self.bytes, step);
-            if let Err(error) = grown {
-                // A piece of it may have been written.
-                self.file.set_size(self.bytes)?;
-                return Err(error);
-            }
-            self.bytes += step;
+        let grown = fill_with_zeros(&*self.file, &mut self.bytes, bytes);
+        if grown.is_err() {
+            // A piece more of it may have been written.
+            self.file.set_size(self.bytes)?;
         }
-        Ok(())
-    }
-
-    /// Gives a half of it to a snapshot, without which nothing can be compacted; false when there
-    /// is not enough left to give.
-    pub(crate) fn lend(&mut self) -> bool {
-        let half = self.bytes / 2;
-        half >= LEAST_BYTES && self.file.set_size(half).is_ok() && {
-            self.bytes = half;
-            true
-        }
+        grown
     }
 
     /// What was written into it is of no use: it is as large as before again.
@@ -84,15 +61,4 @@ impl Reserve {
         }
         Ok(())
     }
-}
-
-/// Writes zeros and syncs them.
-fn fill(file: &dyn DiskFile, from: u64, bytes: u64) -> Result<(), DiskError> {
-    let mut written = 0;
-    while written < bytes {
-        let count = (bytes - written).min(ZEROS.len() as u64);
-        file.write_all_at(from + written, &ZEROS[..count as usize])?;
-        written += count;
-    }
-    file.sync()
 }

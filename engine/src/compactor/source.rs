@@ -1,10 +1,8 @@
 //! Reading a sealed segment, entry by entry, in steps.
 
-use crate::core::{sent_slots, slot_ms};
 use crate::disk::DiskError;
 use crate::entry::{EntryError, EntryHeader};
 use crate::ids::Position;
-use crate::index::HeapIndex;
 use crate::log::SEGMENT_HEADER_BYTES;
 use crate::log::scan::{Scan, Step};
 use crate::upkeep::SealedSegment;
@@ -67,20 +65,4 @@ impl Source {
         (self.offset, self.expected) = (scan.offset(), scan.expected());
         Ok(Some(self.offset - begun))
     }
-}
-
-/// Makes a segment's index anew.
-pub(crate) fn read_index(sealed: &SealedSegment) -> Result<HeapIndex, SourceError> {
-    let mut index = HeapIndex::default();
-    let created = sealed.segment.created;
-    Source::new(sealed.clone()).read(u64::MAX, |offset, header, body| {
-        let mut control_bytes = body.len();
-        for (queue, seq, slot) in sent_slots(offset, slot_ms(header.log_time, created), body) {
-            control_bytes -= slot.bytes as usize;
-            index.add(queue, seq, slot);
-        }
-        index.add_control(control_bytes as u64);
-        Ok::<_, SourceError>(())
-    })?;
-    Ok(index)
 }

@@ -20,7 +20,7 @@ impl<R: ReplyTo> Core<R> {
                 self.serve_postponed(now);
             }
             Upkeep::Rebuilt(segment, index) => {
-                self.index.set_rebuilt(&segment, SegmentIndex::Heap(index));
+                self.index.set_rebuilt(&segment, index);
                 self.serve_postponed(now);
             }
             Upkeep::Swapped { removed, added } => {

@@ -7,6 +7,7 @@
 
 mod real;
 mod sim;
+mod zeros;
 
 use std::fmt::Debug;
 use std::io;
@@ -16,6 +17,7 @@ use std::sync::Arc;
 
 pub use real::RealDisk;
 pub use sim::{Fault, SimDisk};
+pub(crate) use zeros::fill_with_zeros;
 
 /// A directory tree and the operations on it that the engine needs.
 ///

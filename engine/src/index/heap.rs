@@ -53,6 +53,15 @@ impl HeapIndex {
         slots.slots.get(slot as usize).copied()
     }
 
+    /// The place of a queue's last message before `seq`.
+    pub(super) fn last_before(&self, queue: QueueId, seq: Seq) -> Option<Slot> {
+        let slots = self.queues.get(&queue)?;
+        let after = slots.runs.partition_point(|run| run.first < seq);
+        let run = slots.runs.get(after.checked_sub(1)?)?;
+        let last = run.end().0.min(seq.0) - 1;
+        slots.slots.get(run.slot_of(Seq(last))? as usize).copied()
+    }
+
     /// A row for each queue, ascending.
     pub(crate) fn rows(&self) -> Vec<QueueRow> {
         self.queues_sorted().into_iter().map(|(queue, slots)| slots.row(queue)).collect()

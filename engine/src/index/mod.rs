@@ -11,6 +11,7 @@ mod block;
 mod file;
 mod header;
 mod heap;
+mod salvaged;
 mod segment;
 mod shares;
 mod slot;
@@ -26,6 +27,7 @@ pub(crate) use block::BadBlock;
 pub(crate) use file::{IndexError, MappedIndex};
 pub(crate) use header::IndexIdentity;
 pub(crate) use heap::HeapIndex;
+pub(crate) use salvaged::{Hole, SalvagedIndex};
 pub(crate) use segment::SegmentIndex;
 #[expect(unreachable_pub, reason = "inspect shows it")]
 pub use slot::QueueRow;
@@ -246,6 +248,10 @@ impl Index {
             match &sealed.index {
                 SegmentIndex::Heap(heap) => memory.heap_bytes += heap.heap_bytes(),
                 SegmentIndex::Mapped(mapped) => memory.mapped_bytes += mapped.mapped_bytes(),
+                SegmentIndex::Salvaged(salvaged) => {
+                    memory.heap_bytes += salvaged.heap_bytes();
+                    memory.mapped_bytes += salvaged.mapped_bytes();
+                }
             }
         }
         memory

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::block::BadBlock;
 use super::file::MappedIndex;
 use super::heap::HeapIndex;
+use super::salvaged::SalvagedIndex;
 use super::slot::{QueueRow, Slot};
 use crate::ids::{QueueId, Seq};
 
@@ -15,6 +16,8 @@ pub(crate) enum SegmentIndex {
     Heap(Arc<HeapIndex>),
     /// In its file.
     Mapped(Arc<MappedIndex>),
+    /// In memory, as much as could be found: its file is damaged, and the segment is too.
+    Salvaged(Arc<SalvagedIndex>),
 }
 
 impl SegmentIndex {
@@ -23,6 +26,7 @@ impl SegmentIndex {
         match self {
             SegmentIndex::Heap(heap) => Box::new(heap.rows().into_iter()),
             SegmentIndex::Mapped(mapped) => Box::new(mapped.rows()),
+            SegmentIndex::Salvaged(salvaged) => Box::new(salvaged.rows()),
         }
     }
 
@@ -31,6 +35,7 @@ impl SegmentIndex {
         match self {
             SegmentIndex::Heap(heap) => heap.row(queue),
             SegmentIndex::Mapped(mapped) => mapped.row(queue),
+            SegmentIndex::Salvaged(salvaged) => salvaged.row(queue),
         }
     }
 
@@ -39,14 +44,16 @@ impl SegmentIndex {
         match self {
             SegmentIndex::Heap(heap) => Ok(heap.find(queue, seq)),
             SegmentIndex::Mapped(mapped) => mapped.find(queue, seq),
+            SegmentIndex::Salvaged(salvaged) => Ok(salvaged.find(queue, seq)),
         }
     }
 
-    /// Whether the message is in the segment.
+    /// Whether the message is in the segment; if that is damaged, whether it may be.
     pub(crate) fn contains(&self, queue: QueueId, seq: Seq) -> Result<bool, BadBlock> {
         match self {
             SegmentIndex::Heap(heap) => Ok(heap.find(queue, seq).is_some()),
             SegmentIndex::Mapped(mapped) => mapped.contains(queue, seq),
+            SegmentIndex::Salvaged(salvaged) => Ok(salvaged.may_contain(queue, seq)),
         }
     }
 
@@ -59,6 +66,7 @@ impl SegmentIndex {
         match self {
             SegmentIndex::Heap(heap) => Box::new(heap.slots(queue).map(Ok)),
             SegmentIndex::Mapped(mapped) => Box::new(mapped.slots(queue)),
+            SegmentIndex::Salvaged(_) => unreachable!("no test of the index alone has one"),
         }
     }
 
@@ -67,6 +75,7 @@ impl SegmentIndex {
         match self {
             SegmentIndex::Heap(heap) => heap.control_bytes(),
             SegmentIndex::Mapped(mapped) => mapped.control_bytes(),
+            SegmentIndex::Salvaged(salvaged) => salvaged.control_bytes(),
         }
     }
 }

@@ -13,12 +13,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::compactor::{
-    Compaction, EarlyFailure, Failure, Plan, Reserve, Retired, Stepped, Views, plan,
+    Compaction, EarlyFailure, Failure, Plan, Planned, Reserve, Retired, Salvage, Stepped, Views,
+    plan, salvage,
 };
 use crate::counters::Counters;
 use crate::disk::{Disk, DiskError};
 use crate::ids::Position;
-use crate::index::{self, IndexIdentity, MappedIndex, SegmentIndex};
+use crate::index::{self, Hole, IndexIdentity, MappedIndex, SalvagedIndex, SegmentIndex};
 use crate::log::{Listing, names};
 use crate::options::Options;
 use crate::snapshot::Kept;
@@ -69,9 +70,10 @@ pub(crate) struct Keeper {
     retired: Vec<Retired>,
     /// Segments that cannot be compacted because they are damaged.
     unreadable: Vec<Position>,
-    /// While the disk is full, only what fits the reserve is compacted.
-    is_full: bool,
+    /// What a compaction may write: while the disk is full, only what fits the reserve.
+    bytes_max: u64,
     retry_reserve: LogTime,
+    retry_broken: LogTime,
     retry_index: LogTime,
     retry_compaction: LogTime,
     upkeep: Vec<Upkeep>,
@@ -103,8 +105,9 @@ impl Keeper {
             reserve: None,
             retired: Vec::new(),
             unreadable: Vec::new(),
-            is_full: false,
+            bytes_max: u64::MAX,
             retry_reserve: LogTime::default(),
+            retry_broken: LogTime::default(),
             retry_index: LogTime::default(),
             retry_compaction: LogTime::default(),
             upkeep: Vec::new(),
@@ -140,8 +143,10 @@ impl Keeper {
         if let Some(bytes) = self.keep_reserve(now) {
             return Ok(Step::Did(bytes));
         }
-        if let Some(first) = self.broken.pop_front() {
-            return Ok(self.rebuild_index(first));
+        if now >= self.retry_broken
+            && let Some(first) = self.broken.pop_front()
+        {
+            return Ok(self.rebuild_index(first, now));
         }
         if now >= self.retry_index
             && let Some(first) = self.unindexed.pop_front()
@@ -205,22 +210,37 @@ impl Keeper {
         }
     }
 
-    fn rebuild_index(&mut self, first: Position) -> Step {
+    fn rebuild_index(&mut self, first: Position, now: LogTime) -> Step {
         let Some(sealed) = self.segments.get_mut(&first) else { return Step::Did(0) };
+        // It may have been found broken twice.
+        let SegmentIndex::Mapped(broken) = &sealed.index else { return Step::Did(0) };
         let path = names::index(&sealed.segment.path);
         tracing::warn!("{} is damaged: it is made anew from the log", path.display());
-        match crate::compactor::read_index(sealed) {
-            Ok(heap) => {
-                let (heap, bytes) = (Arc::new(heap), sealed.bytes);
-                sealed.index = SegmentIndex::Heap(heap.clone());
-                self.upkeep.push(Upkeep::Rebuilt(sealed.segment.clone(), heap));
-                self.unindexed.push_back(first);
-                Step::Did(bytes)
+        match salvage(sealed) {
+            Ok(Salvage { index, damage }) => {
+                for damage in &damage {
+                    tracing::error!("messages are lost and will be set aside: {damage}");
+                }
+                let holes: Vec<_> = damage.iter().map(Hole::from).collect();
+                sealed.index = match holes.is_empty() {
+                    true => {
+                        self.unindexed.push_back(first);
+                        SegmentIndex::Heap(Arc::new(index))
+                    }
+                    false => {
+                        self.unreadable.push(first);
+                        let salvaged = SalvagedIndex::new(broken.clone(), index, holes);
+                        SegmentIndex::Salvaged(Arc::new(salvaged))
+                    }
+                };
+                let rebuilt = Upkeep::Rebuilt(sealed.segment.clone(), sealed.index.clone());
+                self.upkeep.push(rebuilt);
+                Step::Did(sealed.bytes)
             }
             Err(error) => {
-                tracing::error!(
-                    "an index cannot be made anew, its messages are not served: {error}"
-                );
+                tracing::error!("its messages are not served before the log can be read: {error}");
+                self.broken.push_back(first);
+                self.retry_broken = now.plus_ms(RETRY_MS);
                 Step::Did(0)
             }
         }
@@ -228,19 +248,10 @@ impl Keeper {
 
     fn step_snapshot(&mut self, now: LogTime) -> Option<u64> {
         let stepped = self.snapshots.step(now, &self.counters)?;
-        // Without snapshots nothing can be compacted: on a full disk the reserve is theirs too.
-        if stepped.is_full
-            && let Some(reserve) = &mut self.reserve
-            && reserve.lend()
-        {
-            self.counters.has_reserve.set(0);
-            self.retry_reserve = now.plus_ms(RETRY_MS);
-            self.snapshots.hasten(now, 0);
-        }
         self.upkeep.extend(stepped.request.map(Upkeep::Freeze));
         if let Some(views) = stepped.finished {
             self.views = Some(Arc::new(views));
-            self.is_full = false;
+            self.bytes_max = u64::MAX;
         }
         Some(stepped.bytes)
     }
@@ -251,7 +262,7 @@ impl Keeper {
             Ok(Stepped::Moved(bytes)) => Ok(Step::Did(bytes)),
             Ok(Stepped::Swapped { removed, added, bytes }) => {
                 self.compaction = None;
-                self.swapped(removed, added);
+                self.swapped(removed, added, now);
                 Ok(Step::Did(bytes))
             }
             Err(failure) => {
@@ -273,16 +284,23 @@ impl Keeper {
         match failure {
             EarlyFailure::BadIndex { segment, detail } => {
                 tracing::warn!("a compaction waits for an index: {detail}");
-                self.broken.push_back(segment);
+                if !self.broken.contains(&segment) {
+                    self.broken.push_back(segment);
+                }
+                self.retry_compaction = self.retry_broken;
             }
             EarlyFailure::Unreadable { segment, detail } => {
                 tracing::error!("a damaged segment is left as it is, uncompacted: {detail}");
                 self.unreadable.push(segment);
             }
             EarlyFailure::Disk(error) => {
-                // On a full disk what fits the reserve comes first, at once.
-                let is_first = error.is_full() && !self.is_full;
-                self.is_full |= error.is_full();
+                // On a full disk what fits the reserve comes first, at once. How much a group comes
+                // to is an estimate: next it is a smaller one.
+                let is_first = error.is_full() && self.bytes_max == u64::MAX;
+                if error.is_full() {
+                    let reserve_bytes = self.reserve.as_ref().map_or(0, |reserve| reserve.bytes);
+                    self.bytes_max = reserve_bytes.min(self.bytes_max / 2);
+                }
                 if !is_first {
                     tracing::warn!("a compaction is tried again later: {error}");
                     self.retry_compaction = now.plus_ms(RETRY_MS);
@@ -319,18 +337,7 @@ impl Keeper {
 
     fn begin_compaction(&mut self, now: LogTime) -> Step {
         let Some(views) = &self.views else { return Step::Idle };
-        let bytes_max = match (self.is_full, &self.reserve) {
-            (true, Some(reserve)) => reserve.bytes,
-            _ => u64::MAX,
-        };
-        let planned = plan(
-            self.segments.values(),
-            views,
-            &self.unreadable,
-            self.snapshots.oldest(),
-            &self.options,
-            bytes_max,
-        );
+        let planned = self.plan(views);
         self.counters.live_bytes.set(planned.live_bytes);
         let group = match planned.next {
             Plan::Compact(group) => group,
@@ -369,6 +376,22 @@ impl Keeper {
         Step::Did(0)
     }
 
+    /// The next compaction, within the first reach that has one.
+    fn plan(&self, views: &Views) -> Planned {
+        let within = |reach| {
+            let segments = self.segments.values();
+            plan(segments, views, &self.unreadable, reach, &self.options, self.bytes_max)
+        };
+        let mut reaches = self.snapshots.reaches(views).into_iter();
+        let mut planned = within(reaches.next().expect("one is always there"));
+        while matches!(planned.next, Plan::AfterSnapshot)
+            && let Some(reach) = reaches.next()
+        {
+            planned = within(reach);
+        }
+        planned
+    }
+
     /// Gives back a piece of a file that nobody reads any more.
     fn step_retired(&mut self) -> Option<u64> {
         let at = self.retired.iter().position(|retired| retired.is_unread())?;
@@ -381,7 +404,7 @@ impl Keeper {
         }
     }
 
-    fn swapped(&mut self, removed: Vec<Retired>, added: SealedSegment) {
+    fn swapped(&mut self, removed: Vec<Retired>, added: SealedSegment, now: LogTime) {
         for old in &removed {
             self.segments.remove(&old.sealed.segment.first);
         }
@@ -390,6 +413,11 @@ impl Keeper {
         self.retry_reserve = LogTime::default();
         self.counters.compactions.add(1);
         self.counters.compacting.set(0);
+        self.snapshots.remove_before(added.last);
+        if self.views.as_ref().is_some_and(|views| !views.is_kept) {
+            // There may be space for it now.
+            self.snapshots.hasten(now, 0);
+        }
         let gone = removed.iter().map(|old| old.sealed.segment.clone()).collect();
         self.retired.extend(removed);
         self.sealed(added.clone());

@@ -1,5 +1,8 @@
 //! When snapshots are taken, and of what: by bytes of log, by time, when the compactor waits for
 //! one, and when the store is closed.
+//!
+//! On a full disk a snapshot may find no space. Its queues are viewed all the same: by them the
+//! compactor gives back the space for the next one.
 
 use std::collections::VecDeque;
 
@@ -42,10 +45,22 @@ pub(super) struct Snapshots {
 /// A snapshot that is being taken.
 #[derive(Debug, Default)]
 struct Taking {
-    /// From the first part on.
-    writer: Option<SnapshotWriter>,
+    file: File,
     received: VecDeque<Frozen>,
     views: Views,
+}
+
+/// Where it is written.
+#[derive(Debug, Default)]
+enum File {
+    /// Nowhere before its first part.
+    #[default]
+    Unbegun,
+    Begun(SnapshotWriter),
+    /// It has its name.
+    Kept,
+    /// Nowhere: the disk is full.
+    NoSpace,
 }
 
 /// What a step of a snapshot came to.
@@ -54,8 +69,6 @@ pub(super) struct Stepped {
     pub(super) bytes: u64,
     pub(super) request: Option<FreezeRequest>,
     pub(super) finished: Option<Views>,
-    /// The disk is full, and the snapshot was given up.
-    pub(super) is_full: bool,
 }
 
 impl Snapshots {
@@ -83,6 +96,31 @@ impl Snapshots {
         }
     }
 
+    /// How far it may be compacted, the best first. As a rule, as far as both snapshots reach. While
+    /// none can be written, also as far as the newest one: it stays of use. And where that yields
+    /// nothing, as far as the views: what is older then is of no use any more, and a restart reads
+    /// the whole log until there is space for a snapshot.
+    pub(super) fn reaches(&self, views: &Views) -> Vec<Position> {
+        let mut reaches = vec![self.oldest()];
+        if !views.is_kept {
+            reaches.extend(self.kept.last().map(|kept| kept.position));
+            reaches.push(views.position);
+        }
+        reaches
+    }
+
+    /// Snapshots that lack what was compacted are of no use any more: their space is given back.
+    pub(super) fn remove_before(&mut self, compacted_through: Position) {
+        for outdated in self.kept.extract_if(.., |kept| kept.position < compacted_through) {
+            if let Err(error) =
+                snapshot::remove(&*self.home.disk, &self.home.data, outdated.position)
+            {
+                // It is passed over when the store is opened, and removed behind the next two.
+                tracing::warn!("a snapshot of no use is left: {error}");
+            }
+        }
+    }
+
     /// The compactor needs a newer one, in so many ms.
     pub(super) fn hasten(&mut self, now: LogTime, in_ms: u64) {
         let not_before = now.plus_ms(self.ms_between.min(in_ms));
@@ -106,16 +144,17 @@ impl Snapshots {
             return self.is_due(now, counters).then(|| self.begin(now));
         };
         let frozen = taking.received.pop_front()?;
-        match self.add(frozen, counters) {
-            Ok(stepped) => Some(stepped),
-            Err(error) => {
-                tracing::warn!("a snapshot is not taken, and tried again later: {error}");
-                self.taking = None;
-                self.is_wanted = true;
-                self.not_before = now.plus_ms(RETRY_MS);
-                Some(Stepped { is_full: error.is_full(), ..Stepped::default() })
-            }
+        let stepped = self.add(frozen, counters).unwrap_or_else(|error| {
+            tracing::warn!("a snapshot is not taken, and tried again later: {error}");
+            self.taking = None;
+            self.is_wanted = true;
+            self.not_before = now.plus_ms(RETRY_MS);
+            Stepped::default()
+        });
+        if stepped.finished.as_ref().is_some_and(|views| !views.is_kept) {
+            self.hasten(now, RETRY_MS);
         }
+        Some(stepped)
     }
 
     fn is_due(&self, now: LogTime, counters: &Counters) -> bool {
@@ -146,43 +185,40 @@ impl Snapshots {
         Stepped { request: Some(request), ..Stepped::default() }
     }
 
-    /// Writes the queues of one batch; the last one ends the snapshot.
+    /// Takes the queues of one batch; the last one ends the snapshot.
     fn add(&mut self, frozen: Frozen, counters: &Counters) -> Result<Stepped, DiskError> {
         let taking = self.taking.as_mut().expect("parts belong to a snapshot");
-        if taking.writer.is_none() {
+        if matches!(taking.file, File::Unbegun) {
             self.log_bytes = counters.log_bytes_written.get();
             if self.kept.last().is_some_and(|kept| kept.position == frozen.position) {
                 self.taking = None;
                 return Ok(Stepped::default());
             }
-            let Home { disk, data, store } = &self.home;
-            let begun = SnapshotWriter::begin(disk.clone(), data, *store, frozen.position)?;
-            taking.writer = Some(begun);
             taking.views.position = frozen.position;
         }
-        let writer = taking.writer.as_mut().expect("it was begun");
-        let mut bytes = 0;
-        let mut after = QueueId(0);
-        for queue in frozen.queues {
-            bytes += writer.add(&queue)?;
-            after = queue.id;
-            taking.views.queues.insert(queue.id, queue);
-        }
+        let bytes = match taking.write(&self.home, &frozen, &mut self.kept) {
+            Err(error) if error.is_full() => {
+                tracing::warn!("a snapshot is only viewed: {error}");
+                taking.file = File::NoSpace;
+                0
+            }
+            written => written?,
+        };
         counters.snapshot_bytes_written.add(bytes);
+        let after = frozen.queues.last().map_or(QueueId(0), |queue| queue.id);
+        let queues = frozen.queues.into_iter().map(|queue| (queue.id, queue));
+        taking.views.queues.extend(queues);
         if !frozen.is_last {
             let request = FreezeRequest { after, behind: None };
             return Ok(Stepped { bytes, request: Some(request), ..Stepped::default() });
         }
-        let Taking { writer, views, .. } = self.taking.take().expect("it was taken above");
-        let writer = writer.expect("it was begun");
-        let kept = writer.finish(frozen.position, frozen.log_time, frozen.last_queue)?;
-        counters.snapshots.add(1);
-        counters.snapshot_position.set(kept.position.0);
-        self.kept.push(kept);
-        while self.kept.len() > 2 {
-            self.kept.remove(0);
+        let Taking { file, mut views, .. } = self.taking.take().expect("it was taken above");
+        views.is_kept = matches!(file, File::Kept);
+        if let Some(kept) = self.kept.last().filter(|_| views.is_kept) {
+            counters.snapshots.add(1);
+            counters.snapshot_position.set(kept.position.0);
+            snapshot::keep_last_two(&*self.home.disk, &self.home.data)?;
         }
-        snapshot::keep_last_two(&*self.home.disk, &self.home.data)?;
         Ok(Stepped { bytes, finished: Some(views), ..Stepped::default() })
     }
 
@@ -197,5 +233,42 @@ impl Snapshots {
         }
         self.taking = Some(Taking::default());
         self.add(frozen, counters).map(drop)
+    }
+}
+
+impl Taking {
+    /// Writes the queues of one batch, if there is space for the snapshot; the last one gives it
+    /// its name. How many bytes were written.
+    fn write(
+        &mut self,
+        home: &Home,
+        frozen: &Frozen,
+        kept: &mut Vec<Kept>,
+    ) -> Result<u64, DiskError> {
+        let mut writer = match std::mem::take(&mut self.file) {
+            File::Unbegun => {
+                SnapshotWriter::begin(home.disk.clone(), &home.data, home.store, frozen.position)?
+            }
+            File::Begun(writer) => writer,
+            file @ (File::Kept | File::NoSpace) => {
+                self.file = file;
+                return Ok(0);
+            }
+        };
+        let mut bytes = 0;
+        for queue in &frozen.queues {
+            bytes += writer.add(queue)?;
+        }
+        if !frozen.is_last {
+            self.file = File::Begun(writer);
+            return Ok(bytes);
+        }
+        let finished = writer.finish(frozen.position, frozen.log_time, frozen.last_queue)?;
+        self.file = File::Kept;
+        kept.push(finished);
+        if kept.len() > 2 {
+            kept.remove(0);
+        }
+        Ok(bytes)
     }
 }

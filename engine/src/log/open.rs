@@ -92,7 +92,7 @@ impl FoundLog {
         let oversized = noting.oversized;
 
         // Everything is understood: from here on the disk is changed.
-        remove_leftovers(&*disk, &data, &files)?;
+        remove_leftovers(&*disk, &data, &files, options)?;
         retire_active(&*disk, &data, &mut manifest, &end)?;
         for path in oversized {
             cut_at_end(&*disk, &data, &manifest, &path)?;
@@ -243,15 +243,21 @@ fn sync_all(disk: &dyn Disk, data: &Path, manifest: &Manifest) -> Result<(), Ope
     Ok(())
 }
 
-fn remove_leftovers(disk: &dyn Disk, data: &Path, files: &LogFiles) -> Result<(), DiskError> {
+fn remove_leftovers(
+    disk: &dyn Disk,
+    data: &Path,
+    files: &LogFiles,
+    options: &Options,
+) -> Result<(), DiskError> {
     let dir = names::log_dir(data);
+    let superseded = keep_as_reserve(disk, data, files, options)?;
     // What is kept for the compactor stays its own: on a full disk the log would take it.
     let kept = [names::compaction(data), names::swap_reserve(data)];
     let leftovers = files.temporary.iter().chain(&files.stale_indexes).map(|name| dir.join(name));
     for path in leftovers.filter(|path| !kept.contains(path)) {
         disk.remove(&path)?;
     }
-    for segment in files.unlisted.iter().chain(&files.superseded) {
+    for segment in files.unlisted.iter().chain(superseded) {
         disk.remove(&names::segment(data, *segment))?;
     }
     let names = disk.list(data)?.into_iter().filter(|name| names::is_temporary(name));
@@ -260,6 +266,28 @@ fn remove_leftovers(disk: &dyn Disk, data: &Path, files: &LogFiles) -> Result<()
     }
     disk.sync_dir(&dir)?;
     disk.sync_dir(data)
+}
+
+/// A compaction that was interrupted had the compactor's reserve in its hands. A segment that it
+/// left takes the reserve's place, or the log would take the space on a full disk. The others are
+/// returned.
+fn keep_as_reserve<'f>(
+    disk: &dyn Disk,
+    data: &Path,
+    files: &'f LogFiles,
+    options: &Options,
+) -> Result<&'f [SegmentName], DiskError> {
+    let reserve = names::compaction(data);
+    let is_there = files.temporary.iter().any(|name| reserve.ends_with(name));
+    let Some((left, others)) = files.superseded.split_first().filter(|_| !is_there) else {
+        return Ok(&files.superseded);
+    };
+    disk.rename(&names::segment(data, *left), &reserve)?;
+    let file = disk.open(&reserve, Access::Write)?;
+    if file.size()? > options.compaction_reserve_bytes() {
+        file.set_size(options.compaction_reserve_bytes())?;
+    }
+    Ok(others)
 }
 
 /// Seals the recovered active segment: nothing is ever appended to it. One without an entry is

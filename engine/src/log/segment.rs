@@ -7,7 +7,7 @@ use super::manifest::{ManifestReserve, newer_version, whole_crc};
 use super::names::{self, SegmentName};
 use crate::checksum::Salt;
 use crate::codec::Fields;
-use crate::disk::{Disk, DiskError, DiskFile, remove_if_there};
+use crate::disk::{Disk, DiskError, DiskFile, fill_with_zeros, remove_if_there};
 pub use crate::entry::SEGMENT_HEADER_BYTES;
 use crate::error::{Damage, OpenError};
 use crate::ids::{Epoch, Position, StoreId};
@@ -22,11 +22,6 @@ const VERSION_WRITTEN: u32 = 1;
 
 /// The version of what the compactor writes: with a generation, and gaps between positions.
 const VERSION_COMPACTED: u32 = 2;
-
-/// A segment that is filled is synced each time it has grown by so much.
-const FILL_SYNC_BYTES: u64 = 4 << 20;
-
-static ZEROS: [u8; 1 << 20] = [0; 1 << 20];
 
 /// What a segment's header page says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -158,7 +153,7 @@ impl PreparedSegment {
         let path = names::prepared(data);
         let salt = new_salt(&path)?;
         let file = disk.create(&path)?;
-        match fill(&*file, capacity) {
+        match fill_with_zeros(&*file, &mut 0, capacity) {
             Ok(()) => Ok(Self { file, data: data.to_path_buf(), salt, manifest, capacity }),
             Err(error) => {
                 // The first error is the one to report; a file left over is removed next time.
@@ -209,20 +204,6 @@ impl PreparedSegment {
         disk.sync_dir(&names::log_dir(&self.data))?;
         Ok(self.manifest)
     }
-}
-
-fn fill(file: &dyn DiskFile, capacity: u64) -> Result<(), DiskError> {
-    let mut offset = 0;
-    while offset < capacity {
-        let bytes = (capacity - offset).min(ZEROS.len() as u64);
-        file.write_all_at(offset, &ZEROS[..bytes as usize])?;
-        offset += bytes;
-        // In small steps: one sync of a whole segment would hold up those of the log meanwhile.
-        if offset.is_multiple_of(FILL_SYNC_BYTES) || offset == capacity {
-            file.sync()?;
-        }
-    }
-    Ok(())
 }
 
 /// A salt for the segment at `path`.

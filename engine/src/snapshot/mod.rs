@@ -73,6 +73,12 @@ pub(crate) fn list(disk: &dyn Disk, data: &Path) -> Result<Vec<Position>, DiskEr
     Ok(positions)
 }
 
+/// Removes a snapshot, durably.
+pub(crate) fn remove(disk: &dyn Disk, data: &Path, position: Position) -> Result<(), DiskError> {
+    disk.remove(&names::snapshot(data, position))?;
+    disk.sync_dir(&names::dir(data))
+}
+
 /// Removes all but the two newest snapshots. The second is there for the day when the first turns
 /// out to be damaged.
 pub(crate) fn keep_last_two(disk: &dyn Disk, data: &Path) -> Result<(), DiskError> {
