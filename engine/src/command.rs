@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use crate::attributes::{AttributeChanges, Attributes};
 use crate::error::RequestError;
-use crate::ids::{QueueId, Seq};
+use crate::ids::{QueueId, Seq, WaitId};
 use crate::location::Location;
 use crate::receipt::SealedReceipt;
 use crate::stats::Stats;
@@ -76,6 +76,27 @@ pub enum Command {
         /// Stop before the bodies exceed this many bytes; one message is always given.
         bytes_max: u64,
     },
+    /// Leases messages to the caller as soon as there are any. Waits in line with the receives
+    /// that wait, but without an end: until [`Command::EndWait`], or until the queue is deleted.
+    /// A full disk does not refuse it: it waits for room.
+    Await {
+        /// The queue's number: one of the same name that comes later is another queue.
+        queue: QueueId,
+        /// What ends the wait.
+        wait: WaitId,
+        /// At most this many, 1 to [`BATCH_MESSAGES_MAX`].
+        max: u32,
+        /// The visibility timeout in ms, 0 to 12 h; `None`: the queue's attribute, as it is when
+        /// messages are leased.
+        visibility_ms: Option<u64>,
+        /// Stop before the bodies exceed this many bytes; one message is always given.
+        bytes_max: u64,
+    },
+    /// Ends a wait without an end: it is answered with no messages, if it is not answered yet.
+    EndWait {
+        /// Its number.
+        wait: WaitId,
+    },
     /// Deletes received messages.
     Ack {
         /// The queue's name.
@@ -90,8 +111,8 @@ pub enum Command {
         /// Receipt and new visibility timeout in ms, 0 to 12 h from the receive.
         changes: Vec<(SealedReceipt, u64)>,
     },
-    /// Gives messages back that were leased to a caller who never got them: their leases end,
-    /// and no error is told of those whose lease ended already.
+    /// Gives messages back that were leased to a caller who never got them, or who has gone: their
+    /// leases end, and no error is told of those whose lease ended already.
     ReturnUndelivered {
         /// The queue's name.
         queue: String,
@@ -178,7 +199,7 @@ pub enum Reply {
         /// How many.
         count: u32,
     },
-    /// To `Receive`; empty when the wait ended without a message.
+    /// To `Receive` and `Await`; empty when the wait ended without a message.
     Received {
         /// The queue's number.
         queue: QueueId,
@@ -190,6 +211,8 @@ pub enum Reply {
         /// Index into the command's list, and why.
         failures: Vec<(u32, RequestError)>,
     },
+    /// To `EndWait`.
+    WaitEnded,
     /// To `SetAside`.
     SetAside,
     /// To `Peek`.

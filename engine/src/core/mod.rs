@@ -30,7 +30,7 @@ use crate::state::State;
 use crate::stats::{MemoryStats, Stats};
 use crate::time::LogTime;
 use crate::upkeep::Task;
-use waiters::Waiters;
+use waiters::{Demand, Until, Waiter, Waiters};
 
 /// An answer and where it goes.
 pub(crate) type Answer<R> = (R, Result<Reply, RequestError>);
@@ -97,7 +97,7 @@ enum Decided {
     /// Answered when everything decided so far is durable.
     WhenDurable(Reply),
     /// Waits for a message.
-    Waits(QueueId, waiters::Demand, LogTime),
+    Waits(QueueId, Demand, Until),
 }
 
 /// Some purges and deletions of queues.
@@ -174,9 +174,8 @@ impl<R: ReplyTo> Core<R> {
         match self.decide(command, now) {
             Ok(Decided::Now(reply)) => self.answers.push((reply_to, Ok(reply))),
             Ok(Decided::WhenDurable(reply)) => self.answer_when_durable(reply_to, reply),
-            Ok(Decided::Waits(queue, demand, deadline)) => {
-                self.waiters.add(queue, waiters::Waiter { reply_to, demand, deadline });
-                self.set_alarm(queue);
+            Ok(Decided::Waits(queue, demand, until)) => {
+                self.wait(queue, Waiter { reply_to, demand, until }, now);
             }
             Err(error) => self.answers.push((reply_to, Err(error))),
         }
@@ -196,6 +195,11 @@ impl<R: ReplyTo> Core<R> {
             Command::Receive { queue, max, wait_ms, visibility_ms, bytes_max } => {
                 self.receive(&queue, max, wait_ms, visibility_ms, bytes_max, now)
             }
+            Command::Await { queue, wait, max, visibility_ms, bytes_max } => {
+                let demand = Demand { messages_max: max, bytes_max, visibility_ms };
+                self.await_messages(queue, wait, demand)
+            }
+            Command::EndWait { wait } => self.end_wait(wait),
             Command::Ack { queue, receipts } => self.ack(&queue, &receipts),
             Command::ChangeVisibility { queue, changes } => {
                 self.change_visibility(&queue, &changes, now)
