@@ -119,6 +119,8 @@ error_codes! {
     65 StorageFailed      UnknownOutcome "A write or sync failed: the request may or may not be durable, and the server stops.";
     66 Damaged            Never          "Stored bytes failed their checksum; the text names their extent.";
     80 Internal           UnknownOutcome "The server broke a rule of its own; its log has the details.";
+    96 UnknownSubscription  Never         "The connection has no such subscription: it has ended, or never was.";
+    97 TooManySubscriptions Never         "The connection has as many subscriptions as it may have.";
 }
 
 impl ProtocolError {

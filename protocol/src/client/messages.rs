@@ -22,7 +22,7 @@ pub struct ReceiveOptions {
     pub bytes_max: u32,
 }
 
-/// What a receive brought.
+/// What a receive or a subscription brought.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Delivery {
     /// The queue's id.
@@ -60,6 +60,9 @@ pub struct DamagedMessage {
 /// A send that is on its way: see [`Client::begin_send`].
 pub struct PendingSend(Pending<Send>);
 
+/// An ack that is on its way: see [`Client::begin_ack`].
+pub struct PendingAck(Pending<Ack>);
+
 impl Client {
     /// Stores a batch of messages, all or nothing, from 1 to the limit `batch_messages_max`.
     /// When this returns they are as durable as their queue promises.
@@ -94,12 +97,7 @@ impl Client {
         let ReceiveOptions { max, wait_ms, visibility_ms, bytes_max } = options;
         let request = Receive { queue: queue.to_owned(), max, wait_ms, visibility_ms, bytes_max };
         let received = self.call(request).await?;
-        let mut damaged = Vec::new();
-        let mut messages = received.messages;
-        messages.retain(|message| {
-            verify(&message.block, message.seq, Some(&message.receipt), &mut damaged)
-        });
-        Ok(Delivery { queue_id: received.queue_id, messages, damaged })
+        Ok(Delivery::verified(received.queue_id, received.messages))
     }
 
     /// Deletes received messages, from 1 to the limit `batch_messages_max`. Returns those that
@@ -109,12 +107,17 @@ impl Client {
         queue: &str,
         receipts: &[Receipt],
     ) -> Result<Vec<Failure>, ClientError> {
-        let request = Ack { queue: queue.to_owned(), receipts: receipts.to_vec() };
-        let (acked, resent) = self.begin(request).await?.reply().await?;
-        let mut failures = acked.failures;
-        // What is gone at the second attempt, the first has deleted.
-        failures.retain(|failure| !(resent && failure.code == ErrorCode::MessageGone));
-        Ok(failures)
+        self.begin_ack(queue, receipts.to_vec()).await?.failures().await
+    }
+
+    /// Like [`Client::ack`], but returns as soon as the request has room in the window: the next
+    /// messages need not wait for the answer.
+    pub async fn begin_ack(
+        &self,
+        queue: &str,
+        receipts: Vec<Receipt>,
+    ) -> Result<PendingAck, ClientError> {
+        Ok(PendingAck(self.begin(Ack { queue: queue.to_owned(), receipts }).await?))
     }
 
     /// Makes leases end at other times. Returns those that were refused, with their indexes.
@@ -158,6 +161,29 @@ impl PendingSend {
     /// Waits for the answer. Dropping this instead does not take the send back.
     pub async fn answer(self) -> Result<Sent, ClientError> {
         Ok(self.0.reply().await?.0)
+    }
+}
+
+impl PendingAck {
+    /// Waits for the answer: the receipts that were refused. Dropping this instead does not take
+    /// the ack back.
+    pub async fn failures(self) -> Result<Vec<Failure>, ClientError> {
+        let (acked, resent) = self.0.reply().await?;
+        let mut failures = acked.failures;
+        // What is gone at the second attempt, the first has deleted.
+        failures.retain(|failure| !(resent && failure.code == ErrorCode::MessageGone));
+        Ok(failures)
+    }
+}
+
+impl Delivery {
+    /// Sets damaged messages apart.
+    pub(super) fn verified(queue_id: u32, mut messages: Vec<ReceivedMessage>) -> Delivery {
+        let mut damaged = Vec::new();
+        messages.retain(|message| {
+            verify(&message.block, message.seq, Some(&message.receipt), &mut damaged)
+        });
+        Delivery { queue_id, messages, damaged }
     }
 }
 

@@ -122,6 +122,25 @@ pub(crate) fn any_request() -> impl Strategy<Value = Request> {
         (text(), any::<u64>(), any::<u32>(), any::<u32>()).prop_map(
             |(queue, from_seq, max, bytes_max)| { Peek { queue, from_seq, max, bytes_max }.into() }
         ),
+        (text(), any::<[u32; 4]>(), optional(), any::<bool>()).prop_map(
+            |(queue, numbers, visibility_ms, release_on_close)| {
+                let [credits, credit_bytes, batch_max, bytes_max] = numbers;
+                Subscribe {
+                    queue,
+                    credits,
+                    credit_bytes,
+                    batch_max,
+                    bytes_max,
+                    visibility_ms,
+                    release_on_close,
+                }
+                .into()
+            }
+        ),
+        any::<u32>().prop_map(|subscription| Unsubscribe { subscription }.into()),
+        any::<[u32; 3]>().prop_map(|[subscription, credits, credit_bytes]| {
+            Credit { subscription, credits, credit_bytes }.into()
+        }),
     ]
 }
 
@@ -322,6 +341,10 @@ pub(crate) fn any_reply() -> impl Strategy<Value = Reply> {
             next_seq
         }
         .into()),
+        (vec(received(), 0..3), any::<u32>(), any::<bool>())
+            .prop_map(|(messages, queue_id, last)| Delivered { messages, queue_id, last }.into()),
+        Just(Unsubscribed {}.into()),
+        Just(Credited {}.into()),
         (error_code(), retry(), text()).prop_map(|(code, retry, text)| ProtocolError {
             code,
             retry,
