@@ -8,7 +8,8 @@ use forebay_engine::command::{self, BATCH_MESSAGES_MAX, Command, NewMessage};
 use forebay_engine::ids::Seq;
 use forebay_engine::receipt::SealedReceipt;
 use forebay_protocol::{
-    ErrorCode, OutgoingMessage, Pong, ProtocolError, QueueAttributes, Receipt, Reply, Request,
+    Credit, ErrorCode, OutgoingMessage, Pong, ProtocolError, QueueAttributes, Receipt, Reply,
+    Request, Subscribe, Unsubscribe,
 };
 
 use crate::caller::Kind;
@@ -24,6 +25,10 @@ pub(crate) enum Dispatched {
     },
     /// Nothing: this is the answer.
     Answer(Reply),
+    /// What is the connection's own: its subscriptions.
+    Subscribe(Subscribe),
+    Unsubscribe(Unsubscribe),
+    Credit(Credit),
 }
 
 /// A queue in the answer to a list takes about this much.
@@ -49,6 +54,9 @@ pub(crate) fn dispatch(
             return Err(ProtocolError::new(ErrorCode::HelloExpected, text));
         }
         Request::Ping(_) => return Ok(Dispatched::Answer(Pong {}.into())),
+        Request::Subscribe(subscribe) => return Ok(Dispatched::Subscribe(subscribe)),
+        Request::Unsubscribe(unsubscribe) => return Ok(Dispatched::Unsubscribe(unsubscribe)),
+        Request::Credit(credit) => return Ok(Dispatched::Credit(credit)),
         Request::Stats(_) => Command::Stats,
         Request::CreateQueue(create) => {
             Command::CreateQueue { name: create.name, attributes: changes(create.attributes) }

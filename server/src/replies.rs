@@ -50,8 +50,8 @@ pub(crate) fn translate(reply: command::Reply, kind: &Kind) -> Translated {
             return Translated::Peeked(messages, next.map_or(0, |seq| seq.0));
         }
         command::Reply::Stats(stats) => stats_told(*stats).into(),
-        // Leases travel in a wrapper of their own, and nobody waits for a message set aside.
-        command::Reply::Received { .. } | command::Reply::SetAside => {
+        // Leases travel in a wrapper of their own, and nobody waits for the other two.
+        command::Reply::Received { .. } | command::Reply::WaitEnded | command::Reply::SetAside => {
             let text = "the engine gave an answer of another kind than was asked for";
             ProtocolError::new(ErrorCode::Internal, text).into()
         }

@@ -18,5 +18,6 @@ mod full_disk;
 mod one_fact_twice;
 mod real_input;
 mod slow_clients;
+mod subscriptions;
 mod unheard;
 mod unreadable;
