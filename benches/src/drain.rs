@@ -97,6 +97,7 @@ async fn receive_and_ack(
         wait_ms: Some(0),
         visibility_ms: None,
         bytes_max: 0,
+        attempt: String::new(),
     };
     let receive = encode(&receive.into(), RECEIVE)?;
     let mut found = Measure::new();

@@ -32,7 +32,7 @@ pub(crate) fn frames_to(
             let messages = (0..batch)
                 .map(|_| Ok(OutgoingMessage::new(random_bytes(bytes)?)))
                 .collect::<Result<_, BenchError>>()?;
-            let send = Send { queue: queue.to_owned(), messages };
+            let send = Send::new(queue.to_owned(), messages);
             encode(&send.into(), correlation(slot))
         })
         .collect()

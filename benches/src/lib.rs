@@ -12,7 +12,7 @@
 //! | `error` | why a measurement failed |
 //! | `frames`, `wire` | what the load generator sends, and over what |
 //! | `pace`, `measure` | when a run begins and ends, and what it found |
-//! | `send`, `drain`, `probe` | the load: sends, receives with acks, and what to compare with |
+//! | `send`, `drain`, `subscribe`, `probe` | the load: sends, receives or subscriptions with acks, and what to compare with |
 //! | `bare`, `process`, `server` | the servers under load |
 //! | `syncs` | how many messages share a sync |
 //! | `rounds` | runs in turns, and their medians |
@@ -32,6 +32,7 @@ mod report;
 pub mod rounds;
 mod send;
 mod server;
+mod subscribe;
 pub mod syncs;
 mod wire;
 pub mod workload;

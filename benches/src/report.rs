@@ -13,6 +13,8 @@ pub struct Row {
     workload: String,
     pub(crate) forebay: Vec<Measure>,
     pub(crate) bare: Vec<Measure>,
+    /// Of subscriptions: the same messages, received, in turns with the others.
+    pub(crate) asked_for: Vec<Measure>,
     pub(crate) beside: Option<Beside>,
     pub(crate) messages_per_sync: Option<f64>,
 }
@@ -34,6 +36,9 @@ pub struct Report {
     latency_us: Latency,
     spread: Spread,
     limit: Limit,
+    /// The same messages by receives, which subscriptions are told beside.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    receive_ack: Option<Limit>,
     /// The bytes of a request, which one sync of a file is measured with.
     #[serde(skip_serializing_if = "Option::is_none")]
     frame_bytes: Option<usize>,
@@ -45,7 +50,7 @@ pub struct Report {
     messages_per_sync: Option<f64>,
 }
 
-/// The bare server's figures.
+/// The figures of what a workload is told beside.
 #[derive(Debug, Serialize)]
 struct Limit {
     messages_per_second: f64,
@@ -70,30 +75,35 @@ struct Spread {
 
 impl Row {
     pub(crate) fn new(workload: &Workload) -> Self {
-        let (workload, forebay, bare) = (workload.to_string(), Vec::new(), Vec::new());
-        Self { workload, forebay, bare, beside: None, messages_per_sync: None }
+        let (forebay, bare, asked_for) = Default::default();
+        let workload = workload.to_string();
+        Self { workload, forebay, bare, asked_for, beside: None, messages_per_sync: None }
     }
 
     /// The row's figures: medians over the rounds, latencies of all rounds together.
     pub fn report(&self) -> Report {
         let (median, spread) = rates(&self.forebay);
-        let (limit, limit_spread) = rates(&self.bare);
+        let limit = Limit::of(&self.bare);
         Report {
             workload: self.workload.clone(),
             messages_per_second: median,
-            share_of_limit: median / limit,
+            share_of_limit: median / limit.messages_per_second,
             latency_us: latency(&self.forebay),
             spread,
-            limit: Limit {
-                messages_per_second: limit,
-                latency_us: latency(&self.bare),
-                spread: limit_spread,
-            },
+            limit,
+            receive_ack: (!self.asked_for.is_empty()).then(|| Limit::of(&self.asked_for)),
             frame_bytes: self.beside.as_ref().map(|beside| beside.frame_bytes),
             fdatasync_us: self.beside.as_ref().map(|beside| latency([&beside.sync])),
             ping_us: self.beside.as_ref().map(|beside| latency([&beside.ping])),
             messages_per_sync: self.messages_per_sync,
         }
+    }
+}
+
+impl Limit {
+    fn of(runs: &[Measure]) -> Self {
+        let (messages_per_second, spread) = rates(runs);
+        Self { messages_per_second, latency_us: latency(runs), spread }
     }
 }
 
@@ -105,7 +115,7 @@ impl Report {
         format!("{:<88} {rate:>26} {limit:>26} {:>6} {latency:>22}", "workload", "share")
     }
 
-    /// The row as a line of the table; a lone sender has more below.
+    /// The row as a line of the table; a lone sender and subscriptions have more below.
     pub fn line(&self) -> String {
         let mut line = format!(
             "{:<88} {:>26} {:>26} {:>6.2} {:>22}",
@@ -125,6 +135,10 @@ impl Report {
             below(&format!("write {bytes} bytes + fdatasync, us"), sync.to_string());
             below("one ping, us", ping.to_string());
             below("the bare server, us", self.limit.latency_us.to_string());
+        }
+        if let Some(receive_ack) = &self.receive_ack {
+            let seen = rate(receive_ack.messages_per_second, receive_ack.spread);
+            below("receive+ack of the same, messages/s", seen);
         }
         if let Some(messages) = self.messages_per_sync {
             below("messages per fdatasync", format!("{messages:.1}"));

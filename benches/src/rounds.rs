@@ -15,7 +15,7 @@ use crate::server::Server;
 use crate::syncs::Counting;
 use crate::wire::ask_once;
 use crate::workload::{Kind, Workload};
-use crate::{BenchError, drain, probe, send};
+use crate::{BenchError, drain, probe, send, subscribe};
 
 /// Between two runs: the engine's last watermark, and the disk's own queue.
 const SETTLE: Duration = Duration::from_millis(300);
@@ -59,12 +59,19 @@ pub async fn measure(
         progress(&format!("round {round} of {}: forebay", options.rounds));
         row.forebay.push(run(workload, &forebay, options.counted, true).await?);
         tokio::time::sleep(SETTLE).await;
+        if let Some(asked_for) = workload.asked_for() {
+            progress(&format!("round {round} of {}: forebay, asked for", options.rounds));
+            row.asked_for.push(run(&asked_for, &forebay, options.counted, true).await?);
+            tokio::time::sleep(SETTLE).await;
+        }
 
         progress(&format!("round {round} of {}: bare", options.rounds));
         // A bare server hands its messages out once.
         let fresh = match workload.kind {
             Kind::Send => None,
-            Kind::Drain { .. } => Some(Server::bare(&options.data_dir, workload)?),
+            Kind::Drain { .. } | Kind::Subscribe { .. } => {
+                Some(Server::bare(&options.data_dir, workload)?)
+            }
         };
         let bare = fresh.as_ref().unwrap_or(&lasting).address();
         row.bare.push(run(workload, bare, options.counted, false).await?);
@@ -110,6 +117,15 @@ async fn run(
                 tokio::time::sleep(SETTLE).await;
             }
             drain::drain(address, workload).await
+        }
+        Kind::Subscribe { messages } => {
+            // The bare server hands out whole batches.
+            let mut waiting = u64::from(messages - messages % workload.batch);
+            if fill {
+                waiting = drain::fill(address, workload, messages).await?;
+                tokio::time::sleep(SETTLE).await;
+            }
+            subscribe::drain(address, workload, waiting).await
         }
     }
 }

@@ -7,7 +7,7 @@ use tempfile::TempDir;
 
 use crate::BenchError;
 use crate::process::{Process, first_line};
-use crate::workload::{Kind, Workload};
+use crate::workload::Workload;
 
 /// A server that runs until this is dropped, and its data.
 #[derive(Debug)]
@@ -28,10 +28,7 @@ impl Server {
     /// Starts the bare server: this program again, with a command of its own.
     pub(crate) fn bare(dir: &Path, workload: &Workload) -> Result<Self, BenchError> {
         let mut command = Command::new(std::env::current_exe()?);
-        let messages = match workload.kind {
-            Kind::Send => 0,
-            Kind::Drain { messages } => messages,
-        };
+        let messages = workload.kind.waiting();
         let Workload { batch, bytes, .. } = workload;
         let (batch, bytes) = (batch.to_string(), bytes.to_string());
         command.args(["bare", "--messages", &messages.to_string()]);

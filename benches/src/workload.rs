@@ -28,6 +28,21 @@ pub enum Kind {
         /// How many wait.
         messages: u32,
     },
+    /// Has the messages that wait in a queue pushed, and acks them, until it is empty.
+    Subscribe {
+        /// How many wait.
+        messages: u32,
+    },
+}
+
+impl Kind {
+    /// How many messages wait in the queue at the beginning.
+    pub fn waiting(self) -> u32 {
+        match self {
+            Kind::Send => 0,
+            Kind::Drain { messages } | Kind::Subscribe { messages } => messages,
+        }
+    }
 }
 
 impl fmt::Display for Workload {
@@ -35,17 +50,24 @@ impl fmt::Display for Workload {
         let kind = match self.kind {
             Kind::Send => "send",
             Kind::Drain { .. } => "receive+ack",
+            Kind::Subscribe { .. } => "subscribe+ack",
         };
         let Self { batch, bytes, connections, window, .. } = self;
         write!(f, "{kind}/batch={batch} bytes={bytes} connections={connections} window={window}")?;
-        if let Kind::Drain { messages } = self.kind {
-            write!(f, " messages={messages}")?;
+        if self.kind != Kind::Send {
+            write!(f, " messages={}", self.kind.waiting())?;
         }
         f.write_str(" durability=sync")
     }
 }
 
 impl Workload {
+    /// What a workload of subscriptions is told beside: the same messages, asked for.
+    pub fn asked_for(&self) -> Option<Workload> {
+        let Kind::Subscribe { messages } = self.kind else { return None };
+        Some(Workload { kind: Kind::Drain { messages }, window: 1, ..*self })
+    }
+
     /// One sender that waits for each answer: its latency is told beside a sync and a ping.
     pub fn is_lone_sender(&self) -> bool {
         self.kind == Kind::Send && (self.batch, self.connections, self.window) == (1, 1, 1)
@@ -65,6 +87,8 @@ pub fn all() -> Vec<Workload> {
     for (batch, messages) in [(10, 100_000), (64, 200_000)] {
         let kind = Kind::Drain { messages };
         all.push(Workload { kind, batch, bytes: 1024, connections: 16, window: 1 });
+        let kind = Kind::Subscribe { messages };
+        all.push(Workload { kind, batch, bytes: 1024, connections: 16, window: 16 });
     }
     all
 }

@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use crate::attributes::{AttributeChanges, Attributes, TextMap};
 use crate::error::RequestError;
-use crate::ids::{DeduplicationKey, ProducerId, QueueId, Seq};
+use crate::ids::{DeduplicationKey, ProducerId, QueueId, Seq, WaitId};
 use crate::location::Location;
 use crate::receipt::SealedReceipt;
 use crate::stats::Stats;
@@ -133,6 +133,27 @@ pub enum Command {
         /// As in [`Command::Receive`].
         bytes_max: u64,
     },
+    /// Leases messages to the caller as soon as there are any. Waits in line with the receives
+    /// that wait, but without an end: until [`Command::EndWait`], or until the queue is deleted.
+    /// A full disk does not refuse it: it waits for room.
+    Await {
+        /// The queue's number: one of the same name that comes later is another queue.
+        queue: QueueId,
+        /// What ends the wait.
+        wait: WaitId,
+        /// At most this many, 1 to [`BATCH_MESSAGES_MAX`].
+        max: u32,
+        /// The visibility timeout in ms, 0 to 12 h; `None`: the queue's attribute, as it is when
+        /// messages are leased.
+        visibility_ms: Option<u64>,
+        /// Stop before the bodies exceed this many bytes; one message is always given.
+        bytes_max: u64,
+    },
+    /// Ends a wait without an end: it is answered with no messages, if it is not answered yet.
+    EndWait {
+        /// Its number.
+        wait: WaitId,
+    },
     /// Deletes received messages.
     Ack {
         /// The queue's name.
@@ -147,8 +168,8 @@ pub enum Command {
         /// Receipt and new visibility timeout in ms, 0 to 12 h from the receive.
         changes: Vec<(SealedReceipt, u64)>,
     },
-    /// Gives messages back that were leased to a caller who never got them: their leases end,
-    /// and no error is told of those whose lease ended already.
+    /// Gives messages back that were leased to a caller who never got them, or who has gone: their
+    /// leases end, and no error is told of those whose lease ended already.
     ReturnUndelivered {
         /// The queue's name.
         queue: String,
@@ -275,7 +296,7 @@ pub enum Reply {
         /// The message that each one is, or is a copy of.
         seqs: Vec<Seq>,
     },
-    /// To `Receive`; empty when the wait ended without a message.
+    /// To `Receive` and `Await`; empty when the wait ended without a message.
     Received {
         /// The queue's number.
         queue: QueueId,
@@ -287,6 +308,8 @@ pub enum Reply {
         /// Index into the command's list, and why.
         failures: Vec<(u32, RequestError)>,
     },
+    /// To `EndWait`.
+    WaitEnded,
     /// To `SetAside`.
     SetAside,
     /// To `Peek`.

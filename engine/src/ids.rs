@@ -108,6 +108,12 @@ number! {
     Epoch(u32)
 }
 
+number! {
+    /// The number of a wait without an end, chosen by whoever waits: no two that wait at the same
+    /// time may have one.
+    WaitId(u64)
+}
+
 /// A lease's number: unique in a store for ever, because its upper 24 bits are those of the epoch
 /// and its lower 40 bits count the leases given since the store was opened. A lease whose record
 /// was lost in a crash is thus never confused with a later one.

@@ -114,13 +114,19 @@ error_codes! {
     34 MessageTooLarge    Never          "A message is larger than its queue accepts; the text names its index.";
     35 ChecksumMismatch   Never          "A message does not match its checksum: it was damaged on the way here.";
     36 BadMessageAttribute Never         "A group id, deduplication id, trace header or attribute of a message breaks a rule; the text names it.";
+    37 MessageInvalid     Never          "The queue does not take a message as it is; the text names its index and what is wrong.";
+    38 BatchForgotten     Never          "The batch is so old that it is not known whether it has landed.";
     48 ReceiptInvalid     Never          "The receipt was not made by this store, is of another queue, or was altered.";
     49 ReceiptStale       Never          "The message was received again since: the receipt no longer holds it.";
     50 MessageGone        Never          "The message is no longer in the queue.";
+    51 ReceiptExpired     Never          "The lease has ended: in a FIFO queue its receipt is then no longer good.";
+    52 InFlightFull       Later          "The queue has as many messages in flight as it may.";
     64 StorageFull        Later          "The disk is full: sends are refused, receives and acks go on.";
     65 StorageFailed      UnknownOutcome "A write or sync failed: the request may or may not be durable, and the server stops.";
     66 Damaged            Never          "Stored bytes failed their checksum; the text names their extent.";
     80 Internal           UnknownOutcome "The server broke a rule of its own; its log has the details.";
+    96 UnknownSubscription  Never         "The connection has no such subscription: it has ended, or never was.";
+    97 TooManySubscriptions Never         "The connection has as many subscriptions as it may have.";
 }
 
 impl ProtocolError {

@@ -11,7 +11,7 @@ use scripted::{Peer, Script, options, reply_bytes};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-const SENT: Sent = Sent { queue_id: 1, first_seq: 9, count: 1 };
+const SENT: Sent = Sent { queue_id: 1, first_seq: 9, count: 1, seqs: Vec::new() };
 
 /// Begins to send one message.
 fn send(client: &Client) -> JoinHandle<Result<Sent, ClientError>> {

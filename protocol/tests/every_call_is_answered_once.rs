@@ -9,7 +9,7 @@ use scripted::{Script, options, reply_bytes};
 use tokio::task::JoinSet;
 
 fn sent(first_seq: u64) -> Sent {
-    Sent { queue_id: 1, first_seq, count: 1 }
+    Sent { queue_id: 1, first_seq, count: 1, seqs: Vec::new() }
 }
 
 fn received(seq: u64, block: Block) -> ReceivedMessage {

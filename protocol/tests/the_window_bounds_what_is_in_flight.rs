@@ -16,7 +16,7 @@ async fn next_batch(peer: &mut Peer) -> (u32, Vec<OutgoingMessage>) {
 }
 
 fn sent(count: usize) -> Sent {
-    Sent { queue_id: 1, first_seq: 1, count: count as u32 }
+    Sent { queue_id: 1, first_seq: 1, count: count as u32, seqs: Vec::new() }
 }
 
 #[tokio::test]

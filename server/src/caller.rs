@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use forebay_engine::command::{Reply, ReplyTo};
 use forebay_engine::error::RequestError;
+use forebay_engine::ids::WaitId;
 use tokio::sync::Notify;
 
 use crate::leases::Leases;
@@ -42,6 +43,10 @@ pub(crate) struct Ticket {
 pub(crate) enum Kind {
     /// Its answer brings leases on messages of this queue.
     Receive { queue: String },
+    /// Its answer shows that a subscription's queue is there.
+    Subscribe { wait: WaitId },
+    /// A subscription's: its answer brings leases on messages of this queue.
+    Push { queue: String, wait: WaitId },
     /// The engine answers it as it answers an ack.
     ChangeVisibility,
     /// The answer speaks for itself.
@@ -151,9 +156,10 @@ impl Outbox {
 
     fn answer(&self, ticket: &Ticket, reply: Reply) -> Answer {
         match (reply, &ticket.kind) {
-            (Reply::Received { queue: id, deliveries }, Kind::Receive { queue }) => {
-                Answer::Received(Leases::new(self.engine.clone(), queue.clone(), id, deliveries))
-            }
+            (
+                Reply::Received { queue: id, deliveries },
+                Kind::Receive { queue } | Kind::Push { queue, .. },
+            ) => Answer::Received(Leases::new(self.engine.clone(), queue.clone(), id, deliveries)),
             (reply, _) => Answer::Other(reply),
         }
     }

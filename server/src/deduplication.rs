@@ -51,7 +51,7 @@ mod tests {
         // printf '\001id' | sha256sum, printf '\002body' | sha256sum
         let key = |deduplication| match deduplication {
             Deduplication::Id(key) | Deduplication::Content(key) => {
-                format!("{:032x}", u128::from_be_bytes(key))
+                key.to_string()
             }
             Deduplication::None => String::new(),
         };

@@ -6,11 +6,11 @@
 
 use forebay_engine::attributes::AttributeChanges;
 use forebay_engine::command::{self, BATCH_MESSAGES_MAX, Command, NewMessage};
-use forebay_engine::ids::Seq;
+use forebay_engine::ids::{ProducerId, Seq};
 use forebay_engine::receipt::SealedReceipt;
 use forebay_protocol::{
-    ErrorCode, MessageAttributes, OutgoingMessage, Pong, ProtocolError, QueueAttributes, Receipt,
-    Reply, Request,
+    Credit, ErrorCode, MessageAttributes, OutgoingMessage, Pong, ProtocolError, QueueAttributes,
+    Receipt, Reply, Request, Subscribe, Unsubscribe,
 };
 
 use crate::caller::Kind;
@@ -28,6 +28,10 @@ pub(crate) enum Dispatched {
     },
     /// Nothing: this is the answer.
     Answer(Reply),
+    /// What is the connection's own: its subscriptions.
+    Subscribe(Subscribe),
+    Unsubscribe(Unsubscribe),
+    Credit(Credit),
 }
 
 /// A queue in the answer to a list takes about this much, without its attributes' texts.
@@ -56,6 +60,9 @@ pub(crate) fn dispatch(
             return Err(ProtocolError::new(ErrorCode::HelloExpected, text));
         }
         Request::Ping(_) => return Ok(Dispatched::Answer(Pong {}.into())),
+        Request::Subscribe(subscribe) => return Ok(Dispatched::Subscribe(subscribe)),
+        Request::Unsubscribe(unsubscribe) => return Ok(Dispatched::Unsubscribe(unsubscribe)),
+        Request::Credit(credit) => return Ok(Dispatched::Credit(credit)),
         Request::Stats(_) => Command::Stats,
         Request::CreateQueue(create) => {
             Command::CreateQueue { name: create.name, attributes: changes(create.attributes)? }
@@ -81,17 +88,27 @@ pub(crate) fn dispatch(
         Request::DeleteQueue(delete) => Command::DeleteQueue { name: delete.name },
         Request::Send(send) => {
             let messages = send.messages.into_iter().enumerate().map(new_message);
-            Command::Send { queue: send.queue, messages: messages.collect::<Result<_, _>>()? }
+            let messages = messages.collect::<Result<_, _>>()?;
+            let (queue, batch, oldest) = (send.queue, send.batch, send.oldest);
+            match send.producer.is_nil() {
+                true => Command::Send { queue, messages },
+                false => {
+                    let producer = ProducerId(send.producer.as_u128());
+                    Command::SendOnce { producer, batch, oldest, queue, messages }
+                }
+            }
         }
         Request::Receive(receive) => {
             kind = Kind::Receive { queue: receive.queue.clone() };
             answer_bytes_max = batch_bytes(receive.max, size_of::<command::Delivery>());
-            Command::Receive {
-                queue: receive.queue,
-                max: receive.max,
-                wait_ms: receive.wait_ms,
-                visibility_ms: receive.visibility_ms,
-                bytes_max: bytes_max(receive.bytes_max),
+            let (queue, max, attempt) = (receive.queue, receive.max, receive.attempt);
+            let (wait_ms, visibility_ms) = (receive.wait_ms, receive.visibility_ms);
+            let bytes_max = bytes_max(receive.bytes_max);
+            match attempt.is_empty() {
+                true => Command::Receive { queue, max, wait_ms, visibility_ms, bytes_max },
+                false => {
+                    Command::ReceiveOnce { attempt, queue, max, wait_ms, visibility_ms, bytes_max }
+                }
             }
         }
         Request::Ack(ack) => {

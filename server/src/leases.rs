@@ -13,6 +13,8 @@ use crate::caller::{Caller, EngineHandle};
 /// Leased messages that the client has not got yet.
 pub(crate) struct Leases {
     pub(crate) queue_id: QueueId,
+    /// What the messages take where they are stored.
+    pub(crate) stored_bytes: usize,
     queue: String,
     deliveries: Vec<Delivery>,
     /// Of those whose messages were let go.
@@ -28,7 +30,15 @@ impl Leases {
         queue_id: QueueId,
         deliveries: Vec<Delivery>,
     ) -> Self {
-        Self { queue_id, queue, deliveries, receipts: Vec::new(), engine }
+        let bytes = deliveries.iter().map(|delivery| delivery.location.bytes as usize);
+        Self {
+            queue_id,
+            stored_bytes: bytes.sum(),
+            queue,
+            deliveries,
+            receipts: Vec::new(),
+            engine,
+        }
     }
 
     /// The leased messages, in order.
@@ -58,6 +68,12 @@ impl Leases {
     pub(crate) fn written(mut self) {
         self.deliveries.clear();
         self.receipts.clear();
+    }
+
+    /// The queue's name and all receipts, which are from here on the caller's to deal with.
+    pub(crate) fn into_receipts(mut self) -> (String, Vec<SealedReceipt>) {
+        self.let_go_of_messages();
+        (std::mem::take(&mut self.queue), std::mem::take(&mut self.receipts))
     }
 
     fn give_back_all(&self, receipts: Vec<SealedReceipt>) {

@@ -44,7 +44,12 @@ pub(crate) fn translate(reply: command::Reply, kind: &Kind) -> Translated {
         command::Reply::Purged { count } => QueuePurged { purged: count }.into(),
         command::Reply::Deleted => QueueDeleted {}.into(),
         command::Reply::Sent { queue, first, count } => {
-            Sent { queue_id: queue.0, first_seq: first.0, count }.into()
+            Sent { queue_id: queue.0, first_seq: first.0, count, seqs: Vec::new() }.into()
+        }
+        command::Reply::SentEach { queue, seqs } => {
+            let seqs: Vec<u64> = seqs.into_iter().map(|seq| seq.0).collect();
+            let (first_seq, count) = (seqs.first().copied().unwrap_or(0), seqs.len() as u32);
+            Sent { queue_id: queue.0, first_seq, count, seqs }.into()
         }
         command::Reply::Changed { failures } => {
             let failures = failures.into_iter().map(failure).collect();
@@ -58,8 +63,8 @@ pub(crate) fn translate(reply: command::Reply, kind: &Kind) -> Translated {
             return Translated::Peeked(messages, next.map_or(0, |seq| seq.0));
         }
         command::Reply::Stats(stats) => stats_told(*stats).into(),
-        // Leases travel in a wrapper of their own, and nobody waits for a message set aside.
-        command::Reply::Received { .. } | command::Reply::SetAside => {
+        // Leases travel in a wrapper of their own, and nobody waits for the other two.
+        command::Reply::Received { .. } | command::Reply::WaitEnded | command::Reply::SetAside => {
             let text = "the engine gave an answer of another kind than was asked for";
             ProtocolError::new(ErrorCode::Internal, text).into()
         }
@@ -84,6 +89,10 @@ fn error_code(error: &RequestError) -> ErrorCode {
         RequestError::TooManyInBatch { .. } | RequestError::BatchTooLarge { .. } => {
             ErrorCode::BatchTooLarge
         }
+        RequestError::MessageInvalid { .. } => ErrorCode::MessageInvalid,
+        RequestError::BatchForgotten { .. } => ErrorCode::BatchForgotten,
+        RequestError::ReceiptExpired { .. } => ErrorCode::ReceiptExpired,
+        RequestError::InFlightFull { .. } => ErrorCode::InFlightFull,
         RequestError::ReceiptInvalid { .. } => ErrorCode::ReceiptInvalid,
         RequestError::ReceiptStale { .. } => ErrorCode::ReceiptStale,
         RequestError::MessageGone { .. } => ErrorCode::MessageGone,

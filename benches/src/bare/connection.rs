@@ -6,8 +6,8 @@ use std::os::fd::OwnedFd;
 
 use bytes::BytesMut;
 use forebay_protocol::{
-    Acked, Block, FRAME_LENGTH_BYTES, Limits, Opcode, Pong, QueueCreated, Receipt, Received,
-    ReceivedMessage, Reply, Sent, Welcome,
+    Acked, Block, Credited, Delivered, FRAME_HEADER_BYTES, FRAME_LENGTH_BYTES, Limits, Opcode,
+    Pong, QueueCreated, Receipt, Received, ReceivedMessage, Reply, Sent, Welcome,
 };
 use rustix::event::epoll;
 
@@ -18,6 +18,8 @@ use crate::frames::random_bytes;
 
 /// Where the correlation stands in a frame.
 const CORRELATION: std::ops::Range<usize> = 8..12;
+/// Where the body begins.
+const BODY: usize = FRAME_HEADER_BYTES;
 /// The most that is read at once, unless a frame is larger.
 const READ_BYTES: usize = 256 << 10;
 /// What a real receipt takes.
@@ -81,7 +83,7 @@ impl Connection {
             if opcode == Opcode::Send.code() || opcode == Opcode::Ack.code() {
                 group.add(frame, Durable { connection: id, opcode, correlation });
             } else {
-                let answered = answers.at_once(opcode, correlation, &mut self.out);
+                let answered = answers.at_once(frame, correlation, &mut self.out);
                 answered.map_err(|error| io::Error::other(error.to_string()))?;
             }
         }
@@ -123,6 +125,8 @@ pub(super) struct Answers {
     batch: u32,
     /// An answer to Receive; the correlation is written over.
     received: BytesMut,
+    /// What a subscription is pushed, the same.
+    delivered: BytesMut,
 }
 
 impl Answers {
@@ -139,26 +143,40 @@ impl Answers {
                 block: Block::new(random_bytes(options.bytes)?),
             })
         };
-        let messages = (1..=u64::from(options.batch)).map(message).collect::<Result<_, _>>()?;
-        let mut received = BytesMut::new();
+        let messages: Vec<_> =
+            (1..=u64::from(options.batch)).map(message).collect::<Result<_, _>>()?;
+        let (mut received, mut delivered) = (BytesMut::new(), BytesMut::new());
+        let pushed = Delivered { messages: messages.clone(), queue_id: 1, last: false };
+        Reply::from(pushed).encode(1, &mut delivered)?;
         Reply::from(Received { messages, queue_id: 1 }).encode(1, &mut received)?;
-        Ok(Self { waiting: options.messages, batch: options.batch, received })
+        Ok(Self { waiting: options.messages, batch: options.batch, received, delivered })
     }
 
     /// Answers what is not written down.
     fn at_once(
         &mut self,
-        opcode: u8,
+        frame: &[u8],
         correlation: u32,
         out: &mut BytesMut,
     ) -> Result<(), BenchError> {
+        let opcode = frame[FRAME_LENGTH_BYTES];
         let reply = match Opcode::from_code(opcode) {
             Some(Opcode::Receive) if self.waiting >= self.batch => {
                 self.waiting -= self.batch;
-                let start = out.len();
-                out.extend_from_slice(&self.received);
-                out[start..][CORRELATION].copy_from_slice(&correlation.to_le_bytes());
+                push_frame(out, &self.received, correlation);
                 return Ok(());
+            }
+            Some(Opcode::Subscribe) => {
+                // Its credits stand behind the queue's name.
+                let name = u16::from_le_bytes([frame[BODY], frame[BODY + 1]]);
+                let credits = number_at(frame, BODY + 2 + usize::from(name))?;
+                self.push(credits, correlation, out);
+                return Ok(());
+            }
+            Some(Opcode::Credit) => {
+                let subscription = number_at(frame, BODY)?;
+                self.push(number_at(frame, BODY + 4)?, subscription, out);
+                Credited {}.into()
             }
             Some(Opcode::Receive) => Reply::from(Received { messages: Vec::new(), queue_id: 1 }),
             Some(Opcode::Hello) => {
@@ -172,12 +190,33 @@ impl Answers {
         Ok(reply.encode(correlation, out)?)
     }
 
+    /// Pushes as many batches as these credits allow. They are given for whole batches.
+    fn push(&mut self, credits: u32, subscription: u32, out: &mut BytesMut) {
+        for _ in 0..credits.min(self.waiting) / self.batch {
+            self.waiting -= self.batch;
+            push_frame(out, &self.delivered, subscription);
+        }
+    }
+
     /// Answers what is durable.
     pub(super) fn durable(&self, durable: &Durable, out: &mut BytesMut) -> Result<(), BenchError> {
         let reply = match durable.opcode == Opcode::Send.code() {
-            true => Reply::from(Sent { queue_id: 1, first_seq: 1, count: 1 }),
+            true => Reply::from(Sent { queue_id: 1, first_seq: 1, count: 1, seqs: Vec::new() }),
             false => Reply::from(Acked { failures: Vec::new() }),
         };
         Ok(reply.encode(durable.correlation, out)?)
     }
+}
+
+/// Appends a frame made beforehand, under this correlation.
+fn push_frame(out: &mut BytesMut, frame: &[u8], correlation: u32) {
+    let start = out.len();
+    out.extend_from_slice(frame);
+    out[start..][CORRELATION].copy_from_slice(&correlation.to_le_bytes());
+}
+
+fn number_at(frame: &[u8], at: usize) -> Result<u32, BenchError> {
+    let number = frame.get(at..).and_then(|rest| rest.first_chunk());
+    let number = number.ok_or_else(|| BenchError::new("a request is too short"))?;
+    Ok(u32::from_le_bytes(*number))
 }

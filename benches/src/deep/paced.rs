@@ -53,7 +53,7 @@ impl Paced {
         let create = CreateQueue { name: QUEUE.to_owned(), attributes: QueueAttributes::default() };
         ask_once(address, create).await?;
         let message = OutgoingMessage::new(random_bytes(BODY_BYTES)?);
-        let send = Send { queue: QUEUE.to_owned(), messages: vec![message] };
+        let send = Send::new(QUEUE.to_owned(), vec![message]);
         let frame = encode(&send.into(), 1)?;
 
         let mut stream = TcpStream::connect(address)?;

@@ -48,6 +48,7 @@ async fn receive_one(address: &str, queue: &str) -> Result<usize, BenchError> {
         wait_ms: Some(0),
         visibility_ms: None,
         bytes_max: 0,
+        attempt: String::new(),
     };
     let received = ask_once(address, receive).await?;
     for message in &received.messages {

@@ -119,6 +119,7 @@ impl Turnover {
             wait_ms: Some(0),
             visibility_ms: None,
             bytes_max: 0,
+            attempt: String::new(),
         };
         let receive = encode(&receive.into(), RECEIVE)?;
         let mut out = Vec::new();

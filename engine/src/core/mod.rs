@@ -38,7 +38,7 @@ use crate::time::LogTime;
 use crate::upkeep::Task;
 use attempts::Attempts;
 use receives::Asked;
-use waiters::Waiters;
+use waiters::{Demand, Until, Waiter, Waiters};
 
 /// An answer and where it goes.
 pub(crate) type Answer<R> = (R, Result<Reply, RequestError>);
@@ -112,7 +112,7 @@ enum Decided {
     /// Answered when everything decided so far is written: not lost when the process is killed.
     WhenWritten(Reply),
     /// Waits for a message.
-    Waits(QueueId, waiters::Demand, Option<Arc<str>>, LogTime),
+    Waits(QueueId, Demand, Option<Arc<str>>, Until),
 }
 
 /// Some purges and deletions of queues.
@@ -194,9 +194,8 @@ impl<R: ReplyTo> Core<R> {
             Ok(Decided::Now(reply)) => self.answers.push((reply_to, Ok(reply))),
             Ok(Decided::WhenDurable(reply)) => self.answer_when_durable(reply_to, reply),
             Ok(Decided::WhenWritten(reply)) => self.answer_when_written(reply_to, reply),
-            Ok(Decided::Waits(queue, demand, attempt, deadline)) => {
-                self.waiters.add(queue, waiters::Waiter { reply_to, demand, attempt, deadline });
-                self.set_alarm(queue);
+            Ok(Decided::Waits(queue, demand, attempt, until)) => {
+                self.wait(queue, Waiter { reply_to, demand, attempt, until }, now);
             }
             Err(error) => self.answers.push((reply_to, Err(error))),
         }
@@ -230,6 +229,11 @@ impl<R: ReplyTo> Core<R> {
                 let asked = Asked { max, wait_ms, visibility_ms, bytes_max, attempt };
                 self.receive(&queue, asked, now)
             }
+            Command::Await { queue, wait, max, visibility_ms, bytes_max } => {
+                let demand = Demand { messages_max: max, bytes_max, visibility_ms };
+                self.await_messages(queue, wait, demand)
+            }
+            Command::EndWait { wait } => self.end_wait(wait),
             Command::Ack { queue, receipts } => self.ack(&queue, &receipts, now),
             Command::ChangeVisibility { queue, changes } => {
                 self.change_visibility(&queue, &changes, now)

@@ -3,15 +3,18 @@
 use std::sync::Arc;
 
 use super::room::{HEADERS_BYTES, LEASED_ITEM_BYTES, leased_bytes};
-use super::waiters::Demand;
+use super::waiters::{Demand, Until, Waiter};
 use super::{Core, Decided, Decision, LAST_BYTES, Room};
 use crate::attributes::{RECEIVE_WAIT_MS_MAX, VISIBILITY_MS_MAX, check_range};
 use crate::command::{BATCH_MESSAGES_MAX, Delivery, Reply, ReplyTo};
 use crate::error::RequestError;
-use crate::ids::{LeaseId, QueueId};
+use crate::ids::{LeaseId, QueueId, WaitId};
 use crate::receipt::Receipt;
 use crate::record::Lease;
 use crate::time::LogTime;
+
+/// The longest name of a receive that may be asked again (SQS).
+const ATTEMPT_BYTES_MAX: u64 = 128;
 
 /// What a receive asks for, before it is held against the queue's attributes.
 pub(super) struct Asked {
@@ -33,10 +36,10 @@ impl<R: ReplyTo> Core<R> {
         check_range("wait", wait_ms, 0, RECEIVE_WAIT_MS_MAX)?;
         let visibility_ms = visibility_ms.unwrap_or(attributes.visibility_timeout_ms);
         check_range("visibility", visibility_ms, 0, VISIBILITY_MS_MAX)?;
-        // No more than one entry holds the leases of: of a segment of 1 MiB or more, all.
-        let leases_max = (self.options.command_bytes_max() - HEADERS_BYTES) / LEASED_ITEM_BYTES;
-        let messages_max = u64::from(max).min(leases_max) as u32;
-        let demand = Demand { messages_max, bytes_max, visibility_ms };
+        let attempt_bytes = attempt.as_ref().map_or(1, |attempt| attempt.len() as u64);
+        check_range("attempt bytes", attempt_bytes, 1, ATTEMPT_BYTES_MAX)?;
+        let messages_max = self.leases_max(max);
+        let demand = Demand { messages_max, bytes_max, visibility_ms: Some(visibility_ms) };
         self.check_room(leased_bytes(messages_max), LAST_BYTES)?;
         let attempt = attempt.filter(|_| attributes.fifo);
         if let Some(attempt) = &attempt
@@ -48,7 +51,8 @@ impl<R: ReplyTo> Core<R> {
         self.serve(id, now);
         let deliveries = self.lease(id, &demand, now);
         if deliveries.is_empty() && wait_ms > 0 {
-            return Ok(Decided::Waits(id, demand, attempt, now.plus_ms(wait_ms)));
+            let until = Until::Deadline(now.plus_ms(wait_ms));
+            return Ok(Decided::Waits(id, demand, attempt, until));
         }
         if let Some(attempt) = &attempt {
             self.remember_attempt(id, attempt, &deliveries, now);
@@ -60,6 +64,48 @@ impl<R: ReplyTo> Core<R> {
         // Not held back until the lease is durable: a crash may end a lease early, and the lease's
         // number is never given again, so its receipt cannot be taken for a later one.
         Ok(Decided::Now(Reply::Received { queue: id, deliveries }))
+    }
+
+    /// Checks an endless wait. Whether there is something for it is seen when it stands in line.
+    pub(super) fn await_messages(
+        &mut self,
+        queue: QueueId,
+        wait: WaitId,
+        demand: Demand,
+    ) -> Decision {
+        if !self.state.contains(queue) {
+            return Err(RequestError::UnknownQueue { name: format!("number {queue}") });
+        }
+        check_range("max", u64::from(demand.messages_max), 1, BATCH_MESSAGES_MAX as u64)?;
+        check_range("visibility", demand.visibility_ms.unwrap_or(0), 0, VISIBILITY_MS_MAX)?;
+        let demand = Demand { messages_max: self.leases_max(demand.messages_max), ..demand };
+        Ok(Decided::Waits(queue, demand, None, Until::Ended(wait)))
+    }
+
+    pub(super) fn end_wait(&mut self, wait: WaitId) -> Decision {
+        if let Some((queue, waiter)) = self.waiters.take_endless(wait) {
+            let reply = Reply::Received { queue, deliveries: Vec::new() };
+            self.answers.push((waiter.reply_to, Ok(reply)));
+        }
+        Ok(Decided::Now(Reply::WaitEnded))
+    }
+
+    /// No more than one entry holds the leases of: of a segment of 1 MiB or more, all.
+    fn leases_max(&self, max: u32) -> u32 {
+        let leases_max = (self.options.command_bytes_max() - HEADERS_BYTES) / LEASED_ITEM_BYTES;
+        u64::from(max).min(leases_max) as u32
+    }
+
+    /// Puts a receive, or an endless wait, at the end of the queue's line.
+    pub(super) fn wait(&mut self, queue: QueueId, waiter: Waiter<R>, now: LogTime) {
+        let is_endless = matches!(waiter.until, Until::Ended(_));
+        self.waiters.add(queue, waiter);
+        if is_endless {
+            // A receive has looked for messages before it waits; this one has not.
+            self.serve(queue, now);
+        } else {
+            self.set_alarm(queue);
+        }
     }
 
     /// Gives the queue's visible messages to its waiters.
@@ -109,6 +155,7 @@ impl<R: ReplyTo> Core<R> {
     fn lease(&mut self, id: QueueId, demand: &Demand, now: LogTime) -> Vec<Delivery> {
         let queue = self.state.by_id(id).expect("the caller found the queue");
         queue.messages.settle(now);
+        let visibility_ms = demand.visibility_ms.unwrap_or(queue.attributes.visibility_timeout_ms);
         let messages_max = u64::from(demand.messages_max).min(self.in_flight_room(id)) as u32;
         self.walk(id, messages_max, now);
         let queue = self.state.by_id(id).expect("the caller found the queue");
@@ -136,7 +183,7 @@ impl<R: ReplyTo> Core<R> {
         }
         let first_lease = LeaseId::new(self.epoch, self.leases);
         self.leases += found.len() as u64;
-        let until = now.plus_ms(demand.visibility_ms);
+        let until = now.plus_ms(visibility_ms);
         let leased: Vec<_> = found.iter().map(|(lease, ..)| *lease).collect();
         self.record(|out| out.leased(id, now, until, first_lease, &leased));
         let deliveries =

@@ -35,9 +35,12 @@ pub(super) fn record_bytes(command: &Command) -> u64 {
         }
         Command::TagQueue { .. } | Command::UntagQueue { .. } => queues::TAGS_RECORD_BYTES,
         Command::PurgeQueue { .. } | Command::DeleteQueue { .. } => queues::QUEUE_RECORD_BYTES,
+        // It waits for room, instead of being refused or holding others up.
+        Command::Await { .. } => 0,
         Command::DescribeQueue { .. }
         | Command::ListDeadLetterSources { .. }
         | Command::ListQueues { .. }
+        | Command::EndWait { .. }
         | Command::SetAside { .. }
         | Command::Peek { .. }
         | Command::Stats => 0,

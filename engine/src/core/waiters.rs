@@ -1,4 +1,5 @@
-//! Receives that wait for a message: in the order of their arrival, each with its deadline.
+//! Receives that wait for a message: in the order of their arrival, each with its deadline, or
+//! with none and a number by which the wait is ended.
 //!
 //! A waiting receive costs nothing while nothing happens: a queue with waiters has one alarm, at
 //! the earliest of its waiters' deadlines and of the moments at which a message becomes visible.
@@ -6,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use crate::ids::QueueId;
+use crate::ids::{QueueId, WaitId};
 use crate::time::LogTime;
 
 /// A receive that waits.
@@ -16,7 +17,16 @@ pub(crate) struct Waiter<R> {
     pub(crate) demand: Demand,
     /// What the receive is called, if it may be asked again.
     pub(crate) attempt: Option<Arc<str>>,
-    pub(crate) deadline: LogTime,
+    pub(crate) until: Until,
+}
+
+/// When a wait ends without a message.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Until {
+    /// At this moment.
+    Deadline(LogTime),
+    /// When it is told to.
+    Ended(WaitId),
 }
 
 /// What a receive asks for.
@@ -24,13 +34,16 @@ pub(crate) struct Waiter<R> {
 pub(crate) struct Demand {
     pub(crate) messages_max: u32,
     pub(crate) bytes_max: u64,
-    pub(crate) visibility_ms: u64,
+    /// `None`: the queue's attribute, as it is when messages are leased.
+    pub(crate) visibility_ms: Option<u64>,
 }
 
 /// All waiting receives.
 #[derive(Debug)]
 pub(crate) struct Waiters<R> {
     queues: HashMap<QueueId, Line<R>>,
+    /// Where those without a deadline stand.
+    endless: HashMap<WaitId, (QueueId, u64)>,
     alarms: BTreeSet<(LogTime, QueueId)>,
     arrivals: u64,
 }
@@ -45,7 +58,8 @@ struct Line<R> {
 
 impl<R> Default for Waiters<R> {
     fn default() -> Self {
-        Self { queues: HashMap::new(), alarms: BTreeSet::new(), arrivals: 0 }
+        let (queues, endless, alarms) = Default::default();
+        Self { queues, endless, alarms, arrivals: 0 }
     }
 }
 
@@ -57,7 +71,15 @@ impl<R> Waiters<R> {
             by_deadline: BTreeSet::new(),
             alarm: None,
         });
-        line.by_deadline.insert((waiter.deadline, self.arrivals));
+        match waiter.until {
+            Until::Deadline(deadline) => {
+                line.by_deadline.insert((deadline, self.arrivals));
+            }
+            Until::Ended(wait) => {
+                let before = self.endless.insert(wait, (queue, self.arrivals));
+                assert!(before.is_none(), "{wait:?} waits already");
+            }
+        }
         line.by_arrival.insert(self.arrivals, waiter);
         self.arrivals += 1;
     }
@@ -69,22 +91,33 @@ impl<R> Waiters<R> {
 
     /// Takes the first in line.
     pub(crate) fn take_first(&mut self, queue: QueueId) -> Option<Waiter<R>> {
-        let line = self.queues.get_mut(&queue)?;
-        let (arrival, waiter) = line.by_arrival.pop_first()?;
-        line.by_deadline.remove(&(waiter.deadline, arrival));
-        self.forget_if_empty(queue);
-        Some(waiter)
+        let arrival = *self.queues.get(&queue)?.by_arrival.first_key_value()?.0;
+        self.take(queue, arrival)
+    }
+
+    /// Takes one that has no deadline, with its queue; `None`: it was taken before.
+    pub(crate) fn take_endless(&mut self, wait: WaitId) -> Option<(QueueId, Waiter<R>)> {
+        let (queue, arrival) = self.endless.get(&wait).copied()?;
+        Some((queue, self.take(queue, arrival)?))
     }
 
     /// Takes one whose deadline has come.
     pub(crate) fn take_expired(&mut self, queue: QueueId, now: LogTime) -> Option<Waiter<R>> {
+        let (deadline, arrival) = self.queues.get(&queue)?.by_deadline.first().copied()?;
+        if deadline > now { None } else { self.take(queue, arrival) }
+    }
+
+    fn take(&mut self, queue: QueueId, arrival: u64) -> Option<Waiter<R>> {
         let line = self.queues.get_mut(&queue)?;
-        let (deadline, arrival) = line.by_deadline.first().copied()?;
-        if deadline > now {
-            return None;
+        let waiter = line.by_arrival.remove(&arrival)?;
+        match waiter.until {
+            Until::Deadline(deadline) => {
+                line.by_deadline.remove(&(deadline, arrival));
+            }
+            Until::Ended(wait) => {
+                self.endless.remove(&wait);
+            }
         }
-        line.by_deadline.pop_first();
-        let waiter = line.by_arrival.remove(&arrival).expect("a deadline belongs to a waiter");
         self.forget_if_empty(queue);
         Some(waiter)
     }
@@ -92,6 +125,7 @@ impl<R> Waiters<R> {
     /// Takes everyone.
     pub(crate) fn take_all(&mut self) -> Vec<(QueueId, Waiter<R>)> {
         self.alarms.clear();
+        self.endless.clear();
         let lines = self.queues.drain();
         lines
             .flat_map(|(queue, line)| line.by_arrival.into_values().map(move |w| (queue, w)))

@@ -16,10 +16,14 @@ use bytes::{Bytes, BytesMut};
 use tokio::sync::oneshot;
 
 use super::error::ClientError;
+use super::feeds::{Feed, Feeds};
 use super::window::Permits;
 use crate::error::{ErrorCode, ProtocolError, Retry};
 use crate::frame::{CONNECTION, set_correlation};
-use crate::operation::{Opcode, QueueDeleted, Reply};
+use crate::operation::{Opcode, QueueDeleted, Reply, Request};
+
+/// What the session's own requests take at the most.
+const UNATTENDED_FRAME_BYTES: usize = 24;
 
 /// A reply on its way to who asked.
 pub(super) struct Answer {
@@ -50,11 +54,13 @@ struct Numbered {
     deferred: bool,
 }
 
-/// All unanswered calls, in the order they were made.
+/// All unanswered calls, in the order they were made, and the subscriptions, which share their
+/// correlations.
 #[derive(Default)]
 pub(super) struct Calls {
     numbered: BTreeMap<u32, Numbered>,
     latest: u32,
+    pub(super) feeds: Feeds,
     deferred_count: usize,
 }
 
@@ -82,9 +88,13 @@ impl Call {
         (Call { operation, frame, resend, answer: Some(answer), _permits: Some(permits) }, receiver)
     }
 
-    /// A ping that nobody waits for.
-    pub(super) fn keep_alive(frame: BytesMut) -> Call {
-        Call { operation: Opcode::Ping, frame, resend: false, answer: None, _permits: None }
+    /// A small request of the session's own, whose answer nobody waits for. It is never sent to
+    /// another connection.
+    pub(super) fn unattended(request: impl Into<Request>) -> Call {
+        let request = request.into();
+        let mut frame = BytesMut::with_capacity(UNATTENDED_FRAME_BYTES);
+        request.encode(0, &mut frame).expect("a frame of a few numbers is short");
+        Call { operation: request.opcode(), frame, resend: false, answer: None, _permits: None }
     }
 
     /// Whether somebody still waits.
@@ -107,11 +117,7 @@ impl Call {
 impl Calls {
     /// Numbers a call. Returns its correlation and its frame, to be written.
     pub(super) fn add(&mut self, mut call: Call) -> (u32, Bytes) {
-        let mut correlation = self.latest.wrapping_add(1);
-        while correlation == CONNECTION || self.numbered.contains_key(&correlation) {
-            correlation = correlation.wrapping_add(1);
-        }
-        self.latest = correlation;
+        let correlation = self.next_correlation();
         let mut frame = std::mem::take(&mut call.frame);
         set_correlation(&mut frame, correlation);
         let frame = frame.freeze();
@@ -119,6 +125,24 @@ impl Calls {
             Numbered { call, frame: frame.clone(), written: false, resent: false, deferred: false };
         self.numbered.insert(correlation, numbered);
         (correlation, frame)
+    }
+
+    /// Adds a subscription. It is away until [`Feeds::subscribe`].
+    pub(super) fn add_feed(&mut self, feed: Feed) {
+        let correlation = self.next_correlation();
+        self.feeds.add(correlation, feed);
+    }
+
+    fn next_correlation(&mut self) -> u32 {
+        let mut correlation = self.latest.wrapping_add(1);
+        while correlation == CONNECTION
+            || self.numbered.contains_key(&correlation)
+            || self.feeds.contains(correlation)
+        {
+            correlation = correlation.wrapping_add(1);
+        }
+        self.latest = correlation;
+        correlation
     }
 
     /// The frames to write to a new connection.
@@ -170,6 +194,7 @@ impl Calls {
     /// The connection was lost: what may be sent again stays, the rest has an unknown outcome.
     pub(super) fn lost(&mut self, cause: &str) {
         self.deferred_count = 0;
+        self.feeds.lost();
         for (correlation, mut numbered) in std::mem::take(&mut self.numbered) {
             if !numbered.call.wanted() {
                 continue;
@@ -189,6 +214,7 @@ impl Calls {
     /// No other connection will be tried: every call fails.
     pub(super) fn fail(&mut self, error: &ClientError) {
         self.deferred_count = 0;
+        self.feeds.fail(error);
         for numbered in std::mem::take(&mut self.numbered).into_values() {
             let exposed = numbered.resent || numbered.written;
             let error =

@@ -12,13 +12,14 @@ use tokio::select;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
+use super::Order;
 use super::calls::{Call, Calls, Verdict};
 use super::end::{End, check_read};
 use super::greeting::Greeted;
 use super::outgoing::Outgoing;
 use crate::error::{ProtocolError, Retry};
-use crate::frame::{CONNECTION, FRAME_HEADER_BYTES, FrameDecoder};
-use crate::operation::{Ping, Reply, Request, Welcome};
+use crate::frame::{CONNECTION, FRAME_HEADER_BYTES, FRAME_LENGTH_BYTES, FrameDecoder};
+use crate::operation::{Ping, Reply, Welcome};
 
 /// How long a server that is going away may take to answer what it has begun.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -66,9 +67,10 @@ impl Connection {
     pub(super) async fn drive(
         &mut self,
         calls: &mut Calls,
-        incoming: &mut mpsc::UnboundedReceiver<Call>,
+        incoming: &mut mpsc::UnboundedReceiver<Order>,
     ) -> End {
-        for (correlation, frame) in calls.frames() {
+        let frames: Vec<_> = calls.frames().collect();
+        for (correlation, frame) in frames.into_iter().chain(calls.feeds.subscribe()) {
             self.outgoing.push(correlation, frame);
         }
         match self.turns(calls, incoming).await {
@@ -83,7 +85,7 @@ impl Connection {
     async fn turns(
         &mut self,
         calls: &mut Calls,
-        incoming: &mut mpsc::UnboundedReceiver<Call>,
+        incoming: &mut mpsc::UnboundedReceiver<Order>,
     ) -> Result<(), End> {
         loop {
             self.take_frames(calls)?;
@@ -109,15 +111,32 @@ impl Connection {
                         self.heard_at = self.written_at;
                     }
                 }
-                call = incoming.recv(), if self.leaving.is_none() => {
-                    let Some(call) = call else { return Ok(()) };
-                    self.push(calls, call);
+                order = incoming.recv(), if self.leaving.is_none() => {
+                    let Some(order) = order else { return Ok(()) };
+                    self.obey(calls, order);
                     // Whatever came meanwhile leaves in the same write.
-                    while let Ok(call) = incoming.try_recv() {
-                        self.push(calls, call);
+                    while let Ok(order) = incoming.try_recv() {
+                        self.obey(calls, order);
                     }
                 }
                 () = sleep_until_some(wake_at) => self.woke(calls)?,
+            }
+        }
+    }
+
+    fn obey(&mut self, calls: &mut Calls, order: Order) {
+        match order {
+            Order::Call(call) => self.push(calls, call),
+            Order::Subscribe(feed) => {
+                calls.add_feed(feed);
+                for (correlation, frame) in calls.feeds.subscribe() {
+                    self.outgoing.push(correlation, frame);
+                }
+            }
+            Order::Note(note) => {
+                if let Some(call) = calls.feeds.note(&note) {
+                    self.push(calls, call);
+                }
             }
         }
     }
@@ -142,7 +161,14 @@ impl Connection {
                 self.notice(reply)?;
                 continue;
             }
-            match calls.answered(frame.correlation, reply) {
+            let verdict = match calls.feeds.contains(frame.correlation) {
+                true => {
+                    let length = FRAME_HEADER_BYTES - FRAME_LENGTH_BYTES + frame.body.len();
+                    calls.feeds.answered(frame.correlation, reply, length)
+                }
+                false => calls.answered(frame.correlation, reply),
+            };
+            match verdict {
                 Verdict::Stay => self.answered = true,
                 Verdict::Leave(cause) => self.leave(cause),
                 Verdict::Stray => {
@@ -199,9 +225,7 @@ impl Connection {
         if self.leaving.is_none() && now >= self.written_at + idle / 3 {
             // The next ping is due a third later, whether or not this one can be written now.
             self.written_at = now;
-            let mut frame = BytesMut::with_capacity(FRAME_HEADER_BYTES);
-            Request::from(Ping {}).encode(0, &mut frame).expect("a frame without a body is short");
-            self.push(calls, Call::keep_alive(frame));
+            self.push(calls, Call::unattended(Ping {}));
         }
         Ok(())
     }

@@ -1,5 +1,8 @@
 //! The client's operations on messages.
 
+use uuid::Uuid;
+
+use super::batches::Batch;
 use super::{Client, ClientError, Pending};
 use crate::block::Block;
 use crate::error::ErrorCode;
@@ -22,7 +25,7 @@ pub struct ReceiveOptions {
     pub bytes_max: u32,
 }
 
-/// What a receive brought.
+/// What a receive or a subscription brought.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Delivery {
     /// The queue's id.
@@ -58,14 +61,21 @@ pub struct DamagedMessage {
 }
 
 /// A send that is on its way: see [`Client::begin_send`].
-pub struct PendingSend(Pending<Send>);
+pub struct PendingSend {
+    pending: Pending<Send>,
+    /// Counts as unanswered until the answer is here.
+    _batch: Option<Batch>,
+}
+
+/// An ack that is on its way: see [`Client::begin_ack`].
+pub struct PendingAck(Pending<Ack>);
 
 impl Client {
     /// Stores a batch of messages, all or nothing, from 1 to the limit `batch_messages_max`.
     /// When this returns they are as durable as their queue promises.
     ///
-    /// After a lost answer the batch is sent again, and may then be stored twice, unless
-    /// [`retry_sends`](super::ClientOptions::retry_sends) is off.
+    /// After a lost answer the batch is sent again, and lands once, also over a restart of the
+    /// server; with [`retry_sends`](super::ClientOptions::retry_sends) off it is not sent again.
     pub async fn send(
         &self,
         queue: &str,
@@ -81,7 +91,26 @@ impl Client {
         queue: &str,
         messages: Vec<OutgoingMessage>,
     ) -> Result<PendingSend, ClientError> {
-        Ok(PendingSend(self.begin(Send { queue: queue.to_owned(), messages }).await?))
+        let mut send = Send::new(queue, messages);
+        let batch = self.batches.as_ref().map(|batches| {
+            let (batch, oldest) = batches.begin();
+            (send.producer, send.batch, send.oldest) = (batches.producer(), batch.number(), oldest);
+            batch
+        });
+        Ok(PendingSend { pending: self.begin(send).await?, _batch: batch })
+    }
+
+    /// Stores a batch that lands once however often it is sent, also when the client was started
+    /// anew: for a producer that keeps its own id and numbers. Numbers ascend; `oldest` is the first
+    /// batch that the producer may send again, and from it on at most 1024 are known.
+    pub async fn send_once(
+        &self,
+        queue: &str,
+        (producer, batch, oldest): (Uuid, u64, u64),
+        messages: Vec<OutgoingMessage>,
+    ) -> Result<Sent, ClientError> {
+        let queue = queue.to_owned();
+        self.call(Send { queue, producer, batch, oldest, messages }).await
     }
 
     /// Leases messages. If the future is dropped, or the answer lost, messages leased by it come
@@ -91,15 +120,23 @@ impl Client {
         queue: &str,
         options: ReceiveOptions,
     ) -> Result<Delivery, ClientError> {
+        self.receive_attempt(queue, options, "").await
+    }
+
+    /// Leases messages as [`Client::receive`] does; from a FIFO queue the same attempt again, within
+    /// five minutes, gets the same messages and receipts, as long as none of them was deleted or
+    /// had its visibility changed. So a lost answer holds up no group.
+    pub async fn receive_attempt(
+        &self,
+        queue: &str,
+        options: ReceiveOptions,
+        attempt: &str,
+    ) -> Result<Delivery, ClientError> {
         let ReceiveOptions { max, wait_ms, visibility_ms, bytes_max } = options;
-        let request = Receive { queue: queue.to_owned(), max, wait_ms, visibility_ms, bytes_max };
+        let (queue, attempt) = (queue.to_owned(), attempt.to_owned());
+        let request = Receive { queue, max, wait_ms, visibility_ms, bytes_max, attempt };
         let received = self.call(request).await?;
-        let mut damaged = Vec::new();
-        let mut messages = received.messages;
-        messages.retain(|message| {
-            verify(&message.block, message.seq, Some(&message.receipt), &mut damaged)
-        });
-        Ok(Delivery { queue_id: received.queue_id, messages, damaged })
+        Ok(Delivery::verified(received.queue_id, received.messages))
     }
 
     /// Deletes received messages, from 1 to the limit `batch_messages_max`. Returns those that
@@ -109,12 +146,17 @@ impl Client {
         queue: &str,
         receipts: &[Receipt],
     ) -> Result<Vec<Failure>, ClientError> {
-        let request = Ack { queue: queue.to_owned(), receipts: receipts.to_vec() };
-        let (acked, resent) = self.begin(request).await?.reply().await?;
-        let mut failures = acked.failures;
-        // What is gone at the second attempt, the first has deleted.
-        failures.retain(|failure| !(resent && failure.code == ErrorCode::MessageGone));
-        Ok(failures)
+        self.begin_ack(queue, receipts.to_vec()).await?.failures().await
+    }
+
+    /// Like [`Client::ack`], but returns as soon as the request has room in the window: the next
+    /// messages need not wait for the answer.
+    pub async fn begin_ack(
+        &self,
+        queue: &str,
+        receipts: Vec<Receipt>,
+    ) -> Result<PendingAck, ClientError> {
+        Ok(PendingAck(self.begin(Ack { queue: queue.to_owned(), receipts }).await?))
     }
 
     /// Makes leases end at other times. Returns those that were refused, with their indexes.
@@ -157,7 +199,30 @@ impl Client {
 impl PendingSend {
     /// Waits for the answer. Dropping this instead does not take the send back.
     pub async fn answer(self) -> Result<Sent, ClientError> {
-        Ok(self.0.reply().await?.0)
+        Ok(self.pending.reply().await?.0)
+    }
+}
+
+impl PendingAck {
+    /// Waits for the answer: the receipts that were refused. Dropping this instead does not take
+    /// the ack back.
+    pub async fn failures(self) -> Result<Vec<Failure>, ClientError> {
+        let (acked, resent) = self.0.reply().await?;
+        let mut failures = acked.failures;
+        // What is gone at the second attempt, the first has deleted.
+        failures.retain(|failure| !(resent && failure.code == ErrorCode::MessageGone));
+        Ok(failures)
+    }
+}
+
+impl Delivery {
+    /// Sets damaged messages apart.
+    pub(super) fn verified(queue_id: u32, mut messages: Vec<ReceivedMessage>) -> Delivery {
+        let mut damaged = Vec::new();
+        messages.retain(|message| {
+            verify(&message.block, message.seq, Some(&message.receipt), &mut damaged)
+        });
+        Delivery { queue_id, messages, damaged }
     }
 }
 

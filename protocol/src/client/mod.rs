@@ -8,6 +8,8 @@
 //!
 //! - A call waits for room in the window that the server announced; so memory is bounded by it.
 //! - Every call ends in an answer, a refusal, or [`ClientError::Unknown`]: never in a guess.
+//! - A [`Subscription`] is served until it is ended, over one connection after another, within a
+//!   window of its own.
 //! - When the connection is lost the session reconnects, and sends again what may safely be sent
 //!   twice; `calls` decides which.
 //! - Blocks are verified before they are handed over: a damaged one is reported, never delivered.
@@ -27,11 +29,13 @@
 //! # }
 //! ```
 
+mod batches;
 mod calls;
 mod connection;
 mod dialer;
 mod end;
 mod error;
+mod feeds;
 mod greeting;
 mod messages;
 mod options;
@@ -39,6 +43,7 @@ mod outgoing;
 mod producer;
 mod queues;
 mod session;
+mod subscription;
 mod window;
 
 use std::marker::PhantomData;
@@ -50,24 +55,35 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use uuid::Uuid;
 
 pub use error::ClientError;
-pub use messages::{DamagedMessage, Delivery, PeekPage, PendingSend, ReceiveOptions};
+pub use messages::{DamagedMessage, Delivery, PeekPage, PendingAck, PendingSend, ReceiveOptions};
 pub use options::ClientOptions;
 pub use producer::{Producer, ProducerOptions};
+pub use subscription::{SubscribeOptions, Subscription};
 
 use crate::frame::FRAME_LENGTH_BYTES;
 use crate::operation::{Limits, Operation, Ping, Request, Stats, StatsTold, Welcome};
+use batches::Batches;
 use calls::{Answer, Call};
 use dialer::Dialer;
+use feeds::{Feed, Note};
 use window::Window;
 
 /// A handle of one connection; clones share it. When the last is dropped the connection closes.
 #[derive(Clone)]
 pub struct Client {
-    calls: mpsc::UnboundedSender<Call>,
+    orders: mpsc::UnboundedSender<Order>,
     window: Window,
     welcome: watch::Receiver<Welcome>,
-    retry_sends: bool,
+    /// So that a batch that is sent again lands once; `None`: none is sent again.
+    batches: Option<Arc<Batches>>,
     _closes_when_dropped: Arc<DropGuard>,
+}
+
+/// What the session is told to do.
+enum Order {
+    Call(Call),
+    Subscribe(Feed),
+    Note(Note),
 }
 
 /// A request that is on its way.
@@ -86,17 +102,17 @@ impl Client {
         addr: impl Into<String>,
         options: ClientOptions,
     ) -> Result<Client, ClientError> {
-        let retry_sends = options.retry_sends;
+        let batches = options.retry_sends.then(Batches::new);
         let mut dialer = Dialer::new(addr.into(), options);
         let connection = dialer.dial_first().await?;
         let (welcome_sender, welcome) = watch::channel(connection.welcome().clone());
         let window = Window::new(&connection.welcome().limits);
         // Unbounded as a channel, bounded by the window: nothing enters without its permits.
-        let (calls, incoming) = mpsc::unbounded_channel();
+        let (orders, incoming) = mpsc::unbounded_channel();
         let closing = CancellationToken::new();
         tokio::spawn(session::run(connection, dialer, incoming, welcome_sender, closing.clone()));
         let guard = Arc::new(closing.drop_guard());
-        Ok(Client { calls, window, welcome, retry_sends, _closes_when_dropped: guard })
+        Ok(Client { orders, window, welcome, batches, _closes_when_dropped: guard })
     }
 
     /// What the server accepts, as its latest Welcome said.
@@ -150,8 +166,8 @@ impl Client {
             });
         }
         permits.add_bytes(frame.len()).await?;
-        let (call, answer) = Call::new(O::OPCODE, frame, self.retry_sends, permits);
-        self.calls.send(call).map_err(|_| ClientError::Closed)?;
+        let (call, answer) = Call::new(O::OPCODE, frame, self.batches.is_some(), permits);
+        self.orders.send(Order::Call(call)).map_err(|_| ClientError::Closed)?;
         Ok(Pending { answer, operation: PhantomData })
     }
 }

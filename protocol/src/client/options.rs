@@ -22,8 +22,8 @@ pub struct ClientOptions {
     pub backoff_min: Duration,
     /// The longest pause between attempts. Default: 2 s.
     pub backoff_max: Duration,
-    /// Whether a send whose answer was lost is sent again. Default: true. The batch may then be
-    /// stored twice; without it, such a send ends in [`ClientError::Unknown`](super::ClientError).
+    /// Whether a send whose answer was lost is sent again. Default: true. It lands once: batches are
+    /// numbered. Without it, such a send ends in [`ClientError::Unknown`](super::ClientError).
     pub retry_sends: bool,
 }
 

@@ -6,7 +6,8 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::calls::{Call, Calls};
+use super::Order;
+use super::calls::Calls;
 use super::connection::Connection;
 use super::dialer::Dialer;
 use super::end::End;
@@ -17,7 +18,7 @@ use crate::operation::Welcome;
 pub(super) async fn run(
     mut connection: Connection,
     mut dialer: Dialer,
-    mut incoming: mpsc::UnboundedReceiver<Call>,
+    mut incoming: mpsc::UnboundedReceiver<Order>,
     welcome: watch::Sender<Welcome>,
     closing: CancellationToken,
 ) {
@@ -58,7 +59,7 @@ pub(super) async fn run(
 async fn reconnect(
     dialer: &mut Dialer,
     calls: &mut Calls,
-    incoming: &mut mpsc::UnboundedReceiver<Call>,
+    incoming: &mut mpsc::UnboundedReceiver<Order>,
 ) -> Option<Connection> {
     loop {
         let error = match dialer.dial().await {
@@ -66,11 +67,30 @@ async fn reconnect(
             Err(error) => error,
         };
         warn!(%error, "no connection");
-        while let Ok(call) = incoming.try_recv() {
-            calls.add(call);
+        while let Ok(order) = incoming.try_recv() {
+            hold(calls, order);
         }
         calls.fail(&error);
         dialer.reset();
-        calls.add(incoming.recv().await?);
+        while !hold(calls, incoming.recv().await?) {}
+    }
+}
+
+/// Keeps an order for the next connection; whether it needs one.
+fn hold(calls: &mut Calls, order: Order) -> bool {
+    match order {
+        Order::Call(call) => {
+            calls.add(call);
+            true
+        }
+        Order::Subscribe(feed) => {
+            calls.add_feed(feed);
+            true
+        }
+        Order::Note(note) => {
+            // Without a connection nothing of it is to be told.
+            calls.feeds.note(&note);
+            false
+        }
     }
 }

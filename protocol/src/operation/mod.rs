@@ -7,6 +7,7 @@ mod ack;
 mod alter_queue;
 mod change_visibility;
 mod create_queue;
+mod credit;
 mod delete_queue;
 mod describe_queue;
 mod hello;
@@ -18,7 +19,9 @@ mod purge_queue;
 mod receive;
 mod send;
 mod stats;
+mod subscribe;
 mod tag_queue;
+mod unsubscribe;
 mod untag_queue;
 
 use bytes::BytesMut;
@@ -27,6 +30,7 @@ pub use ack::{Ack, Acked, Failure};
 pub use alter_queue::{AlterQueue, QueueAltered};
 pub use change_visibility::{ChangeVisibility, VisibilityChange, VisibilityChanged};
 pub use create_queue::{CreateQueue, QueueCreated};
+pub use credit::{Credit, Credited};
 pub use delete_queue::{DeleteQueue, QueueDeleted};
 pub use describe_queue::{DescribeQueue, QueueDescribed, QueueInfo};
 pub use hello::{Hello, Limits, VERSION_MAX, VERSION_MIN, Welcome};
@@ -38,7 +42,9 @@ pub use purge_queue::{PurgeQueue, QueuePurged};
 pub use receive::{RECEIVE_MESSAGES_MAX, Receive, Received, ReceivedMessage};
 pub use send::{OutgoingMessage, Send, Sent};
 pub use stats::{DiskStats, MemoryStats, Stats, StatsTold};
+pub use subscribe::{CREDIT_BYTES_MAX, CREDITS_MAX, Delivered, Subscribe};
 pub use tag_queue::{QueueTagged, TagQueue};
+pub use unsubscribe::{Unsubscribe, Unsubscribed};
 pub use untag_queue::{QueueUntagged, UntagQueue};
 
 use crate::error::{ErrorCode, ProtocolError};
@@ -50,7 +56,7 @@ const REPLY_BIT: u8 = 0x80;
 /// The opcode of an Error reply, whatever was asked.
 const ERROR_OPCODE: u8 = 0xff;
 
-/// A request that knows the type of its reply.
+/// A request that knows the type of its reply. (Of Subscribe's there may be many.)
 pub trait Operation: Into<Request> {
     /// Its row of the table.
     const OPCODE: Opcode;
@@ -179,7 +185,7 @@ macro_rules! operations {
     };
 }
 
-// 0x25 is reserved for Subscribe, 0x26 for Transact.
+// 0x26 is reserved for Transact.
 operations! {
     0x01 Hello            => Welcome           "Opens a connection: versions, name, credentials; the reply tells the limits.";
     0x02 Ping             => Pong              "Does nothing but show that both sides are there.";
@@ -198,6 +204,9 @@ operations! {
     0x22 Ack              => Acked             "Deletes messages that were received.";
     0x23 ChangeVisibility => VisibilityChanged "Makes leases end later or earlier, or at once.";
     0x24 Peek             => Peeked            "Shows messages without leasing them.";
+    0x25 Subscribe        => Delivered         "Has messages pushed as they come, as many as credits allow.";
+    0x29 Unsubscribe      => Unsubscribed      "Ends a subscription of this connection.";
+    0x2a Credit           => Credited          "Lets a subscription push more.";
 }
 
 impl Opcode {

@@ -22,6 +22,9 @@ layout! {
         /// The most bytes of bodies to get; the first message comes whatever its size.
         /// 0 leaves it to the server.
         pub bytes_max: u32,
+        /// What the receive is called, of 1 to 128 bytes: the same one again gets the same
+        /// messages from a FIFO queue. Empty: nothing.
+        pub attempt: String,
     }
 }
 

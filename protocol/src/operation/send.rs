@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use uuid::Uuid;
 
 use crate::block::Block;
 use crate::message_attributes::{MessageAttribute, MessageAttributes};
@@ -15,6 +16,13 @@ layout! {
         fields_bytes {
             /// The queue's name.
             pub queue: String,
+            /// Who sends, drawn at random, if the batch is to land once however often it is sent
+            /// again; else nil.
+            pub producer: Uuid,
+            /// The batch's number by its producer, greater than those before it.
+            pub batch: u64,
+            /// The producer's oldest batch that is not answered: none before it is sent again.
+            pub oldest: u64,
         }
         /// The messages, from 1 to `batch_messages_max`.
         pub messages: Vec<OutgoingMessage>,
@@ -43,6 +51,24 @@ layout! {
         pub first_seq: u64,
         /// How many messages were stored: all of the batch.
         pub count: u32,
+        /// In a FIFO queue, if some messages were copies of others that were sent before: the seq
+        /// of each, or of the one that it is a copy of. Else empty.
+        pub seqs: Vec<u64>,
+    }
+}
+
+impl Send {
+    /// A batch of no producer: sent again, it is stored again.
+    pub fn new(queue: impl Into<String>, messages: Vec<OutgoingMessage>) -> Send {
+        Send { queue: queue.into(), producer: Uuid::nil(), batch: 0, oldest: 0, messages }
+    }
+}
+
+impl Sent {
+    /// The seq of each message of the batch, in order.
+    pub fn seqs(&self) -> impl Iterator<Item = u64> + '_ {
+        let run = if self.seqs.is_empty() { self.count } else { 0 };
+        (self.first_seq..).take(run as usize).chain(self.seqs.iter().copied())
     }
 }
 

@@ -162,11 +162,15 @@ pub(crate) fn any_request() -> impl Strategy<Value = Request> {
         .into()),
         text().prop_map(|name| PurgeQueue { name }.into()),
         text().prop_map(|name| DeleteQueue { name }.into()),
-        (text(), vec(outgoing(), 0..4))
-            .prop_map(|(queue, messages)| Send { queue, messages }.into()),
-        (text(), any::<u32>(), optional(), optional(), any::<u32>()).prop_map(
-            |(queue, max, wait_ms, visibility_ms, bytes_max)| {
-                Receive { queue, max, wait_ms, visibility_ms, bytes_max }.into()
+        (text(), any::<u128>(), any::<u64>(), any::<u64>(), vec(outgoing(), 0..4)).prop_map(
+            |(queue, producer, batch, oldest, messages)| {
+                let producer = Uuid::from_u128(producer);
+                Send { queue, producer, batch, oldest, messages }.into()
+            }
+        ),
+        (text(), any::<u32>(), optional(), optional(), any::<u32>(), text()).prop_map(
+            |(queue, max, wait_ms, visibility_ms, bytes_max, attempt)| {
+                Receive { queue, max, wait_ms, visibility_ms, bytes_max, attempt }.into()
             }
         ),
         (text(), vec(receipt(), 0..4)).prop_map(|(queue, receipts)| Ack { queue, receipts }.into()),
@@ -178,6 +182,25 @@ pub(crate) fn any_request() -> impl Strategy<Value = Request> {
         (text(), any::<u64>(), any::<u32>(), any::<u32>()).prop_map(
             |(queue, from_seq, max, bytes_max)| { Peek { queue, from_seq, max, bytes_max }.into() }
         ),
+        (text(), any::<[u32; 4]>(), optional(), any::<bool>()).prop_map(
+            |(queue, numbers, visibility_ms, release_on_close)| {
+                let [credits, credit_bytes, batch_max, bytes_max] = numbers;
+                Subscribe {
+                    queue,
+                    credits,
+                    credit_bytes,
+                    batch_max,
+                    bytes_max,
+                    visibility_ms,
+                    release_on_close,
+                }
+                .into()
+            }
+        ),
+        any::<u32>().prop_map(|subscription| Unsubscribe { subscription }.into()),
+        any::<[u32; 3]>().prop_map(|[subscription, credits, credit_bytes]| {
+            Credit { subscription, credits, credit_bytes }.into()
+        }),
     ]
 }
 
@@ -367,12 +390,11 @@ pub(crate) fn any_reply() -> impl Strategy<Value = Reply> {
         .into()),
         any::<u64>().prop_map(|purged| QueuePurged { purged }.into()),
         Just(QueueDeleted {}.into()),
-        (any::<u32>(), any::<u64>(), any::<u32>()).prop_map(|(queue_id, first_seq, count)| Sent {
-            queue_id,
-            first_seq,
-            count
-        }
-        .into()),
+        (any::<u32>(), any::<u64>(), any::<u32>(), vec(any::<u64>(), 0..4)).prop_map(
+            |(queue_id, first_seq, count, seqs)| {
+                Sent { queue_id, first_seq, count, seqs }.into()
+            }
+        ),
         (vec(received(), 0..3), any::<u32>()).prop_map(|(messages, queue_id)| Received {
             messages,
             queue_id
@@ -385,6 +407,10 @@ pub(crate) fn any_reply() -> impl Strategy<Value = Reply> {
             next_seq
         }
         .into()),
+        (vec(received(), 0..3), any::<u32>(), any::<bool>())
+            .prop_map(|(messages, queue_id, last)| Delivered { messages, queue_id, last }.into()),
+        Just(Unsubscribed {}.into()),
+        Just(Credited {}.into()),
         (error_code(), retry(), text()).prop_map(|(code, retry, text)| ProtocolError {
             code,
             retry,

@@ -4,7 +4,9 @@
 
 use std::time::Duration;
 
-use forebay_protocol::client::{Client, ClientError, Delivery, ReceiveOptions};
+use forebay_protocol::client::{
+    Client, ClientError, Delivery, ReceiveOptions, SubscribeOptions, Subscription,
+};
 use forebay_protocol::{ErrorCode, Receipt};
 use tokio::task::JoinSet;
 
@@ -30,8 +32,8 @@ pub(super) struct Receive {
     /// At most this many messages; 0: until the queue is empty
     #[arg(long, value_name = "N", default_value_t = 1)]
     max: u64,
-    /// Wait this long for a message, up to 20s; default: the queue's own wait, with --follow 20s,
-    /// with --max 0 not at all
+    /// Wait this long for a message, up to 20s; default: the queue's own wait, with --max 0 not at
+    /// all
     #[arg(long, value_name = "DURATION")]
     wait: Option<humantime::Duration>,
     /// How long the messages are invisible to others; default: the queue's own timeout
@@ -41,7 +43,7 @@ pub(super) struct Receive {
     #[arg(long)]
     ack: bool,
     /// Go on for ever, until Ctrl-C
-    #[arg(long, conflicts_with = "max")]
+    #[arg(long, conflicts_with_all = ["max", "wait"])]
     follow: bool,
     /// One JSON object a line, with id, receipt, times, counts, group and attributes
     #[arg(long)]
@@ -54,15 +56,17 @@ pub(super) struct Receive {
 const BATCH_MESSAGES: u64 = 1000;
 /// Acks under way at once.
 const ACKS_MAX: usize = 8;
-/// The wait of each receive with --follow.
-const FOLLOW_WAIT: Duration = Duration::from_secs(20);
 
 impl Receive {
     pub(super) async fn run(self) -> Result<(), Failure> {
         let client = self.connect.open().await?;
         let mut output = Output::new();
         let mut acks = Acks::new(client.clone(), self.queue.clone());
-        let received = self.receive_all(&client, &mut output, &mut acks).await;
+        let mut interrupted = Interrupted::listen();
+        let received = match self.follow {
+            true => self.follow(&client, &mut output, &mut acks, &mut interrupted).await,
+            false => self.receive_all(&client, &mut output, &mut acks, &mut interrupted).await,
+        };
         // Whatever ended it: what was written is acked.
         let acked = acks.finish().await;
         received.and(acked)
@@ -73,10 +77,9 @@ impl Receive {
         client: &Client,
         output: &mut Output,
         acks: &mut Acks,
+        interrupted: &mut Interrupted,
     ) -> Result<(), Failure> {
-        let endless = self.follow || self.max == 0;
-        let mut left = if endless { u64::MAX } else { self.max };
-        let mut interrupted = Interrupted::listen();
+        let mut left = if self.max == 0 { u64::MAX } else { self.max };
         let mut damaged = 0;
         while left > 0 {
             let receiving = client.receive(&self.queue, self.options(left));
@@ -86,37 +89,105 @@ impl Receive {
                 delivery = receiving => delivery?,
                 () = interrupted.wait() => break,
             };
-            for message in &delivery.damaged {
-                say(format_args!("forebay: {}", message.to_error(&self.queue)));
-            }
-            damaged += delivery.damaged.len();
             let count = delivery.messages.len() as u64;
-            if count == 0 && delivery.damaged.is_empty() && !self.follow {
+            if count == 0 && delivery.damaged.is_empty() {
                 break;
             }
-            self.write(client, &delivery, output)?;
-            if self.ack && count > 0 {
-                acks.begin(delivery.messages.into_iter().map(|message| message.receipt)).await?;
-            }
+            damaged += delivery.damaged.len();
+            self.deal_with(client, delivery, output, acks).await?;
             left -= count;
         }
         if damaged == 0 { Ok(()) } else { Err(Failure::Reported) }
     }
 
+    /// Writes messages as they come, until Ctrl-C. What came and was not written goes back.
+    async fn follow(
+        &self,
+        client: &Client,
+        output: &mut Output,
+        acks: &mut Acks,
+        interrupted: &mut Interrupted,
+    ) -> Result<(), Failure> {
+        let options = SubscribeOptions {
+            visibility_ms: self.visibility_ms(),
+            // What was written and is to be acked by others stays leased when this process ends.
+            release_on_close: self.ack,
+            ..SubscribeOptions::default()
+        };
+        let mut subscription = client.subscribe(&self.queue, options).await?;
+        let followed =
+            self.write_pushed(&mut subscription, client, output, acks, interrupted).await;
+        subscription.unsubscribe();
+        let mut released = Ok(());
+        while let Some(Ok(unwritten)) = subscription.next().await {
+            let receipts = unwritten.messages.into_iter().map(|message| message.receipt);
+            let receipts: Vec<_> = receipts.collect();
+            if !receipts.is_empty() && released.is_ok() {
+                released = client.release(&self.queue, &receipts).await.map(|_| ());
+            }
+        }
+        followed.and(released.map_err(Failure::from))
+    }
+
+    async fn write_pushed(
+        &self,
+        subscription: &mut Subscription,
+        client: &Client,
+        output: &mut Output,
+        acks: &mut Acks,
+        interrupted: &mut Interrupted,
+    ) -> Result<(), Failure> {
+        let mut damaged = 0;
+        loop {
+            let delivery = tokio::select! {
+                // In a flood there is always a message.
+                biased;
+                () = interrupted.wait() => break,
+                delivery = subscription.next() => match delivery {
+                    Some(delivery) => delivery?,
+                    None => break,
+                },
+            };
+            damaged += delivery.damaged.len();
+            self.deal_with(client, delivery, output, acks).await?;
+        }
+        if damaged == 0 { Ok(()) } else { Err(Failure::Reported) }
+    }
+
+    /// Writes messages, and then acks them if it is to.
+    async fn deal_with(
+        &self,
+        client: &Client,
+        delivery: Delivery,
+        output: &mut Output,
+        acks: &mut Acks,
+    ) -> Result<(), Failure> {
+        for message in &delivery.damaged {
+            say(format_args!("forebay: {}", message.to_error(&self.queue)));
+        }
+        self.write(client, &delivery, output)?;
+        if self.ack && !delivery.messages.is_empty() {
+            acks.begin(delivery.messages.into_iter().map(|message| message.receipt)).await?;
+        }
+        Ok(())
+    }
+
     fn options(&self, left: u64) -> ReceiveOptions {
         let wait = match self.wait {
             Some(wait) => Some(Duration::from(wait)),
-            None if self.follow => Some(FOLLOW_WAIT),
             None if self.max == 0 => Some(Duration::ZERO),
             None => None,
         };
-        let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX - 1);
         ReceiveOptions {
             max: u32::try_from(left.min(BATCH_MESSAGES)).expect("a batch fits a u32"),
             wait_ms: wait.map(ms),
-            visibility_ms: self.visibility.map(|visibility| ms(visibility.into())),
+            visibility_ms: self.visibility_ms(),
             bytes_max: 0,
         }
+    }
+
+    fn visibility_ms(&self) -> Option<u64> {
+        self.visibility.map(|visibility| ms(visibility.into()))
     }
 
     fn write(
@@ -141,6 +212,11 @@ impl Receive {
         }
         Ok(())
     }
+}
+
+/// Too long for the protocol is for the server to refuse.
+fn ms(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX - 1)
 }
 
 /// Acks on their way, so that the next messages need not wait for them.

@@ -7,14 +7,21 @@ use forebay_protocol::{Peeked, Received, Reply};
 
 use super::Connection;
 use super::bodies::{Body, Fetched, Wanted};
-use crate::caller::{Answer, Answered, Caller};
+use crate::caller::{Answer, Answered, Caller, Kind};
 use crate::replies::{self, Translated};
 
 impl Connection {
     /// Turns what the engine answered into a reply, at once or when its bodies are read.
     pub(super) fn answer(&mut self, answered: Answered) {
         let Answered { ticket, answer } = answered;
-        self.in_flight.answered(&ticket);
+        match ticket.kind {
+            Kind::Push { wait, .. } => return self.answer_push(ticket, wait, answer),
+            Kind::Subscribe { wait } => {
+                self.in_flight.remove(&ticket);
+                return self.answer_subscribe(ticket.correlation, wait, answer);
+            }
+            _ => self.in_flight.answered(&ticket),
+        }
         let translated = match answer {
             Ok(Answer::Received(leases)) => Err(Wanted::Received(leases)),
             Ok(Answer::Other(reply)) => match replies::translate(reply, &ticket.kind) {
@@ -47,7 +54,6 @@ impl Connection {
     /// Writes a reply whose bodies are read. A message whose bytes cannot be had is left out.
     pub(super) fn answer_fetched(&mut self, fetched: Fetched) {
         let Fetched { ticket, answer, bodies, charge } = fetched;
-        self.in_flight.remove(&ticket);
         match answer {
             Wanted::Received(mut leases) => {
                 let left_out = leases.take_unless(|index| bodies[index].is_ok());
@@ -59,16 +65,19 @@ impl Connection {
                     }
                 }
                 let found = leases.deliveries().iter().zip(bodies.into_iter().flatten());
-                let reply = Received {
-                    messages: found
-                        .map(|(delivery, body)| replies::received(delivery, body))
-                        .collect(),
-                    queue_id: leases.queue_id.0,
-                };
+                let messages =
+                    found.map(|(delivery, body)| replies::received(delivery, body)).collect();
                 leases.let_go_of_messages();
+                if let Kind::Push { wait, .. } = ticket.kind {
+                    let subscription = (ticket.correlation, wait);
+                    return self.push(subscription, messages, left_out.len(), leases, charge);
+                }
+                self.in_flight.remove(&ticket);
+                let reply = Received { messages, queue_id: leases.queue_id.0 };
                 self.outbound.push_bodies(ticket.correlation, &reply.into(), Some(leases), charge);
             }
             Wanted::Peeked(messages, next_seq) => {
+                self.in_flight.remove(&ticket);
                 let mut shown = Vec::with_capacity(messages.len());
                 for (message, body) in messages.iter().zip(bodies) {
                     match body {

@@ -59,10 +59,12 @@ impl Connection {
         Some(began + self.shared.limits.frame_patience(bytes))
     }
 
-    /// When the peer has been quiet for too long. A peer that waits for an answer is not quiet.
+    /// When the peer has been quiet for too long. A peer that waits for an answer is not quiet,
+    /// nor is one that waits for messages.
     fn idle_deadline(&self) -> Option<Instant> {
         let quiet = !self.shared.limits.idle_timeout.is_zero()
             && self.in_flight.is_empty()
+            && self.subscriptions.is_empty()
             && self.outbound.is_empty()
             && self.inbound.unfinished().is_none()
             && self.more_memory.is_none();

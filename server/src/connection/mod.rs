@@ -5,9 +5,10 @@
 //!  socket ─▶ Inbound ─▶ frame ─▶ dispatch ─▶ engine ─▶ Outbox ─▶ [Bodies] ─▶ Outbound ─▶ socket
 //! ```
 //! Invariants:
-//! - Every request gets one answer, under its own correlation, in whatever order they are ready.
+//! - Every request gets one answer, under its own correlation, in whatever order they are ready; a
+//!   subscription gets any number, and then one that is the last.
 //! - What a connection holds is bounded: requests, their bytes, answers not written. At a bound it
-//!   is not read from; that is all the backpressure there is.
+//!   is not read from, and nothing is leased to be pushed; that is all the backpressure there is.
 //! - However the task ends, dropping the connection gives back every lease that was not written.
 
 mod alarm;
@@ -18,7 +19,10 @@ mod deadlines;
 mod handshake;
 mod inbound;
 mod outbound;
+mod pushes;
 mod requests;
+mod subscriptions;
+mod unsettled;
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -39,6 +43,7 @@ use self::closing::Closing;
 use self::inbound::{Inbound, Read};
 use self::outbound::Outbound;
 use self::requests::InFlight;
+use self::subscriptions::Subscriptions;
 use crate::caller::{EngineHandle, Outbox};
 use crate::ending::{Ending, EndingReceiver, ended};
 use crate::limits::Limits;
@@ -67,6 +72,7 @@ pub(crate) struct Connection {
     bodies: Bodies,
     outbound: Outbound,
     in_flight: InFlight,
+    subscriptions: Subscriptions,
     /// Memory that is waited for before anything more is read.
     more_memory: Option<MoreMemory>,
     /// Whether Hello was answered with Welcome.
@@ -92,6 +98,7 @@ impl Connection {
             inbound: Inbound::new(shared.memory.clone()),
             outbound: Outbound::default(),
             in_flight: InFlight::default(),
+            subscriptions: Subscriptions::new(shared.engine.clone()),
             more_memory: None,
             open: false,
             draining: None,
@@ -112,6 +119,8 @@ impl Connection {
         closing.log(peer);
         // From here on answers go back to where they came from: nobody will write them.
         self.outbox.close();
+        self.subscriptions.remove_all();
+        self.subscriptions.unsettled.release();
         if let Closing::Told { correlation, error } = closing {
             self.outbound.push(correlation, &Reply::Error(error));
             closing::say_farewell(&mut self.outbound, &mut self.stream).await;
@@ -127,6 +136,10 @@ impl Connection {
             }
             let taken_all = self.take_frames()?;
             self.outbound.flush(&self.stream)?;
+            for leases in self.outbound.take_remembered() {
+                self.subscriptions.unsettled.add(leases);
+            }
+            self.ask_for_subscriptions();
             self.end_if_drained()?;
             if taken_all || !self.may_take() {
                 self.wait().await?;
@@ -170,6 +183,7 @@ impl Connection {
                 self.after_read(read)?;
             }
             ending = ended(&mut self.shared.ending), if self.draining.is_none() => {
+                self.end_subscriptions(&ending.to_protocol_error());
                 self.draining = Some(ending);
             }
             () = &mut self.alarm => {
@@ -197,7 +211,7 @@ impl Connection {
         self.draining.is_none()
             && self.more_memory.is_none()
             && self.in_flight.has_room(limits)
-            && self.has_room_to_write()
+            && self.outbound.answers_len() < limits.unwritten_bytes_max
     }
 
     fn has_room_to_write(&self) -> bool {

@@ -1,6 +1,7 @@
 //! The sending side of a connection: the one place that writes to the socket.
 //!
 //! Invariant: leases and memory stay with an answer until its last byte was taken by the socket.
+//! What subscriptions push is told apart: a client that is slow to read it is still listened to.
 
 use std::collections::VecDeque;
 use std::io;
@@ -25,6 +26,10 @@ pub(super) struct Outbound {
     written: u64,
     /// What answers in the buffer hold, in their order.
     held: VecDeque<Held>,
+    /// The bytes of what subscriptions pushed and the socket has not wholly taken.
+    pushed_bytes: usize,
+    /// Messages that the socket has taken and that are to be remembered.
+    remembered: Vec<Leases>,
     /// Since when the socket has taken nothing.
     stalled_since: Option<Instant>,
 }
@@ -33,6 +38,10 @@ pub(super) struct Outbound {
 struct Held {
     end: u64,
     leases: Option<Leases>,
+    /// Of what a subscription pushed, its bytes; else 0.
+    pushed_bytes: usize,
+    /// Whether the leases are remembered after that.
+    remember: bool,
     _charge: Arc<Charge>,
 }
 
@@ -58,7 +67,32 @@ impl Outbound {
     ) {
         self.push(correlation, reply);
         let end = self.written + self.buffer.len() as u64;
-        self.held.push_back(Held { end, leases, _charge: charge });
+        let (pushed_bytes, remember) = (0, false);
+        self.held.push_back(Held { end, leases, pushed_bytes, remember, _charge: charge });
+    }
+
+    /// Adds what a subscription pushes, as [`Outbound::push_bodies`] adds an answer; returns the
+    /// bytes of its frame.
+    pub(super) fn push_delivered(
+        &mut self,
+        correlation: u32,
+        reply: &Reply,
+        leases: Leases,
+        charge: Arc<Charge>,
+        remember: bool,
+    ) -> usize {
+        let before = self.buffer.len();
+        self.push(correlation, reply);
+        let pushed_bytes = self.buffer.len() - before;
+        self.pushed_bytes += pushed_bytes;
+        let (end, leases) = (self.written + self.buffer.len() as u64, Some(leases));
+        self.held.push_back(Held { end, leases, pushed_bytes, remember, _charge: charge });
+        pushed_bytes
+    }
+
+    /// Messages that the socket has taken and that are to be remembered.
+    pub(super) fn take_remembered(&mut self) -> impl Iterator<Item = Leases> + '_ {
+        self.remembered.drain(..)
     }
 
     /// Writes what the socket takes without waiting.
@@ -78,6 +112,11 @@ impl Outbound {
         self.buffer.len()
     }
 
+    /// The bytes of answers among them, about.
+    pub(super) fn answers_len(&self) -> usize {
+        self.buffer.len().saturating_sub(self.pushed_bytes)
+    }
+
     /// Whether the socket has taken everything.
     pub(super) fn is_empty(&self) -> bool {
         self.buffer.is_empty()
@@ -93,8 +132,13 @@ impl Outbound {
         self.written += count as u64;
         self.stalled_since = (!self.buffer.is_empty()).then(Instant::now);
         let done = self.held.partition_point(|held| held.end <= self.written);
-        for leases in self.held.drain(..done).filter_map(|held| held.leases) {
-            leases.written();
+        for held in self.held.drain(..done) {
+            self.pushed_bytes -= held.pushed_bytes;
+            match held.leases {
+                Some(leases) if held.remember => self.remembered.push(leases),
+                Some(leases) => leases.written(),
+                None => {}
+            }
         }
         if self.buffer.is_empty() && self.buffer.capacity() > BUFFER_BYTES_KEPT {
             self.buffer = BytesMut::new();

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use forebay_engine::command::Command;
 use forebay_protocol::{CONNECTION, Frame, ProtocolError, Reply, Request};
 
 use super::closing::Closing;
@@ -103,19 +104,51 @@ impl Connection {
             Ok(Dispatched::Answer(reply)) => self.outbound.push(correlation, &reply),
             Ok(Dispatched::Ask { command, kind, answer_bytes_max }) => {
                 let cost_bytes = frame.body.len() + answer_bytes_max;
-                let ticket = Ticket { correlation, cost_bytes, _charge: charge, kind };
-                self.in_flight.add(&ticket);
-                let caller = Caller::connection(Arc::clone(&self.outbox), ticket);
-                self.shared.engine.submit(command, caller);
+                self.settle(&command);
+                self.ask(command, correlation, kind, cost_bytes, charge);
             }
+            Ok(Dispatched::Subscribe(subscribe)) => {
+                return self.subscribe(correlation, subscribe, charge);
+            }
+            Ok(Dispatched::Unsubscribe(unsubscribe)) => self.unsubscribe(correlation, &unsubscribe),
+            Ok(Dispatched::Credit(credit)) => self.credit(correlation, &credit),
             // The error's frame says that the connection ends.
             Err(error) if correlation == CONNECTION => return Err(Closing::told(error)),
-            Err(error) => {
-                tracing::debug!(correlation, %error, "refused");
-                self.outbound.push(correlation, &Reply::Error(error));
-            }
+            Err(error) => self.refuse(correlation, error),
         }
         Ok(())
+    }
+
+    /// Gives a request to the engine.
+    pub(super) fn ask(
+        &mut self,
+        command: Command,
+        correlation: u32,
+        kind: Kind,
+        cost_bytes: usize,
+        charge: Charge,
+    ) {
+        let ticket = Ticket { correlation, cost_bytes, _charge: charge, kind };
+        self.in_flight.add(&ticket);
+        let caller = Caller::connection(Arc::clone(&self.outbox), ticket);
+        self.shared.engine.submit(command, caller);
+    }
+
+    pub(super) fn refuse(&mut self, correlation: u32, error: ProtocolError) {
+        tracing::debug!(correlation, %error, "refused");
+        self.outbound.push(correlation, &Reply::Error(error));
+    }
+
+    /// Messages whose receipts the client shows are its own to deal with from here on.
+    fn settle(&mut self, command: &Command) {
+        let unsettled = &mut self.subscriptions.unsettled;
+        match command {
+            Command::Ack { receipts, .. } => unsettled.settle(receipts.iter()),
+            Command::ChangeVisibility { changes, .. } => {
+                unsettled.settle(changes.iter().map(|(receipt, _)| receipt));
+            }
+            _ => {}
+        }
     }
 
     fn dispatch(&self, frame: &Frame) -> Result<Dispatched, ProtocolError> {

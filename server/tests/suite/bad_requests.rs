@@ -115,7 +115,7 @@ async fn a_message_that_does_not_match_its_checksum_is_never_stored() {
     let damaged = Block::from_parts(sound.crc(), Bytes::new(), Bytes::from("Sound"));
     let messages = [sound, damaged].map(|block| OutgoingMessage { delay_ms: None, block });
     let mut raw = server.greeted().await;
-    raw.request(2, Send { queue: "orders".to_owned(), messages: messages.to_vec() }).await;
+    raw.request(2, Send::new("orders".to_owned(), messages.to_vec())).await;
     let (correlation, code, text) = raw.error().await;
     assert_eq!((correlation, code), (2, ErrorCode::ChecksumMismatch));
     assert!(text.contains("message 1 of the batch"), "{text}");
@@ -187,6 +187,7 @@ async fn numbers_out_of_range_are_refused_by_name_and_the_connection_goes_on() {
         wait_ms,
         visibility_ms,
         bytes_max: 0,
+        attempt: String::new(),
     };
     for request in [
         receive(0, None, None),

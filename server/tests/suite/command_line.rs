@@ -72,6 +72,7 @@ fn wrong_usage_is_status_2_and_failure_is_status_1() {
         (&["queue", "set", "orders"], "--visibility-timeout"),
         (&["queue", "list", "--server", "127.0.0.1"], "the port is missing"),
         (&["queue", "list", "--server", "::1"], "the port is missing"),
+        (&["receive", "orders", "--follow", "--wait", "1s"], "--follow"),
         (&["serve", "--listen", "localhost:7481"], "127.0.0.1:7480"),
         (&["serve", "--segment-bytes", "1MB"], "--segment-bytes"),
         (&["serve", "--segment-bytes", "5KiB"], "--segment-bytes is 5KiB, expected 1MiB to 4GiB"),
@@ -273,6 +274,30 @@ fn following_prints_what_comes_and_ends_cleanly_on_ctrl_c() {
     let shown = output(&server, &["queue", "show", "orders", "--json"]);
     let shown: Value = serde_json::from_slice(&shown.stdout).unwrap();
     assert_eq!((&shown["waiting"], &shown["in_flight"]), (&0.into(), &0.into()), "all were acked");
+}
+
+#[test]
+fn following_gives_back_what_it_was_pushed_and_could_not_write() {
+    let dir = TempDir::new().unwrap();
+    let server = server(&dir);
+    let line = "x".repeat(1000) + "\n";
+    let sent = output_of(&server, &["send", "orders", "--lines"], line.repeat(2000).as_bytes());
+    assert_eq!(sent.status.code(), Some(0));
+    let mut follow = forebay(["receive", "orders", "--follow", "--server", &server.server()])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut first = String::new();
+    BufReader::with_capacity(16, follow.stdout.take().unwrap()).read_line(&mut first).unwrap();
+    assert_eq!(first, line);
+    // Nobody reads on. The leases would last half a minute.
+    follow.wait().unwrap();
+    let shown = output(&server, &["queue", "show", "orders", "--json"]);
+    let shown: Value = serde_json::from_slice(&shown.stdout).unwrap();
+    let [waiting, in_flight] = ["waiting", "in_flight"].map(|count| shown[count].as_u64().unwrap());
+    assert_eq!(waiting + in_flight, 2000);
+    // What was pushed together is written together.
+    assert!((1..=512).contains(&in_flight), "{in_flight} are in flight");
 }
 
 #[test]

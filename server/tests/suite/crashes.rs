@@ -61,6 +61,7 @@ async fn sigterm_answers_what_was_begun_tells_the_others_and_ends_with_status_0(
         wait_ms: Some(20_000),
         visibility_ms: None,
         bytes_max: 0,
+        attempt: String::new(),
     };
     waiting.request(2, receive).await;
     waiting.request(3, Ping {}).await;
@@ -68,8 +69,7 @@ async fn sigterm_answers_what_was_begun_tells_the_others_and_ends_with_status_0(
     let mut busy = greeted(&server).await;
     for correlation in 2..102 {
         let messages = vec![OutgoingMessage::new(vec![0; 1000])];
-        busy.request(correlation, forebay_protocol::Send { queue: "orders".to_owned(), messages })
-            .await;
+        busy.request(correlation, forebay_protocol::Send::new("orders".to_owned(), messages)).await;
     }
     server.terminate();
     for raw in [&mut idle, &mut waiting] {

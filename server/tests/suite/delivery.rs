@@ -17,6 +17,7 @@ fn waiting_receive(queue: &str) -> Receive {
         wait_ms: Some(20_000),
         visibility_ms: Some(3_600_000),
         bytes_max: 0,
+        attempt: String::new(),
     }
 }
 
@@ -122,8 +123,7 @@ async fn a_thousand_pipelined_requests_are_each_answered_once() {
     let mut raw = server.greeted().await;
     for correlation in 2..3002 {
         let messages = vec![OutgoingMessage::new(correlation.to_string())];
-        raw.request(correlation, forebay_protocol::Send { queue: "orders".to_owned(), messages })
-            .await;
+        raw.request(correlation, forebay_protocol::Send::new("orders".to_owned(), messages)).await;
     }
     let mut answered: Vec<u32> = Vec::new();
     let all = async {

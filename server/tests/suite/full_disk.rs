@@ -57,7 +57,7 @@ async fn a_failed_sync_ends_the_server_and_no_answer_claims_success() {
     let mut raw = server.greeted().await;
     disk.fail_at(disk.operations(), Fault::SyncDropsPages);
     let messages = vec![OutgoingMessage::new("lost?")];
-    raw.request(2, forebay_protocol::Send { queue: "orders".to_owned(), messages }).await;
+    raw.request(2, forebay_protocol::Send::new("orders".to_owned(), messages)).await;
     let (correlation, code, _) = raw.error().await;
     assert_eq!((correlation, code), (2, ErrorCode::StorageFailed));
     let (correlation, code, _) = raw.error().await;

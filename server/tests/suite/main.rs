@@ -20,5 +20,6 @@ mod message_attributes;
 mod one_fact_twice;
 mod real_input;
 mod slow_clients;
+mod subscriptions;
 mod unheard;
 mod unreadable;

@@ -119,7 +119,7 @@ async fn attributes_that_cannot_be_read_or_are_of_a_later_version_are_refused_an
         let crc = forebay_engine::checksum::message(section.len() as u32, &payload);
         let block = Block::from_payload(crc, section.len(), payload);
         let messages = vec![OutgoingMessage { delay_ms: None, block }];
-        raw.request(correlation, Send { queue: "orders".to_owned(), messages }).await;
+        raw.request(correlation, Send::new("orders".to_owned(), messages)).await;
         let (answered, code, text) = raw.error().await;
         assert_eq!((answered, code), (correlation, ErrorCode::Malformed), "{text}");
         assert!(text.starts_with("message 0 of the batch: attributes: [") && text.contains(what));
@@ -129,7 +129,7 @@ async fn attributes_that_cannot_be_read_or_are_of_a_later_version_are_refused_an
     let section = Bytes::from_static(b"\x01\x02\0\0\0g");
     let block = Block::from_parts(sound.crc(), section, sound.body().clone());
     let messages = vec![OutgoingMessage { delay_ms: None, block }];
-    raw.request(6, Send { queue: "orders".to_owned(), messages }).await;
+    raw.request(6, Send::new("orders".to_owned(), messages)).await;
     assert_eq!(raw.error().await.1, ErrorCode::ChecksumMismatch);
     assert_eq!(client.describe_queue("orders").await.unwrap().next_seq, 1, "nothing was stored");
     assert_served(&client).await;

@@ -26,6 +26,7 @@ async fn a_client_that_never_reads_is_closed_and_its_messages_go_to_others() {
         wait_ms: None,
         visibility_ms: Some(3_600_000),
         bytes_max: 0,
+        attempt: String::new(),
     };
     for correlation in 2..66 {
         greedy.request(correlation, receive.clone()).await;
@@ -92,6 +93,7 @@ async fn a_client_that_waits_for_a_message_is_not_idle() {
         wait_ms: Some(500),
         visibility_ms: None,
         bytes_max: 0,
+        attempt: String::new(),
     };
     waiting.request(2, receive).await;
     assert!(matches!(waiting.reply().await, Some((2, Reply::Received(_)))));
