@@ -104,7 +104,9 @@ fn its_leases_last_as_long_as_the_queue_says_when_they_are_given() {
     let wait = client.begin(wait_for(queue, 1, 1));
     let attributes =
         AttributeChanges { visibility_timeout_ms: Some(5_000), ..AttributeChanges::default() };
-    client.ask(Command::AlterQueue { name: "jobs".to_owned(), attributes }).unwrap();
+    client
+        .ask(Command::AlterQueue { name: "jobs".to_owned(), attributes: attributes.into() })
+        .unwrap();
     client.send("jobs", "one");
     assert_eq!(client.received(wait), one("one"));
     client.advance(4_999);

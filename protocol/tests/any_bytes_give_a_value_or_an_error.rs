@@ -109,7 +109,7 @@ fn a_list_of_more_items_than_any_batch_is_refused() {
 #[test]
 fn an_error_names_the_field_and_its_place() {
     let messages = vec![OutgoingMessage::new("one"), OutgoingMessage::new("two")];
-    let whole = only_frame(request_frame(Send::new("q".into(), messages), 1));
+    let whole = only_frame(request_frame(Send::new("q", messages), 1));
     let cut = frame(Opcode::Send.code(), whole.body.slice(..whole.body.len() - 1));
     let error = Request::decode(&cut).unwrap_err();
     assert_eq!(error.text, "Send: messages[1].block: expected at least 3 bytes, found 2");

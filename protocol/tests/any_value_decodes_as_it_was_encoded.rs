@@ -57,7 +57,7 @@ fn items_with_fields_appended() {
     // The block is the end of a Send of one message.
     let block_of = |text: &'static str| {
         let block_bytes = Block::new(text).encoded_bytes();
-        let mut frame = request_frame(Send::new("q".into(), vec![OutgoingMessage::new(text)]), 1);
+        let mut frame = request_frame(Send::new("q", vec![OutgoingMessage::new(text)]), 1);
         frame.split_off(frame.len() - block_bytes)
     };
     let mut body = BytesMut::new();
@@ -82,7 +82,7 @@ fn items_with_fields_appended() {
         OutgoingMessage { delay_ms: Some(5), block: Block::new("one") },
         OutgoingMessage { delay_ms: None, block: Block::new("two") },
     ];
-    assert_eq!(Request::decode(&frame), Ok(Send::new("q".into(), messages).into()));
+    assert_eq!(Request::decode(&frame), Ok(Send::new("q", messages).into()));
 }
 
 #[test]

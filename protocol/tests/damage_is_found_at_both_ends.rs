@@ -18,7 +18,7 @@ proptest! {
         let block = Block::with_attributes(&attributes, body);
         let block_bytes = block.encoded_bytes();
         let messages = vec![OutgoingMessage { delay_ms: None, block }];
-        let mut bytes = request_frame(Send::new("q".into(), messages), 1);
+        let mut bytes = request_frame(Send::new("q", messages), 1);
         let bit = (bytes.len() - block_bytes) * 8 + flip.index(block_bytes * 8);
         bytes[bit / 8] ^= 1 << (bit % 8);
         match Request::decode(&only_frame(bytes)) {

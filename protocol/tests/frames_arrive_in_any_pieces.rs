@@ -84,7 +84,7 @@ fn a_length_too_short_for_a_header_is_refused() {
 
 #[test]
 fn a_body_shares_the_buffer_it_was_read_into() {
-    let mut buffer = request_frame(Send::new("q".into(), vec![OutgoingMessage::new("body")]), 1);
+    let mut buffer = request_frame(Send::new("q", vec![OutgoingMessage::new("body")]), 1);
     let range = buffer.as_ptr_range();
     let frame = decoder().decode(&mut buffer).unwrap().unwrap();
     let Ok(Request::Send(send)) = Request::decode(&frame) else { panic!("a send") };

@@ -114,10 +114,10 @@ fn kinds_of_message_attributes() {
 fn examples() {
     assert_eq!(example(0), request_frame(Hello::new("me"), 1));
     let messages = vec![OutgoingMessage::new("hi")];
-    assert_eq!(example(1), request_frame(Send::new("orders".into(), messages), 2));
+    assert_eq!(example(1), request_frame(Send::new("orders", messages), 2));
     let message =
         OutgoingMessage::new("hi").group("eu").attribute(MessageAttribute::number("n", 5));
-    let send = Send::new("orders".into(), vec![message]);
+    let send = Send::new("orders", vec![message]);
     assert_eq!(example(2), request_frame(send, 3));
 }
 

@@ -50,9 +50,7 @@ mod tests {
     fn keys_stay_what_they_are_because_they_are_stored() {
         // printf '\001id' | sha256sum, printf '\002body' | sha256sum
         let key = |deduplication| match deduplication {
-            Deduplication::Id(key) | Deduplication::Content(key) => {
-                key.to_string()
-            }
+            Deduplication::Id(key) | Deduplication::Content(key) => key.to_string(),
             Deduplication::None => String::new(),
         };
         assert_eq!(key(of(None, Some("id"), b"")), "5a281f5184f0968f6899faa7de5447ec");
