@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 /// The engine's modules in import order: each sees those of earlier lines and itself. Those of one
 /// line do not see each other, but for the words, which are in order themselves.
-const ORDER: [&[&str]; 27] = [
+const ORDER: [&[&str]; 28] = [
     // Words.
     &["ids"],
     &["stats", "progress"],
@@ -21,7 +21,8 @@ const ORDER: [&[&str]; 27] = [
     &["command"],
     // Bytes.
     &["codec"],
-    &["record", "attributes_section"],
+    &["attributes_section"],
+    &["record"],
     &["entry"],
     &["options"],
     // Files, and what they mean.

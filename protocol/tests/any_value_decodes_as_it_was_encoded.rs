@@ -61,9 +61,11 @@ fn items_with_fields_appended() {
         frame.split_off(frame.len() - block_bytes)
     };
     let mut body = BytesMut::new();
-    body.put_u16_le(2 + 1 + 5);
+    body.put_u16_le(2 + 1 + 16 + 8 + 8 + 5);
     body.put_u16_le(1);
-    body.put_slice(b"qnewer");
+    body.put_slice(b"q");
+    body.put_bytes(0, 16 + 8 + 8);
+    body.put_slice(b"newer");
     body.put_u32_le(2);
     for (delay_ms, text) in [(5, "one"), (u64::MAX, "two")] {
         body.put_u16_le(8 + 5);

@@ -122,7 +122,8 @@ async fn a_frame_that_can_be_followed_is_refused_without_closing() {
     raw.send(&any_frame(0x20, 3, b"")).await;
     assert_eq!(raw.error().await.1, ErrorCode::Malformed);
     // A Send that announces a list of 4 billion messages.
-    raw.send(&any_frame(0x20, 4, b"\x03\x00\x01\x00q\xff\xff\xff\xff")).await;
+    let fields = [&b"\x23\x00\x01\x00q"[..], &[0; 32]].concat();
+    raw.send(&any_frame(0x20, 4, &[&fields[..], &[0xff; 4]].concat())).await;
     assert_eq!(raw.error().await.1, ErrorCode::BatchTooLarge);
     raw.request(5, Ping {}).await;
     assert!(matches!(raw.reply().await, Some((5, Reply::Pong(_)))));

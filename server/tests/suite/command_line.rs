@@ -162,8 +162,9 @@ fn what_travels_with_a_message_is_given_and_shown() {
     let file = dir.path().join("picture");
     std::fs::write(&file, b"\xff\0").unwrap();
     let from_file = format!("picture:Binary=@{}", file.display());
+    output(&server, &["queue", "create", "orders.fifo", "--fifo"]);
     let arguments = [
-        &["send", "orders", "one", "--group", "customer-7", "--dedup", "order/1"][..],
+        &["send", "orders.fifo", "one", "--group", "customer-7", "--dedup", "order/1"][..],
         &["--attr", "MyAttribute=a=b:c", "--attr", "pieces:Number.int=5", "--attr", &from_file],
         &["--attr", "seal:Binary=//4=", "--trace", "Root=1"],
     ]
@@ -177,7 +178,7 @@ fn what_travels_with_a_message_is_given_and_shown() {
         "seal": { "type": "Binary", "value_base64": "//4=" },
     });
     for command in ["peek", "receive"] {
-        let shown = output(&server, &[command, "orders", "--json"]);
+        let shown = output(&server, &[command, "orders.fifo", "--json"]);
         let shown: Value = serde_json::from_slice(&shown.stdout).unwrap();
         assert_eq!(shown["group"], "customer-7");
         assert_eq!(shown["deduplication_id"], "order/1");

@@ -27,27 +27,37 @@ fn all_kinds() -> MessageAttributes {
     }
 }
 
+fn fifo() -> QueueAttributes {
+    QueueAttributes { fifo: Some(1), ..QueueAttributes::default() }
+}
+
 #[tokio::test]
 async fn what_travels_with_a_message_arrives_as_it_was_sent_also_after_a_restart() {
     let dir = TempDir::new().unwrap();
     let server = Server::start_on(Arc::new(RealDisk), dir.path(), Default::default()).await;
     let client = server.client().await;
-    client.create_queue("orders", Default::default()).await.unwrap();
+    client.create_queue("orders.fifo", fifo()).await.unwrap();
     let message = OutgoingMessage::new("one").with_attributes(&all_kinds());
-    let (sent, plain) = (message.block.clone(), OutgoingMessage::new("two"));
-    client.send("orders", vec![message, plain]).await.unwrap();
-    let peeked = client.peek("orders", 1, 10, 0).await.unwrap().messages;
+    let plain = MessageAttributes {
+        group: Some("g".to_owned()),
+        deduplication: Some("d".to_owned()),
+        ..MessageAttributes::default()
+    };
+    let sent = message.block.clone();
+    let messages = vec![message, OutgoingMessage::new("two").with_attributes(&plain)];
+    client.send("orders.fifo", messages).await.unwrap();
+    let peeked = client.peek("orders.fifo", 1, 10, 0).await.unwrap().messages;
     assert_eq!(peeked[0].attributes(), Ok(all_kinds()));
     drop(client);
     server.stop().await;
 
     let server = Server::start_on(Arc::new(RealDisk), dir.path(), Default::default()).await;
     let client = server.client().await;
-    let received = receive(&client, "orders", 10).await;
+    let received = receive(&client, "orders.fifo", 10).await;
     assert_eq!(received[0].block, sent, "the same bytes, checksum included");
     assert_eq!(received[0].attributes(), Ok(all_kinds()));
     assert_eq!(received[0].block.body().as_ref(), b"one");
-    assert_eq!(received[1].attributes(), Ok(MessageAttributes::default()));
+    assert_eq!(received[1].attributes(), Ok(plain));
     assert_eq!(received[1].block.body().as_ref(), b"two");
 }
 
@@ -161,13 +171,13 @@ async fn the_largest_message_that_the_limits_allow_travels_with_all_its_attribut
     let server = Server::start_with(Arc::new(RealDisk), data, options, Default::default()).await;
     let client = server.client().await;
     let message_bytes_max = Some(16 << 20);
-    let large = QueueAttributes { message_bytes_max, ..QueueAttributes::default() };
-    client.create_queue("large", large).await.unwrap();
+    let large = QueueAttributes { message_bytes_max, ..fifo() };
+    client.create_queue("large.fifo", large).await.unwrap();
     let attributes = all_kinds();
     let body = vec![7; (16 << 20) - attributes.counted_bytes()];
     let message = OutgoingMessage::new(body).with_attributes(&attributes);
     let sent = message.block.clone();
-    client.send("large", vec![message]).await.unwrap();
-    let received = client.receive("large", ReceiveOptions::default()).await.unwrap().messages;
+    client.send("large.fifo", vec![message]).await.unwrap();
+    let received = client.receive("large.fifo", ReceiveOptions::default()).await.unwrap().messages;
     assert!(received[0].block == sent, "the block is another");
 }
