@@ -115,6 +115,20 @@ pub enum Command {
         /// Receipt and new visibility timeout in ms, 0 to 12 h from the receive.
         changes: Vec<(SealedReceipt, u64)>,
     },
+    /// Gives received messages back, saying why.
+    Nack {
+        /// The queue's name.
+        queue: String,
+        /// 1 to [`BATCH_MESSAGES_MAX`] receipts.
+        receipts: Vec<SealedReceipt>,
+        /// Not visible before this many ms from now, 0 to 12 h from the receive.
+        delay_ms: u64,
+        /// False: this attempt is taken off the receive count again.
+        is_counted: bool,
+        /// Why, at most [`REASON_BYTES_MAX`](crate::record::REASON_BYTES_MAX) bytes; empty leaves
+        /// the reason that the messages have.
+        reason: String,
+    },
     /// Gives messages back that were leased to a caller who never got them: their leases end,
     /// and no error is told of those whose lease ended already.
     ReturnUndelivered {
@@ -240,7 +254,7 @@ pub enum Reply {
         /// What was leased, in order.
         deliveries: Vec<Delivery>,
     },
-    /// To `Ack`, `ChangeVisibility` and `ReturnUndelivered`: those that failed.
+    /// To `Ack`, `ChangeVisibility`, `Nack` and `ReturnUndelivered`: those that failed.
     Changed {
         /// Index into the command's list, and why.
         failures: Vec<(u32, RequestError)>,
@@ -320,6 +334,8 @@ pub struct Peeked {
     pub receive_count: u32,
     /// When it was sent.
     pub sent: LogTime,
+    /// Why it was last given back, if a reason was told.
+    pub reason: Option<Arc<str>>,
     /// Where it is stored.
     pub location: Location,
 }

@@ -318,6 +318,14 @@ impl fmt::Display for Record<'_> {
                 write!(f, "Acked queue={queue} messages=")?;
                 list(f, messages.iter().map(|seq| (seq, String::new())))
             }
+            Self::Returned { queue, until, is_counted, reason, messages } => {
+                write!(f, "Returned queue={queue} until_ms={}", until.0)?;
+                if !is_counted {
+                    write!(f, " uncounted")?;
+                }
+                write!(f, " reason={reason:?} messages=")?;
+                list(f, messages.iter().map(|seq| (seq, String::new())))
+            }
             Self::Compacted { queue, next } => write!(f, "Compacted queue={queue} next={next}"),
         }
     }

@@ -48,7 +48,7 @@ fn encoded() -> Vec<(Vec<u8>, usize)> {
         payload: b"payload",
     };
     type Write<'a> = &'a dyn Fn(&mut RecordWriter<'_>);
-    let writes: [(Write<'_>, usize); 13] = [
+    let writes: [(Write<'_>, usize); 14] = [
         (&|out| out.opened(Epoch(1)), 0),
         (&|out| out.queue_created(queue, time, &all, "name"), ATTRIBUTES.len()),
         (&|out| out.queue_changed(queue, time, &one), 1),
@@ -62,6 +62,7 @@ fn encoded() -> Vec<(Vec<u8>, usize)> {
         (&|out| out.lease_changed(queue, &[(Seq(1), time), (Seq(2), time)]), 2),
         (&|out| out.acked(queue, &[Seq(1), Seq(2), Seq(3)]), 3),
         (&|out| out.compacted(queue, Seq(4)), 0),
+        (&|out| out.returned(queue, time, false, "", &[Seq(1), Seq(2)]), 2),
     ];
     let encode = |(write, items): (Write<'_>, usize)| {
         let mut bytes = BytesMut::new();
@@ -76,6 +77,7 @@ fn widths(text: &str) -> usize {
     let keys_bytes = 16 * text.matches("16 bytes").count();
     let words = text.split(|c: char| !c.is_ascii_alphanumeric());
     let integers = words.map(|word| match word {
+        "u8" => 1,
         "u16" => 2,
         "u32" => 4,
         "u64" => 8,

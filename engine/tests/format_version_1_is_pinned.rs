@@ -145,6 +145,7 @@ fn write_again(out: &mut RecordWriter<'_>, record: &Record<'_>) {
             out.acked(queue, &messages.iter().collect::<Vec<_>>());
         }
         Record::Compacted { .. } => panic!("the store was never compacted"),
+        Record::Returned { .. } => panic!("nothing was given back with a reason"),
     }
 }
 

@@ -62,12 +62,19 @@ pub enum Fact {
         queue: QueueId,
         items: Vec<Seq>,
     },
+    Returned {
+        queue: QueueId,
+        until: LogTime,
+        is_counted: bool,
+        reason: String,
+        items: Vec<Seq>,
+    },
 }
 
 impl Fact {
     /// A fact as the fuzzer chooses, in the entry of that position.
     pub fn choose(choices: &mut Choices<'_>, position: Position) -> Self {
-        let kind = choices.below(9);
+        let kind = choices.below(10);
         let queue = QueueId(choices.number_u32());
         match kind {
             0 => Fact::QueueCreated {
@@ -115,6 +122,13 @@ impl Fact {
                     }))
                     .collect(),
             },
+            8 => Fact::Returned {
+                queue,
+                until: LogTime(choices.number()),
+                is_counted: choices.byte() % 2 == 1,
+                reason: String::from_utf8_lossy(choices.bytes(NAME_BYTES_MAX)).into_owned(),
+                items: items(choices, |choices| Seq(choices.number())),
+            },
             _ => Fact::Acked { queue, items: items(choices, |choices| Seq(choices.number())) },
         }
     }
@@ -137,6 +151,9 @@ impl Fact {
             }
             Fact::LeaseChanged { queue, items } => out.lease_changed(*queue, items),
             Fact::Acked { queue, items } => out.acked(*queue, items),
+            Fact::Returned { queue, until, is_counted, reason, items } => {
+                out.returned(*queue, *until, *is_counted, reason, items);
+            }
         }
     }
 
@@ -172,6 +189,13 @@ impl Fact {
             }
             (Fact::Acked { queue, items }, Record::Acked { queue: q, messages }) => {
                 *queue == q && messages.iter().eq(items.iter().copied())
+            }
+            (
+                Fact::Returned { queue, until, is_counted, reason, items },
+                Record::Returned { queue: q, until: u, is_counted: c, reason: r, messages },
+            ) => {
+                (*queue, *until, *is_counted, &**reason) == (q, u, c, r)
+                    && messages.iter().eq(items.iter().copied())
             }
             _ => false,
         }

@@ -44,6 +44,8 @@ pub(crate) enum Kind {
     Receive { queue: String },
     /// The engine answers it as it answers an ack.
     ChangeVisibility,
+    /// This one too.
+    Nack,
     /// The answer speaks for itself.
     Other,
 }

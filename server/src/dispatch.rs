@@ -106,6 +106,17 @@ pub(crate) fn dispatch(
             let changes = changes.map(|change| (sealed(&change.receipt), change.visibility_ms));
             Command::ChangeVisibility { queue: change.queue, changes: changes.collect() }
         }
+        Request::Nack(nack) => {
+            kind = Kind::Nack;
+            answer_bytes_max = nack.receipts.len() * FAILURE_BYTES;
+            Command::Nack {
+                queue: nack.queue,
+                receipts: nack.receipts.iter().map(sealed).collect(),
+                delay_ms: nack.delay_ms,
+                is_counted: !nack.uncounted,
+                reason: nack.reason,
+            }
+        }
         Request::Peek(peek) => {
             answer_bytes_max = batch_bytes(peek.max, size_of::<command::Peeked>());
             Command::Peek {

@@ -7,7 +7,7 @@ use forebay_engine::command::{self, Delivery, MessageState, Peeked};
 use forebay_engine::error::RequestError;
 use forebay_engine::stats;
 use forebay_protocol::{
-    Acked, Block, DeadLetterSourcesListed, DiskStats, ErrorCode, Failure, MemoryStats,
+    Acked, Block, DeadLetterSourcesListed, DiskStats, ErrorCode, Failure, MemoryStats, Nacked,
     PeekedMessage, ProtocolError, QueueAltered, QueueAttributes, QueueCreated, QueueDeleted,
     QueueDescribed, QueueInfo, QueuePurged, QueueTagged, QueueUntagged, QueuesListed, Receipt,
     ReceivedMessage, Reply, Sent, StatsTold, VisibilityChanged,
@@ -23,7 +23,7 @@ pub(crate) enum Translated {
     Peeked(Vec<Peeked>, u64),
 }
 
-/// Translates a reply. `kind` tells the two requests apart that the engine answers alike.
+/// Translates a reply. `kind` tells the requests apart that the engine answers alike.
 pub(crate) fn translate(reply: command::Reply, kind: &Kind) -> Translated {
     Translated::Ready(match reply {
         command::Reply::Created { queue, created } => {
@@ -48,10 +48,10 @@ pub(crate) fn translate(reply: command::Reply, kind: &Kind) -> Translated {
         }
         command::Reply::Changed { failures } => {
             let failures = failures.into_iter().map(failure).collect();
-            if *kind == Kind::ChangeVisibility {
-                VisibilityChanged { failures }.into()
-            } else {
-                Acked { failures }.into()
+            match kind {
+                Kind::ChangeVisibility => VisibilityChanged { failures }.into(),
+                Kind::Nack => Nacked { failures }.into(),
+                _ => Acked { failures }.into(),
             }
         }
         command::Reply::Peeked { messages, next, queue: _ } => {
@@ -123,6 +123,7 @@ pub(crate) fn peeked(peeked: &Peeked, stored: StoredMessage) -> Option<PeekedMes
         until_ms,
         receive_count: peeked.receive_count,
         sent_ms: peeked.sent.0,
+        reason: peeked.reason.as_deref().unwrap_or_default().to_owned(),
         block: block(stored),
     })
 }

@@ -122,6 +122,23 @@ impl Judge {
                     out.lease_changed(queue, &needed);
                 }
             }
+            Record::Returned { queue, until, is_counted, reason, messages } => {
+                if let Some(view) = self.views.queues.get(&queue) {
+                    // When the lease ends, whether it counts, and why it was given back may each
+                    // have been said again since.
+                    let is_last = |seq: &Seq| {
+                        let messages = &view.messages;
+                        messages.held(*seq).is_some_and(|held| held.until == until)
+                            || messages
+                                .given_back(*seq)
+                                .is_some_and(|known| known.is_of(is_counted, reason))
+                    };
+                    let needed: Vec<_> = messages.iter().filter(is_last).collect();
+                    if !needed.is_empty() {
+                        out.returned(queue, until, is_counted, reason, &needed);
+                    }
+                }
+            }
             Record::Acked { queue, messages } => {
                 let mut needed = Vec::new();
                 for seq in messages.iter() {

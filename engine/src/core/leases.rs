@@ -1,14 +1,27 @@
-//! Decisions about messages that were received: ack, change of visibility, return.
+//! Decisions about messages that were received: ack, change of visibility, return. (Nack is in
+//! `nack`.)
 
 use super::room::{ACKED_ITEM_BYTES, CHANGE_BYTES, check_batch};
 use super::{Core, Decided, Decision};
 use crate::attributes::{VISIBILITY_MS_MAX, check_range};
 use crate::command::{MessageState, Reply, ReplyTo};
 use crate::error::RequestError;
-use crate::ids::{QueueId, Seq};
+use crate::ids::{LeaseId, QueueId, Seq};
 use crate::receipt::{Receipt, SealedReceipt};
 use crate::record::Lease;
+use crate::state::held::Held;
 use crate::time::LogTime;
+
+/// A lease that may be changed.
+pub(super) struct Change {
+    pub(super) seq: Seq,
+    /// When it ends.
+    pub(super) until: LogTime,
+    /// It was lost in a crash, and this is its number.
+    pub(super) lost: Option<LeaseId>,
+    /// It is in the receive count, or will be when it was recorded once more.
+    pub(super) is_in_count: bool,
+}
 
 impl<R: ReplyTo> Core<R> {
     /// The message that a receipt names, if the receipt is of this store and queue and no later
@@ -62,9 +75,9 @@ impl<R: ReplyTo> Core<R> {
         self.check_change(changes.len(), CHANGE_BYTES)?;
         let (mut changed, mut failures) = (Vec::new(), Vec::new());
         for (index, (receipt, ms)) in (0..).zip(changes) {
-            match self.change_one(queue, receipt, *ms, now) {
-                Ok(Some(change)) => changed.push(change),
-                Ok(None) => {}
+            match self.plan_change(queue, receipt, *ms, now) {
+                Ok(Change { seq, until, lost: None, .. }) => changed.push((seq, until)),
+                Ok(change) => self.lease_again(queue, &change, now),
                 Err(error) => failures.push((index, error)),
             }
         }
@@ -75,13 +88,15 @@ impl<R: ReplyTo> Core<R> {
         Ok(Decided::WhenDurable(Reply::Changed { failures }))
     }
 
-    fn change_one(
+    /// The change after which a message's lease ends so many ms from now, if it may. Records
+    /// nothing.
+    pub(super) fn plan_change(
         &mut self,
         queue: QueueId,
         receipt: &SealedReceipt,
         ms: u64,
         now: LogTime,
-    ) -> Result<Option<(Seq, LogTime)>, RequestError> {
+    ) -> Result<Change, RequestError> {
         check_range("visibility", ms, 0, VISIBILITY_MS_MAX)?;
         let (receipt, is_there) = self.check_receipt(queue, receipt)?;
         let seq = receipt.seq;
@@ -91,19 +106,19 @@ impl<R: ReplyTo> Core<R> {
             return Err(RequestError::MessageGone { seq });
         }
         let until = now.plus_ms(ms);
-        match held.filter(|held| held.receive_count > 0) {
-            Some(held) => {
-                let longest = VISIBILITY_MS_MAX.saturating_sub(now.ms_since(held.received));
-                check_range("visibility", ms, 0, longest)?;
-                Ok(Some((seq, until)))
-            }
-            None => {
-                // Its lease was lost in a crash: it is given again.
-                let lease = Lease { seq, receive_count: 1, group: self.group(queue, seq) };
-                self.record(|out| out.leased(queue, now, until, receipt.lease, &[lease]));
-                Ok(None)
-            }
-        }
+        let Some(held) = held.filter(Held::was_received) else {
+            return Ok(Change { seq, until, lost: Some(receipt.lease), is_in_count: true });
+        };
+        let longest = VISIBILITY_MS_MAX.saturating_sub(now.ms_since(held.received));
+        check_range("visibility", ms, 0, longest)?;
+        Ok(Change { seq, until, lost: None, is_in_count: held.lease == receipt.lease })
+    }
+
+    /// Records a lease that was lost in a crash once more.
+    pub(super) fn lease_again(&mut self, queue: QueueId, change: &Change, now: LogTime) {
+        let (seq, Some(first)) = (change.seq, change.lost) else { return };
+        let lease = Lease { seq, receive_count: 1, group: self.group(queue, seq) };
+        self.record(|out| out.leased(queue, now, change.until, first, &[lease]));
     }
 
     pub(super) fn return_undelivered(

@@ -9,6 +9,7 @@
 //! the writer; the next one fills meanwhile.
 
 mod leases;
+mod nack;
 mod peek;
 mod queues;
 mod receives;
@@ -210,6 +211,9 @@ impl<R: ReplyTo> Core<R> {
             Command::Ack { queue, receipts } => self.ack(&queue, &receipts),
             Command::ChangeVisibility { queue, changes } => {
                 self.change_visibility(&queue, &changes, now)
+            }
+            Command::Nack { queue, receipts, delay_ms, is_counted, reason } => {
+                self.nack(&queue, &receipts, delay_ms, is_counted, &reason, now)
             }
             Command::ReturnUndelivered { queue, receipts } => {
                 self.return_undelivered(&queue, &receipts, now)

@@ -32,7 +32,8 @@ impl<R: ReplyTo> Core<R> {
                 break;
             }
             let (state, receive_count) = (seen.state, seen.receive_count);
-            peeked.push(Peeked { seq, state, receive_count, sent, location });
+            let reason = queue.messages.reason(seq).cloned();
+            peeked.push(Peeked { seq, state, receive_count, sent, reason, location });
         }
         Ok(Decided::Now(Reply::Peeked { queue: id, messages: peeked, next }))
     }

@@ -12,6 +12,9 @@ pub(super) const LEASED_ITEM_BYTES: u64 = 12;
 /// What a changed lease takes at the most: a `Leased` record of its own.
 pub(super) const CHANGE_BYTES: u64 = 52;
 
+/// What a message that is given back takes: the same, and an item of a `Returned` record.
+const NACK_BYTES: u64 = CHANGE_BYTES + 8;
+
 /// What an ack takes: an item of an `Acked` record.
 pub(super) const ACKED_ITEM_BYTES: u64 = 8;
 
@@ -26,6 +29,7 @@ pub(super) fn record_bytes(command: &Command) -> u64 {
         Command::Ack { receipts, .. } => items_bytes(receipts.len(), ACKED_ITEM_BYTES),
         Command::ChangeVisibility { changes, .. } => items_bytes(changes.len(), CHANGE_BYTES),
         Command::ReturnUndelivered { receipts, .. } => items_bytes(receipts.len(), CHANGE_BYTES),
+        Command::Nack { receipts, reason, .. } => nack_bytes(receipts.len(), reason),
         Command::CreateQueue { attributes, .. } | Command::AlterQueue { attributes, .. } => {
             queues::attributes_record_bytes(attributes)
         }
@@ -59,6 +63,11 @@ pub(super) fn items_bytes(items: usize, item_bytes: u64) -> u64 {
     HEADERS_BYTES + items as u64 * item_bytes
 }
 
+pub(super) fn nack_bytes(receipts: usize, reason: &str) -> u64 {
+    // Those whose lease counts and those whose does not have a record each.
+    items_bytes(receipts, NACK_BYTES) + HEADERS_BYTES + 2 * reason.len() as u64
+}
+
 impl<R: ReplyTo> Core<R> {
     /// Nothing that takes space for good is stored while no further segment can be prepared: what
     /// is left of the active one is for receives and deletes.
@@ -76,7 +85,11 @@ impl<R: ReplyTo> Core<R> {
     }
 
     pub(super) fn check_change(&self, items: usize, item_bytes: u64) -> Result<(), RequestError> {
-        let bytes = items_bytes(items, item_bytes);
+        self.check_change_bytes(items_bytes(items, item_bytes))
+    }
+
+    /// Refuses what changes messages that are there, if there is no room for it.
+    pub(super) fn check_change_bytes(&self, bytes: u64) -> Result<(), RequestError> {
         self.check_fits(bytes)?;
         self.check_room(bytes, LAST_BYTES)
     }

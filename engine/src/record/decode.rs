@@ -2,7 +2,7 @@
 
 use super::{
     EncodedAttributes, HAS_GROUPS, LeaseList, List, RECORD_HEADER_BYTES, Record, RecordError,
-    SEAL_AT, Sent, kind,
+    SEAL_AT, Sent, UNCOUNTED, kind,
 };
 use crate::checksum::{self, Salt};
 use crate::codec::Fields;
@@ -67,6 +67,7 @@ impl<'a> RecordFrame<'a> {
             kind::LEASE_CHANGED => decode_lease_changed,
             kind::ACKED => decode_acked,
             kind::COMPACTED => decode_compacted,
+            kind::RETURNED => decode_returned,
             unknown => return Err(RecordError::UnknownKind(unknown)),
         };
         decode(Fields::new(self.fields), self.payload).ok_or(wrong)
@@ -156,4 +157,20 @@ fn decode_acked<'a>(mut fields: Fields<'a>, _: &'a [u8]) -> Option<Record<'a>> {
 
 fn decode_compacted<'a>(mut fields: Fields<'a>, _: &'a [u8]) -> Option<Record<'a>> {
     Some(Record::Compacted { queue: QueueId(fields.u32()?), next: Seq(fields.u64()?) })
+}
+
+fn decode_returned<'a>(mut fields: Fields<'a>, _: &'a [u8]) -> Option<Record<'a>> {
+    let (queue, until, flags) = (QueueId(fields.u32()?), LogTime(fields.u64()?), fields.u8()?);
+    let reason_bytes = usize::from(fields.u16()?);
+    let (reason, messages) = fields.rest().split_at_checked(reason_bytes)?;
+    let reason = std::str::from_utf8(reason).ok()?;
+    let messages = List::decode(messages)?;
+    let is_counted = flags & UNCOUNTED == 0;
+    (flags & !UNCOUNTED == 0).then_some(Record::Returned {
+        queue,
+        until,
+        is_counted,
+        reason,
+        messages,
+    })
 }

@@ -111,6 +111,19 @@ pub enum Record<'a> {
         /// The next message's number is at least this.
         next: Seq,
     },
+    /// Messages were given back by their consumers.
+    Returned {
+        /// The queue.
+        queue: QueueId,
+        /// When their leases end.
+        until: LogTime,
+        /// False: the newest lease is taken off the receive count, unless it was already.
+        is_counted: bool,
+        /// Why; empty leaves the reason that there is.
+        reason: &'a str,
+        /// Their seqs.
+        messages: List<'a, Seq>,
+    },
 }
 
 impl Record<'_> {
@@ -126,7 +139,8 @@ impl Record<'_> {
             | Record::Leased { queue, .. }
             | Record::LeaseChanged { queue, .. }
             | Record::Acked { queue, .. }
-            | Record::Compacted { queue, .. } => Some(queue),
+            | Record::Compacted { queue, .. }
+            | Record::Returned { queue, .. } => Some(queue),
         }
     }
 }
@@ -155,6 +169,12 @@ pub struct Sent<'a> {
 /// Flags of records: in `Leased`, each message comes with its group.
 const HAS_GROUPS: u8 = 1;
 
+/// The `flags` field of `Returned`: the newest lease does not count.
+const UNCOUNTED: u8 = 1;
+
+/// The longest reason with which a message is given back.
+pub const REASON_BYTES_MAX: usize = 256;
+
 /// The numbers of the kinds (FORMAT.md section 3.2). Never used again.
 mod kind {
     pub(super) const OPENED: u8 = 1;
@@ -167,6 +187,7 @@ mod kind {
     pub(super) const LEASE_CHANGED: u8 = 18;
     pub(super) const ACKED: u8 = 19;
     pub(super) const COMPACTED: u8 = 20;
+    pub(super) const RETURNED: u8 = 21;
 }
 
 /// Why bytes are no record.

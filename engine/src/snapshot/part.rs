@@ -7,6 +7,7 @@ use bytes::{BufMut, BytesMut};
 use crc32fast::Hasher;
 use roaring::RoaringTreemap;
 
+use super::reasons;
 use super::source::{Body, PartError};
 use crate::attributes::{Attributes, TEXT_BIT};
 use crate::codec::Fields;
@@ -17,6 +18,7 @@ use crate::state::delays::Delays;
 use crate::state::frozen::{FrozenMessages, FrozenQueue};
 use crate::state::held::{Held, HeldMap};
 use crate::state::order::Discipline;
+use crate::state::returns::Returns;
 use crate::time::LogTime;
 
 /// What comes before a part's body.
@@ -44,12 +46,13 @@ mod state {
 }
 
 /// The sections of a part, in their order. One that would say nothing is not there.
-mod section {
+pub(super) mod section {
     pub(super) const APART: u32 = 1;
     pub(super) const HELD: u32 = 2;
     pub(super) const DELAYED: u32 = 3;
     pub(super) const DUE: u32 = 4;
     pub(super) const GROUPED: u32 = 5;
+    pub(in super::super) const REASONS: u32 = 7;
 }
 
 /// Begins the checksum of the part of that number, to be continued with its body.
@@ -107,12 +110,13 @@ pub(super) fn encode(part: &FrozenQueue, out: &mut impl Write) -> io::Result<()>
     put_set(out, section::DUE, &messages.due)?;
     match messages.discipline {
         // That a queue is FIFO is one of its attributes.
-        Some(Discipline::Fair) => put_section(out, section::GROUPED, 0),
-        Some(Discipline::Fifo) | None => Ok(()),
+        Some(Discipline::Fair) => put_section(out, section::GROUPED, 0)?,
+        Some(Discipline::Fifo) | None => {}
     }
+    reasons::put(&messages.returns, out)
 }
 
-fn put_section(out: &mut impl Write, kind: u32, bytes: u64) -> io::Result<()> {
+pub(super) fn put_section(out: &mut impl Write, kind: u32, bytes: u64) -> io::Result<()> {
     out.write_all(&kind.to_le_bytes())?;
     out.write_all(&bytes.to_le_bytes())
 }
@@ -126,7 +130,7 @@ fn put_set(out: &mut impl Write, kind: u32, set: &RoaringTreemap) -> io::Result<
 }
 
 /// Writes many small items, gathered to pieces.
-fn put_items<T>(
+pub(super) fn put_items<T>(
     out: &mut impl Write,
     items: impl Iterator<Item = T>,
     put: impl Fn(T, &mut BytesMut),
@@ -176,8 +180,8 @@ pub(super) fn decode(body: &mut Body<'_>, version: u32) -> Result<FrozenQueue, P
     // The sets' decoder takes lengths as they come, and gets to see none that was not checked.
     body.check()?;
     let (apart, due) = (read_set(&sections.apart)?, read_set(&sections.due)?);
-    let Sections { held, delays, discipline, .. } = sections;
-    let messages = FrozenMessages { next, cursor, apart, held, delays, due, discipline };
+    let Sections { held, delays, returns, discipline, .. } = sections;
+    let messages = FrozenMessages { next, cursor, apart, held, delays, due, returns, discipline };
     check_messages(&messages).map_err(PartError::Wrong)?;
     Ok(FrozenQueue { id, name, created, modified, attributes, position, messages })
 }
@@ -189,6 +193,7 @@ struct Sections {
     held: HeldMap,
     delays: Delays,
     due: Vec<u8>,
+    returns: Returns,
     discipline: Option<Discipline>,
 }
 
@@ -206,6 +211,7 @@ fn read_sections(body: &mut Body<'_>) -> Result<Sections, PartError> {
             section::DELAYED => sections.delays = read_delays(body, bytes)?,
             section::DUE => sections.due = body.bytes(bytes)?,
             section::GROUPED => sections.discipline = Some(Discipline::Fair),
+            section::REASONS => sections.returns = reasons::read(body, bytes)?,
             _ => return Err(PartError::Wrong(format!("an unknown section {kind}"))),
         }
     }
@@ -241,7 +247,8 @@ fn read_version_1(body: &mut Body<'_>) -> Result<Sections, PartError> {
     }
     let mut due_bytes = Vec::new();
     due.serialize_into(&mut due_bytes).expect("memory takes all that is written");
-    Ok(Sections { apart, held, delays, due: due_bytes, discipline: None })
+    let (due, returns) = (due_bytes, Returns::default());
+    Ok(Sections { apart, held, delays, due, returns, discipline: None })
 }
 
 fn read_delays(body: &mut Body<'_>, bytes: u64) -> Result<Delays, PartError> {
@@ -356,8 +363,11 @@ fn check_messages(messages: &FrozenMessages) -> Result<(), String> {
     let is_twice = |seq: &Seq| held.get(*seq).is_some() || delays.contains(*seq);
     let twice = due.iter().map(Seq).find(is_twice);
     let twice = twice.or(delays.seqs().iter().map(Seq).find(|seq| held.get(*seq).is_some()));
-    match twice {
-        Some(seq) => Err(format!("message {seq} is in two states")),
+    if let Some(seq) = twice {
+        return Err(format!("message {seq} is in two states"));
+    }
+    match messages.returns.iter().find(|(seq, _)| !messages.is_live(*seq)) {
+        Some((seq, _)) => Err(format!("message {seq} was given back and is gone")),
         None => Ok(()),
     }
 }

@@ -10,6 +10,7 @@ use super::delays::Delays;
 use super::held::{Held, HeldMap};
 use super::order::Discipline;
 use super::queue::Messages;
+use super::returns::{Return, Returns};
 use crate::attributes::Attributes;
 use crate::command::MessageState;
 use crate::ids::{Position, QueueId, Seq};
@@ -43,6 +44,8 @@ pub(crate) struct FrozenMessages {
     pub(crate) delays: Delays,
     /// ... or has.
     pub(crate) due: RoaringTreemap,
+    /// What consumers said of messages that they gave back.
+    pub(crate) returns: Returns,
     /// In what order a queue whose messages have groups gives them.
     pub(crate) discipline: Option<Discipline>,
 }
@@ -61,6 +64,11 @@ impl FrozenMessages {
         self.held.get(seq)
     }
 
+    /// What was said of a message when it was given back.
+    pub(crate) fn given_back(&self, seq: Seq) -> Option<&Return> {
+        self.returns.get(seq)
+    }
+
     /// How many messages of the range were in the queue; counts leaf by leaf.
     pub(crate) fn live_in(&self, range: RangeInclusive<Seq>) -> u64 {
         let start = self.cursor.max(*range.start()).0;
@@ -76,7 +84,8 @@ impl FrozenMessages {
 impl Queue {
     /// The queue as it is now, at the end of the entry at `position`.
     pub(crate) fn freeze(&self, position: Position) -> FrozenQueue {
-        let Messages { next, cursor, apart, held, delays, due, order, .. } = &self.messages;
+        let Messages { next, cursor, apart, held, delays, due, returns, order, .. } =
+            &self.messages;
         FrozenQueue {
             id: self.id,
             name: self.name.clone(),
@@ -91,6 +100,7 @@ impl Queue {
                 held: held.clone(),
                 delays: delays.clone(),
                 due: due.clone(),
+                returns: returns.clone(),
                 discipline: order.as_ref().map(|order| order.discipline()),
             },
         }
@@ -108,7 +118,8 @@ impl From<FrozenMessages> for Messages {
     /// Messages to go on with: all durable. A damaged one waits, for whether it is damaged is
     /// found when it is read again.
     fn from(frozen: FrozenMessages) -> Self {
-        let FrozenMessages { next, cursor, apart, mut held, delays, due, discipline } = frozen;
+        let FrozenMessages { next, cursor, apart, mut held, delays, due, returns, discipline } =
+            frozen;
         let is_damaged = |(seq, held): (Seq, &Held)| {
             (held.state == MessageState::Damaged).then_some((seq, *held))
         };
@@ -140,6 +151,7 @@ impl From<FrozenMessages> for Messages {
             delays,
             due,
             damaged,
+            returns,
             order,
         };
         if let Some(discipline) = discipline {

@@ -13,6 +13,7 @@ pub(crate) mod held;
 pub(crate) mod memory;
 pub(crate) mod order;
 pub(crate) mod queue;
+pub(crate) mod returns;
 pub(crate) mod runs;
 #[cfg(test)]
 mod tests;
@@ -102,6 +103,14 @@ impl State {
             Record::Acked { queue, messages: acked } => {
                 self.messages(queue, |messages| {
                     acked.iter().for_each(|seq| messages.acked(seq));
+                });
+            }
+            Record::Returned { queue, until, is_counted, reason, messages: returned } => {
+                let reason = (!reason.is_empty()).then(|| Arc::from(reason));
+                self.messages(queue, |messages| {
+                    for seq in returned.iter() {
+                        messages.given_back(seq, until, is_counted, reason.as_ref());
+                    }
                 });
             }
         }

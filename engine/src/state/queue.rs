@@ -25,6 +25,7 @@ use roaring::RoaringTreemap;
 use super::delays::Delays;
 use super::held::{Held, HeldMap};
 use super::order::{Discipline, Order};
+use super::returns::Returns;
 use crate::command::{Counts, MessageState};
 use crate::ids::{Group, LeaseId, Seq};
 use crate::time::LogTime;
@@ -51,6 +52,8 @@ pub(crate) struct Messages {
     /// ... or has.
     pub(super) due: RoaringTreemap,
     pub(super) damaged: u64,
+    /// What consumers said of messages that they gave back, until the messages are gone.
+    pub(super) returns: Returns,
     /// In a queue whose messages have groups, which of them comes next.
     pub(super) order: Option<Box<Order>>,
 }
@@ -75,6 +78,7 @@ impl Default for Messages {
             delays: Delays::default(),
             due: RoaringTreemap::new(),
             damaged: 0,
+            returns: Returns::default(),
             order: None,
         }
     }
@@ -166,12 +170,13 @@ impl Messages {
         }
         self.set_apart(seq);
         let first_received = match self.held.get(seq) {
-            Some(held) if held.receive_count > 0 => held.first_received,
+            Some(held) if held.was_received() => held.first_received,
             _ => received,
         };
         let state = MessageState::InFlight { until };
         let held = Held { state, group, until, receive_count, lease, first_received, received };
         self.hold(seq, held);
+        self.count_again(seq);
     }
 
     /// A lease ends at another time.
@@ -202,6 +207,7 @@ impl Messages {
         }
         self.delays.remove_through(through);
         self.due.remove_range(..=through.0);
+        self.returns.remove_through(through);
         if let Some(order) = &mut self.order {
             order.purge(through);
         }
@@ -366,7 +372,7 @@ impl Messages {
     }
 
     /// Holds a message, whether or not it was held before.
-    fn hold(&mut self, seq: Seq, held: Held) {
+    pub(super) fn hold(&mut self, seq: Seq, held: Held) {
         match self.held.insert(seq, held) {
             Some(before) => self.forget(seq, &before),
             None => self.undelay(seq),
@@ -392,6 +398,7 @@ impl Messages {
 
     /// A message is gone, if it is out of the backlog.
     fn release(&mut self, seq: Seq) {
+        self.returns.remove(seq);
         match self.held.remove(seq) {
             Some(before) => {
                 self.forget(seq, &before);

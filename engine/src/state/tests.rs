@@ -20,6 +20,7 @@ enum Step {
     Lease { count: u8, timeout: u8 },
     LeaseAny { seq: u16, timeout: u8 },
     Change { seq: u16, timeout: u8 },
+    GiveBack { seq: u16, timeout: u8, is_counted: bool, reason: u8 },
     Ack { seq: u16 },
     Purge { through: u16 },
     Damage { seq: u16 },
@@ -33,6 +34,9 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         3 => (1..20_u8, any::<u8>()).prop_map(|(count, timeout)| Step::Lease { count, timeout }),
         1 => any::<(u16, u8)>().prop_map(|(seq, timeout)| Step::LeaseAny { seq, timeout }),
         2 => any::<(u16, u8)>().prop_map(|(seq, timeout)| Step::Change { seq, timeout }),
+        2 => any::<(u16, u8, bool, u8)>().prop_map(|(seq, timeout, is_counted, reason)| {
+            Step::GiveBack { seq, timeout, is_counted, reason }
+        }),
         6 => any::<u16>().prop_map(|seq| Step::Ack { seq }),
         1 => any::<u16>().prop_map(|through| Step::Purge { through }),
         1 => any::<u16>().prop_map(|seq| Step::Damage { seq }),
@@ -79,6 +83,11 @@ impl Run {
             Step::Change { seq, timeout } => {
                 self.messages.lease_changed(self.seq(seq), end(timeout));
             }
+            Step::GiveBack { seq, timeout, is_counted, reason } => {
+                let reason = (reason > 100).then(|| Arc::from(reason.to_string()));
+                let (seq, until) = (self.seq(seq), end(timeout));
+                self.messages.given_back(seq, until, is_counted, reason.as_ref());
+            }
             Step::Ack { seq } => self.messages.acked(self.seq(seq)),
             Step::Purge { through } => self.messages.purged(self.seq(through)),
             Step::Damage { seq } => self.messages.damaged(self.seq(seq)),
@@ -107,6 +116,7 @@ impl Run {
             messages.counts(),
             messages.len(),
             messages.next_seq(),
+            messages.returns.iter().map(|(seq, known)| (seq, known.clone())).collect::<Vec<_>>(),
         )
     }
 }
@@ -138,6 +148,7 @@ fn check(messages: &Messages) {
         assert!(held.get(seq).is_none());
     }
     assert!(messages.due.is_disjoint(messages.delays.seqs()));
+    assert!(messages.returns.iter().all(|(seq, _)| messages.contains(seq)));
 }
 
 proptest! {

@@ -295,6 +295,19 @@ impl Client {
         first_failure(self.ask(Command::ChangeVisibility { queue: queue.to_owned(), changes }))
     }
 
+    /// Gives one message back; the error that it failed with.
+    pub fn nack(
+        &mut self,
+        queue: &str,
+        receipt: SealedReceipt,
+        delay_ms: u64,
+        is_counted: bool,
+        reason: &str,
+    ) -> Result<(), RequestError> {
+        let (queue, reason, receipts) = (queue.to_owned(), reason.to_owned(), vec![receipt]);
+        first_failure(self.ask(Command::Nack { queue, receipts, delay_ms, is_counted, reason }))
+    }
+
     pub fn describe(&mut self, name: &str) -> QueueInfo {
         match self.ask(Command::DescribeQueue { name: name.to_owned() }) {
             Ok(Reply::Described(info)) => info,

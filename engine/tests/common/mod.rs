@@ -117,6 +117,8 @@ pub struct Shown {
     /// Until when a delayed message is.
     pub delayed_until: Option<LogTime>,
     pub receive_count: u32,
+    /// Why it was given back.
+    pub reason: Option<String>,
     pub body: Bytes,
 }
 
@@ -161,8 +163,9 @@ pub fn show(store: &mut Store<Slot>, answers: &mut Answers) -> BTreeMap<String, 
                 let (state, receive_count) = (message.state, message.receive_count);
                 let is_delayed = state == MessageState::Delayed;
                 let delayed_until = stored.visible_from.filter(|_| is_delayed);
-                let body = stored.payload;
-                messages.insert(message.seq.0, Shown { state, delayed_until, receive_count, body });
+                let (body, reason) = (stored.payload, message.reason.map(|r| r.to_string()));
+                let shown = Shown { state, delayed_until, receive_count, reason, body };
+                messages.insert(message.seq.0, shown);
             }
             from = next;
         }

@@ -35,6 +35,9 @@ struct ModelMessage {
     /// The newest lease: a number that only grows.
     lease: u64,
     received: LogTime,
+    reason: Option<String>,
+    /// The newest lease was taken off the receive count.
+    is_uncounted: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -290,6 +293,13 @@ impl Run {
                 let changes = vec![(held(receipt)?, seconds * 1000)];
                 Command::ChangeVisibility { queue: name(queue), changes }
             }
+            Op::Nack { queue, receipt, seconds, is_counted, reason } => Command::Nack {
+                queue: name(queue),
+                receipts: vec![held(receipt)?],
+                delay_ms: seconds * 1000,
+                is_counted: *is_counted,
+                reason: reason_of(*reason).unwrap_or_default(),
+            },
             Op::ReturnUndelivered { queue, receipt } => {
                 let receipts = vec![held(receipt)?];
                 Command::ReturnUndelivered { queue: name(queue), receipts }
@@ -301,9 +311,9 @@ impl Run {
     fn receipts_of(&self, op: &Op) -> Vec<Held> {
         let indexes = match op {
             Op::Ack { receipts, .. } => receipts.clone(),
-            Op::ChangeVisibility { receipt, .. } | Op::ReturnUndelivered { receipt, .. } => {
-                vec![*receipt]
-            }
+            Op::ChangeVisibility { receipt, .. }
+            | Op::Nack { receipt, .. }
+            | Op::ReturnUndelivered { receipt, .. } => vec![*receipt],
             _ => return Vec::new(),
         };
         match self.held.len() {
@@ -348,6 +358,7 @@ impl Run {
             message.receive_count += 1;
             message.lease = self.leases;
             message.received = now;
+            message.is_uncounted = false;
             message.hidden = Some(Hidden::InFlight(until));
             assert_eq!(delivery.receive_count, message.receive_count);
             self.held.push(Held {
@@ -486,6 +497,10 @@ fn without_text(answer: &Answer) -> Result<Reply, std::mem::Discriminant<Request
     answer.clone().map_err(|error| std::mem::discriminant(&error))
 }
 
+fn reason_of(reason: u8) -> Option<String> {
+    (reason > 0).then(|| format!("reason {reason}"))
+}
+
 fn body((byte, bytes): &(u8, u16)) -> Vec<u8> {
     vec![*byte; usize::from(*bytes)]
 }
@@ -520,7 +535,8 @@ impl Model {
             let messages = queue.messages.iter().map(|(seq, message)| {
                 let (state, receive_count) = (message.state(now), message.receive_count);
                 let (delayed_until, body) = (message.delayed_until(now), message.body.clone());
-                (*seq, Shown { state, delayed_until, receive_count, body })
+                let reason = message.reason.clone();
+                (*seq, Shown { state, delayed_until, receive_count, reason, body })
             });
             let shown = ShownQueue {
                 id: queue.id,
@@ -547,6 +563,7 @@ impl Model {
         | Op::Send { queue, .. }
         | Op::Ack { queue, .. }
         | Op::ChangeVisibility { queue, .. }
+        | Op::Nack { queue, .. }
         | Op::ReturnUndelivered { queue, .. }) = op
         else {
             panic!("{op:?} is no command that the model does");
@@ -578,6 +595,8 @@ impl Model {
                         receive_count: 0,
                         lease: 0,
                         received: LogTime::default(),
+                        reason: None,
+                        is_uncounted: false,
                     };
                     queue.messages.insert(queue.next_seq, message);
                     queue.next_seq += 1;
@@ -605,6 +624,17 @@ impl Model {
             Op::ChangeVisibility { seconds, .. } => {
                 let failures = match queue.change(&receipts[0], seconds * 1000, now) {
                     Ok(()) => Vec::new(),
+                    Err(error) => vec![(0, error)],
+                };
+                Reply::Changed { failures }
+            }
+            Op::Nack { seconds, is_counted, reason, .. } => {
+                let held = &receipts[0];
+                let failures = match queue.change(held, seconds * 1000, now) {
+                    Ok(()) => {
+                        queue.give_back(held, *is_counted, reason_of(*reason));
+                        Vec::new()
+                    }
                     Err(error) => vec![(0, error)],
                 };
                 Reply::Changed { failures }
@@ -672,7 +702,7 @@ impl ModelQueue {
         let seq = Seq(held.seq);
         let message = self.messages.get_mut(&held.seq).ok_or(RequestError::MessageGone { seq })?;
         let day_half = 12 * 3600 * 1000u64;
-        if message.receive_count == 0 {
+        if message.lease == 0 {
             // The lease was lost in a crash: it is given again.
             message.receive_count = 1;
             message.lease = held.lease;
@@ -686,6 +716,16 @@ impl ModelQueue {
         }
         message.hidden = Some(Hidden::InFlight(now.plus_ms(ms)));
         Ok(())
+    }
+
+    /// Says why, and takes the lease off the count: once, and only if it was counted.
+    fn give_back(&mut self, held: &Held, is_counted: bool, reason: Option<String>) {
+        let message = self.messages.get_mut(&held.seq).expect("its lease was changed");
+        message.reason = reason.or(message.reason.take());
+        if !is_counted && !message.is_uncounted && message.lease == held.lease {
+            message.receive_count -= 1;
+            message.is_uncounted = true;
+        }
     }
 }
 

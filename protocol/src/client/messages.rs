@@ -4,8 +4,8 @@ use super::{Client, ClientError, Pending};
 use crate::block::Block;
 use crate::error::ErrorCode;
 use crate::operation::{
-    Ack, ChangeVisibility, Failure, OutgoingMessage, Peek, PeekedMessage, Receive, ReceivedMessage,
-    Send, Sent, VisibilityChange,
+    Ack, ChangeVisibility, Failure, Nack, OutgoingMessage, Peek, PeekedMessage, Receive,
+    ReceivedMessage, Send, Sent, VisibilityChange,
 };
 use crate::receipt::Receipt;
 
@@ -20,6 +20,18 @@ pub struct ReceiveOptions {
     pub visibility_ms: Option<u64>,
     /// The most bytes of bodies; 0 leaves it to the server.
     pub bytes_max: u32,
+}
+
+/// How messages are given back. The default is at once, counted, without a word.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct NackOptions {
+    /// How long they stay hidden, up to 12 hours from their receive.
+    pub delay_ms: u64,
+    /// Whether the attempt is taken off the receive count again: it never was one.
+    pub uncounted: bool,
+    /// Why, at most 256 bytes: shown with the messages until they are gone. Empty leaves the reason
+    /// that they have.
+    pub reason: String,
 }
 
 /// What a receive brought.
@@ -135,6 +147,19 @@ impl Client {
         let release =
             |receipt: &Receipt| VisibilityChange { receipt: receipt.clone(), visibility_ms: 0 };
         self.change_visibility(queue, receipts.iter().map(release).collect()).await
+    }
+
+    /// Gives messages back as [`NackOptions`] say. Returns those that were refused, with their
+    /// indexes. Repeated, because an answer was lost, it takes an attempt off the count once.
+    pub async fn nack(
+        &self,
+        queue: &str,
+        receipts: &[Receipt],
+        options: NackOptions,
+    ) -> Result<Vec<Failure>, ClientError> {
+        let NackOptions { delay_ms, uncounted, reason } = options;
+        let (queue, receipts) = (queue.to_owned(), receipts.to_vec());
+        Ok(self.call(Nack { queue, receipts, delay_ms, uncounted, reason }).await?.failures)
     }
 
     /// Shows messages from `from_seq` on without leasing them: at most `max`, and of bodies at

@@ -12,6 +12,7 @@ mod describe_queue;
 mod hello;
 mod list_dead_letter_sources;
 mod list_queues;
+mod nack;
 mod peek;
 mod ping;
 mod purge_queue;
@@ -32,6 +33,7 @@ pub use describe_queue::{DescribeQueue, QueueDescribed, QueueInfo};
 pub use hello::{Hello, Limits, VERSION_MAX, VERSION_MIN, Welcome};
 pub use list_dead_letter_sources::{DeadLetterSourcesListed, ListDeadLetterSources};
 pub use list_queues::{ListQueues, QueuesListed};
+pub use nack::{Nack, Nacked, REASON_BYTES_MAX};
 pub use peek::{MessageState, Peek, Peeked, PeekedMessage};
 pub use ping::{Ping, Pong};
 pub use purge_queue::{PurgeQueue, QueuePurged};
@@ -198,6 +200,7 @@ operations! {
     0x22 Ack              => Acked             "Deletes messages that were received.";
     0x23 ChangeVisibility => VisibilityChanged "Makes leases end later or earlier, or at once.";
     0x24 Peek             => Peeked            "Shows messages without leasing them.";
+    0x27 Nack             => Nacked            "Gives received messages back, and says why.";
 }
 
 impl Opcode {

@@ -46,6 +46,8 @@ layout! {
             pub receive_count: u32,
             /// When it was sent, in milliseconds since 1970 UTC.
             pub sent_ms: u64,
+            /// Why it was last given back; empty if nobody said.
+            pub reason: String,
         }
         /// The message, as it was sent.
         pub block: Block,

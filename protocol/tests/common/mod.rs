@@ -175,6 +175,11 @@ pub(crate) fn any_request() -> impl Strategy<Value = Request> {
             changes
         }
         .into()),
+        (text(), vec(receipt(), 0..4), any::<u64>(), any::<bool>(), text()).prop_map(
+            |(queue, receipts, delay_ms, uncounted, reason)| {
+                Nack { queue, receipts, delay_ms, uncounted, reason }.into()
+            }
+        ),
         (text(), any::<u64>(), any::<u32>(), any::<u32>()).prop_map(
             |(queue, from_seq, max, bytes_max)| { Peek { queue, from_seq, max, bytes_max }.into() }
         ),
@@ -236,13 +241,14 @@ fn peeked() -> impl Strategy<Value = PeekedMessage> {
         Just(MessageState::InFlight),
         Just(MessageState::Delayed)
     ];
-    (any::<u64>(), state, any::<u64>(), any::<u32>(), any::<u64>(), block()).prop_map(
-        |(seq, state, until_ms, receive_count, sent_ms, block)| PeekedMessage {
+    (any::<u64>(), state, any::<u64>(), any::<u32>(), any::<u64>(), text(), block()).prop_map(
+        |(seq, state, until_ms, receive_count, sent_ms, reason, block)| PeekedMessage {
             seq,
             state,
             until_ms,
             receive_count,
             sent_ms,
+            reason,
             block,
         },
     )
@@ -380,6 +386,7 @@ pub(crate) fn any_reply() -> impl Strategy<Value = Reply> {
         .into()),
         vec(failure(), 0..3).prop_map(|failures| Acked { failures }.into()),
         vec(failure(), 0..3).prop_map(|failures| VisibilityChanged { failures }.into()),
+        vec(failure(), 0..3).prop_map(|failures| Nacked { failures }.into()),
         (vec(peeked(), 0..3), any::<u64>()).prop_map(|(messages, next_seq)| Peeked {
             messages,
             next_seq

@@ -21,7 +21,7 @@ pub(super) struct Peek {
     /// Begin at this message's number
     #[arg(long, value_name = "SEQ", default_value_t = 1)]
     from: u64,
-    /// One JSON object a line, with state, times, counts, group and attributes
+    /// One JSON object a line, with state, times, counts, reason, group and attributes
     #[arg(long)]
     json: bool,
     #[command(flatten)]

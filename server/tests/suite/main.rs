@@ -16,6 +16,7 @@ mod command_line;
 mod crashes;
 mod delivery;
 mod full_disk;
+mod giving_back;
 mod message_attributes;
 mod one_fact_twice;
 mod real_input;
