@@ -145,6 +145,15 @@ pub enum Command {
         /// The message.
         seq: Seq,
     },
+    /// Deletes received messages and stores others, in any queues: all of it or nothing. At most
+    /// [`BATCH_MESSAGES_MAX`] receipts and messages together. Refused with `TransactionRefused`,
+    /// which names the first item that cannot be done; the acks are looked at first.
+    Transact {
+        /// What is deleted: here a message must be there.
+        acks: Vec<TransactAcks>,
+        /// What is stored.
+        sends: Vec<TransactSends>,
+    },
     /// Shows messages in the order of their numbers, touching nothing.
     Peek {
         /// The queue's name.
@@ -158,6 +167,35 @@ pub enum Command {
     },
     /// Tells what the engine holds and has done.
     Stats,
+}
+
+/// What a transaction deletes of one queue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TransactAcks {
+    /// The queue's name.
+    pub queue: String,
+    /// At least one receipt; of each message one.
+    pub receipts: Vec<SealedReceipt>,
+}
+
+/// What a transaction stores in one queue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TransactSends {
+    /// The queue's name.
+    pub queue: String,
+    /// At least one message.
+    pub messages: Vec<NewMessage>,
+}
+
+/// Messages that were stored: their numbers are `first`, `first + 1`, ...
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StoredMessages {
+    /// The queue's number.
+    pub queue: QueueId,
+    /// The first message's number.
+    pub first: Seq,
+    /// How many.
+    pub count: u32,
 }
 
 /// The most messages, receipts or changes in one command.
@@ -261,6 +299,11 @@ pub enum Reply {
     },
     /// To `SetAside`.
     SetAside,
+    /// To `Transact`.
+    Transacted {
+        /// What was stored, in the order of the command.
+        sent: Vec<StoredMessages>,
+    },
     /// To `Peek`.
     Peeked {
         /// The queue's number.

@@ -20,6 +20,11 @@ fn receive(max: u32) -> Op {
     Op::Receive { queue: 0, max, visibility_s: Some(30) }
 }
 
+fn transact(receipts: Vec<usize>, to: usize) -> Op {
+    let bodies = receipts.iter().map(|index| (*index as u8, 700)).collect();
+    Op::Transact { queue: 0, receipts, to, bodies }
+}
+
 /// Name and operations: between them they touch every record kind, the roll, and opening.
 fn scripts() -> Vec<(&'static str, Vec<Op>)> {
     let create = |queue| Op::Create { queue, visibility_s: None };
@@ -98,6 +103,25 @@ fn scripts() -> Vec<(&'static str, Vec<Op>)> {
                 Op::Commit,
                 Op::Keep { steps: 30 },
                 Op::LoseDerived { which: u64::MAX },
+            ],
+        ),
+        (
+            "forward in transactions, twice the same, over a roll",
+            vec![
+                create(0),
+                create(1),
+                send(0, 700, 4),
+                Op::Commit,
+                receive(4),
+                transact(vec![0, 1], 1),
+                transact(vec![0, 1], 1),
+                Op::Commit,
+                transact(vec![1, 2], 1),
+                send(1, 900, 5),
+                send(1, 900, 5),
+                Op::Commit,
+                transact(vec![2, 3], 1),
+                Op::Commit,
             ],
         ),
         (

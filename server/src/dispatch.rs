@@ -10,7 +10,7 @@ use forebay_engine::ids::Seq;
 use forebay_engine::receipt::SealedReceipt;
 use forebay_protocol::{
     ErrorCode, MessageAttributes, OutgoingMessage, Pong, ProtocolError, QueueAttributes, Receipt,
-    Reply, Request,
+    Reply, Request, Transact, TransactAcks, TransactSends,
 };
 
 use crate::caller::Kind;
@@ -38,6 +38,9 @@ const LISTED_NAME_BYTES: usize = 112;
 
 /// A failed item in the answer to a batch takes about this much.
 const FAILURE_BYTES: usize = 96;
+
+/// What a transaction has sent to a queue takes about this much in its answer.
+const STORED_BYTES: usize = 32;
 
 /// Translates a request. `bodies_bytes_max` bounds the bodies in one answer.
 pub(crate) fn dispatch(
@@ -80,8 +83,8 @@ pub(crate) fn dispatch(
         Request::PurgeQueue(purge) => Command::PurgeQueue { name: purge.name },
         Request::DeleteQueue(delete) => Command::DeleteQueue { name: delete.name },
         Request::Send(send) => {
-            let messages = send.messages.into_iter().enumerate().map(new_message);
-            Command::Send { queue: send.queue, messages: messages.collect::<Result<_, _>>()? }
+            let name = |index| format!("message {index} of the batch");
+            Command::Send { queue: send.queue, messages: new_messages(send.messages, name)? }
         }
         Request::Receive(receive) => {
             kind = Kind::Receive { queue: receive.queue.clone() };
@@ -105,6 +108,21 @@ pub(crate) fn dispatch(
             let changes = change.changes.iter();
             let changes = changes.map(|change| (sealed(&change.receipt), change.visibility_ms));
             Command::ChangeVisibility { queue: change.queue, changes: changes.collect() }
+        }
+        Request::Transact(Transact { acks, sends }) => {
+            answer_bytes_max = sends.len() * STORED_BYTES;
+            let acks = acks.into_iter().map(|TransactAcks { queue, receipts }| {
+                let receipts = receipts.iter().map(sealed).collect();
+                command::TransactAcks { queue, receipts }
+            });
+            let sends = sends.into_iter().enumerate().map(|(at, sends)| {
+                let TransactSends { queue, messages } = sends;
+                let name = |index| format!("sends[{at}].messages[{index}]");
+                let messages = new_messages(messages, name)?;
+                Ok(command::TransactSends { queue, messages })
+            });
+            let sends = sends.collect::<Result<_, ProtocolError>>()?;
+            Command::Transact { acks: acks.collect(), sends }
         }
         Request::Nack(nack) => {
             kind = Kind::Nack;
@@ -144,10 +162,22 @@ fn changes(attributes: QueueAttributes) -> Result<Box<AttributeChanges>, Protoco
     Ok(Box::new(texts))
 }
 
-fn new_message((index, message): (usize, OutgoingMessage)) -> Result<NewMessage, ProtocolError> {
+/// Messages to be stored; `name` tells how the one of an index is called.
+fn new_messages(
+    messages: Vec<OutgoingMessage>,
+    name: impl Fn(usize) -> String,
+) -> Result<Vec<NewMessage>, ProtocolError> {
+    let messages = messages.into_iter().enumerate();
+    messages.map(|(index, message)| new_message(message, || name(index))).collect()
+}
+
+fn new_message(
+    message: OutgoingMessage,
+    name: impl Fn() -> String,
+) -> Result<NewMessage, ProtocolError> {
     let OutgoingMessage { delay_ms, block } = message;
     let refused = |code, what: &dyn std::fmt::Display| {
-        ProtocolError::new(code, format!("message {index} of the batch: {what}"))
+        ProtocolError::new(code, format!("{}: {what}", name()))
     };
     // Damage first: what is wrong with damaged bytes is not the sender's fault.
     block.verify().map_err(|damage| refused(ErrorCode::ChecksumMismatch, &damage))?;

@@ -10,7 +10,7 @@ use forebay_protocol::{
     Acked, Block, DeadLetterSourcesListed, DiskStats, ErrorCode, Failure, MemoryStats, Nacked,
     PeekedMessage, ProtocolError, QueueAltered, QueueAttributes, QueueCreated, QueueDeleted,
     QueueDescribed, QueueInfo, QueuePurged, QueueTagged, QueueUntagged, QueuesListed, Receipt,
-    ReceivedMessage, Reply, Sent, StatsTold, VisibilityChanged,
+    ReceivedMessage, Reply, Sent, StatsTold, TransactSent, Transacted, VisibilityChanged,
 };
 
 use crate::caller::Kind;
@@ -54,6 +54,9 @@ pub(crate) fn translate(reply: command::Reply, kind: &Kind) -> Translated {
                 _ => Acked { failures }.into(),
             }
         }
+        command::Reply::Transacted { sent } => {
+            Transacted { sent: sent.into_iter().map(transact_sent).collect() }.into()
+        }
         command::Reply::Peeked { messages, next, queue: _ } => {
             return Translated::Peeked(messages, next.map_or(0, |seq| seq.0));
         }
@@ -87,6 +90,7 @@ fn error_code(error: &RequestError) -> ErrorCode {
         RequestError::ReceiptInvalid { .. } => ErrorCode::ReceiptInvalid,
         RequestError::ReceiptStale { .. } => ErrorCode::ReceiptStale,
         RequestError::MessageGone { .. } => ErrorCode::MessageGone,
+        RequestError::TransactionRefused { cause, .. } => error_code(cause),
         RequestError::StorageFull { .. } => ErrorCode::StorageFull,
         RequestError::StorageFailed { .. } => ErrorCode::StorageFailed,
         RequestError::ShuttingDown => ErrorCode::ShuttingDown,
@@ -134,6 +138,11 @@ fn block(stored: StoredMessage) -> Block {
 
 fn failure((index, cause): (u32, RequestError)) -> Failure {
     Failure { index, code: error_code(&cause), text: cause.to_string() }
+}
+
+fn transact_sent(stored: command::StoredMessages) -> TransactSent {
+    let command::StoredMessages { queue, first, count } = stored;
+    TransactSent { queue_id: queue.0, first_seq: first.0, count }
 }
 
 fn queue_info(info: command::QueueInfo) -> QueueInfo {

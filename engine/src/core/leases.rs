@@ -26,7 +26,7 @@ pub(super) struct Change {
 impl<R: ReplyTo> Core<R> {
     /// The message that a receipt names, if the receipt is of this store and queue and no later
     /// lease of the message was given. `None`: the message is gone.
-    fn check_receipt(
+    pub(super) fn check_receipt(
         &mut self,
         queue: QueueId,
         receipt: &SealedReceipt,
@@ -58,10 +58,15 @@ impl<R: ReplyTo> Core<R> {
                 Err(error) => failures.push((index, error)),
             }
         }
-        if !acked.is_empty() {
-            self.record(|out| out.acked(queue, &acked));
-        }
+        self.record_acks(queue, &acked);
         Ok(Decided::WhenDurable(Reply::Changed { failures }))
+    }
+
+    /// Deletes messages for good.
+    pub(super) fn record_acks(&mut self, queue: QueueId, acked: &[Seq]) {
+        if !acked.is_empty() {
+            self.record(|out| out.acked(queue, acked));
+        }
     }
 
     pub(super) fn change_visibility(

@@ -15,6 +15,7 @@ mod queues;
 mod receives;
 mod room;
 mod sends;
+mod transact;
 mod upkeep;
 mod waiters;
 mod walk;
@@ -103,6 +104,8 @@ enum Decided {
     Now(Reply),
     /// Answered when everything decided so far is durable.
     WhenDurable(Reply),
+    /// Refused for what may still be on its way to the disk: told when that is durable.
+    RefusedWhenDurable(RequestError),
     /// Waits for a message.
     Waits(QueueId, waiters::Demand, LogTime),
 }
@@ -161,6 +164,7 @@ impl<R: ReplyTo> Core<R> {
     fn reserve(&self, command: &Command) -> u64 {
         match command {
             Command::Send { .. } | Command::CreateQueue { .. } => self.tail.capacity / 4,
+            Command::Transact { sends, .. } if !sends.is_empty() => self.tail.capacity / 4,
             Command::PurgeQueue { .. } | Command::DeleteQueue { .. } => 0,
             _ => LAST_BYTES,
         }
@@ -180,7 +184,10 @@ impl<R: ReplyTo> Core<R> {
     pub(crate) fn handle(&mut self, command: Command, reply_to: R, now: LogTime) {
         match self.decide(command, now) {
             Ok(Decided::Now(reply)) => self.answers.push((reply_to, Ok(reply))),
-            Ok(Decided::WhenDurable(reply)) => self.answer_when_durable(reply_to, reply),
+            Ok(Decided::WhenDurable(reply)) => self.answer_when_durable(reply_to, Ok(reply)),
+            Ok(Decided::RefusedWhenDurable(error)) => {
+                self.answer_when_durable(reply_to, Err(error));
+            }
             Ok(Decided::Waits(queue, demand, deadline)) => {
                 self.waiters.add(queue, waiters::Waiter { reply_to, demand, deadline });
                 self.set_alarm(queue);
@@ -218,6 +225,7 @@ impl<R: ReplyTo> Core<R> {
             Command::ReturnUndelivered { queue, receipts } => {
                 self.return_undelivered(&queue, &receipts, now)
             }
+            Command::Transact { acks, sends } => self.transact(&acks, &sends, now),
             Command::SetAside { queue, seq } => self.set_aside(queue, seq),
             Command::Peek { queue, from, max, bytes_max } => {
                 self.peek(&queue, from, max, bytes_max, now)
@@ -247,8 +255,8 @@ impl<R: ReplyTo> Core<R> {
 
     /// A change is answered when it is durable; so is one that was found made already, because
     /// what made it may still be on its way to the disk.
-    fn answer_when_durable(&mut self, reply_to: R, reply: Reply) {
-        let answer = (reply_to, Ok(reply));
+    fn answer_when_durable(&mut self, reply_to: R, result: Result<Reply, RequestError>) {
+        let answer = (reply_to, result);
         if !self.pending.is_empty() {
             self.pending_answers.push(answer);
         } else if let Some(writing) = &mut self.writing {

@@ -1,7 +1,9 @@
 //! What commands take in the log, and whether there is room for it.
 
 use super::{Core, LAST_BYTES, queues};
-use crate::command::{BATCH_MESSAGES_MAX, Command, Deduplication, NewMessage, ReplyTo};
+use crate::command::{
+    BATCH_MESSAGES_MAX, Command, Deduplication, NewMessage, ReplyTo, TransactAcks, TransactSends,
+};
 use crate::error::RequestError;
 use crate::log::NextSegment;
 use crate::record::{SENT_DELAY_BYTES, SENT_KEY_BYTES, SENT_OVERHEAD_BYTES};
@@ -30,6 +32,7 @@ pub(super) fn record_bytes(command: &Command) -> u64 {
         Command::ChangeVisibility { changes, .. } => items_bytes(changes.len(), CHANGE_BYTES),
         Command::ReturnUndelivered { receipts, .. } => items_bytes(receipts.len(), CHANGE_BYTES),
         Command::Nack { receipts, reason, .. } => nack_bytes(receipts.len(), reason),
+        Command::Transact { acks, sends } => transact_bytes(acks, sends),
         Command::CreateQueue { attributes, .. } | Command::AlterQueue { attributes, .. } => {
             queues::attributes_record_bytes(attributes)
         }
@@ -53,6 +56,12 @@ pub(super) fn sent_bytes(messages: &[NewMessage]) -> u64 {
         (message.payload.len() + SENT_OVERHEAD_BYTES + SENT_DELAY_BYTES + key_bytes) as u64
     };
     messages.iter().map(bytes).sum()
+}
+
+pub(super) fn transact_bytes(acks: &[TransactAcks], sends: &[TransactSends]) -> u64 {
+    let acked = acks.iter().map(|acks| items_bytes(acks.receipts.len(), ACKED_ITEM_BYTES));
+    let sent = sends.iter().map(|sends| sent_bytes(&sends.messages));
+    acked.sum::<u64>() + sent.sum::<u64>()
 }
 
 pub(super) fn leased_bytes(messages_max: u32) -> u64 {

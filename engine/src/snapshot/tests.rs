@@ -60,7 +60,7 @@ fn queue(id: u32, position: u64, held_messages: u64) -> FrozenQueue {
     }
     let mut returns = Returns::default();
     for (seq, _) in held.range(..) {
-        let reason = (seq.0 % 40 == 0).then(|| "é".repeat(seq.0 as usize % 128).into());
+        let reason = (seq.0 % 40 == 0).then(|| "é".repeat(1 + seq.0 as usize % 127).into());
         returns.set(seq, Return { reason, is_uncounted: seq.0 % 30 == 0 });
     }
     let cursor = Seq(10 * held_messages + 2);

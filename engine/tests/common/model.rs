@@ -1,10 +1,12 @@
 //! The model, and a run of a store beside it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use forebay_engine::attributes::AttributeChanges;
-use forebay_engine::command::{Command, Delivery, MessageState, Reply};
+use forebay_engine::command::{
+    Command, Delivery, MessageState, Reply, StoredMessages, TransactAcks, TransactSends,
+};
 use forebay_engine::disk::{Fault, SimDisk};
 use forebay_engine::ids::Seq;
 use forebay_engine::receipt::SealedReceipt;
@@ -300,6 +302,14 @@ impl Run {
                 is_counted: *is_counted,
                 reason: reason_of(*reason).unwrap_or_default(),
             },
+            Op::Transact { queue, receipts, to, bodies } => {
+                let receipts: Vec<_> = receipts.iter().filter_map(held).collect();
+                let messages = bodies.iter().map(|b| message(&body(b), None)).collect();
+                let acks = TransactAcks { queue: name(queue), receipts };
+                let sends = TransactSends { queue: name(to), messages };
+                let is_any = !acks.receipts.is_empty();
+                is_any.then_some(Command::Transact { acks: vec![acks], sends: vec![sends] })?
+            }
             Op::ReturnUndelivered { queue, receipt } => {
                 let receipts = vec![held(receipt)?];
                 Command::ReturnUndelivered { queue: name(queue), receipts }
@@ -310,7 +320,7 @@ impl Run {
 
     fn receipts_of(&self, op: &Op) -> Vec<Held> {
         let indexes = match op {
-            Op::Ack { receipts, .. } => receipts.clone(),
+            Op::Ack { receipts, .. } | Op::Transact { receipts, .. } => receipts.clone(),
             Op::ChangeVisibility { receipt, .. }
             | Op::Nack { receipt, .. }
             | Op::ReturnUndelivered { receipt, .. } => vec![*receipt],
@@ -557,6 +567,9 @@ impl Model {
         if let Op::Create { queue, visibility_s } = op {
             return (self.create(name(queue), *visibility_s), None);
         }
+        if let Op::Transact { queue, to, bodies, .. } = op {
+            return self.transact(name(queue), receipts, name(to), bodies);
+        }
         let (Op::Alter { queue, .. }
         | Op::Delete { queue }
         | Op::Purge { queue }
@@ -570,7 +583,6 @@ impl Model {
         };
         let name = name(queue);
         let Some(queue) = self.queues.get_mut(name) else { return (unknown(name), None) };
-        let id = queue.id;
         let reply = match op {
             Op::Alter { visibility_s, .. } => {
                 queue.visibility_timeout_ms = visibility_s * 1000;
@@ -586,25 +598,11 @@ impl Model {
                 Reply::Purged { count }
             }
             Op::Send { bodies, delay_s, .. } => {
-                let first = queue.next_seq;
-                for bytes in bodies {
-                    let delayed = delay_s.filter(|s| *s > 0);
-                    let message = ModelMessage {
-                        body: Bytes::from(body(bytes)),
-                        hidden: delayed.map(|s| Hidden::Delayed(now.plus_ms(s * 1000))),
-                        receive_count: 0,
-                        lease: 0,
-                        received: LogTime::default(),
-                        reason: None,
-                        is_uncounted: false,
-                    };
-                    queue.messages.insert(queue.next_seq, message);
-                    queue.next_seq += 1;
-                }
-                let end = queue.next_seq;
-                let count = bodies.len() as u32;
-                let queue = forebay_engine::ids::QueueId(id);
-                return (Ok(Reply::Sent { queue, first: Seq(first), count }), Some((id, end)));
+                let delayed = delay_s.filter(|s| *s > 0);
+                let hidden = delayed.map(|s| Hidden::Delayed(now.plus_ms(s * 1000)));
+                let StoredMessages { queue: id, first, count } = queue.send(bodies, hidden);
+                let end = first.0 + u64::from(count);
+                return (Ok(Reply::Sent { queue: id, first, count }), Some((id.0, end)));
             }
             Op::Ack { .. } => {
                 let mut failures = Vec::new();
@@ -655,6 +653,27 @@ impl Model {
         (Ok(reply), None)
     }
 
+    fn transact(
+        &mut self,
+        from: &str,
+        receipts: &[Held],
+        to: &str,
+        bodies: &[(u8, u16)],
+    ) -> (Answer, Option<(u32, u64)>) {
+        let seqs = self.queues.get(from).and_then(|queue| queue.check_all(receipts));
+        let (Some(seqs), true) = (seqs, self.queues.contains_key(to)) else {
+            // What exactly is wrong, and that it is told, is tested elsewhere.
+            let cause = RequestError::ShuttingDown.into();
+            return (Err(RequestError::TransactionRefused { item: String::new(), cause }), None);
+        };
+        let queue = self.queues.get_mut(from).expect("it was found above");
+        seqs.iter().for_each(|seq| drop(queue.messages.remove(seq)));
+        let queue = self.queues.get_mut(to).expect("it was found above");
+        let sent = queue.send(bodies, None);
+        let end = sent.first.0 + u64::from(sent.count);
+        (Ok(Reply::Transacted { sent: vec![sent] }), Some((sent.queue.0, end)))
+    }
+
     fn create(&mut self, name: &str, visibility_s: Option<u64>) -> Answer {
         if let Some(queue) = self.queues.get(name) {
             let given = visibility_s.map_or(queue.visibility_timeout_ms, |s| s * 1000);
@@ -695,6 +714,33 @@ impl ModelQueue {
             }
             _ => Ok(()),
         }
+    }
+
+    fn send(&mut self, bodies: &[(u8, u16)], hidden: Option<Hidden>) -> StoredMessages {
+        let first = Seq(self.next_seq);
+        for bytes in bodies {
+            let message = ModelMessage {
+                body: Bytes::from(body(bytes)),
+                hidden,
+                receive_count: 0,
+                lease: 0,
+                received: LogTime::default(),
+                reason: None,
+                is_uncounted: false,
+            };
+            self.messages.insert(self.next_seq, message);
+            self.next_seq += 1;
+        }
+        let queue = forebay_engine::ids::QueueId(self.id);
+        StoredMessages { queue, first, count: bodies.len() as u32 }
+    }
+
+    /// The messages, if each receipt holds one that is there, and each another.
+    fn check_all(&self, receipts: &[Held]) -> Option<BTreeSet<u64>> {
+        let is_good =
+            |held: &&Held| self.check(held).is_ok() && self.messages.contains_key(&held.seq);
+        let seqs: BTreeSet<u64> = receipts.iter().filter(is_good).map(|held| held.seq).collect();
+        (seqs.len() == receipts.len()).then_some(seqs)
     }
 
     fn change(&mut self, held: &Held, ms: u64, now: LogTime) -> Result<(), RequestError> {

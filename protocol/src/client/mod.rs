@@ -39,6 +39,7 @@ mod outgoing;
 mod producer;
 mod queues;
 mod session;
+mod transaction;
 mod window;
 
 use std::marker::PhantomData;
@@ -53,6 +54,7 @@ pub use error::ClientError;
 pub use messages::{DamagedMessage, Delivery, NackOptions, PeekPage, PendingSend, ReceiveOptions};
 pub use options::ClientOptions;
 pub use producer::{Producer, ProducerOptions};
+pub use transaction::Transaction;
 
 use crate::frame::FRAME_LENGTH_BYTES;
 use crate::operation::{Limits, Operation, Ping, Request, Stats, StatsTold, Welcome};
@@ -138,6 +140,7 @@ impl Client {
         let mut frame = BytesMut::new();
         // The session numbers the frame.
         request.encode(0, &mut frame)?;
+        let resend = self.retry_sends || !request.may_double();
         drop(request);
         let bytes_max = self.welcome.borrow().limits.frame_bytes_max as usize;
         // As `length` counts them.
@@ -150,7 +153,7 @@ impl Client {
             });
         }
         permits.add_bytes(frame.len()).await?;
-        let (call, answer) = Call::new(O::OPCODE, frame, self.retry_sends, permits);
+        let (call, answer) = Call::new(O::OPCODE, frame, resend, permits);
         self.calls.send(call).map_err(|_| ClientError::Closed)?;
         Ok(Pending { answer, operation: PhantomData })
     }

@@ -20,6 +20,7 @@ mod receive;
 mod send;
 mod stats;
 mod tag_queue;
+mod transact;
 mod untag_queue;
 
 use bytes::BytesMut;
@@ -41,6 +42,7 @@ pub use receive::{RECEIVE_MESSAGES_MAX, Receive, Received, ReceivedMessage};
 pub use send::{OutgoingMessage, Send, Sent};
 pub use stats::{DiskStats, MemoryStats, Stats, StatsTold};
 pub use tag_queue::{QueueTagged, TagQueue};
+pub use transact::{Transact, TransactAcks, TransactSends, TransactSent, Transacted};
 pub use untag_queue::{QueueUntagged, UntagQueue};
 
 use crate::error::{ErrorCode, ProtocolError};
@@ -181,7 +183,7 @@ macro_rules! operations {
     };
 }
 
-// 0x25 is reserved for Subscribe, 0x26 for Transact.
+// 0x25 is reserved for Subscribe.
 operations! {
     0x01 Hello            => Welcome           "Opens a connection: versions, name, credentials; the reply tells the limits.";
     0x02 Ping             => Pong              "Does nothing but show that both sides are there.";
@@ -200,6 +202,7 @@ operations! {
     0x22 Ack              => Acked             "Deletes messages that were received.";
     0x23 ChangeVisibility => VisibilityChanged "Makes leases end later or earlier, or at once.";
     0x24 Peek             => Peeked            "Shows messages without leasing them.";
+    0x26 Transact         => Transacted        "Deletes received messages and stores others, all or nothing.";
     0x27 Nack             => Nacked            "Gives received messages back, and says why.";
 }
 
@@ -229,6 +232,16 @@ impl Request {
         let mut input = Input::new(frame.body.clone(), UnknownAttributes::Refuse);
         Request::decode_body(opcode, &mut input)
             .map_err(|unreadable| unreadable.into_error(opcode.name()))
+    }
+
+    /// Whether messages may be stored twice when it is carried out twice. An ack that a transaction
+    /// begins with fails the second time.
+    pub fn may_double(&self) -> bool {
+        match self {
+            Request::Send(_) => true,
+            Request::Transact(transact) => transact.acks.is_empty(),
+            _ => false,
+        }
     }
 
     /// Appends the request as a frame. If it fails, `out` is left as it was.

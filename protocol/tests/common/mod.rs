@@ -131,6 +131,19 @@ fn change() -> impl Strategy<Value = VisibilityChange> {
         .prop_map(|(receipt, visibility_ms)| VisibilityChange { receipt, visibility_ms })
 }
 
+fn transact_acks() -> impl Strategy<Value = TransactAcks> {
+    (text(), vec(receipt(), 0..3)).prop_map(|(queue, receipts)| TransactAcks { queue, receipts })
+}
+
+fn transact_sends() -> impl Strategy<Value = TransactSends> {
+    (text(), vec(outgoing(), 0..3)).prop_map(|(queue, messages)| TransactSends { queue, messages })
+}
+
+fn transact_sent() -> impl Strategy<Value = TransactSent> {
+    (any::<u32>(), any::<u64>(), any::<u32>())
+        .prop_map(|(queue_id, first_seq, count)| TransactSent { queue_id, first_seq, count })
+}
+
 /// Any request.
 pub(crate) fn any_request() -> impl Strategy<Value = Request> {
     prop_oneof![
@@ -175,6 +188,8 @@ pub(crate) fn any_request() -> impl Strategy<Value = Request> {
             changes
         }
         .into()),
+        (vec(transact_acks(), 0..3), vec(transact_sends(), 0..3))
+            .prop_map(|(acks, sends)| Transact { acks, sends }.into()),
         (text(), vec(receipt(), 0..4), any::<u64>(), any::<bool>(), text()).prop_map(
             |(queue, receipts, delay_ms, uncounted, reason)| {
                 Nack { queue, receipts, delay_ms, uncounted, reason }.into()
@@ -387,6 +402,7 @@ pub(crate) fn any_reply() -> impl Strategy<Value = Reply> {
         vec(failure(), 0..3).prop_map(|failures| Acked { failures }.into()),
         vec(failure(), 0..3).prop_map(|failures| VisibilityChanged { failures }.into()),
         vec(failure(), 0..3).prop_map(|failures| Nacked { failures }.into()),
+        vec(transact_sent(), 0..3).prop_map(|sent| Transacted { sent }.into()),
         (vec(peeked(), 0..3), any::<u64>()).prop_map(|(messages, next_seq)| Peeked {
             messages,
             next_seq

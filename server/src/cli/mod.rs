@@ -6,6 +6,7 @@ mod ack;
 mod attributes;
 mod connect;
 mod failure;
+mod forward;
 mod inspect;
 mod lines;
 mod message_json;
@@ -53,6 +54,7 @@ enum Command {
     Receive(receive::Receive),
     Ack(ack::Ack),
     Release(release::Release),
+    Forward(forward::Forward),
     Peek(peek::Peek),
     Stats(stats::Stats),
     Verify(verify::Verify),
@@ -85,6 +87,7 @@ fn execute(command: Command) -> Result<(), Failure> {
         Command::Receive(receive) => online(receive.run()),
         Command::Ack(ack) => online(ack.run()),
         Command::Release(release) => online(release.run()),
+        Command::Forward(forward) => online(forward.run()),
         Command::Peek(peek) => online(peek.run()),
         Command::Stats(stats) => online(stats.run()),
         Command::Verify(verify) => verify.run(),

@@ -15,6 +15,7 @@ mod bad_requests;
 mod command_line;
 mod crashes;
 mod delivery;
+mod forwarding;
 mod full_disk;
 mod giving_back;
 mod message_attributes;
