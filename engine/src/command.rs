@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use crate::attributes::{AttributeChanges, Attributes, TextMap};
 use crate::error::RequestError;
-use crate::ids::{QueueId, Seq};
+use crate::ids::{Group, QueueId, Seq};
 use crate::location::Location;
 use crate::receipt::SealedReceipt;
 use crate::stats::Stats;
@@ -164,6 +164,9 @@ pub enum Command {
         max: u32,
         /// Stop before the bodies exceed this many bytes; one message is always given.
         bytes_max: u64,
+        /// Which messages. A request looks at a bounded number of them, so an answer may have few or
+        /// none, and say where to go on.
+        filter: PeekFilter,
     },
     /// Tells what the engine holds and has done.
     Stats,
@@ -364,6 +367,53 @@ pub struct Delivery {
     pub first_received: LogTime,
     /// Where it is stored.
     pub location: Location,
+}
+
+/// Which messages [`Command::Peek`] shows; by default all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct PeekFilter {
+    /// Those in one of these states.
+    pub states: States,
+    /// Those that were sent after this.
+    pub since: Option<LogTime>,
+    /// Those of this group, as [`group_of`](crate::attributes_section::group_of) says it; now and
+    /// then also those of another group that it says the same of.
+    pub group: Option<Group>,
+}
+
+/// States of messages; by default all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct States {
+    /// [`MessageState::Waiting`].
+    pub waiting: bool,
+    /// [`MessageState::InFlight`].
+    pub in_flight: bool,
+    /// [`MessageState::Delayed`].
+    pub delayed: bool,
+    /// [`MessageState::Damaged`].
+    pub damaged: bool,
+}
+
+impl States {
+    /// None of them, to which some are added.
+    pub const NONE: States =
+        States { waiting: false, in_flight: false, delayed: false, damaged: false };
+
+    /// Whether this state is one of them.
+    pub fn contains(self, state: MessageState) -> bool {
+        match state {
+            MessageState::Waiting => self.waiting,
+            MessageState::InFlight { .. } => self.in_flight,
+            MessageState::Delayed => self.delayed,
+            MessageState::Damaged => self.damaged,
+        }
+    }
+}
+
+impl Default for States {
+    fn default() -> Self {
+        Self { waiting: true, in_flight: true, delayed: true, damaged: true }
+    }
 }
 
 /// A message seen by [`Command::Peek`].

@@ -14,7 +14,8 @@ use common::{message, tiny};
 use forebay_engine::RequestError;
 use forebay_engine::attributes::{ATTRIBUTES, AttributeChanges, TextMap};
 use forebay_engine::command::{
-    BATCH_MESSAGES_MAX, Command, LIST_QUEUES_MAX, NewMessage, TransactAcks, TransactSends,
+    BATCH_MESSAGES_MAX, Command, LIST_QUEUES_MAX, NewMessage, PeekFilter, TransactAcks,
+    TransactSends,
 };
 use forebay_engine::disk::Fault;
 use forebay_engine::ids::Seq;
@@ -180,7 +181,13 @@ fn refusals(client: &mut Client) -> Vec<(Command, String)> {
             of("the batch is empty, expected at least one change"),
         ),
         (
-            Command::Peek { queue: queue(), from: Seq(1), max: 0, bytes_max: 0 },
+            Command::Peek {
+                queue: queue(),
+                from: Seq(1),
+                max: 0,
+                bytes_max: 0,
+                filter: PeekFilter::default(),
+            },
             of("max is 0, expected 1 to 4096"),
         ),
         (

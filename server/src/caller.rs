@@ -46,6 +46,8 @@ pub(crate) enum Kind {
     ChangeVisibility,
     /// This one too.
     Nack,
+    /// Its answer may show messages of other groups than this one.
+    Peek { group: String },
     /// The answer speaks for itself.
     Other,
 }

@@ -4,13 +4,15 @@
 //! sender set, and that its attributes are such as the protocol allows, is checked here, because the
 //! engine stores them without looking.
 
+use forebay_engine::LogTime;
 use forebay_engine::attributes::AttributeChanges;
-use forebay_engine::command::{self, BATCH_MESSAGES_MAX, Command, NewMessage};
+use forebay_engine::attributes_section::group_of;
+use forebay_engine::command::{self, BATCH_MESSAGES_MAX, Command, NewMessage, PeekFilter, States};
 use forebay_engine::ids::Seq;
 use forebay_engine::receipt::SealedReceipt;
 use forebay_protocol::{
-    ErrorCode, MessageAttributes, OutgoingMessage, Pong, ProtocolError, QueueAttributes, Receipt,
-    Reply, Request, Transact, TransactAcks, TransactSends,
+    ErrorCode, MessageAttributes, MessageState, OutgoingMessage, Pong, ProtocolError,
+    QueueAttributes, Receipt, Reply, Request, Transact, TransactAcks, TransactSends,
 };
 
 use crate::caller::Kind;
@@ -137,12 +139,19 @@ pub(crate) fn dispatch(
         }
         Request::Peek(peek) => {
             answer_bytes_max = batch_bytes(peek.max, size_of::<command::Peeked>());
-            Command::Peek {
+            let command = Command::Peek {
                 queue: peek.queue,
                 from: Seq(peek.from_seq),
                 max: peek.max,
                 bytes_max: bytes_max(peek.bytes_max),
-            }
+                filter: PeekFilter {
+                    states: states(&peek.states),
+                    since: (peek.since_ms > 0).then_some(LogTime(peek.since_ms)),
+                    group: (!peek.group.is_empty()).then(|| group_of(peek.group.as_bytes())),
+                },
+            };
+            kind = Kind::Peek { group: peek.group };
+            command
         }
     };
     Ok(Dispatched::Ask { command, kind, answer_bytes_max })
@@ -191,6 +200,18 @@ fn new_message(
         deduplication: deduplication(&attributes, block.body()),
         payload: block.into_payload(),
     })
+}
+
+fn states(wanted: &[MessageState]) -> States {
+    if wanted.is_empty() {
+        return States::default();
+    }
+    States {
+        waiting: wanted.contains(&MessageState::Waiting),
+        in_flight: wanted.contains(&MessageState::InFlight),
+        delayed: wanted.contains(&MessageState::Delayed),
+        ..States::NONE
+    }
 }
 
 /// A receipt as the engine takes it. One of another length was not made by any store, and neither

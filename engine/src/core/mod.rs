@@ -227,8 +227,8 @@ impl<R: ReplyTo> Core<R> {
             }
             Command::Transact { acks, sends } => self.transact(&acks, &sends, now),
             Command::SetAside { queue, seq } => self.set_aside(queue, seq),
-            Command::Peek { queue, from, max, bytes_max } => {
-                self.peek(&queue, from, max, bytes_max, now)
+            Command::Peek { queue, from, max, bytes_max, filter } => {
+                self.peek(&queue, from, max, bytes_max, filter, now)
             }
             Command::Stats => Ok(Decided::Now(Reply::Stats(Box::new(self.stats())))),
         }

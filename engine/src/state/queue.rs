@@ -26,7 +26,7 @@ use super::delays::Delays;
 use super::held::{Held, HeldMap};
 use super::order::{Discipline, Order};
 use super::returns::Returns;
-use crate::command::{Counts, MessageState};
+use crate::command::{Counts, MessageState, States};
 use crate::ids::{Group, LeaseId, Seq};
 use crate::time::LogTime;
 
@@ -295,13 +295,20 @@ impl Messages {
         })
     }
 
-    /// The messages from `from` on that are in the queue, each with its state.
-    pub(crate) fn from(&self, from: Seq) -> impl Iterator<Item = (Seq, Seen)> + '_ {
-        let held = self.held.range(from..self.durable_end.max(from)).map(|(seq, _)| seq);
-        let delayed = between(self.delays.seqs(), from, self.durable_end);
-        let due = between(&self.due, from, self.durable_end);
-        let apart = merge(held, merge(delayed, due));
-        merge(apart, self.backlog_from(from)).map(|seq| {
+    /// The messages from `from` on that are in the queue, each with its state: at least those in one
+    /// of `states`.
+    pub(crate) fn look(&self, from: Seq, states: States) -> impl Iterator<Item = (Seq, Seen)> + '_ {
+        let end = self.durable_end.max(from);
+        let all_held = states.in_flight || states.damaged;
+        let held = all_held.then(|| self.held.range(from..end).map(|(seq, _)| seq));
+        let returned =
+            (states.waiting && !all_held).then(|| between(&self.returned, from, self.durable_end));
+        let delayed = states.delayed.then(|| between(self.delays.seqs(), from, self.durable_end));
+        let due = states.waiting.then(|| between(&self.due, from, self.durable_end));
+        let backlog = states.waiting.then(|| self.backlog_from(from));
+        let held = held.into_iter().flatten().chain(returned.into_iter().flatten());
+        let never_received = merge(delayed.into_iter().flatten(), due.into_iter().flatten());
+        merge(merge(held, never_received), backlog.into_iter().flatten()).map(|seq| {
             let held = self.held.get(seq);
             let state = match held {
                 Some(held) => held.state,

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::frozen::FrozenMessages;
 use super::*;
-use crate::command::MessageState;
+use crate::command::{MessageState, States};
 use crate::ids::{Group, LeaseId};
 use crate::record::EncodedAttributes;
 use held::Held;
@@ -111,7 +111,7 @@ impl Run {
         let messages = &self.messages;
         (
             messages.waiting().collect::<Vec<_>>(),
-            messages.from(Seq(0)).collect::<Vec<_>>(),
+            messages.look(Seq(0), States::default()).collect::<Vec<_>>(),
             messages.next_timer(),
             messages.counts(),
             messages.len(),
@@ -161,7 +161,7 @@ proptest! {
         let mut restored = Run { messages: frozen.clone().into(), ..run.clone() };
         check(&restored.messages);
         // What was damaged waits in one of them: so it does in neither.
-        let damaged: Vec<_> = run.messages.from(Seq(0))
+        let damaged: Vec<_> = run.messages.look(Seq(0), States::default())
             .filter(|(_, seen)| seen.state == MessageState::Damaged)
             .collect();
         for (seq, _) in damaged {
@@ -183,6 +183,24 @@ proptest! {
     }
 
     #[test]
+    fn a_look_at_some_states_is_what_a_look_at_all_shows_of_them(
+        steps in steps(),
+        from in 0..400_u64,
+        [waiting, in_flight, delayed, damaged]: [bool; 4],
+    ) {
+        let mut run = Run::default();
+        steps.iter().for_each(|step| run.step(*step));
+        let states = States { waiting, in_flight, delayed, damaged };
+        let look = |from, states| {
+            let seen = run.messages.look(from, states);
+            seen.filter(|(_, seen)| states.contains(seen.state)).collect::<Vec<_>>()
+        };
+        let mut all = look(Seq(0), States::default());
+        all.retain(|(seq, seen)| seq.0 >= from && states.contains(seen.state));
+        prop_assert_eq!(look(Seq(from), states), all);
+    }
+
+    #[test]
     fn a_gap_is_as_if_sent_and_acked(steps in steps()) {
         let mut left_out = Run::default();
         let mut sent = Run { gaps_are_sent: true, ..Run::default() };
@@ -200,7 +218,7 @@ proptest! {
     fn frozen_messages_know_which_are_live(steps in steps(), from in 0..400_u64, to in 0..400_u64) {
         let mut run = Run::default();
         steps.iter().for_each(|step| run.step(*step));
-        let live: BTreeSet<Seq> = run.messages.from(Seq(0)).map(|(seq, _)| seq).collect();
+        let live: BTreeSet<Seq> = run.messages.look(Seq(0), States::default()).map(|(seq, _)| seq).collect();
         let frozen = freeze(run.messages.clone());
         for seq in (0..run.messages.next_seq().0 + 2).map(Seq) {
             prop_assert_eq!(frozen.is_live(seq), live.contains(&seq));

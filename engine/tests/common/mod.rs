@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use forebay_engine::command::{Command, MessageState, Reply, ReplyTo};
+use forebay_engine::command::{Command, MessageState, PeekFilter, Reply, ReplyTo};
 use forebay_engine::disk::{Disk, SimDisk};
 use forebay_engine::ids::Seq;
 use forebay_engine::verify::{Outcome, verify};
@@ -154,7 +154,13 @@ pub fn show(store: &mut Store<Slot>, answers: &mut Answers) -> BTreeMap<String, 
         let mut from = Some(Seq(1));
         while let Some(seq) = from {
             let queue = info.name.clone();
-            let peek = Command::Peek { queue, from: seq, max: 7, bytes_max: u64::MAX };
+            let peek = Command::Peek {
+                queue,
+                from: seq,
+                max: 7,
+                bytes_max: u64::MAX,
+                filter: PeekFilter::default(),
+            };
             let Ok(Reply::Peeked { messages: peeked, next, .. }) = ask(store, answers, peek) else {
                 panic!("messages are peeked");
             };

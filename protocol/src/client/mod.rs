@@ -51,7 +51,9 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use uuid::Uuid;
 
 pub use error::ClientError;
-pub use messages::{DamagedMessage, Delivery, NackOptions, PeekPage, PendingSend, ReceiveOptions};
+pub use messages::{
+    DamagedMessage, Delivery, NackOptions, PeekOptions, PeekPage, PendingSend, ReceiveOptions,
+};
 pub use options::ClientOptions;
 pub use producer::{Producer, ProducerOptions};
 pub use transaction::Transaction;

@@ -195,9 +195,18 @@ pub(crate) fn any_request() -> impl Strategy<Value = Request> {
                 Nack { queue, receipts, delay_ms, uncounted, reason }.into()
             }
         ),
-        (text(), any::<u64>(), any::<u32>(), any::<u32>()).prop_map(
-            |(queue, from_seq, max, bytes_max)| { Peek { queue, from_seq, max, bytes_max }.into() }
-        ),
+        (
+            text(),
+            any::<u64>(),
+            any::<u32>(),
+            any::<u32>(),
+            vec(message_state(), 0..4),
+            any::<u64>(),
+            text()
+        )
+            .prop_map(|(queue, from_seq, max, bytes_max, states, since_ms, group)| {
+                Peek { queue, from_seq, max, bytes_max, states, since_ms, group }.into()
+            }),
     ]
 }
 
@@ -250,14 +259,17 @@ fn received() -> impl Strategy<Value = ReceivedMessage> {
     )
 }
 
-fn peeked() -> impl Strategy<Value = PeekedMessage> {
-    let state = prop_oneof![
+fn message_state() -> impl Strategy<Value = MessageState> {
+    prop_oneof![
         Just(MessageState::Waiting),
         Just(MessageState::InFlight),
         Just(MessageState::Delayed)
-    ];
-    (any::<u64>(), state, any::<u64>(), any::<u32>(), any::<u64>(), text(), block()).prop_map(
-        |(seq, state, until_ms, receive_count, sent_ms, reason, block)| PeekedMessage {
+    ]
+}
+
+fn peeked() -> impl Strategy<Value = PeekedMessage> {
+    (any::<u64>(), message_state(), any::<u64>(), any::<u32>(), any::<u64>(), text(), block())
+        .prop_map(|(seq, state, until_ms, receive_count, sent_ms, reason, block)| PeekedMessage {
             seq,
             state,
             until_ms,
@@ -265,8 +277,7 @@ fn peeked() -> impl Strategy<Value = PeekedMessage> {
             sent_ms,
             reason,
             block,
-        },
-    )
+        })
 }
 
 fn welcome() -> impl Strategy<Value = Welcome> {

@@ -3,11 +3,11 @@
 use forebay_engine::command::{Command, MessageState};
 use forebay_engine::error::ReadError;
 use forebay_engine::location::Location;
-use forebay_protocol::{Peeked, Received, Reply};
+use forebay_protocol::{Peeked, PeekedMessage, Received, Reply};
 
 use super::Connection;
 use super::bodies::{Body, Fetched, Wanted};
-use crate::caller::{Answer, Answered, Caller};
+use crate::caller::{Answer, Answered, Caller, Kind};
 use crate::replies::{self, Translated};
 
 impl Connection {
@@ -69,10 +69,17 @@ impl Connection {
                 self.outbound.push_bodies(ticket.correlation, &reply.into(), Some(leases), charge);
             }
             Wanted::Peeked(messages, next_seq) => {
+                // The engine tells groups apart by a checksum.
+                let is_wanted = |message: &PeekedMessage| match &ticket.kind {
+                    Kind::Peek { group } if !group.is_empty() => message
+                        .attributes()
+                        .is_ok_and(|attributes| attributes.group.as_ref() == Some(group)),
+                    _ => true,
+                };
                 let mut shown = Vec::with_capacity(messages.len());
                 for (message, body) in messages.iter().zip(bodies) {
                     match body {
-                        Ok(body) => shown.extend(replies::peeked(message, body)),
+                        Ok(body) => shown.extend(replies::peeked(message, body).filter(is_wanted)),
                         Err(error) => self.report_unreadable(&message.location, &error),
                     }
                 }
