@@ -10,6 +10,7 @@ use bytes::Bytes;
 
 use crate::attributes::{AttributeChanges, Attributes, TextMap};
 use crate::error::RequestError;
+use crate::facts::Fact;
 use crate::ids::{Group, QueueId, Seq};
 use crate::location::Location;
 use crate::receipt::SealedReceipt;
@@ -168,6 +169,13 @@ pub enum Command {
         /// none, and say where to go on.
         filter: PeekFilter,
     },
+    /// Tells why a receive would get nothing, or where a message is.
+    Explain {
+        /// The queue's name.
+        queue: String,
+        /// The message; `None`: the queue.
+        seq: Option<Seq>,
+    },
     /// Tells what the engine holds and has done.
     Stats,
 }
@@ -315,6 +323,15 @@ pub enum Reply {
         messages: Vec<Peeked>,
         /// Where to go on; `None` at the end.
         next: Option<Seq>,
+    },
+    /// To `Explain`.
+    Explained {
+        /// The queue's number.
+        queue: QueueId,
+        /// When all of it was so.
+        now: LogTime,
+        /// What is so.
+        facts: Vec<Fact>,
     },
     /// The engine's figures.
     Stats(Box<Stats>),

@@ -283,8 +283,9 @@ impl fmt::Display for Record<'_> {
             Self::QueueChanged { queue, time, attributes } => {
                 write!(f, "QueueChanged queue={queue} time_ms={} {attributes}", time.0)
             }
-            Self::QueuePurged { queue, through } => {
-                write!(f, "QueuePurged queue={queue} through={through}")
+            Self::QueuePurged { queue, through, time } => {
+                write!(f, "QueuePurged queue={queue} through={through}")?;
+                time.map_or(Ok(()), |time| write!(f, " time_ms={}", time.0))
             }
             Self::QueueDeleted { queue } => write!(f, "QueueDeleted queue={queue}"),
             Self::Sent(sent) => {

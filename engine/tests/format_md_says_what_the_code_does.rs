@@ -48,11 +48,12 @@ fn encoded() -> Vec<(Vec<u8>, usize)> {
         payload: b"payload",
     };
     type Write<'a> = &'a dyn Fn(&mut RecordWriter<'_>);
-    let writes: [(Write<'_>, usize); 14] = [
+    let writes: [(Write<'_>, usize); 15] = [
         (&|out| out.opened(Epoch(1)), 0),
         (&|out| out.queue_created(queue, time, &all, "name"), ATTRIBUTES.len()),
         (&|out| out.queue_changed(queue, time, &one), 1),
-        (&|out| out.queue_purged(queue, Seq(1)), 0),
+        (&|out| out.queue_purged(queue, Seq(1), None), 0),
+        (&|out| out.queue_purged(queue, Seq(1), Some(time)), 1),
         (&|out| out.queue_deleted(queue), 0),
         (&|out| out.sent(&sent(None, None)), 0),
         (&|out| out.sent(&sent(Some(time), None)), 1),

@@ -31,6 +31,7 @@ pub enum Fact {
     QueuePurged {
         queue: QueueId,
         through: Seq,
+        time: Option<LogTime>,
     },
     QueueDeleted {
         queue: QueueId,
@@ -88,7 +89,11 @@ impl Fact {
                 time: LogTime(choices.number()),
                 attributes: attributes(choices),
             },
-            2 => Fact::QueuePurged { queue, through: Seq(choices.number()) },
+            2 => Fact::QueuePurged {
+                queue,
+                through: Seq(choices.number()),
+                time: (choices.byte() % 2 == 1).then(|| LogTime(choices.number())),
+            },
             3 => Fact::QueueDeleted { queue },
             4 => Fact::Opened { epoch: Epoch(choices.number_u32()) },
             5 => {
@@ -142,7 +147,9 @@ impl Fact {
             Fact::QueueChanged { queue, time, attributes } => {
                 out.queue_changed(*queue, *time, attributes);
             }
-            Fact::QueuePurged { queue, through } => out.queue_purged(*queue, *through),
+            Fact::QueuePurged { queue, through, time } => {
+                out.queue_purged(*queue, *through, *time);
+            }
             Fact::QueueDeleted { queue } => out.queue_deleted(*queue),
             Fact::Opened { epoch } => out.opened(*epoch),
             Fact::Sent { .. } => out.sent(&self.as_sent().expect("this is one")),
@@ -169,9 +176,9 @@ impl Fact {
                 Record::QueueChanged { queue: q, time: t, attributes: a },
             ) => (*queue, *time, attributes) == (q, t, &a.changes()),
             (
-                Fact::QueuePurged { queue, through },
-                Record::QueuePurged { queue: q, through: t },
-            ) => (*queue, *through) == (q, t),
+                Fact::QueuePurged { queue, through, time },
+                Record::QueuePurged { queue: q, through: t, time: at },
+            ) => (*queue, *through, *time) == (q, t, at),
             (Fact::QueueDeleted { queue }, Record::QueueDeleted { queue: q }) => *queue == q,
             (Fact::Opened { epoch }, Record::Opened { epoch: e }) => *epoch == e,
             (Fact::Sent { .. }, Record::Sent(sent)) => {

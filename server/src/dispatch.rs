@@ -82,6 +82,10 @@ pub(crate) fn dispatch(
             let (name, after) = (list.name, list.after);
             Command::ListDeadLetterSources { name, after, max: list.max }
         }
+        Request::Explain(explain) => {
+            let seq = (explain.seq > 0).then_some(Seq(explain.seq));
+            Command::Explain { queue: explain.queue, seq }
+        }
         Request::PurgeQueue(purge) => Command::PurgeQueue { name: purge.name },
         Request::DeleteQueue(delete) => Command::DeleteQueue { name: delete.name },
         Request::Send(send) => {

@@ -5,12 +5,13 @@ use forebay_engine::StoredMessage;
 use forebay_engine::attributes::{AttributeChanges, Attributes, Value};
 use forebay_engine::command::{self, Delivery, MessageState, Peeked};
 use forebay_engine::error::RequestError;
+use forebay_engine::facts;
 use forebay_engine::stats;
 use forebay_protocol::{
-    Acked, Block, DeadLetterSourcesListed, DiskStats, ErrorCode, Failure, MemoryStats, Nacked,
-    PeekedMessage, ProtocolError, QueueAltered, QueueAttributes, QueueCreated, QueueDeleted,
-    QueueDescribed, QueueInfo, QueuePurged, QueueTagged, QueueUntagged, QueuesListed, Receipt,
-    ReceivedMessage, Reply, Sent, StatsTold, TransactSent, Transacted, VisibilityChanged,
+    Acked, Block, DeadLetterSourcesListed, DiskStats, ErrorCode, Explained, Fact, Failure,
+    MemoryStats, Nacked, PeekedMessage, ProtocolError, QueueAltered, QueueAttributes, QueueCreated,
+    QueueDeleted, QueueDescribed, QueueInfo, QueuePurged, QueueTagged, QueueUntagged, QueuesListed,
+    Receipt, ReceivedMessage, Reply, Sent, StatsTold, TransactSent, Transacted, VisibilityChanged,
 };
 
 use crate::caller::Kind;
@@ -53,6 +54,10 @@ pub(crate) fn translate(reply: command::Reply, kind: &Kind) -> Translated {
                 Kind::Nack => Nacked { failures }.into(),
                 _ => Acked { failures }.into(),
             }
+        }
+        command::Reply::Explained { queue, now, facts } => {
+            let facts = facts.into_iter().map(fact).collect();
+            Explained { queue_id: queue.0, now_ms: now.0, facts }.into()
         }
         command::Reply::Transacted { sent } => {
             Transacted { sent: sent.into_iter().map(transact_sent).collect() }.into()
@@ -138,6 +143,44 @@ fn block(stored: StoredMessage) -> Block {
 
 fn failure((index, cause): (u32, RequestError)) -> Failure {
     Failure { index, code: error_code(&cause), text: cause.to_string() }
+}
+
+fn fact(fact: facts::Fact) -> Fact {
+    match fact {
+        facts::Fact::Empty => Fact::Empty {},
+        facts::Fact::Waiting { messages, next } => {
+            Fact::Waiting { messages, next_seq: next.map_or(0, |seq| seq.0) }
+        }
+        facts::Fact::Delayed { messages, first_due } => {
+            Fact::Delayed { messages, first_due_ms: first_due.0 }
+        }
+        facts::Fact::InFlight { messages, first_ends } => {
+            Fact::InFlight { messages, first_ends_ms: first_ends.0 }
+        }
+        facts::Fact::Damaged { messages } => Fact::Damaged { messages },
+        facts::Fact::InFlightLimit { max } => Fact::InFlightLimit { max },
+        facts::Fact::GroupsLocked { groups, locked, blocker } => {
+            Fact::GroupsLocked { groups, locked, blocker_seq: blocker.0 }
+        }
+        facts::Fact::GroupsNoisy { groups } => Fact::GroupsNoisy { groups },
+        facts::Fact::QueueDelay { ms } => Fact::QueueDelay { ms },
+        facts::Fact::ReceivesWait { receives } => Fact::ReceivesWait { receives },
+        facts::Fact::IndexDamaged { seq } => Fact::IndexDamaged { seq: seq.0 },
+        facts::Fact::StorageFull { detail } => Fact::StorageFull { detail },
+        facts::Fact::MessageWaiting { before } => Fact::MessageWaiting { before },
+        facts::Fact::MessageDelayed => Fact::MessageDelayed {},
+        facts::Fact::MessageInFlight { since, until, receive_count } => {
+            Fact::MessageInFlight { since_ms: since.0, until_ms: until.0, receive_count }
+        }
+        facts::Fact::MessageBehind { blocker } => Fact::MessageBehind { blocker_seq: blocker.0 },
+        facts::Fact::MessageDamaged { path, offset } => {
+            Fact::MessageDamaged { file: path.display().to_string(), offset }
+        }
+        facts::Fact::MessageNotDurable => Fact::MessageNotDurable {},
+        facts::Fact::MessageAcked => Fact::MessageAcked {},
+        facts::Fact::MessagePurged { at } => Fact::MessagePurged { at_ms: at.0 },
+        facts::Fact::MessageUnknown { next } => Fact::MessageUnknown { next_seq: next.0 },
+    }
 }
 
 fn transact_sent(stored: command::StoredMessages) -> TransactSent {

@@ -12,6 +12,7 @@ use crate::ids::{LeaseId, Position, QueueId, Seq};
 use crate::index::BadBlock;
 use crate::record::{Lease, LeaseList, Record, RecordWriter};
 use crate::state::frozen::FrozenQueue;
+use crate::state::past::Swept;
 use crate::time::LogTime;
 use crate::upkeep::SealedSegment;
 
@@ -79,11 +80,14 @@ impl Judge {
                     }
                 }
             }
-            Record::QueuePurged { queue, through } => {
-                if self.views.queues.contains_key(&queue)
-                    && self.present(queue).first().is_some_and(|(first, _, _)| *first <= through)
-                {
-                    out.queue_purged(queue, through);
+            Record::QueuePurged { queue, through, time } => {
+                let Some(view) = self.views.queues.get(&queue) else { return Ok(()) };
+                // The newest is remembered.
+                let is_last = time
+                    .is_some_and(|at| view.messages.past.last_purge == Some(Swept { through, at }));
+                let present = self.present(queue);
+                if is_last || present.first().is_some_and(|(first, _, _)| *first <= through) {
+                    out.queue_purged(queue, through, time);
                 }
             }
             Record::QueueDeleted { queue } => {

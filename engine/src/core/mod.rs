@@ -8,6 +8,7 @@
 //! never earlier. A message is seen by nobody before it is durable. One entry at a time is with
 //! the writer; the next one fills meanwhile.
 
+mod explain;
 mod leases;
 mod nack;
 mod peek;
@@ -209,7 +210,7 @@ impl<R: ReplyTo> Core<R> {
             Command::ListDeadLetterSources { name, after, max } => {
                 self.list_dead_letter_sources(&name, &after, max)
             }
-            Command::PurgeQueue { name } => self.purge_queue(&name),
+            Command::PurgeQueue { name } => self.purge_queue(&name, now),
             Command::DeleteQueue { name } => self.delete_queue(&name),
             Command::Send { queue, messages } => self.send(&queue, &messages, now),
             Command::Receive { queue, max, wait_ms, visibility_ms, bytes_max } => {
@@ -230,6 +231,7 @@ impl<R: ReplyTo> Core<R> {
             Command::Peek { queue, from, max, bytes_max, filter } => {
                 self.peek(&queue, from, max, bytes_max, filter, now)
             }
+            Command::Explain { queue, seq } => self.explain(&queue, seq, now),
             Command::Stats => Ok(Decided::Now(Reply::Stats(Box::new(self.stats())))),
         }
     }

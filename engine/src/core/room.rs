@@ -43,6 +43,7 @@ pub(super) fn record_bytes(command: &Command) -> u64 {
         | Command::ListQueues { .. }
         | Command::SetAside { .. }
         | Command::Peek { .. }
+        | Command::Explain { .. }
         | Command::Stats => 0,
     }
 }

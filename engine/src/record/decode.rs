@@ -104,7 +104,14 @@ fn decode_queue_changed<'a>(mut fields: Fields<'a>, _: &'a [u8]) -> Option<Recor
 }
 
 fn decode_queue_purged<'a>(mut fields: Fields<'a>, _: &'a [u8]) -> Option<Record<'a>> {
-    Some(Record::QueuePurged { queue: QueueId(fields.u32()?), through: Seq(fields.u64()?) })
+    Some(Record::QueuePurged {
+        queue: QueueId(fields.u32()?),
+        through: Seq(fields.u64()?),
+        time: match fields.rest().is_empty() {
+            true => None,
+            false => Some(LogTime(fields.u64()?)),
+        },
+    })
 }
 
 fn decode_queue_deleted<'a>(mut fields: Fields<'a>, _: &'a [u8]) -> Option<Record<'a>> {

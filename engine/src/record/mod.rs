@@ -69,6 +69,8 @@ pub enum Record<'a> {
         queue: QueueId,
         /// The last message that is gone.
         through: Seq,
+        /// When; an older Forebay did not say.
+        time: Option<LogTime>,
     },
     /// The queue and all its messages are gone.
     QueueDeleted {

@@ -75,10 +75,13 @@ impl<'b> RecordWriter<'b> {
     }
 
     /// Writes [`Record::QueuePurged`].
-    pub fn queue_purged(&mut self, queue: QueueId, through: Seq) {
+    pub fn queue_purged(&mut self, queue: QueueId, through: Seq, time: Option<LogTime>) {
         self.record(kind::QUEUE_PURGED, &[], |out| {
             out.put_u32_le(queue.0);
             out.put_u64_le(through.0);
+            if let Some(time) = time {
+                out.put_u64_le(time.0);
+            }
         });
     }
 

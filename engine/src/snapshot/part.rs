@@ -18,6 +18,7 @@ use crate::state::delays::Delays;
 use crate::state::frozen::{FrozenMessages, FrozenQueue};
 use crate::state::held::{Held, HeldMap};
 use crate::state::order::Discipline;
+use crate::state::past::{Past, Swept};
 use crate::state::returns::Returns;
 use crate::time::LogTime;
 
@@ -53,6 +54,7 @@ pub(super) mod section {
     pub(super) const DUE: u32 = 4;
     pub(super) const GROUPED: u32 = 5;
     pub(in super::super) const REASONS: u32 = 7;
+    pub(super) const PAST: u32 = 16;
 }
 
 /// Begins the checksum of the part of that number, to be continued with its body.
@@ -113,7 +115,15 @@ pub(super) fn encode(part: &FrozenQueue, out: &mut impl Write) -> io::Result<()>
         Some(Discipline::Fair) => put_section(out, section::GROUPED, 0)?,
         Some(Discipline::Fifo) | None => {}
     }
-    reasons::put(&messages.returns, out)
+    reasons::put(&messages.returns, out)?;
+    match messages.past.last_purge {
+        Some(purge) => {
+            put_section(out, section::PAST, 16)?;
+            out.write_all(&purge.through.0.to_le_bytes())?;
+            out.write_all(&purge.at.0.to_le_bytes())
+        }
+        None => Ok(()),
+    }
 }
 
 pub(super) fn put_section(out: &mut impl Write, kind: u32, bytes: u64) -> io::Result<()> {
@@ -180,8 +190,9 @@ pub(super) fn decode(body: &mut Body<'_>, version: u32) -> Result<FrozenQueue, P
     // The sets' decoder takes lengths as they come, and gets to see none that was not checked.
     body.check()?;
     let (apart, due) = (read_set(&sections.apart)?, read_set(&sections.due)?);
-    let Sections { held, delays, returns, discipline, .. } = sections;
-    let messages = FrozenMessages { next, cursor, apart, held, delays, due, returns, discipline };
+    let Sections { held, delays, returns, past, discipline, .. } = sections;
+    let messages =
+        FrozenMessages { next, cursor, apart, held, delays, due, returns, past, discipline };
     check_messages(&messages).map_err(PartError::Wrong)?;
     Ok(FrozenQueue { id, name, created, modified, attributes, position, messages })
 }
@@ -194,6 +205,7 @@ struct Sections {
     delays: Delays,
     due: Vec<u8>,
     returns: Returns,
+    past: Past,
     discipline: Option<Discipline>,
 }
 
@@ -212,6 +224,7 @@ fn read_sections(body: &mut Body<'_>) -> Result<Sections, PartError> {
             section::DUE => sections.due = body.bytes(bytes)?,
             section::GROUPED => sections.discipline = Some(Discipline::Fair),
             section::REASONS => sections.returns = reasons::read(body, bytes)?,
+            section::PAST => sections.past = read_past(body, bytes)?,
             _ => return Err(PartError::Wrong(format!("an unknown section {kind}"))),
         }
     }
@@ -247,8 +260,14 @@ fn read_version_1(body: &mut Body<'_>) -> Result<Sections, PartError> {
     }
     let mut due_bytes = Vec::new();
     due.serialize_into(&mut due_bytes).expect("memory takes all that is written");
-    let (due, returns) = (due_bytes, Returns::default());
-    Ok(Sections { apart, held, delays, due, returns, discipline: None })
+    Ok(Sections { apart, held, delays, due: due_bytes, ..Sections::default() })
+}
+
+/// What a later version may append is passed over.
+fn read_past(body: &mut Body<'_>, bytes: u64) -> Result<Past, PartError> {
+    let last_purge = Some(Swept { through: Seq(body.u64()?), at: LogTime(body.u64()?) });
+    body.bytes(bytes.saturating_sub(16))?;
+    Ok(Past { last_purge })
 }
 
 fn read_delays(body: &mut Body<'_>, bytes: u64) -> Result<Delays, PartError> {

@@ -16,6 +16,7 @@ use crate::state::delays::Delays;
 use crate::state::frozen::{FrozenMessages, FrozenQueue};
 use crate::state::held::{Held, HeldMap};
 use crate::state::order::Discipline;
+use crate::state::past::{Past, Swept};
 use crate::state::returns::{Return, Returns};
 use crate::time::LogTime;
 
@@ -64,6 +65,8 @@ fn queue(id: u32, position: u64, held_messages: u64) -> FrozenQueue {
         returns.set(seq, Return { reason, is_uncounted: seq.0 % 30 == 0 });
     }
     let cursor = Seq(10 * held_messages + 2);
+    let last_purge = (id == 2).then_some(Swept { through: Seq(3), at: LogTime(4) });
+    let past = Past { last_purge };
     let discipline = (id == 3).then_some(Discipline::Fair);
     let apart = [cursor.0 + 3, cursor.0 + 4].into_iter().collect();
     FrozenQueue {
@@ -81,6 +84,7 @@ fn queue(id: u32, position: u64, held_messages: u64) -> FrozenQueue {
             delays,
             due,
             returns,
+            past,
             discipline,
         },
     }
@@ -117,14 +121,14 @@ fn read_it(disk: &SimDisk, position: u64) -> Read {
 
 /// All that is in a queue, to be compared.
 fn contents(queue: &FrozenQueue) -> impl PartialEq + std::fmt::Debug {
-    let FrozenMessages { next, cursor, apart, held, delays, due, returns, discipline } =
+    let FrozenMessages { next, cursor, apart, held, delays, due, returns, past, discipline } =
         &queue.messages;
     let held: Vec<_> = held.range(..).map(|(seq, held)| (seq, *held)).collect();
     let apart: Vec<_> = apart.iter().collect();
     let times = (queue.created, queue.modified, queue.position);
     let delays: BTreeMap<_, _> = delays.iter().collect();
     let returns: Vec<_> = returns.iter().map(|(seq, known)| (seq, known.clone())).collect();
-    let out_of_backlog = (apart, held, delays, due.clone(), returns, *discipline);
+    let out_of_backlog = (apart, held, delays, due.clone(), returns, *past, *discipline);
     let attributes = Arc::clone(&queue.attributes);
     (queue.id, queue.name.clone(), times, attributes, *next, *cursor, out_of_backlog)
 }

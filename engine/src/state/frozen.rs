@@ -9,6 +9,7 @@ use super::Queue;
 use super::delays::Delays;
 use super::held::{Held, HeldMap};
 use super::order::Discipline;
+use super::past::Past;
 use super::queue::Messages;
 use super::returns::{Return, Returns};
 use crate::attributes::Attributes;
@@ -46,6 +47,8 @@ pub(crate) struct FrozenMessages {
     pub(crate) due: RoaringTreemap,
     /// What consumers said of messages that they gave back.
     pub(crate) returns: Returns,
+    /// What is remembered of those that are gone.
+    pub(crate) past: Past,
     /// In what order a queue whose messages have groups gives them.
     pub(crate) discipline: Option<Discipline>,
 }
@@ -84,7 +87,7 @@ impl FrozenMessages {
 impl Queue {
     /// The queue as it is now, at the end of the entry at `position`.
     pub(crate) fn freeze(&self, position: Position) -> FrozenQueue {
-        let Messages { next, cursor, apart, held, delays, due, returns, order, .. } =
+        let Messages { next, cursor, apart, held, delays, due, returns, past, order, .. } =
             &self.messages;
         FrozenQueue {
             id: self.id,
@@ -101,6 +104,7 @@ impl Queue {
                 delays: delays.clone(),
                 due: due.clone(),
                 returns: returns.clone(),
+                past: *past,
                 discipline: order.as_ref().map(|order| order.discipline()),
             },
         }
@@ -118,8 +122,17 @@ impl From<FrozenMessages> for Messages {
     /// Messages to go on with: all durable. A damaged one waits, for whether it is damaged is
     /// found when it is read again.
     fn from(frozen: FrozenMessages) -> Self {
-        let FrozenMessages { next, cursor, apart, mut held, delays, due, returns, discipline } =
-            frozen;
+        let FrozenMessages {
+            next,
+            cursor,
+            apart,
+            mut held,
+            delays,
+            due,
+            returns,
+            past,
+            discipline,
+        } = frozen;
         let is_damaged = |(seq, held): (Seq, &Held)| {
             (held.state == MessageState::Damaged).then_some((seq, *held))
         };
@@ -152,6 +165,7 @@ impl From<FrozenMessages> for Messages {
             due,
             damaged,
             returns,
+            past,
             order,
         };
         if let Some(discipline) = discipline {

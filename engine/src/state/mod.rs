@@ -12,6 +12,7 @@ pub(crate) mod frozen;
 pub(crate) mod held;
 pub(crate) mod memory;
 pub(crate) mod order;
+pub(crate) mod past;
 pub(crate) mod queue;
 pub(crate) mod returns;
 pub(crate) mod runs;
@@ -70,8 +71,8 @@ impl State {
                     queue.modified = time;
                 }
             }
-            Record::QueuePurged { queue, through } => {
-                self.messages(queue, |messages| messages.purged(through));
+            Record::QueuePurged { queue, through, time } => {
+                self.messages(queue, |messages| messages.purged_at(through, time));
             }
             Record::QueueDeleted { queue } => {
                 self.set_last_queue(queue);

@@ -25,6 +25,7 @@ use roaring::RoaringTreemap;
 use super::delays::Delays;
 use super::held::{Held, HeldMap};
 use super::order::{Discipline, Order};
+use super::past::Past;
 use super::returns::Returns;
 use crate::command::{Counts, MessageState, States};
 use crate::ids::{Group, LeaseId, Seq};
@@ -54,6 +55,7 @@ pub(crate) struct Messages {
     pub(super) damaged: u64,
     /// What consumers said of messages that they gave back, until the messages are gone.
     pub(super) returns: Returns,
+    pub(super) past: Past,
     /// In a queue whose messages have groups, which of them comes next.
     pub(super) order: Option<Box<Order>>,
 }
@@ -79,6 +81,7 @@ impl Default for Messages {
             due: RoaringTreemap::new(),
             damaged: 0,
             returns: Returns::default(),
+            past: Past::default(),
             order: None,
         }
     }
@@ -322,6 +325,29 @@ impl Messages {
     /// What is held of a message; `None` when it was never received, or is gone.
     pub(crate) fn held(&self, seq: Seq) -> Option<&Held> {
         self.held.get(seq)
+    }
+
+    /// How many messages wait that have lesser numbers.
+    pub(crate) fn waiting_before(&self, seq: Seq) -> u64 {
+        let end = seq.min(self.durable_end).0;
+        let start = self.cursor.0.min(end);
+        let backlog = end - start - self.apart.range_cardinality(start..end);
+        backlog + self.returned.range_cardinality(..end) + self.due.range_cardinality(..end)
+    }
+
+    /// When the first lease ends.
+    pub(crate) fn first_lease_ends(&self) -> Option<LogTime> {
+        self.timers.first().map(|(until, _)| *until)
+    }
+
+    /// When the first delay passes, or a time before that (see [`Delays::first`]).
+    pub(crate) fn first_due(&self) -> Option<LogTime> {
+        self.delays.first()
+    }
+
+    /// Whether everything up to the message is durable.
+    pub(crate) fn is_durable(&self, seq: Seq) -> bool {
+        seq < self.durable_end
     }
 
     /// Whether the message's delay has not passed.

@@ -9,6 +9,7 @@ mod change_visibility;
 mod create_queue;
 mod delete_queue;
 mod describe_queue;
+mod explain;
 mod hello;
 mod list_dead_letter_sources;
 mod list_queues;
@@ -31,6 +32,7 @@ pub use change_visibility::{ChangeVisibility, VisibilityChange, VisibilityChange
 pub use create_queue::{CreateQueue, QueueCreated};
 pub use delete_queue::{DeleteQueue, QueueDeleted};
 pub use describe_queue::{DescribeQueue, QueueDescribed, QueueInfo};
+pub use explain::{Explain, Explained, Fact};
 pub use hello::{Hello, Limits, VERSION_MAX, VERSION_MIN, Welcome};
 pub use list_dead_letter_sources::{DeadLetterSourcesListed, ListDeadLetterSources};
 pub use list_queues::{ListQueues, QueuesListed};
@@ -204,6 +206,7 @@ operations! {
     0x24 Peek             => Peeked            "Shows messages without leasing them.";
     0x26 Transact         => Transacted        "Deletes received messages and stores others, all or nothing.";
     0x27 Nack             => Nacked            "Gives received messages back, and says why.";
+    0x28 Explain          => Explained         "Tells why a receive gets nothing, or where a message is.";
 }
 
 impl Opcode {

@@ -144,6 +144,26 @@ fn transact_sent() -> impl Strategy<Value = TransactSent> {
         .prop_map(|(queue_id, first_seq, count)| TransactSent { queue_id, first_seq, count })
 }
 
+fn fact() -> impl Strategy<Value = Fact> {
+    prop_oneof![
+        Just(Fact::Empty {}),
+        Just(Fact::MessageDelayed {}),
+        any::<[u64; 2]>().prop_map(|[messages, next_seq]| Fact::Waiting { messages, next_seq }),
+        any::<[u64; 3]>().prop_map(|[groups, locked, blocker_seq]| Fact::GroupsLocked {
+            groups,
+            locked,
+            blocker_seq
+        }),
+        (any::<u64>(), any::<u64>(), any::<u32>()).prop_map(
+            |(since_ms, until_ms, receive_count)| {
+                Fact::MessageInFlight { since_ms, until_ms, receive_count }
+            }
+        ),
+        (text(), any::<u64>()).prop_map(|(file, offset)| Fact::MessageDamaged { file, offset }),
+        (200..=255u8).prop_map(|kind| Fact::Other { kind }),
+    ]
+}
+
 /// Any request.
 pub(crate) fn any_request() -> impl Strategy<Value = Request> {
     prop_oneof![
@@ -173,6 +193,7 @@ pub(crate) fn any_request() -> impl Strategy<Value = Request> {
             max
         }
         .into()),
+        (text(), any::<u64>()).prop_map(|(queue, seq)| Explain { queue, seq }.into()),
         text().prop_map(|name| PurgeQueue { name }.into()),
         text().prop_map(|name| DeleteQueue { name }.into()),
         (text(), vec(outgoing(), 0..4))
@@ -397,6 +418,8 @@ pub(crate) fn any_reply() -> impl Strategy<Value = Reply> {
             more
         }
         .into()),
+        (any::<u32>(), any::<u64>(), vec(fact(), 0..4))
+            .prop_map(|(queue_id, now_ms, facts)| Explained { queue_id, now_ms, facts }.into()),
         any::<u64>().prop_map(|purged| QueuePurged { purged }.into()),
         Just(QueueDeleted {}.into()),
         (any::<u32>(), any::<u64>(), any::<u32>()).prop_map(|(queue_id, first_seq, count)| Sent {

@@ -5,6 +5,7 @@
 mod ack;
 mod attributes;
 mod connect;
+mod explain;
 mod failure;
 mod forward;
 mod inspect;
@@ -56,6 +57,7 @@ enum Command {
     Release(release::Release),
     Forward(forward::Forward),
     Peek(peek::Peek),
+    Explain(explain::Explain),
     Stats(stats::Stats),
     Verify(verify::Verify),
     Inspect(inspect::Inspect),
@@ -89,6 +91,7 @@ fn execute(command: Command) -> Result<(), Failure> {
         Command::Release(release) => online(release.run()),
         Command::Forward(forward) => online(forward.run()),
         Command::Peek(peek) => online(peek.run()),
+        Command::Explain(explain) => online(explain.run()),
         Command::Stats(stats) => online(stats.run()),
         Command::Verify(verify) => verify.run(),
         Command::Inspect(inspect) => inspect.run(),

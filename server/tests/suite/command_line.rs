@@ -35,7 +35,7 @@ fn text(bytes: &[u8]) -> &str {
 
 #[test]
 fn every_command_has_help_with_an_example() {
-    let commands: [&[&str]; 20] = [
+    let commands: [&[&str]; 21] = [
         &[],
         &["serve"],
         &["queue"],
@@ -54,6 +54,7 @@ fn every_command_has_help_with_an_example() {
         &["release"],
         &["forward"],
         &["peek"],
+        &["explain"],
         &["stats"],
         &["verify"],
     ];

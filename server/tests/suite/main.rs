@@ -16,6 +16,7 @@ mod browsing;
 mod command_line;
 mod crashes;
 mod delivery;
+mod explaining;
 mod forwarding;
 mod full_disk;
 mod giving_back;
