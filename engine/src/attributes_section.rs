@@ -9,6 +9,7 @@
 
 use crate::checksum;
 use crate::codec::Fields;
+use crate::ids::Group;
 
 /// What was found in a section.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -62,8 +63,13 @@ impl<'a> AttributesSection<'a> {
 
     /// What stands for the group in an index: the CRC-32 of its id, or 1 if that is 0; 0 is no group.
     pub fn group_crc(&self) -> u32 {
-        self.group.map_or(0, |id| checksum::plain(&[id]).max(1))
+        self.group.map_or(Group::NONE, group_of).0
     }
+}
+
+/// The group of this id.
+pub fn group_of(id: &[u8]) -> Group {
+    Group(checksum::plain(&[id]).max(1))
 }
 
 fn split_item(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {

@@ -10,7 +10,8 @@ use bytes::Bytes;
 
 use crate::attributes::{AttributeChanges, Attributes, TextMap};
 use crate::error::RequestError;
-use crate::ids::{DeduplicationKey, ProducerId, QueueId, Seq, WaitId};
+use crate::facts::Fact;
+use crate::ids::{DeduplicationKey, Group, ProducerId, QueueId, Seq, WaitId};
 use crate::location::Location;
 use crate::receipt::SealedReceipt;
 use crate::stats::Stats;
@@ -168,6 +169,20 @@ pub enum Command {
         /// Receipt and new visibility timeout in ms, 0 to 12 h from the receive.
         changes: Vec<(SealedReceipt, u64)>,
     },
+    /// Gives received messages back, saying why.
+    Nack {
+        /// The queue's name.
+        queue: String,
+        /// 1 to [`BATCH_MESSAGES_MAX`] receipts.
+        receipts: Vec<SealedReceipt>,
+        /// Not visible before this many ms from now, 0 to 12 h from the receive.
+        delay_ms: u64,
+        /// False: this attempt is taken off the receive count again.
+        is_counted: bool,
+        /// Why, at most [`REASON_BYTES_MAX`](crate::record::REASON_BYTES_MAX) bytes; empty leaves
+        /// the reason that the messages have.
+        reason: String,
+    },
     /// Gives messages back that were leased to a caller who never got them, or who has gone: their
     /// leases end, and no error is told of those whose lease ended already.
     ReturnUndelivered {
@@ -184,6 +199,15 @@ pub enum Command {
         /// The message.
         seq: Seq,
     },
+    /// Deletes received messages and stores others, in any queues: all of it or nothing. At most
+    /// [`BATCH_MESSAGES_MAX`] receipts and messages together. Refused with `TransactionRefused`,
+    /// which names the first item that cannot be done; the acks are looked at first.
+    Transact {
+        /// What is deleted: here a message must be there.
+        acks: Vec<TransactAcks>,
+        /// What is stored.
+        sends: Vec<TransactSends>,
+    },
     /// Shows messages in the order of their numbers, touching nothing.
     Peek {
         /// The queue's name.
@@ -194,9 +218,51 @@ pub enum Command {
         max: u32,
         /// Stop before the bodies exceed this many bytes; one message is always given.
         bytes_max: u64,
+        /// Which messages. A request looks at a bounded number of them, so an answer may have few or
+        /// none, and say where to go on.
+        filter: PeekFilter,
+    },
+    /// Tells why a receive would get nothing, or where a message is.
+    Explain {
+        /// The queue's name.
+        queue: String,
+        /// The message; `None`: the queue.
+        seq: Option<Seq>,
     },
     /// Tells what the engine holds and has done.
     Stats,
+}
+
+/// What a transaction deletes of one queue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TransactAcks {
+    /// The queue's name.
+    pub queue: String,
+    /// At least one receipt; of each message one.
+    pub receipts: Vec<SealedReceipt>,
+}
+
+/// What a transaction stores in one queue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TransactSends {
+    /// The queue's name.
+    pub queue: String,
+    /// At least one message.
+    pub messages: Vec<NewMessage>,
+}
+
+/// Messages that were stored: their numbers are `first`, `first + 1`, ...
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredMessages {
+    /// The queue's number.
+    pub queue: QueueId,
+    /// The first message's number.
+    pub first: Seq,
+    /// How many.
+    pub count: u32,
+    /// In a FIFO queue, if some were copies of messages sent before: the message that each one is,
+    /// or is a copy of. Else empty: the numbers follow the first.
+    pub seqs: Vec<Seq>,
 }
 
 /// The most messages, receipts or changes in one command.
@@ -303,7 +369,7 @@ pub enum Reply {
         /// What was leased, in order.
         deliveries: Vec<Delivery>,
     },
-    /// To `Ack`, `ChangeVisibility` and `ReturnUndelivered`: those that failed.
+    /// To `Ack`, `ChangeVisibility`, `Nack` and `ReturnUndelivered`: those that failed.
     Changed {
         /// Index into the command's list, and why.
         failures: Vec<(u32, RequestError)>,
@@ -312,6 +378,11 @@ pub enum Reply {
     WaitEnded,
     /// To `SetAside`.
     SetAside,
+    /// To `Transact`.
+    Transacted {
+        /// What was stored, in the order of the command.
+        sent: Vec<StoredMessages>,
+    },
     /// To `Peek`.
     Peeked {
         /// The queue's number.
@@ -320,6 +391,15 @@ pub enum Reply {
         messages: Vec<Peeked>,
         /// Where to go on; `None` at the end.
         next: Option<Seq>,
+    },
+    /// To `Explain`.
+    Explained {
+        /// The queue's number.
+        queue: QueueId,
+        /// When all of it was so.
+        now: LogTime,
+        /// What is so.
+        facts: Vec<Fact>,
     },
     /// The engine's figures.
     Stats(Box<Stats>),
@@ -374,6 +454,53 @@ pub struct Delivery {
     pub location: Location,
 }
 
+/// Which messages [`Command::Peek`] shows; by default all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct PeekFilter {
+    /// Those in one of these states.
+    pub states: States,
+    /// Those that were sent after this.
+    pub since: Option<LogTime>,
+    /// Those of this group, as [`group_of`](crate::attributes_section::group_of) says it; now and
+    /// then also those of another group that it says the same of.
+    pub group: Option<Group>,
+}
+
+/// States of messages; by default all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct States {
+    /// [`MessageState::Waiting`].
+    pub waiting: bool,
+    /// [`MessageState::InFlight`].
+    pub in_flight: bool,
+    /// [`MessageState::Delayed`].
+    pub delayed: bool,
+    /// [`MessageState::Damaged`].
+    pub damaged: bool,
+}
+
+impl States {
+    /// None of them, to which some are added.
+    pub const NONE: States =
+        States { waiting: false, in_flight: false, delayed: false, damaged: false };
+
+    /// Whether this state is one of them.
+    pub fn contains(self, state: MessageState) -> bool {
+        match state {
+            MessageState::Waiting => self.waiting,
+            MessageState::InFlight { .. } => self.in_flight,
+            MessageState::Delayed => self.delayed,
+            MessageState::Damaged => self.damaged,
+        }
+    }
+}
+
+impl Default for States {
+    fn default() -> Self {
+        Self { waiting: true, in_flight: true, delayed: true, damaged: true }
+    }
+}
+
 /// A message seen by [`Command::Peek`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Peeked {
@@ -385,6 +512,8 @@ pub struct Peeked {
     pub receive_count: u32,
     /// When it was sent.
     pub sent: LogTime,
+    /// Why it was last given back, if a reason was told.
+    pub reason: Option<Arc<str>>,
     /// Where it is stored.
     pub location: Location,
 }

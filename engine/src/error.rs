@@ -156,6 +156,14 @@ pub enum RequestError {
         /// The message.
         seq: Seq,
     },
+    /// A transaction with an item that cannot be done: nothing was.
+    #[error("{item}: {cause}")]
+    TransactionRefused {
+        /// Which item, as a path into the command: `acks[0].receipts[2]`.
+        item: String,
+        /// Why.
+        cause: Box<RequestError>,
+    },
     /// The log cannot grow, as a rule because the disk is full. Sends are refused; receives and
     /// deletes go on in what is reserved for them.
     #[error("there is no space in the log: {detail}")]

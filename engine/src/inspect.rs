@@ -283,8 +283,9 @@ impl fmt::Display for Record<'_> {
             Self::QueueChanged { queue, time, attributes } => {
                 write!(f, "QueueChanged queue={queue} time_ms={} {attributes}", time.0)
             }
-            Self::QueuePurged { queue, through } => {
-                write!(f, "QueuePurged queue={queue} through={through}")
+            Self::QueuePurged { queue, through, time } => {
+                write!(f, "QueuePurged queue={queue} through={through}")?;
+                time.map_or(Ok(()), |time| write!(f, " time_ms={}", time.0))
             }
             Self::QueueDeleted { queue } => write!(f, "QueueDeleted queue={queue}"),
             Self::Sent(sent) => {
@@ -326,6 +327,14 @@ impl fmt::Display for Record<'_> {
             Self::Deduplicated { queue, seq, key, time } => {
                 write!(f, "Deduplicated queue={queue} seq={seq} deduplication_key={key}")?;
                 write!(f, " deduplicated_ms={}", time.0)
+            }
+            Self::Returned { queue, until, is_counted, reason, messages } => {
+                write!(f, "Returned queue={queue} until_ms={}", until.0)?;
+                if !is_counted {
+                    write!(f, " uncounted")?;
+                }
+                write!(f, " reason={reason:?} messages=")?;
+                list(f, messages.iter().map(|seq| (seq, String::new())))
             }
             Self::Compacted { queue, next } => write!(f, "Compacted queue={queue} next={next}"),
         }

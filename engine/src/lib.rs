@@ -5,7 +5,7 @@
 //!
 //! Modules in import order, each seeing only those before it: words ([`ids`], [`stats`],
 //! `counters`, [`progress`], [`time`], [`checksum`], [`disk`], [`error`], [`attributes`],
-//! [`location`], [`receipt`], [`command`]), bytes (`codec`, [`attributes_section`], [`record`], [`entry`]), settings
+//! [`facts`], [`location`], [`receipt`], [`command`]), bytes (`codec`, [`attributes_section`], [`record`], [`entry`]), settings
 //! ([`options`]), files ([`log`]), what they mean (`index`, `state`, `snapshot`), what is told
 //! (`upkeep`), decisions (`core`), what is done beside the log (`compactor`, `keeper`), and the
 //! whole (`recovery`, `opening`, [`Store`], [`Engine`]); [`verify`] and [`inspect`] look at a store
@@ -23,6 +23,7 @@ pub mod disk;
 mod engine;
 pub mod entry;
 pub mod error;
+pub mod facts;
 pub mod ids;
 mod index;
 pub mod inspect;

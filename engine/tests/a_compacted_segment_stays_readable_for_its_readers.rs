@@ -8,7 +8,7 @@ mod client;
 mod common;
 
 use client::{Client, DAY_MS};
-use forebay_engine::command::{Command, Reply};
+use forebay_engine::command::{Command, PeekFilter, Reply};
 use forebay_engine::ids::Seq;
 use forebay_engine::location::Location;
 
@@ -23,7 +23,13 @@ fn about_to_be_compacted() -> (Client, Vec<(u64, Location)>) {
     for number in 1..=50 {
         client.send_all("jobs", &[body(number)]);
     }
-    let peek = Command::Peek { queue: "jobs".into(), from: Seq(1), max: 25, bytes_max: u64::MAX };
+    let peek = Command::Peek {
+        queue: "jobs".into(),
+        from: Seq(1),
+        max: 25,
+        bytes_max: u64::MAX,
+        filter: PeekFilter::default(),
+    };
     let Ok(Reply::Peeked { messages, .. }) = client.ask(peek) else { panic!("they are there") };
     let mut locations: Vec<_> = messages.into_iter().map(|m| (m.seq.0, m.location)).collect();
     let received = client.receive_max("jobs", 50, DAY_MS / 2);

@@ -20,6 +20,11 @@ fn receive(max: u32) -> Op {
     Op::Receive { queue: 0, max, visibility_s: Some(30) }
 }
 
+fn transact(receipts: Vec<usize>, to: usize) -> Op {
+    let bodies = receipts.iter().map(|index| (*index as u8, 700)).collect();
+    Op::Transact { queue: 0, receipts, to, bodies }
+}
+
 /// Name and operations: between them they touch every record kind, the roll, and opening.
 fn scripts() -> Vec<(&'static str, Vec<Op>)> {
     let create = |queue| Op::Create { queue, visibility_s: None };
@@ -74,6 +79,48 @@ fn scripts() -> Vec<(&'static str, Vec<Op>)> {
                 Op::ChangeVisibility { queue: 0, receipt: 0, seconds: 0 },
                 Op::ChangeVisibility { queue: 0, receipt: 1, seconds: 600 },
                 Op::ReturnUndelivered { queue: 0, receipt: 2 },
+                Op::Commit,
+            ],
+        ),
+        (
+            "give back with a reason, not counted, and compact",
+            vec![
+                create(0),
+                send(0, 900, 3),
+                Op::Commit,
+                receive(3),
+                Op::Nack { queue: 0, receipt: 0, seconds: 0, is_counted: false, reason: 1 },
+                Op::Nack { queue: 0, receipt: 1, seconds: 600, is_counted: true, reason: 2 },
+                Op::Commit,
+                receive(1),
+                Op::Nack { queue: 0, receipt: 3, seconds: 0, is_counted: true, reason: 0 },
+                send(0, 1000, 5),
+                send(0, 1000, 5),
+                Op::Consume { queue: 0, max: 9 },
+                Op::Commit,
+                Op::Keep { steps: 20 },
+                send(0, 10, 1),
+                Op::Commit,
+                Op::Keep { steps: 30 },
+                Op::LoseDerived { which: u64::MAX },
+            ],
+        ),
+        (
+            "forward in transactions, twice the same, over a roll",
+            vec![
+                create(0),
+                create(1),
+                send(0, 700, 4),
+                Op::Commit,
+                receive(4),
+                transact(vec![0, 1], 1),
+                transact(vec![0, 1], 1),
+                Op::Commit,
+                transact(vec![1, 2], 1),
+                send(1, 900, 5),
+                send(1, 900, 5),
+                Op::Commit,
+                transact(vec![2, 3], 1),
                 Op::Commit,
             ],
         ),

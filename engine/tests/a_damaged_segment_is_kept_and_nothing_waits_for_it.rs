@@ -11,7 +11,7 @@ use std::path::PathBuf;
 
 use client::{Client, DAY_MS};
 use forebay_engine::ReadError;
-use forebay_engine::command::{Command, Reply};
+use forebay_engine::command::{Command, PeekFilter, Reply};
 use forebay_engine::ids::{QueueId, Seq};
 use forebay_engine::verify::Outcome;
 
@@ -35,7 +35,13 @@ fn damaged(seq: u64, at: u32) -> (Client, PathBuf, u64) {
     }
     client.keep_all();
     assert_eq!(client.stats().disk.compactions, 0, "nothing is gone yet");
-    let peek = Command::Peek { queue: "jobs".into(), from: Seq(seq), max: 1, bytes_max: 1 };
+    let peek = Command::Peek {
+        queue: "jobs".into(),
+        from: Seq(seq),
+        max: 1,
+        bytes_max: 1,
+        filter: PeekFilter::default(),
+    };
     let Ok(Reply::Peeked { messages, .. }) = client.ask(peek) else { panic!("it is there") };
     let location = &messages[0].location;
     let (path, offset) = (location.segment.path.clone(), u64::from(location.offset));

@@ -9,7 +9,7 @@ mod common;
 
 use client::Client;
 use forebay_engine::ReadError;
-use forebay_engine::command::{Command, MessageState, Peeked, Reply};
+use forebay_engine::command::{Command, MessageState, PeekFilter, Peeked, Reply};
 use forebay_engine::ids::{QueueId, Seq};
 use forebay_engine::location::Location;
 
@@ -20,8 +20,13 @@ fn filled() -> (Client, Vec<Peeked>) {
     for number in 0..10 {
         client.send("jobs", &format!("{number}").repeat(1024));
     }
-    let peek =
-        Command::Peek { queue: "jobs".to_owned(), from: Seq(1), max: 10, bytes_max: 1 << 20 };
+    let peek = Command::Peek {
+        queue: "jobs".to_owned(),
+        from: Seq(1),
+        max: 10,
+        bytes_max: 1 << 20,
+        filter: PeekFilter::default(),
+    };
     let Ok(Reply::Peeked { messages, next: None, .. }) = client.ask(peek) else {
         panic!("ten messages are there");
     };
@@ -90,7 +95,13 @@ fn it_is_set_aside_counted_and_in_nobodys_way() {
     client.advance(1_000);
     let next = client.receive_one("jobs", 1_000);
     assert_eq!(next.seq, Seq(2), "its lease does not bring it back");
-    let peek = Command::Peek { queue: "jobs".to_owned(), from: Seq(1), max: 1, bytes_max: 1 };
+    let peek = Command::Peek {
+        queue: "jobs".to_owned(),
+        from: Seq(1),
+        max: 1,
+        bytes_max: 1,
+        filter: PeekFilter::default(),
+    };
     let Ok(Reply::Peeked { messages, .. }) = client.ask(peek) else { panic!("it is shown") };
     assert_eq!((messages[0].seq, messages[0].state), (Seq(1), MessageState::Damaged));
     // Its consumer may delete it, and no more than that.

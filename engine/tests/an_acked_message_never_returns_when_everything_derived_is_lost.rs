@@ -38,6 +38,8 @@ struct Expected {
     first_received: Option<LogTime>,
     /// The newest lease's end.
     until: LogTime,
+    reason: Option<String>,
+    is_uncounted: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -91,7 +93,8 @@ impl Run {
             0..40 => self.send(name),
             40..62 => self.receive(name),
             62..85 => self.ack(),
-            85..89 => self.change(),
+            85..87 => self.change(),
+            87..89 => self.give_back(),
             89..91 => self.purge(name),
             91..92 => self.delete(name),
             92..94 => self.alter(name),
@@ -134,6 +137,8 @@ impl Run {
                 receive_count: 0,
                 first_received: None,
                 until: LogTime(0),
+                reason: None,
+                is_uncounted: false,
             };
             queue.messages.insert(seq, expected);
         }
@@ -155,6 +160,7 @@ impl Run {
             let expected = expected.unwrap_or_else(|| panic!("{name}: {seq} came back"));
             assert!(expected.visible_from <= now && expected.until <= now, "{name}: {seq}");
             expected.receive_count += 1;
+            expected.is_uncounted = false;
             expected.first_received.get_or_insert(now);
             expected.until = now.plus_ms(visibility_ms);
             assert_eq!(
@@ -192,6 +198,23 @@ impl Run {
         if self.client.change(name, receipt, ms).is_ok() {
             let expected = self.queues.get_mut(name).unwrap().messages.get_mut(&seq).unwrap();
             expected.until = now.plus_ms(ms);
+        }
+    }
+
+    fn give_back(&mut self) {
+        let Some((name, seq, receipt)) = self.take_receipt() else { return };
+        let (ms, is_counted) = (self.dice.below(HOUR_MS), self.dice.percent(50));
+        let reason = ["", "poison", "busy"][self.dice.below(3) as usize];
+        let now = self.client.store().now();
+        // Not beyond twelve hours from the receive.
+        if self.client.nack(name, receipt, ms, is_counted, reason).is_ok() {
+            let expected = self.queues.get_mut(name).unwrap().messages.get_mut(&seq).unwrap();
+            expected.until = now.plus_ms(ms);
+            expected.receive_count -= u32::from(!is_counted);
+            expected.is_uncounted = !is_counted;
+            if !reason.is_empty() {
+                expected.reason = Some(reason.to_owned());
+            }
         }
     }
 
@@ -237,6 +260,7 @@ impl Run {
             delayed_until: Some(expected.visible_from)
                 .filter(|visible_from| expected.receive_count == 0 && *visible_from > now),
             receive_count: expected.receive_count,
+            reason: expected.reason.clone(),
             body: expected.body.clone().into(),
         };
         let queues = self.queues.iter().map(|(name, queue)| {

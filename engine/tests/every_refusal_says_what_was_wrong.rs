@@ -13,9 +13,13 @@ use client::{Client, receive, send};
 use common::{in_group, message, tiny};
 use forebay_engine::RequestError;
 use forebay_engine::attributes::{ATTRIBUTES, AttributeChanges, TextMap};
-use forebay_engine::command::{BATCH_MESSAGES_MAX, Command, LIST_QUEUES_MAX, NewMessage};
+use forebay_engine::command::{
+    BATCH_MESSAGES_MAX, Command, LIST_QUEUES_MAX, NewMessage, PeekFilter, TransactAcks,
+    TransactSends,
+};
 use forebay_engine::disk::Fault;
 use forebay_engine::ids::{ProducerId, Seq};
+use forebay_engine::receipt::SealedReceipt;
 
 /// The variant's name. A new variant does not compile until it is in the list.
 fn variant(error: &RequestError) -> &'static str {
@@ -42,13 +46,14 @@ fn variant(error: &RequestError) -> &'static str {
         ReceiptExpired,
         InFlightFull,
         MessageGone,
+        TransactionRefused,
         StorageFull,
         StorageFailed,
         ShuttingDown
     )
 }
 
-const VARIANTS: usize = 20;
+const VARIANTS: usize = 21;
 
 fn create(name: &str, attributes: AttributeChanges) -> Command {
     Command::CreateQueue { name: name.to_owned(), attributes: attributes.into() }
@@ -66,6 +71,22 @@ fn tags(key: &str, value: &str) -> TextMap {
 
 fn batch(messages: Vec<NewMessage>) -> Command {
     Command::Send { queue: "jobs".to_owned(), messages }
+}
+
+fn transact(
+    from: &str,
+    receipts: &[SealedReceipt],
+    to: &str,
+    messages: Vec<NewMessage>,
+) -> Command {
+    let acks = TransactAcks { queue: from.to_owned(), receipts: receipts.to_vec() };
+    let sends = TransactSends { queue: to.to_owned(), messages };
+    Command::Transact { acks: vec![acks], sends: vec![sends] }
+}
+
+fn to_jobs(messages: Vec<NewMessage>) -> Command {
+    let sends = vec![TransactSends { queue: "jobs".to_owned(), messages }];
+    Command::Transact { acks: vec![], sends }
 }
 
 /// Refused commands, in order, and the texts of their refusals.
@@ -122,6 +143,35 @@ fn refusals(client: &mut Client) -> Vec<(Command, String)> {
             batch(vec![message(&[0; 1024], None); 20]),
             format!("the batch needs 21440 bytes in the log, expected at most {max}"),
         ),
+        (
+            Command::Transact { acks: vec![], sends: vec![] },
+            of("the batch is empty, expected at least one item"),
+        ),
+        (
+            transact("jobs", &[gone], "jobs", vec![]),
+            of("acks[0].receipts[0]: message 1 is no longer in the queue"),
+        ),
+        (
+            transact("nobody", &[gone], "jobs", vec![message(b"", None)]),
+            of("acks[0]: queue \"nobody\" does not exist"),
+        ),
+        (
+            transact("jobs", &[], "jobs", vec![message(b"", None)]),
+            of("acks[0]: the batch is empty, expected at least one receipt"),
+        ),
+        (
+            to_jobs(vec![message(b"", None), message(&[0; 1025], None)]),
+            of("sends[0].messages[1]: message 1 of the batch has 1025 bytes, \
+                queue \"jobs\" allows 1024"),
+        ),
+        (
+            to_jobs(vec![message(b"", None); too_many]),
+            of("the batch has 4097 items, expected at most 4096"),
+        ),
+        (
+            to_jobs(vec![message(&[0; 1024], None); 20]),
+            format!("the batch needs 21440 bytes in the log, expected at most {max}"),
+        ),
         (receive("jobs", 0, 0, 0), of("max is 0, expected 1 to 4096")),
         (receive("jobs", 4097, 0, 0), of("max is 4097, expected 1 to 4096")),
         (receive("jobs", 1, 20_001, 0), of("wait is 20001, expected 0 to 20000")),
@@ -135,7 +185,13 @@ fn refusals(client: &mut Client) -> Vec<(Command, String)> {
             of("the batch is empty, expected at least one change"),
         ),
         (
-            Command::Peek { queue: queue(), from: Seq(1), max: 0, bytes_max: 0 },
+            Command::Peek {
+                queue: queue(),
+                from: Seq(1),
+                max: 0,
+                bytes_max: 0,
+                filter: PeekFilter::default(),
+            },
             of("max is 0, expected 1 to 4096"),
         ),
         (

@@ -54,7 +54,8 @@ fn encoded() -> Vec<(Vec<u8>, usize)> {
         (&|out| out.opened(Epoch(1)), 0),
         (&|out| out.queue_created(queue, time, &all, "name"), ATTRIBUTES.len()),
         (&|out| out.queue_changed(queue, time, &one), 1),
-        (&|out| out.queue_purged(queue, Seq(1)), 0),
+        (&|out| out.queue_purged(queue, Seq(1), None), 0),
+        (&|out| out.queue_purged(queue, Seq(1), Some(time)), 1),
         (&|out| out.queue_deleted(queue), 0),
         (&|out| out.sent(&sent(None, None)), 0),
         (&|out| out.sent(&sent(Some(time), None)), 1),
@@ -64,6 +65,7 @@ fn encoded() -> Vec<(Vec<u8>, usize)> {
         (&|out| out.lease_changed(queue, &[(Seq(1), time), (Seq(2), time)]), 2),
         (&|out| out.acked(queue, &[Seq(1), Seq(2), Seq(3)]), 3),
         (&|out| out.compacted(queue, Seq(4)), 0),
+        (&|out| out.returned(queue, time, false, "", &[Seq(1), Seq(2)]), 2),
         (&|out| out.produced(queue, ProducerId(1), (2, 1), (Seq(3), 4), time), 0),
         (&|out| out.deduplicated(queue, Seq(4), DeduplicationKey([7; 16]), time), 0),
     ];
@@ -80,6 +82,7 @@ fn widths(text: &str) -> usize {
     let keys_bytes = 16 * text.matches("16 bytes").count();
     let words = text.split(|c: char| !c.is_ascii_alphanumeric());
     let integers = words.map(|word| match word {
+        "u8" => 1,
         "u16" => 2,
         "u32" => 4,
         "u64" => 8,

@@ -132,7 +132,7 @@ fn write_again(out: &mut RecordWriter<'_>, record: &Record<'_>) {
         Record::QueueChanged { queue, time, attributes } => {
             out.queue_changed(queue, time, &attributes.changes());
         }
-        Record::QueuePurged { queue, through } => out.queue_purged(queue, through),
+        Record::QueuePurged { queue, through, time } => out.queue_purged(queue, through, time),
         Record::QueueDeleted { queue } => out.queue_deleted(queue),
         Record::Sent(sent) => out.sent(&sent),
         Record::Leased { queue, time, until, first_lease, messages } => {
@@ -147,6 +147,7 @@ fn write_again(out: &mut RecordWriter<'_>, record: &Record<'_>) {
         Record::Compacted { .. } | Record::Produced { .. } | Record::Deduplicated { .. } => {
             panic!("there were none of these in the first version")
         }
+        Record::Returned { .. } => panic!("nothing was given back with a reason"),
     }
 }
 

@@ -17,7 +17,7 @@ const ORDER: [&[&str]; 28] = [
     &["disk"],
     &["error"],
     &["checksum"],
-    &["attributes", "location", "receipt"],
+    &["attributes", "facts", "location", "receipt"],
     &["command"],
     // Bytes.
     &["codec"],

@@ -53,7 +53,7 @@ fn read_all(record: &Record<'_>) {
         }
         Record::Leased { messages, .. } => assert_eq!(messages.iter().count(), messages.len()),
         Record::LeaseChanged { changes, .. } => count(changes),
-        Record::Acked { messages, .. } => count(messages),
+        Record::Acked { messages, .. } | Record::Returned { messages, .. } => count(messages),
         _ => {}
     }
 }

@@ -31,6 +31,7 @@ pub enum Fact {
     QueuePurged {
         queue: QueueId,
         through: Seq,
+        time: Option<LogTime>,
     },
     QueueDeleted {
         queue: QueueId,
@@ -62,12 +63,19 @@ pub enum Fact {
         queue: QueueId,
         items: Vec<Seq>,
     },
+    Returned {
+        queue: QueueId,
+        until: LogTime,
+        is_counted: bool,
+        reason: String,
+        items: Vec<Seq>,
+    },
 }
 
 impl Fact {
     /// A fact as the fuzzer chooses, in the entry of that position.
     pub fn choose(choices: &mut Choices<'_>, position: Position) -> Self {
-        let kind = choices.below(9);
+        let kind = choices.below(10);
         let queue = QueueId(choices.number_u32());
         match kind {
             0 => Fact::QueueCreated {
@@ -81,7 +89,11 @@ impl Fact {
                 time: LogTime(choices.number()),
                 attributes: attributes(choices),
             },
-            2 => Fact::QueuePurged { queue, through: Seq(choices.number()) },
+            2 => Fact::QueuePurged {
+                queue,
+                through: Seq(choices.number()),
+                time: (choices.byte() % 2 == 1).then(|| LogTime(choices.number())),
+            },
             3 => Fact::QueueDeleted { queue },
             4 => Fact::Opened { epoch: Epoch(choices.number_u32()) },
             5 => {
@@ -117,6 +129,13 @@ impl Fact {
                     }))
                     .collect(),
             },
+            8 => Fact::Returned {
+                queue,
+                until: LogTime(choices.number()),
+                is_counted: choices.byte() % 2 == 1,
+                reason: String::from_utf8_lossy(choices.bytes(NAME_BYTES_MAX)).into_owned(),
+                items: items(choices, |choices| Seq(choices.number())),
+            },
             _ => Fact::Acked { queue, items: items(choices, |choices| Seq(choices.number())) },
         }
     }
@@ -130,7 +149,9 @@ impl Fact {
             Fact::QueueChanged { queue, time, attributes } => {
                 out.queue_changed(*queue, *time, attributes);
             }
-            Fact::QueuePurged { queue, through } => out.queue_purged(*queue, *through),
+            Fact::QueuePurged { queue, through, time } => {
+                out.queue_purged(*queue, *through, *time);
+            }
             Fact::QueueDeleted { queue } => out.queue_deleted(*queue),
             Fact::Opened { epoch } => out.opened(*epoch),
             Fact::Sent { .. } => out.sent(&self.as_sent().expect("this is one")),
@@ -139,6 +160,9 @@ impl Fact {
             }
             Fact::LeaseChanged { queue, items } => out.lease_changed(*queue, items),
             Fact::Acked { queue, items } => out.acked(*queue, items),
+            Fact::Returned { queue, until, is_counted, reason, items } => {
+                out.returned(*queue, *until, *is_counted, reason, items);
+            }
         }
     }
 
@@ -154,9 +178,9 @@ impl Fact {
                 Record::QueueChanged { queue: q, time: t, attributes: a },
             ) => (*queue, *time, attributes) == (q, t, &a.changes()),
             (
-                Fact::QueuePurged { queue, through },
-                Record::QueuePurged { queue: q, through: t },
-            ) => (*queue, *through) == (q, t),
+                Fact::QueuePurged { queue, through, time },
+                Record::QueuePurged { queue: q, through: t, time: at },
+            ) => (*queue, *through, *time) == (q, t, at),
             (Fact::QueueDeleted { queue }, Record::QueueDeleted { queue: q }) => *queue == q,
             (Fact::Opened { epoch }, Record::Opened { epoch: e }) => *epoch == e,
             (Fact::Sent { .. }, Record::Sent(sent)) => {
@@ -174,6 +198,13 @@ impl Fact {
             }
             (Fact::Acked { queue, items }, Record::Acked { queue: q, messages }) => {
                 *queue == q && messages.iter().eq(items.iter().copied())
+            }
+            (
+                Fact::Returned { queue, until, is_counted, reason, items },
+                Record::Returned { queue: q, until: u, is_counted: c, reason: r, messages },
+            ) => {
+                (*queue, *until, *is_counted, &**reason) == (q, u, c, r)
+                    && messages.iter().eq(items.iter().copied())
             }
             _ => false,
         }

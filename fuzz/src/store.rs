@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use forebay_engine::command::{Command, Deduplication, NewMessage, Reply, ReplyTo};
+use forebay_engine::command::{Command, Deduplication, NewMessage, PeekFilter, Reply, ReplyTo};
 use forebay_engine::disk::SimDisk;
 use forebay_engine::ids::Seq;
 use forebay_engine::log::Manifest;
@@ -83,7 +83,13 @@ pub fn open_and_read(disk: &SimDisk) -> Result<Contents, OpenError> {
         let mut from = Some(Seq(1));
         while let Some(seq) = from {
             let (queue, bytes_max) = (name.clone(), u64::MAX);
-            let peek = Command::Peek { queue, from: seq, max: 7, bytes_max };
+            let peek = Command::Peek {
+                queue,
+                from: seq,
+                max: 7,
+                bytes_max,
+                filter: PeekFilter::default(),
+            };
             let Ok(Reply::Peeked { messages, next, .. }) = ask(&mut store, peek) else {
                 panic!("queue {name:?} is listed and cannot be peeked into");
             };

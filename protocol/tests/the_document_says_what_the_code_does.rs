@@ -101,6 +101,18 @@ fn attributes() {
 }
 
 #[test]
+fn facts() {
+    let coded: Vec<_> = Fact::TABLE
+        .iter()
+        .map(|(kind, name, fields, sentence)| {
+            let fields = fields.replace(':', "").replace("String", "text");
+            vec![kind.to_string(), (*name).into(), fields, (*sentence).into()]
+        })
+        .collect();
+    assert_eq!(table("| kind | fact |"), coded);
+}
+
+#[test]
 fn kinds_of_message_attributes() {
     let trace = OutgoingMessage::new("").group("g").deduplication("d").trace("t");
     let all = trace.attribute(MessageAttribute::string("n", "v")).block.attributes();

@@ -49,6 +49,10 @@ pub(crate) enum Kind {
     Push { queue: String, wait: WaitId },
     /// The engine answers it as it answers an ack.
     ChangeVisibility,
+    /// This one too.
+    Nack,
+    /// Its answer may show messages of other groups than this one.
+    Peek { group: String },
     /// The answer speaks for itself.
     Other,
 }

@@ -4,13 +4,16 @@
 //! sender set, and that its attributes are such as the protocol allows, is checked here, because the
 //! engine stores them without looking.
 
+use forebay_engine::LogTime;
 use forebay_engine::attributes::AttributeChanges;
-use forebay_engine::command::{self, BATCH_MESSAGES_MAX, Command, NewMessage};
+use forebay_engine::attributes_section::group_of;
+use forebay_engine::command::{self, BATCH_MESSAGES_MAX, Command, NewMessage, PeekFilter, States};
 use forebay_engine::ids::{ProducerId, Seq};
 use forebay_engine::receipt::SealedReceipt;
 use forebay_protocol::{
-    Credit, ErrorCode, MessageAttributes, OutgoingMessage, Pong, ProtocolError, QueueAttributes,
-    Receipt, Reply, Request, Subscribe, Unsubscribe,
+    Credit, ErrorCode, MessageAttributes, MessageState, OutgoingMessage, Pong, ProtocolError,
+    QueueAttributes, Receipt, Reply, Request, Subscribe, Transact, TransactAcks, TransactSends,
+    Unsubscribe,
 };
 
 use crate::caller::Kind;
@@ -42,6 +45,9 @@ const LISTED_NAME_BYTES: usize = 112;
 
 /// A failed item in the answer to a batch takes about this much.
 const FAILURE_BYTES: usize = 96;
+
+/// What a transaction has sent to a queue takes about this much in its answer.
+const STORED_BYTES: usize = 32;
 
 /// Translates a request. `bodies_bytes_max` bounds the bodies in one answer.
 pub(crate) fn dispatch(
@@ -84,11 +90,15 @@ pub(crate) fn dispatch(
             let (name, after) = (list.name, list.after);
             Command::ListDeadLetterSources { name, after, max: list.max }
         }
+        Request::Explain(explain) => {
+            let seq = (explain.seq > 0).then_some(Seq(explain.seq));
+            Command::Explain { queue: explain.queue, seq }
+        }
         Request::PurgeQueue(purge) => Command::PurgeQueue { name: purge.name },
         Request::DeleteQueue(delete) => Command::DeleteQueue { name: delete.name },
         Request::Send(send) => {
-            let messages = send.messages.into_iter().enumerate().map(new_message);
-            let messages = messages.collect::<Result<_, _>>()?;
+            let name = |index| format!("message {index} of the batch");
+            let messages = new_messages(send.messages, name)?;
             let (queue, batch, oldest) = (send.queue, send.batch, send.oldest);
             match send.producer.is_nil() {
                 true => Command::Send { queue, messages },
@@ -123,14 +133,47 @@ pub(crate) fn dispatch(
             let changes = changes.map(|change| (sealed(&change.receipt), change.visibility_ms));
             Command::ChangeVisibility { queue: change.queue, changes: changes.collect() }
         }
+        Request::Transact(Transact { acks, sends }) => {
+            answer_bytes_max = sends.len() * STORED_BYTES;
+            let acks = acks.into_iter().map(|TransactAcks { queue, receipts }| {
+                let receipts = receipts.iter().map(sealed).collect();
+                command::TransactAcks { queue, receipts }
+            });
+            let sends = sends.into_iter().enumerate().map(|(at, sends)| {
+                let TransactSends { queue, messages } = sends;
+                let name = |index| format!("sends[{at}].messages[{index}]");
+                let messages = new_messages(messages, name)?;
+                Ok(command::TransactSends { queue, messages })
+            });
+            let sends = sends.collect::<Result<_, ProtocolError>>()?;
+            Command::Transact { acks: acks.collect(), sends }
+        }
+        Request::Nack(nack) => {
+            kind = Kind::Nack;
+            answer_bytes_max = nack.receipts.len() * FAILURE_BYTES;
+            Command::Nack {
+                queue: nack.queue,
+                receipts: nack.receipts.iter().map(sealed).collect(),
+                delay_ms: nack.delay_ms,
+                is_counted: !nack.uncounted,
+                reason: nack.reason,
+            }
+        }
         Request::Peek(peek) => {
             answer_bytes_max = batch_bytes(peek.max, size_of::<command::Peeked>());
-            Command::Peek {
+            let command = Command::Peek {
                 queue: peek.queue,
                 from: Seq(peek.from_seq),
                 max: peek.max,
                 bytes_max: bytes_max(peek.bytes_max),
-            }
+                filter: PeekFilter {
+                    states: states(&peek.states),
+                    since: (peek.since_ms > 0).then_some(LogTime(peek.since_ms)),
+                    group: (!peek.group.is_empty()).then(|| group_of(peek.group.as_bytes())),
+                },
+            };
+            kind = Kind::Peek { group: peek.group };
+            command
         }
     };
     Ok(Dispatched::Ask { command, kind, answer_bytes_max })
@@ -150,10 +193,22 @@ fn changes(attributes: QueueAttributes) -> Result<Box<AttributeChanges>, Protoco
     Ok(Box::new(texts))
 }
 
-fn new_message((index, message): (usize, OutgoingMessage)) -> Result<NewMessage, ProtocolError> {
+/// Messages to be stored; `name` tells how the one of an index is called.
+fn new_messages(
+    messages: Vec<OutgoingMessage>,
+    name: impl Fn(usize) -> String,
+) -> Result<Vec<NewMessage>, ProtocolError> {
+    let messages = messages.into_iter().enumerate();
+    messages.map(|(index, message)| new_message(message, || name(index))).collect()
+}
+
+fn new_message(
+    message: OutgoingMessage,
+    name: impl Fn() -> String,
+) -> Result<NewMessage, ProtocolError> {
     let OutgoingMessage { delay_ms, block } = message;
     let refused = |code, what: &dyn std::fmt::Display| {
-        ProtocolError::new(code, format!("message {index} of the batch: {what}"))
+        ProtocolError::new(code, format!("{}: {what}", name()))
     };
     // Damage first: what is wrong with damaged bytes is not the sender's fault.
     block.verify().map_err(|damage| refused(ErrorCode::ChecksumMismatch, &damage))?;
@@ -167,6 +222,18 @@ fn new_message((index, message): (usize, OutgoingMessage)) -> Result<NewMessage,
         deduplication: deduplication(&attributes, block.body()),
         payload: block.into_payload(),
     })
+}
+
+fn states(wanted: &[MessageState]) -> States {
+    if wanted.is_empty() {
+        return States::default();
+    }
+    States {
+        waiting: wanted.contains(&MessageState::Waiting),
+        in_flight: wanted.contains(&MessageState::InFlight),
+        delayed: wanted.contains(&MessageState::Delayed),
+        ..States::NONE
+    }
 }
 
 /// A receipt as the engine takes it. One of another length was not made by any store, and neither

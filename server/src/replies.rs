@@ -5,12 +5,13 @@ use forebay_engine::StoredMessage;
 use forebay_engine::attributes::{AttributeChanges, Attributes, Value};
 use forebay_engine::command::{self, Delivery, MessageState, Peeked};
 use forebay_engine::error::RequestError;
+use forebay_engine::facts;
 use forebay_engine::stats;
 use forebay_protocol::{
-    Acked, Block, DeadLetterSourcesListed, DiskStats, ErrorCode, Failure, MemoryStats,
-    PeekedMessage, ProtocolError, QueueAltered, QueueAttributes, QueueCreated, QueueDeleted,
-    QueueDescribed, QueueInfo, QueuePurged, QueueTagged, QueueUntagged, QueuesListed, Receipt,
-    ReceivedMessage, Reply, Sent, StatsTold, VisibilityChanged,
+    Acked, Block, DeadLetterSourcesListed, DiskStats, ErrorCode, Explained, Fact, Failure,
+    MemoryStats, Nacked, PeekedMessage, ProtocolError, QueueAltered, QueueAttributes, QueueCreated,
+    QueueDeleted, QueueDescribed, QueueInfo, QueuePurged, QueueTagged, QueueUntagged, QueuesListed,
+    Receipt, ReceivedMessage, Reply, Sent, StatsTold, TransactSent, Transacted, VisibilityChanged,
 };
 
 use crate::caller::Kind;
@@ -23,7 +24,7 @@ pub(crate) enum Translated {
     Peeked(Vec<Peeked>, u64),
 }
 
-/// Translates a reply. `kind` tells the two requests apart that the engine answers alike.
+/// Translates a reply. `kind` tells the requests apart that the engine answers alike.
 pub(crate) fn translate(reply: command::Reply, kind: &Kind) -> Translated {
     Translated::Ready(match reply {
         command::Reply::Created { queue, created } => {
@@ -53,11 +54,18 @@ pub(crate) fn translate(reply: command::Reply, kind: &Kind) -> Translated {
         }
         command::Reply::Changed { failures } => {
             let failures = failures.into_iter().map(failure).collect();
-            if *kind == Kind::ChangeVisibility {
-                VisibilityChanged { failures }.into()
-            } else {
-                Acked { failures }.into()
+            match kind {
+                Kind::ChangeVisibility => VisibilityChanged { failures }.into(),
+                Kind::Nack => Nacked { failures }.into(),
+                _ => Acked { failures }.into(),
             }
+        }
+        command::Reply::Explained { queue, now, facts } => {
+            let facts = facts.into_iter().map(fact).collect();
+            Explained { queue_id: queue.0, now_ms: now.0, facts }.into()
+        }
+        command::Reply::Transacted { sent } => {
+            Transacted { sent: sent.into_iter().map(transact_sent).collect() }.into()
         }
         command::Reply::Peeked { messages, next, queue: _ } => {
             return Translated::Peeked(messages, next.map_or(0, |seq| seq.0));
@@ -96,6 +104,7 @@ fn error_code(error: &RequestError) -> ErrorCode {
         RequestError::ReceiptInvalid { .. } => ErrorCode::ReceiptInvalid,
         RequestError::ReceiptStale { .. } => ErrorCode::ReceiptStale,
         RequestError::MessageGone { .. } => ErrorCode::MessageGone,
+        RequestError::TransactionRefused { cause, .. } => error_code(cause),
         RequestError::StorageFull { .. } => ErrorCode::StorageFull,
         RequestError::StorageFailed { .. } => ErrorCode::StorageFailed,
         RequestError::ShuttingDown => ErrorCode::ShuttingDown,
@@ -132,6 +141,7 @@ pub(crate) fn peeked(peeked: &Peeked, stored: StoredMessage) -> Option<PeekedMes
         until_ms,
         receive_count: peeked.receive_count,
         sent_ms: peeked.sent.0,
+        reason: peeked.reason.as_deref().unwrap_or_default().to_owned(),
         block: block(stored),
     })
 }
@@ -142,6 +152,50 @@ fn block(stored: StoredMessage) -> Block {
 
 fn failure((index, cause): (u32, RequestError)) -> Failure {
     Failure { index, code: error_code(&cause), text: cause.to_string() }
+}
+
+fn fact(fact: facts::Fact) -> Fact {
+    match fact {
+        facts::Fact::Empty => Fact::Empty {},
+        facts::Fact::Waiting { messages, next } => {
+            Fact::Waiting { messages, next_seq: next.map_or(0, |seq| seq.0) }
+        }
+        facts::Fact::Delayed { messages, first_due } => {
+            Fact::Delayed { messages, first_due_ms: first_due.0 }
+        }
+        facts::Fact::InFlight { messages, first_ends } => {
+            Fact::InFlight { messages, first_ends_ms: first_ends.0 }
+        }
+        facts::Fact::Damaged { messages } => Fact::Damaged { messages },
+        facts::Fact::InFlightLimit { max } => Fact::InFlightLimit { max },
+        facts::Fact::GroupsLocked { groups, locked, blocker } => {
+            Fact::GroupsLocked { groups, locked, blocker_seq: blocker.0 }
+        }
+        facts::Fact::GroupsNoisy { groups } => Fact::GroupsNoisy { groups },
+        facts::Fact::QueueDelay { ms } => Fact::QueueDelay { ms },
+        facts::Fact::ReceivesWait { receives } => Fact::ReceivesWait { receives },
+        facts::Fact::IndexDamaged { seq } => Fact::IndexDamaged { seq: seq.0 },
+        facts::Fact::StorageFull { detail } => Fact::StorageFull { detail },
+        facts::Fact::MessageWaiting { before } => Fact::MessageWaiting { before },
+        facts::Fact::MessageDelayed => Fact::MessageDelayed {},
+        facts::Fact::MessageInFlight { since, until, receive_count } => {
+            Fact::MessageInFlight { since_ms: since.0, until_ms: until.0, receive_count }
+        }
+        facts::Fact::MessageBehind { blocker } => Fact::MessageBehind { blocker_seq: blocker.0 },
+        facts::Fact::MessageDamaged { path, offset } => {
+            Fact::MessageDamaged { file: path.display().to_string(), offset }
+        }
+        facts::Fact::MessageNotDurable => Fact::MessageNotDurable {},
+        facts::Fact::MessageAcked => Fact::MessageAcked {},
+        facts::Fact::MessagePurged { at } => Fact::MessagePurged { at_ms: at.0 },
+        facts::Fact::MessageUnknown { next } => Fact::MessageUnknown { next_seq: next.0 },
+    }
+}
+
+fn transact_sent(stored: command::StoredMessages) -> TransactSent {
+    let command::StoredMessages { queue, first, count, seqs } = stored;
+    let seqs = seqs.into_iter().map(|seq| seq.0).collect();
+    TransactSent { queue_id: queue.0, first_seq: first.0, count, seqs }
 }
 
 fn queue_info(info: command::QueueInfo) -> QueueInfo {

@@ -12,6 +12,7 @@ use crate::ids::{LeaseId, Position, QueueId, Seq};
 use crate::index::BadBlock;
 use crate::record::{Lease, LeaseList, Record, RecordWriter};
 use crate::state::frozen::FrozenQueue;
+use crate::state::past::Swept;
 use crate::time::LogTime;
 use crate::upkeep::SealedSegment;
 
@@ -79,14 +80,19 @@ impl Judge {
                     }
                 }
             }
-            Record::QueuePurged { queue, through } => {
+            Record::QueuePurged { queue, through, time } => {
                 let Some(view) = self.views.queues.get(&queue) else { return Ok(()) };
+                // The newest is remembered.
+                let is_last = time
+                    .is_some_and(|at| view.messages.past.last_purge == Some(Swept { through, at }));
                 // It has emptied the deduplication window too, of which an older segment may tell.
                 let is_fifo = view.attributes.fifo && !self.older.is_empty();
-                if is_fifo
-                    || self.present(queue).first().is_some_and(|(first, _, _)| *first <= through)
+                let present = self.present(queue);
+                if is_last
+                    || is_fifo
+                    || present.first().is_some_and(|(first, _, _)| *first <= through)
                 {
-                    out.queue_purged(queue, through);
+                    out.queue_purged(queue, through, time);
                 }
             }
             Record::QueueDeleted { queue } => {
@@ -141,6 +147,23 @@ impl Judge {
                     let needed: Vec<_> =
                         changes.iter().filter(|(seq, until)| is_last(*seq, *until)).collect();
                     out.lease_changed(queue, &needed);
+                }
+            }
+            Record::Returned { queue, until, is_counted, reason, messages } => {
+                if let Some(view) = self.views.queues.get(&queue) {
+                    // When the lease ends, whether it counts, and why it was given back may each
+                    // have been said again since.
+                    let is_last = |seq: &Seq| {
+                        let messages = &view.messages;
+                        messages.held(*seq).is_some_and(|held| held.until == until)
+                            || messages
+                                .given_back(*seq)
+                                .is_some_and(|known| known.is_of(is_counted, reason))
+                    };
+                    let needed: Vec<_> = messages.iter().filter(is_last).collect();
+                    if !needed.is_empty() {
+                        out.returned(queue, until, is_counted, reason, &needed);
+                    }
                 }
             }
             Record::Acked { queue, messages } => {

@@ -1,20 +1,33 @@
-//! Decisions about messages that were received: ack, change of visibility, return.
+//! Decisions about messages that were received: ack, change of visibility, return. (Nack is in
+//! `nack`.)
 
 use super::room::{ACKED_ITEM_BYTES, CHANGE_BYTES, check_batch};
 use super::{Core, Decided, Decision};
 use crate::attributes::{VISIBILITY_MS_MAX, check_range};
 use crate::command::{MessageState, Reply, ReplyTo};
 use crate::error::RequestError;
-use crate::ids::{QueueId, Seq};
+use crate::ids::{LeaseId, QueueId, Seq};
 use crate::receipt::{Receipt, SealedReceipt};
 use crate::record::Lease;
+use crate::state::held::Held;
 use crate::state::order::Discipline;
 use crate::time::LogTime;
+
+/// A lease that may be changed.
+pub(super) struct Change {
+    pub(super) seq: Seq,
+    /// When it ends.
+    pub(super) until: LogTime,
+    /// It was lost in a crash, and this is its number.
+    pub(super) lost: Option<LeaseId>,
+    /// It is in the receive count, or will be when it was recorded once more.
+    pub(super) is_in_count: bool,
+}
 
 impl<R: ReplyTo> Core<R> {
     /// The message that a receipt names, if the receipt is of this store and queue and no later
     /// lease of the message was given. `None`: the message is gone.
-    fn check_receipt(
+    pub(super) fn check_receipt(
         &mut self,
         queue: QueueId,
         receipt: &SealedReceipt,
@@ -34,32 +47,49 @@ impl<R: ReplyTo> Core<R> {
     }
 
     pub(super) fn ack(&mut self, name: &str, receipts: &[SealedReceipt], now: LogTime) -> Decision {
-        let queue = self.queue(name)?;
-        let (queue, is_fifo) = (queue.id, queue.attributes.fifo);
+        let queue = self.queue(name)?.id;
         check_batch("receipt", receipts.len())?;
         self.check_change(receipts.len(), ACKED_ITEM_BYTES)?;
         let (mut acked, mut failures) = (Vec::new(), Vec::new());
         for (index, receipt) in (0..).zip(receipts) {
-            match self.check_receipt(queue, receipt) {
-                // Others of the group may have been delivered since, or be about to be.
-                Ok((receipt, true)) if is_fifo && !self.is_leased(&receipt, now) => {
-                    failures.push((index, RequestError::ReceiptExpired { seq: receipt.seq }));
-                }
+            match self.check_ack(queue, receipt, now) {
                 Ok((receipt, true)) => acked.push(receipt.seq),
                 // Deleting what is deleted succeeds.
                 Ok((_, false)) => {}
                 Err(error) => failures.push((index, error)),
             }
         }
-        if !acked.is_empty() {
-            self.note_work(queue, &acked, now);
-            self.record(|out| out.acked(queue, &acked));
-            // Of a group that waited for one of these, or where too many were in flight.
-            if self.waiters.first(queue).is_some() {
-                self.serve(queue, now);
-            }
-        }
+        self.record_acks(queue, &acked, now);
         Ok(Decided::WhenDurable(Reply::Changed { failures }))
+    }
+
+    /// Deletes messages for good.
+    pub(super) fn record_acks(&mut self, queue: QueueId, acked: &[Seq], now: LogTime) {
+        if acked.is_empty() {
+            return;
+        }
+        self.note_work(queue, acked, now);
+        self.record(|out| out.acked(queue, acked));
+        // Of a group that waited for one of these, or where too many were in flight.
+        if self.waiters.first(queue).is_some() {
+            self.serve(queue, now);
+        }
+    }
+
+    /// As [`Core::check_receipt`], for an ack: in a FIFO queue only as long as its lease lasts,
+    /// because others of the group may have been delivered since, or be about to be.
+    pub(super) fn check_ack(
+        &mut self,
+        queue: QueueId,
+        receipt: &SealedReceipt,
+        now: LogTime,
+    ) -> Result<(Receipt, bool), RequestError> {
+        let (receipt, is_there) = self.check_receipt(queue, receipt)?;
+        let found = self.state.by_id(queue).expect("the caller found the queue");
+        if is_there && found.attributes.fifo && !self.is_leased(&receipt, now) {
+            return Err(RequestError::ReceiptExpired { seq: receipt.seq });
+        }
+        Ok((receipt, is_there))
     }
 
     /// Whether the receipt's own lease has not ended.
@@ -97,9 +127,9 @@ impl<R: ReplyTo> Core<R> {
         self.check_change(changes.len(), CHANGE_BYTES)?;
         let (mut changed, mut failures) = (Vec::new(), Vec::new());
         for (index, (receipt, ms)) in (0..).zip(changes) {
-            match self.change_one(queue, receipt, *ms, now) {
-                Ok(Some(change)) => changed.push(change),
-                Ok(None) => {}
+            match self.plan_change(queue, receipt, *ms, now) {
+                Ok(Change { seq, until, lost: None, .. }) => changed.push((seq, until)),
+                Ok(change) => self.lease_again(queue, &change, now),
                 Err(error) => failures.push((index, error)),
             }
         }
@@ -110,13 +140,15 @@ impl<R: ReplyTo> Core<R> {
         Ok(Decided::WhenDurable(Reply::Changed { failures }))
     }
 
-    fn change_one(
+    /// The change after which a message's lease ends so many ms from now, if it may. Records
+    /// nothing.
+    pub(super) fn plan_change(
         &mut self,
         queue: QueueId,
         receipt: &SealedReceipt,
         ms: u64,
         now: LogTime,
-    ) -> Result<Option<(Seq, LogTime)>, RequestError> {
+    ) -> Result<Change, RequestError> {
         check_range("visibility", ms, 0, VISIBILITY_MS_MAX)?;
         let (receipt, is_there) = self.check_receipt(queue, receipt)?;
         let seq = receipt.seq;
@@ -126,19 +158,19 @@ impl<R: ReplyTo> Core<R> {
             return Err(RequestError::MessageGone { seq });
         }
         let until = now.plus_ms(ms);
-        match held.filter(|held| held.receive_count > 0) {
-            Some(held) => {
-                let longest = VISIBILITY_MS_MAX.saturating_sub(now.ms_since(held.received));
-                check_range("visibility", ms, 0, longest)?;
-                Ok(Some((seq, until)))
-            }
-            None => {
-                // Its lease was lost in a crash: it is given again.
-                let lease = Lease { seq, receive_count: 1, group: self.group(queue, seq) };
-                self.record(|out| out.leased(queue, now, until, receipt.lease, &[lease]));
-                Ok(None)
-            }
-        }
+        let Some(held) = held.filter(Held::was_received) else {
+            return Ok(Change { seq, until, lost: Some(receipt.lease), is_in_count: true });
+        };
+        let longest = VISIBILITY_MS_MAX.saturating_sub(now.ms_since(held.received));
+        check_range("visibility", ms, 0, longest)?;
+        Ok(Change { seq, until, lost: None, is_in_count: held.lease == receipt.lease })
+    }
+
+    /// Records a lease that was lost in a crash once more.
+    pub(super) fn lease_again(&mut self, queue: QueueId, change: &Change, now: LogTime) {
+        let (seq, Some(first)) = (change.seq, change.lost) else { return };
+        let lease = Lease { seq, receive_count: 1, group: self.group(queue, seq) };
+        self.record(|out| out.leased(queue, now, change.until, first, &[lease]));
     }
 
     pub(super) fn return_undelivered(

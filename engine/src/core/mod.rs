@@ -9,12 +9,15 @@
 //! the writer; the next one fills meanwhile.
 
 mod attempts;
+mod explain;
 mod leases;
+mod nack;
 mod peek;
 mod queues;
 mod receives;
 mod room;
 mod sends;
+mod transact;
 mod upkeep;
 mod waiters;
 mod walk;
@@ -111,6 +114,8 @@ enum Decided {
     WhenDurable(Reply),
     /// Answered when everything decided so far is written: not lost when the process is killed.
     WhenWritten(Reply),
+    /// Refused for what may still be on its way to the disk: told when that is durable.
+    RefusedWhenDurable(RequestError),
     /// Waits for a message.
     Waits(QueueId, Demand, Option<Arc<str>>, Until),
 }
@@ -173,6 +178,7 @@ impl<R: ReplyTo> Core<R> {
             Command::Send { .. } | Command::SendOnce { .. } | Command::CreateQueue { .. } => {
                 self.tail.capacity / 4
             }
+            Command::Transact { sends, .. } if !sends.is_empty() => self.tail.capacity / 4,
             Command::PurgeQueue { .. } | Command::DeleteQueue { .. } => 0,
             _ => LAST_BYTES,
         }
@@ -192,8 +198,11 @@ impl<R: ReplyTo> Core<R> {
     pub(crate) fn handle(&mut self, command: Command, reply_to: R, now: LogTime) {
         match self.decide(command, now) {
             Ok(Decided::Now(reply)) => self.answers.push((reply_to, Ok(reply))),
-            Ok(Decided::WhenDurable(reply)) => self.answer_when_durable(reply_to, reply),
+            Ok(Decided::WhenDurable(reply)) => self.answer_when_durable(reply_to, Ok(reply)),
             Ok(Decided::WhenWritten(reply)) => self.answer_when_written(reply_to, reply),
+            Ok(Decided::RefusedWhenDurable(error)) => {
+                self.answer_when_durable(reply_to, Err(error));
+            }
             Ok(Decided::Waits(queue, demand, attempt, until)) => {
                 self.wait(queue, Waiter { reply_to, demand, attempt, until }, now);
             }
@@ -214,7 +223,7 @@ impl<R: ReplyTo> Core<R> {
             Command::ListDeadLetterSources { name, after, max } => {
                 self.list_dead_letter_sources(&name, &after, max)
             }
-            Command::PurgeQueue { name } => self.purge_queue(&name),
+            Command::PurgeQueue { name } => self.purge_queue(&name, now),
             Command::DeleteQueue { name } => self.delete_queue(&name),
             Command::Send { queue, messages } => self.send(&queue, &messages, now),
             Command::SendOnce { producer, batch, oldest, queue, messages } => {
@@ -238,13 +247,18 @@ impl<R: ReplyTo> Core<R> {
             Command::ChangeVisibility { queue, changes } => {
                 self.change_visibility(&queue, &changes, now)
             }
+            Command::Nack { queue, receipts, delay_ms, is_counted, reason } => {
+                self.nack(&queue, &receipts, delay_ms, is_counted, &reason, now)
+            }
             Command::ReturnUndelivered { queue, receipts } => {
                 self.return_undelivered(&queue, &receipts, now)
             }
+            Command::Transact { acks, sends } => self.transact(&acks, &sends, now),
             Command::SetAside { queue, seq } => self.set_aside(queue, seq),
-            Command::Peek { queue, from, max, bytes_max } => {
-                self.peek(&queue, from, max, bytes_max, now)
+            Command::Peek { queue, from, max, bytes_max, filter } => {
+                self.peek(&queue, from, max, bytes_max, filter, now)
             }
+            Command::Explain { queue, seq } => self.explain(&queue, seq, now),
             Command::Stats => Ok(Decided::Now(Reply::Stats(Box::new(self.stats())))),
         }
     }
@@ -270,8 +284,8 @@ impl<R: ReplyTo> Core<R> {
 
     /// A change is answered when it is durable; so is one that was found made already, because
     /// what made it may still be on its way to the disk.
-    fn answer_when_durable(&mut self, reply_to: R, reply: Reply) {
-        let answer = (reply_to, Ok(reply));
+    fn answer_when_durable(&mut self, reply_to: R, result: Result<Reply, RequestError>) {
+        let answer = (reply_to, result);
         if !self.pending.is_empty() {
             self.pending_answers.push(answer);
         } else if let Some(writing) = &mut self.writing {
@@ -285,7 +299,7 @@ impl<R: ReplyTo> Core<R> {
         match self.pending.is_empty() {
             false => self.pending_written.push((reply_to, Ok(reply))),
             // Copies of messages that are on their way: as safe as they are.
-            true => self.answer_when_durable(reply_to, reply),
+            true => self.answer_when_durable(reply_to, Ok(reply)),
         }
     }
 

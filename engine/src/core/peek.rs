@@ -2,9 +2,13 @@
 
 use super::{Core, Decided, Decision};
 use crate::attributes::check_range;
-use crate::command::{BATCH_MESSAGES_MAX, Peeked, Reply, ReplyTo};
+use crate::command::{BATCH_MESSAGES_MAX, PeekFilter, Peeked, Reply, ReplyTo};
 use crate::ids::Seq;
 use crate::time::LogTime;
+
+/// So many messages are looked at for one request, at the most: some milliseconds. Another request
+/// goes on from there.
+pub(super) const LOOKS_MAX: usize = 1 << 16;
 
 impl<R: ReplyTo> Core<R> {
     pub(super) fn peek(
@@ -13,27 +17,53 @@ impl<R: ReplyTo> Core<R> {
         from: Seq,
         max: u32,
         bytes_max: u64,
+        filter: PeekFilter,
         now: LogTime,
     ) -> Decision {
         let id = self.queue(name)?.id;
         check_range("max", u64::from(max), 1, BATCH_MESSAGES_MAX as u64)?;
+        let peeked = |messages, next| Reply::Peeked { queue: id, messages, next };
+        let from = match filter.since.map(|since| self.index.first_sent_after(id, since)) {
+            None => from,
+            Some(Ok(first)) => from.max(first),
+            // What a damaged index hides comes when that was made anew.
+            Some(Err(_)) => return Ok(Decided::Now(peeked(Vec::new(), Some(from)))),
+        };
         let queue = self.state.by_id(id).expect("its name was found");
         queue.messages.settle(now);
-        let (mut peeked, mut bytes, mut next) = (Vec::new(), 0u64, None);
-        for (seq, seen) in queue.messages.from(from) {
+        let (mut messages, mut bytes, mut next) = (Vec::new(), 0u64, None);
+        for (looks, (seq, seen)) in queue.messages.look(from, filter.states).enumerate() {
+            if looks == LOOKS_MAX {
+                next = Some(seq);
+                break;
+            }
+            if !filter.states.contains(seen.state) {
+                continue;
+            }
+            if let Some(group) = filter.group {
+                match self.index.group(id, seq) {
+                    Ok(found) if found.is_none_or(|(found, _)| found != group) => continue,
+                    Ok(_) => {}
+                    Err(_) => {
+                        next = Some(seq);
+                        break;
+                    }
+                }
+            }
             let Ok(indexed) = self.index.find(id, seq) else {
                 next = Some(seq);
                 break;
             };
             let (location, sent) = indexed.expect("every message in a queue is in the index");
             bytes += u64::from(location.bytes);
-            if peeked.len() == max as usize || (bytes > bytes_max && !peeked.is_empty()) {
+            if messages.len() == max as usize || (bytes > bytes_max && !messages.is_empty()) {
                 next = Some(seq);
                 break;
             }
             let (state, receive_count) = (seen.state, seen.receive_count);
-            peeked.push(Peeked { seq, state, receive_count, sent, location });
+            let reason = queue.messages.reason(seq).cloned();
+            messages.push(Peeked { seq, state, receive_count, sent, reason, location });
         }
-        Ok(Decided::Now(Reply::Peeked { queue: id, messages: peeked, next }))
+        Ok(Decided::Now(peeked(messages, next)))
     }
 }

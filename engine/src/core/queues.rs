@@ -190,11 +190,11 @@ impl<R: ReplyTo> Core<R> {
         Ok(Decided::Now(Reply::DeadLetterSources { names, more }))
     }
 
-    pub(super) fn purge_queue(&mut self, name: &str) -> Decision {
+    pub(super) fn purge_queue(&mut self, name: &str, now: LogTime) -> Decision {
         let queue = self.queue(name)?;
         let (id, through, count) = (queue.id, queue.last_seq(), queue.messages.len());
         self.check_room(QUEUE_RECORD_BYTES, 0)?;
-        self.record(|out| out.queue_purged(id, through));
+        self.record(|out| out.queue_purged(id, through, Some(now)));
         Ok(Decided::WhenDurable(Reply::Purged { count }))
     }
 

@@ -174,7 +174,7 @@ impl<R: ReplyTo> Core<R> {
             }
             let held = queue.messages.held(seq);
             let receive_count = held.map_or(0, |held| held.receive_count).saturating_add(1);
-            let first_received = held.filter(|h| h.receive_count > 0).map(|h| h.first_received);
+            let first_received = held.filter(|h| h.was_received()).map(|h| h.first_received);
             let lease = Lease { seq, receive_count, group };
             found.push((lease, location, sent, first_received.unwrap_or(now)));
         }

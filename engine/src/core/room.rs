@@ -1,7 +1,9 @@
 //! What commands take in the log, and whether there is room for it.
 
 use super::{Core, LAST_BYTES, queues};
-use crate::command::{BATCH_MESSAGES_MAX, Command, Deduplication, NewMessage, ReplyTo};
+use crate::command::{
+    BATCH_MESSAGES_MAX, Command, Deduplication, NewMessage, ReplyTo, TransactAcks, TransactSends,
+};
 use crate::error::RequestError;
 use crate::log::NextSegment;
 use crate::record::{SENT_DEDUPLICATION_BYTES, SENT_DELAY_BYTES, SENT_OVERHEAD_BYTES};
@@ -11,6 +13,9 @@ pub(super) const LEASED_ITEM_BYTES: u64 = 16;
 
 /// What a changed lease takes at the most: a `Leased` record of its own.
 pub(super) const CHANGE_BYTES: u64 = 52;
+
+/// What a message that is given back takes: the same, and an item of a `Returned` record.
+const NACK_BYTES: u64 = CHANGE_BYTES + 8;
 
 /// What an ack takes: an item of an `Acked` record.
 pub(super) const ACKED_ITEM_BYTES: u64 = 8;
@@ -30,6 +35,8 @@ pub(super) fn record_bytes(command: &Command) -> u64 {
         Command::Ack { receipts, .. } => items_bytes(receipts.len(), ACKED_ITEM_BYTES),
         Command::ChangeVisibility { changes, .. } => items_bytes(changes.len(), CHANGE_BYTES),
         Command::ReturnUndelivered { receipts, .. } => items_bytes(receipts.len(), CHANGE_BYTES),
+        Command::Nack { receipts, reason, .. } => nack_bytes(receipts.len(), reason),
+        Command::Transact { acks, sends } => transact_bytes(acks, sends),
         Command::CreateQueue { attributes, .. } | Command::AlterQueue { attributes, .. } => {
             queues::attributes_record_bytes(attributes)
         }
@@ -43,6 +50,7 @@ pub(super) fn record_bytes(command: &Command) -> u64 {
         | Command::EndWait { .. }
         | Command::SetAside { .. }
         | Command::Peek { .. }
+        | Command::Explain { .. }
         | Command::Stats => 0,
     }
 }
@@ -58,12 +66,23 @@ pub(super) fn sent_bytes(messages: &[NewMessage]) -> u64 {
     messages.iter().map(bytes).sum()
 }
 
+pub(super) fn transact_bytes(acks: &[TransactAcks], sends: &[TransactSends]) -> u64 {
+    let acked = acks.iter().map(|acks| items_bytes(acks.receipts.len(), ACKED_ITEM_BYTES));
+    let sent = sends.iter().map(|sends| sent_bytes(&sends.messages));
+    acked.sum::<u64>() + sent.sum::<u64>()
+}
+
 pub(super) fn leased_bytes(messages_max: u32) -> u64 {
     items_bytes(messages_max as usize, LEASED_ITEM_BYTES)
 }
 
 pub(super) fn items_bytes(items: usize, item_bytes: u64) -> u64 {
     HEADERS_BYTES + items as u64 * item_bytes
+}
+
+pub(super) fn nack_bytes(receipts: usize, reason: &str) -> u64 {
+    // Those whose lease counts and those whose does not have a record each.
+    items_bytes(receipts, NACK_BYTES) + HEADERS_BYTES + 2 * reason.len() as u64
 }
 
 impl<R: ReplyTo> Core<R> {
@@ -83,7 +102,11 @@ impl<R: ReplyTo> Core<R> {
     }
 
     pub(super) fn check_change(&self, items: usize, item_bytes: u64) -> Result<(), RequestError> {
-        let bytes = items_bytes(items, item_bytes);
+        self.check_change_bytes(items_bytes(items, item_bytes))
+    }
+
+    /// Refuses what changes messages that are there, if there is no room for it.
+    pub(super) fn check_change_bytes(&self, bytes: u64) -> Result<(), RequestError> {
         self.check_fits(bytes)?;
         self.check_room(bytes, LAST_BYTES)
     }

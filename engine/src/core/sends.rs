@@ -7,10 +7,11 @@ use std::sync::Arc;
 use siphasher::sip128::{Hasher128, SipHasher24};
 
 use super::room::{check_batch, sent_bytes};
+use super::transact::Refused;
 use super::{Core, Decided, Decision};
 use crate::attributes::{Attributes, DELAY_MS_MAX, DeduplicationScope, Durability, check_range};
 use crate::attributes_section::AttributesSection;
-use crate::command::{Deduplication, NewMessage, Reply, ReplyTo};
+use crate::command::{Deduplication, NewMessage, Reply, ReplyTo, StoredMessages};
 use crate::error::RequestError;
 use crate::ids::{DeduplicationKey, ProducerId, QueueId, Seq};
 use crate::record::Sent;
@@ -18,7 +19,7 @@ use crate::state::producers::Known;
 use crate::time::LogTime;
 
 /// Messages that may be sent: what is written of each.
-struct Plan<'m> {
+pub(super) struct Plan<'m> {
     queue: QueueId,
     attributes: Arc<Attributes>,
     /// Each message's number: of a copy, that of the message that was sent before.
@@ -33,11 +34,19 @@ struct Planned<'m> {
     key: Option<DeduplicationKey>,
 }
 
+/// What was planned before in the same command, and is not recorded yet.
+#[derive(Default)]
+pub(super) struct PlannedBefore {
+    /// Of the queues that are sent to, the next message's number.
+    next: HashMap<QueueId, Seq>,
+    keys: HashMap<(QueueId, DeduplicationKey), Seq>,
+}
+
 impl<R: ReplyTo> Core<R> {
     pub(super) fn send(&mut self, name: &str, messages: &[NewMessage], now: LogTime) -> Decision {
-        let plan = self.plan_send(name, messages, now)?;
+        let plan = self.plan_one_send(name, messages, now)?;
         let durability = plan.attributes.durability;
-        let reply = self.write_sent(&plan, now);
+        let reply = sent(self.record_send(&plan, now));
         Ok(match durability {
             Durability::Sync => Decided::WhenDurable(reply),
             Durability::Written => Decided::WhenWritten(reply),
@@ -65,50 +74,64 @@ impl<R: ReplyTo> Core<R> {
             Known::Forgotten(oldest) => return Err(RequestError::BatchForgotten { batch, oldest }),
             Known::New => {}
         }
-        let plan = self.plan_send(name, messages, now)?;
-        let landed = (plan.seqs[0], count(messages));
-        let reply = self.write_sent(&plan, now);
+        let plan = self.plan_one_send(name, messages, now)?;
+        let stored = self.record_send(&plan, now);
+        let landed = (stored.first, stored.count);
         self.record(|out| out.produced(plan.queue, producer, (batch, oldest), landed, now));
-        Ok(Decided::WhenDurable(reply))
+        Ok(Decided::WhenDurable(sent(stored)))
     }
 
-    /// Checks messages, and finds out which of them are copies. Changes nothing.
-    fn plan_send<'m>(
+    fn plan_one_send<'m>(
         &self,
         name: &str,
         messages: &'m [NewMessage],
         now: LogTime,
     ) -> Result<Plan<'m>, RequestError> {
+        let plan = self.plan_send(name, messages, &mut PlannedBefore::default(), now);
+        let plan = plan.map_err(|refused| refused.cause)?;
+        self.check_fits(sent_bytes(messages))?;
+        self.check_sends_allowed()?;
+        Ok(plan)
+    }
+
+    /// Whether a queue takes these messages, and which of them are copies. Records nothing.
+    pub(super) fn plan_send<'m>(
+        &self,
+        name: &str,
+        messages: &'m [NewMessage],
+        before: &mut PlannedBefore,
+        now: LogTime,
+    ) -> Result<Plan<'m>, Refused> {
         let queue = self.queue(name)?;
         let attributes = &queue.attributes;
         check_batch("message", messages.len())?;
         for (index, message) in messages.iter().enumerate() {
-            check_message(name, attributes, index, message)?;
+            check_message(name, attributes, index, message)
+                .map_err(|cause| Refused { item: Some(index), cause })?;
         }
-        self.check_fits(sent_bytes(messages))?;
-        self.check_sends_allowed()?;
         let since = LogTime(now.0.saturating_sub(attributes.deduplication_window_ms));
-        let mut next = queue.messages.next_seq();
-        let (mut seqs, mut new) = (Vec::with_capacity(messages.len()), Vec::new());
-        let mut of_this_batch = HashMap::new();
+        let next = before.next.entry(queue.id).or_insert(queue.messages.next_seq());
+        let mut seqs = Vec::with_capacity(messages.len());
+        let mut new = Vec::with_capacity(messages.len());
         for message in messages {
             let key = deduplication_key(attributes, message);
-            let before = key.and_then(|key| {
-                let in_batch = of_this_batch.get(&key).copied();
-                in_batch.or_else(|| queue.deduplication.find(&key, since))
+            let original = key.and_then(|key| {
+                let planned = before.keys.get(&(queue.id, key)).copied();
+                planned.or_else(|| queue.deduplication.find(&key, since))
             });
-            let seq = before.unwrap_or(next);
+            let seq = original.unwrap_or(*next);
             seqs.push(seq);
-            if before.is_none() {
+            if original.is_none() {
                 new.push(Planned { seq, message, key });
-                of_this_batch.extend(key.map(|key| (key, seq)));
-                next = next.next();
+                before.keys.extend(key.map(|key| ((queue.id, key), seq)));
+                *next = next.next();
             }
         }
         Ok(Plan { queue: queue.id, attributes: Arc::clone(attributes), seqs, new })
     }
 
-    fn write_sent(&mut self, plan: &Plan<'_>, now: LogTime) -> Reply {
+    /// Stores messages for which there is room.
+    pub(super) fn record_send(&mut self, plan: &Plan<'_>, now: LogTime) -> StoredMessages {
         let (queue, position) = (plan.queue, self.tail.position);
         // A FIFO queue's delay is the same for all of its messages, whenever it is changed: it is
         // reckoned from when they were sent.
@@ -129,16 +152,18 @@ impl<R: ReplyTo> Core<R> {
             }
         });
         let first = plan.seqs[0];
+        let count = u32::try_from(plan.seqs.len()).expect("a batch has at most 4096 messages");
         let is_run = (first.0..).map(Seq).zip(&plan.seqs).all(|(expected, seq)| expected == *seq);
-        match is_run {
-            true => Reply::Sent { queue, first, count: plan.seqs.len() as u32 },
-            false => Reply::SentEach { queue, seqs: plan.seqs.clone() },
-        }
+        let seqs = if is_run { Vec::new() } else { plan.seqs.clone() };
+        StoredMessages { queue, first, count, seqs }
     }
 }
 
-fn count(messages: &[NewMessage]) -> u32 {
-    u32::try_from(messages.len()).expect("a batch has at most 4096 messages")
+fn sent(StoredMessages { queue, first, count, seqs }: StoredMessages) -> Reply {
+    match seqs.is_empty() {
+        true => Reply::Sent { queue, first, count },
+        false => Reply::SentEach { queue, seqs },
+    }
 }
 
 /// Whether the queue takes the message as it is.

@@ -89,6 +89,11 @@ impl<R> Waiters<R> {
         Some(self.queues.get(&queue)?.by_arrival.first_key_value()?.1)
     }
 
+    /// How many there are in the queue's line.
+    pub(crate) fn count(&self, queue: QueueId) -> u64 {
+        self.queues.get(&queue).map_or(0, |line| line.by_arrival.len() as u64)
+    }
+
     /// Takes the first in line.
     pub(crate) fn take_first(&mut self, queue: QueueId) -> Option<Waiter<R>> {
         let arrival = *self.queues.get(&queue)?.by_arrival.first_key_value()?.0;

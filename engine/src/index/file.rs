@@ -127,6 +127,34 @@ impl MappedIndex {
         Ok(self.slot_number(queue, seq)?.is_some())
     }
 
+    /// The first of a queue's messages that is behind others; those that are come last.
+    pub(super) fn first_after(
+        &self,
+        queue: QueueId,
+        is_behind: impl Fn(&Slot) -> bool,
+    ) -> Result<Option<Seq>, BadBlock> {
+        let Some(row) = self.table_row(queue) else { return Ok(None) };
+        let first_slot = self.run(row.runs().start)?.slot;
+        let (mut low, mut high) = (first_slot, first_slot.saturating_add(row.row.messages));
+        while low < high {
+            let middle = low + (high - low) / 2;
+            match is_behind(&self.slot(middle)?) {
+                true => high = middle,
+                false => low = middle + 1,
+            }
+        }
+        let Range { start: mut run, end } = row.runs();
+        let mut end = end;
+        while end - run > 1 {
+            let middle = run + (end - run) / 2;
+            match self.run(middle)?.slot <= low {
+                true => run = middle,
+                false => end = middle,
+            }
+        }
+        Ok(self.run(run)?.seq_of(low))
+    }
+
     /// A queue's messages, ascending. A bad block is an error in the place of each item in it.
     #[cfg(test)]
     pub(crate) fn slots(

@@ -62,6 +62,18 @@ impl HeapIndex {
         slots.slots.get(run.slot_of(Seq(last))? as usize).copied()
     }
 
+    /// The first of a queue's messages that is behind others; those that are come last.
+    pub(super) fn first_after(
+        &self,
+        queue: QueueId,
+        is_behind: impl Fn(&Slot) -> bool,
+    ) -> Option<Seq> {
+        let slots = self.queues.get(&queue)?;
+        let at = slots.slots.partition_point(|slot| !is_behind(slot)) as u32;
+        let after = slots.runs.partition_point(|run| run.slot <= at);
+        slots.runs.get(after.checked_sub(1)?)?.seq_of(at)
+    }
+
     /// A row for each queue, ascending.
     pub(crate) fn rows(&self) -> Vec<QueueRow> {
         self.queues_sorted().into_iter().map(|(queue, slots)| slots.row(queue)).collect()

@@ -8,6 +8,7 @@
 //! All of it is derived: an index file may be deleted or damaged, and is made anew from its segment.
 
 mod block;
+mod by_time;
 mod file;
 mod header;
 mod heap;

@@ -75,6 +75,15 @@ impl SalvagedIndex {
         })
     }
 
+    /// The first of a queue's messages that is behind others, of those that are not hidden.
+    pub(super) fn first_after(
+        &self,
+        queue: QueueId,
+        is_behind: impl Fn(&Slot) -> bool,
+    ) -> Option<Seq> {
+        self.found.first_after(queue, is_behind)
+    }
+
     /// Whether the message may be in the segment, readable or not. In a segment that the compactor
     /// wrote it may also be one that was left out.
     pub(super) fn may_contain(&self, queue: QueueId, seq: Seq) -> bool {

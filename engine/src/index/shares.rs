@@ -47,6 +47,15 @@ impl Shares {
         Some(present(&self.replaced, shares.get(after.checked_sub(1)?)?.segment))
     }
 
+    /// The segments that may have messages of the queue, in their order.
+    pub(super) fn segments_of(&self, queue: QueueId) -> Vec<SegmentKey> {
+        let shares = self.queues.get(&queue).map_or(&[][..], Vec::as_slice);
+        let mut segments: Vec<_> =
+            shares.iter().map(|share| present(&self.replaced, share.segment)).collect();
+        segments.dedup();
+        segments
+    }
+
     /// One segment is in the place of several neighbours, which have messages of these queues.
     pub(super) fn replace(
         &mut self,

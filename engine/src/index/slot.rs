@@ -73,6 +73,12 @@ impl Run {
         (offset < self.count).then(|| self.slot + offset)
     }
 
+    /// The message of a slot.
+    pub(super) fn seq_of(&self, slot: u32) -> Option<Seq> {
+        let offset = slot.checked_sub(self.slot)?;
+        (offset < self.count).then(|| Seq(self.first.0 + u64::from(offset)))
+    }
+
     pub(super) fn encode(&self) -> [u8; ITEM_BYTES] {
         let mut item = [0; ITEM_BYTES];
         item[..8].copy_from_slice(&self.first.0.to_le_bytes());

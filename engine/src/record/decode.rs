@@ -2,7 +2,7 @@
 
 use super::{
     EncodedAttributes, HAS_GROUPS, LeaseList, List, RECORD_HEADER_BYTES, Record, RecordError,
-    SEAL_AT, Sent, kind,
+    SEAL_AT, Sent, UNCOUNTED, kind,
 };
 use crate::checksum::{self, Salt};
 use crate::codec::Fields;
@@ -67,6 +67,7 @@ impl<'a> RecordFrame<'a> {
             kind::LEASE_CHANGED => decode_lease_changed,
             kind::ACKED => decode_acked,
             kind::COMPACTED => decode_compacted,
+            kind::RETURNED => decode_returned,
             kind::PRODUCED => decode_produced,
             kind::DEDUPLICATED => decode_deduplicated,
             unknown => return Err(RecordError::UnknownKind(unknown)),
@@ -105,7 +106,14 @@ fn decode_queue_changed<'a>(mut fields: Fields<'a>, _: &'a [u8]) -> Option<Recor
 }
 
 fn decode_queue_purged<'a>(mut fields: Fields<'a>, _: &'a [u8]) -> Option<Record<'a>> {
-    Some(Record::QueuePurged { queue: QueueId(fields.u32()?), through: Seq(fields.u64()?) })
+    Some(Record::QueuePurged {
+        queue: QueueId(fields.u32()?),
+        through: Seq(fields.u64()?),
+        time: match fields.rest().is_empty() {
+            true => None,
+            false => Some(LogTime(fields.u64()?)),
+        },
+    })
 }
 
 fn decode_queue_deleted<'a>(mut fields: Fields<'a>, _: &'a [u8]) -> Option<Record<'a>> {
@@ -179,4 +187,20 @@ fn decode_deduplicated<'a>(mut fields: Fields<'a>, _: &'a [u8]) -> Option<Record
 
 fn decode_compacted<'a>(mut fields: Fields<'a>, _: &'a [u8]) -> Option<Record<'a>> {
     Some(Record::Compacted { queue: QueueId(fields.u32()?), next: Seq(fields.u64()?) })
+}
+
+fn decode_returned<'a>(mut fields: Fields<'a>, _: &'a [u8]) -> Option<Record<'a>> {
+    let (queue, until, flags) = (QueueId(fields.u32()?), LogTime(fields.u64()?), fields.u8()?);
+    let reason_bytes = usize::from(fields.u16()?);
+    let (reason, messages) = fields.rest().split_at_checked(reason_bytes)?;
+    let reason = std::str::from_utf8(reason).ok()?;
+    let messages = List::decode(messages)?;
+    let is_counted = flags & UNCOUNTED == 0;
+    (flags & !UNCOUNTED == 0).then_some(Record::Returned {
+        queue,
+        until,
+        is_counted,
+        reason,
+        messages,
+    })
 }

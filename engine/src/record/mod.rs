@@ -71,6 +71,8 @@ pub enum Record<'a> {
         queue: QueueId,
         /// The last message that is gone.
         through: Seq,
+        /// When; an older Forebay did not say.
+        time: Option<LogTime>,
     },
     /// The queue and all its messages are gone.
     QueueDeleted {
@@ -141,6 +143,19 @@ pub enum Record<'a> {
         /// The next message's number is at least this.
         next: Seq,
     },
+    /// Messages were given back by their consumers.
+    Returned {
+        /// The queue.
+        queue: QueueId,
+        /// When their leases end.
+        until: LogTime,
+        /// False: the newest lease is taken off the receive count, unless it was already.
+        is_counted: bool,
+        /// Why; empty leaves the reason that there is.
+        reason: &'a str,
+        /// Their seqs.
+        messages: List<'a, Seq>,
+    },
 }
 
 impl Record<'_> {
@@ -158,7 +173,8 @@ impl Record<'_> {
             | Record::Acked { queue, .. }
             | Record::Produced { queue, .. }
             | Record::Deduplicated { queue, .. }
-            | Record::Compacted { queue, .. } => Some(queue),
+            | Record::Compacted { queue, .. }
+            | Record::Returned { queue, .. } => Some(queue),
         }
     }
 }
@@ -187,6 +203,12 @@ pub struct Sent<'a> {
 /// Flags of records: in `Leased`, each message comes with its group.
 const HAS_GROUPS: u8 = 1;
 
+/// The `flags` field of `Returned`: the newest lease does not count.
+const UNCOUNTED: u8 = 1;
+
+/// The longest reason with which a message is given back.
+pub const REASON_BYTES_MAX: usize = 256;
+
 /// The numbers of the kinds (FORMAT.md section 3.2). Never used again.
 mod kind {
     pub(super) const OPENED: u8 = 1;
@@ -199,6 +221,7 @@ mod kind {
     pub(super) const LEASE_CHANGED: u8 = 18;
     pub(super) const ACKED: u8 = 19;
     pub(super) const COMPACTED: u8 = 20;
+    pub(super) const RETURNED: u8 = 21;
     pub(super) const PRODUCED: u8 = 23;
     pub(super) const DEDUPLICATED: u8 = 25;
 }

@@ -3,7 +3,8 @@
 use bytes::{BufMut, BytesMut};
 
 use super::{
-    HAS_GROUPS, Item, Lease, RECORD_HEADER_BYTES, RecordFrame, SEAL_AT, Sent, kind, put_attributes,
+    HAS_GROUPS, Item, Lease, REASON_BYTES_MAX, RECORD_HEADER_BYTES, RecordFrame, SEAL_AT, Sent,
+    UNCOUNTED, kind, put_attributes,
 };
 use crate::attributes::AttributeChanges;
 use crate::checksum::Salt;
@@ -74,10 +75,13 @@ impl<'b> RecordWriter<'b> {
     }
 
     /// Writes [`Record::QueuePurged`].
-    pub fn queue_purged(&mut self, queue: QueueId, through: Seq) {
+    pub fn queue_purged(&mut self, queue: QueueId, through: Seq, time: Option<LogTime>) {
         self.record(kind::QUEUE_PURGED, &[], |out| {
             out.put_u32_le(queue.0);
             out.put_u64_le(through.0);
+            if let Some(time) = time {
+                out.put_u64_le(time.0);
+            }
         });
     }
 
@@ -183,6 +187,26 @@ impl<'b> RecordWriter<'b> {
             out.put_u64_le(next.0);
         });
     }
+
+    /// Writes [`Record::Returned`].
+    pub fn returned(
+        &mut self,
+        queue: QueueId,
+        until: LogTime,
+        is_counted: bool,
+        reason: &str,
+        messages: &[Seq],
+    ) {
+        let reason_bytes = u16::try_from(reason.len()).expect("a reason has at most 256 bytes");
+        self.record(kind::RETURNED, &[], |out| {
+            out.put_u32_le(queue.0);
+            out.put_u64_le(until.0);
+            out.put_u8(if is_counted { 0 } else { UNCOUNTED });
+            out.put_u16_le(reason_bytes);
+            out.put_slice(reason.as_bytes());
+            messages.iter().for_each(|item| item.write(out));
+        });
+    }
 }
 
 /// How many items of the largest kind, 16 bytes, one record holds.
@@ -192,6 +216,10 @@ const _: () = {
     use crate::command::BATCH_MESSAGES_MAX;
     assert!(28 + ITEMS_A_RECORD * 16 <= u16::MAX as usize);
     assert!(4 + BATCH_MESSAGES_MAX * 8 <= u16::MAX as usize, "an Acked record holds a batch");
+    assert!(
+        15 + REASON_BYTES_MAX + BATCH_MESSAGES_MAX * 8 <= u16::MAX as usize,
+        "so does Returned"
+    );
 };
 
 /// Seals the record at the start of `bytes`, which was written by [`RecordWriter`], and returns

@@ -8,6 +8,7 @@ use bytes::{BufMut, BytesMut};
 use crc32fast::Hasher;
 use roaring::RoaringTreemap;
 
+use super::reasons;
 use super::source::{Body, PartError};
 use crate::attributes::{Attributes, TEXT_BIT};
 use crate::codec::Fields;
@@ -19,7 +20,9 @@ use crate::state::delays::Delays;
 use crate::state::frozen::{FrozenMessages, FrozenQueue};
 use crate::state::held::{Held, HeldMap};
 use crate::state::order::Discipline;
+use crate::state::past::{Past, Swept};
 use crate::state::producers::{Batch, Producer, Producers};
+use crate::state::returns::Returns;
 use crate::time::LogTime;
 
 /// What comes before a part's body.
@@ -56,14 +59,16 @@ mod state {
 }
 
 /// The sections of a part, in their order. One that would say nothing is not there.
-mod section {
+pub(super) mod section {
     pub(super) const APART: u32 = 1;
     pub(super) const HELD: u32 = 2;
     pub(super) const DELAYED: u32 = 3;
     pub(super) const DUE: u32 = 4;
     pub(super) const GROUPED: u32 = 5;
+    pub(in super::super) const REASONS: u32 = 7;
     pub(super) const DEDUPLICATED: u32 = 8;
     pub(super) const PRODUCERS: u32 = 9;
+    pub(super) const PAST: u32 = 16;
 }
 
 /// Begins the checksum of the part of that number, to be continued with its body.
@@ -123,6 +128,7 @@ pub(super) fn encode(part: &FrozenQueue, out: &mut impl Write) -> io::Result<()>
     if messages.discipline == Some(Discipline::Fair) {
         put_section(out, section::GROUPED, 0)?;
     }
+    reasons::put(&messages.returns, out)?;
     let window = &part.deduplication;
     if !window.is_empty() {
         let bytes = (window.iter().len() * DEDUPLICATED_BYTES) as u64;
@@ -133,7 +139,15 @@ pub(super) fn encode(part: &FrozenQueue, out: &mut impl Write) -> io::Result<()>
             out.put_u64_le(entry.time.0);
         })?;
     }
-    put_producers(out, &part.producers)
+    put_producers(out, &part.producers)?;
+    match messages.past.last_purge {
+        Some(purge) => {
+            put_section(out, section::PAST, 16)?;
+            out.write_all(&purge.through.0.to_le_bytes())?;
+            out.write_all(&purge.at.0.to_le_bytes())
+        }
+        None => Ok(()),
+    }
 }
 
 fn put_producers(out: &mut impl Write, producers: &Producers) -> io::Result<()> {
@@ -156,7 +170,7 @@ fn put_producers(out: &mut impl Write, producers: &Producers) -> io::Result<()> 
     })
 }
 
-fn put_section(out: &mut impl Write, kind: u32, bytes: u64) -> io::Result<()> {
+pub(super) fn put_section(out: &mut impl Write, kind: u32, bytes: u64) -> io::Result<()> {
     out.write_all(&kind.to_le_bytes())?;
     out.write_all(&bytes.to_le_bytes())
 }
@@ -170,7 +184,7 @@ fn put_set(out: &mut impl Write, kind: u32, set: &RoaringTreemap) -> io::Result<
 }
 
 /// Writes many small items, gathered to pieces.
-fn put_items<T>(
+pub(super) fn put_items<T>(
     out: &mut impl Write,
     items: impl Iterator<Item = T>,
     put: impl Fn(T, &mut BytesMut),
@@ -220,8 +234,10 @@ pub(super) fn decode(body: &mut Body<'_>, version: u32) -> Result<FrozenQueue, P
     // The sets' decoder takes lengths as they come, and gets to see none that was not checked.
     body.check()?;
     let (apart, due) = (read_set(&sections.apart)?, read_set(&sections.due)?);
-    let Sections { held, delays, discipline, deduplication, producers, .. } = sections;
-    let messages = FrozenMessages { next, cursor, apart, held, delays, due, discipline };
+    let Sections { held, delays, returns, past, discipline, deduplication, producers, .. } =
+        sections;
+    let messages =
+        FrozenMessages { next, cursor, apart, held, delays, due, returns, past, discipline };
     check_messages(&messages).map_err(PartError::Wrong)?;
     Ok(FrozenQueue {
         id,
@@ -243,6 +259,8 @@ struct Sections {
     held: HeldMap,
     delays: Delays,
     due: Vec<u8>,
+    returns: Returns,
+    past: Past,
     discipline: Option<Discipline>,
     deduplication: Window,
     producers: Producers,
@@ -264,6 +282,8 @@ fn read_sections(body: &mut Body<'_>) -> Result<Sections, PartError> {
             section::GROUPED => sections.discipline = Some(Discipline::Fair),
             section::DEDUPLICATED => sections.deduplication = read_window(body, bytes)?,
             section::PRODUCERS => sections.producers = read_producers(body, bytes)?,
+            section::REASONS => sections.returns = reasons::read(body, bytes)?,
+            section::PAST => sections.past = read_past(body, bytes)?,
             _ => return Err(PartError::Wrong(format!("an unknown section {kind}"))),
         }
     }
@@ -333,6 +353,13 @@ fn read_producers(body: &mut Body<'_>, mut bytes: u64) -> Result<Producers, Part
         producers.restore(id, Producer { time, oldest, batches });
     }
     Ok(producers)
+}
+
+/// What a later version may append is passed over.
+fn read_past(body: &mut Body<'_>, bytes: u64) -> Result<Past, PartError> {
+    let last_purge = Some(Swept { through: Seq(body.u64()?), at: LogTime(body.u64()?) });
+    body.bytes(bytes.saturating_sub(16))?;
+    Ok(Past { last_purge })
 }
 
 fn read_delays(body: &mut Body<'_>, bytes: u64) -> Result<Delays, PartError> {
@@ -447,8 +474,11 @@ fn check_messages(messages: &FrozenMessages) -> Result<(), String> {
     let is_twice = |seq: &Seq| held.get(*seq).is_some() || delays.contains(*seq);
     let twice = due.iter().map(Seq).find(is_twice);
     let twice = twice.or(delays.seqs().iter().map(Seq).find(|seq| held.get(*seq).is_some()));
-    match twice {
-        Some(seq) => Err(format!("message {seq} is in two states")),
+    if let Some(seq) = twice {
+        return Err(format!("message {seq} is in two states"));
+    }
+    match messages.returns.iter().find(|(seq, _)| !messages.is_live(*seq)) {
+        Some((seq, _)) => Err(format!("message {seq} was given back and is gone")),
         None => Ok(()),
     }
 }

@@ -17,7 +17,9 @@ use crate::state::delays::Delays;
 use crate::state::frozen::{FrozenMessages, FrozenQueue};
 use crate::state::held::{Held, HeldMap};
 use crate::state::order::Discipline;
+use crate::state::past::{Past, Swept};
 use crate::state::producers::{Batch, Producers};
+use crate::state::returns::{Return, Returns};
 use crate::time::LogTime;
 
 const STORE: StoreId = StoreId(Uuid::from_u128(0x42));
@@ -77,7 +79,14 @@ fn queue(id: u32, position: u64, held_messages: u64) -> FrozenQueue {
         let one = Held { state, group, until, receive_count, lease, first_received, received };
         held.insert(Seq(10 * seq), one);
     }
+    let mut returns = Returns::default();
+    for (seq, _) in held.range(..) {
+        let reason = (seq.0 % 40 == 0).then(|| "é".repeat(1 + seq.0 as usize % 127).into());
+        returns.set(seq, Return { reason, is_uncounted: seq.0 % 30 == 0 });
+    }
     let cursor = Seq(10 * held_messages + 2);
+    let last_purge = (id == 2).then_some(Swept { through: Seq(3), at: LogTime(4) });
+    let past = Past { last_purge };
     let discipline = (id == 3).then_some(Discipline::Fair);
     let apart = [cursor.0 + 3, cursor.0 + 4].into_iter().collect();
     FrozenQueue {
@@ -94,6 +103,8 @@ fn queue(id: u32, position: u64, held_messages: u64) -> FrozenQueue {
             held,
             delays,
             due,
+            returns,
+            past,
             discipline,
         },
         deduplication: window(held_messages),
@@ -132,12 +143,14 @@ fn read_it(disk: &SimDisk, position: u64) -> Read {
 
 /// All that is in a queue, to be compared.
 fn contents(queue: &FrozenQueue) -> impl PartialEq + std::fmt::Debug {
-    let FrozenMessages { next, cursor, apart, held, delays, due, discipline } = &queue.messages;
+    let FrozenMessages { next, cursor, apart, held, delays, due, returns, past, discipline } =
+        &queue.messages;
     let held: Vec<_> = held.range(..).map(|(seq, held)| (seq, *held)).collect();
     let apart: Vec<_> = apart.iter().collect();
     let times = (queue.created, queue.modified, queue.position);
     let delays: BTreeMap<_, _> = delays.iter().collect();
-    let out_of_backlog = (apart, held, delays, due.clone(), *discipline);
+    let returns: Vec<_> = returns.iter().map(|(seq, known)| (seq, known.clone())).collect();
+    let out_of_backlog = (apart, held, delays, due.clone(), returns, *past, *discipline);
     let attributes = Arc::clone(&queue.attributes);
     let sent_before: Vec<_> = queue.deduplication.iter().copied().collect();
     let landed: Vec<_> = queue.producers.iter().map(|(id, p)| (id, p.clone())).collect();
@@ -242,12 +255,13 @@ fn another_stores_snapshot_or_one_under_another_name_is_refused() {
 
 #[test]
 fn a_checksum_that_fits_wrong_messages_does_not_help_them() {
-    let wrong: [fn(&mut FrozenMessages); 5] = [
+    let wrong: [fn(&mut FrozenMessages); 6] = [
         |messages| messages.cursor = Seq(0),
         |messages| messages.next = Seq(1),
         |messages| assert!(messages.apart.insert(messages.cursor.0)),
         |messages| assert!(messages.apart.insert(messages.next.0)),
         |messages| assert!(messages.held.insert(messages.cursor, Held::new()).is_none()),
+        |messages| messages.returns.set(Seq(1), Return { reason: None, is_uncounted: true }),
     ];
     for change in wrong {
         let disk = SimDisk::new(1);

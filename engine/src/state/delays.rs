@@ -177,6 +177,23 @@ impl Delays {
         soon.into_iter().chain(buckets).min()
     }
 
+    /// When the first one becomes visible. Where very many may be the first, it is not looked at all of
+    /// them, and this is a time before it.
+    pub(crate) fn first(&self) -> Option<LogTime> {
+        let is_there = |seq: &Seq| self.contains(*seq);
+        let soon = self.soon.iter().find(|(_, seq)| is_there(seq)).map(|(until, _)| *until);
+        let of_level = |level: usize| {
+            self.levels[level].iter().find_map(|(key, bucket)| {
+                if bucket.len() > CHUNKS_A_STEP {
+                    return Some(LogTime(key << LEVELS[level]));
+                }
+                let messages = bucket.iter().flat_map(|chunk| chunk.iter());
+                messages.filter(|(seq, _)| is_there(seq)).map(|(_, until)| *until).min()
+            })
+        };
+        soon.into_iter().chain((0..LEVELS.len()).filter_map(of_level)).min()
+    }
+
     /// When the first bucket of a level is to be moved, or moved on: from a little before its
     /// stretch begins, in steps; at once when that has come.
     fn opens_at(&self, level: usize) -> Option<LogTime> {
@@ -289,6 +306,7 @@ mod tests {
                 }
                 let seen: BTreeMap<Seq, LogTime> = delays.iter().collect();
                 prop_assert_eq!(&seen, &plain);
+                prop_assert_eq!(delays.first(), plain.values().min().copied());
                 prop_assert_eq!(delays.len(), plain.len() as u64);
             }
         }
@@ -303,5 +321,16 @@ mod tests {
         }
         delays.remove_through(Seq(99_990));
         assert_eq!((delays.len(), delays.named), (10, 10));
+    }
+
+    /// Without it the first of millions that are due together would be searched for among all.
+    #[test]
+    fn the_first_of_very_many_is_known_about() {
+        let mut delays = Delays::at(LogTime(0));
+        for seq in 1..=100_000 {
+            delays.insert(Seq(seq), LogTime(20_000_000_000 - seq));
+        }
+        let first = delays.first().unwrap();
+        assert!(first <= LogTime(19_999_900_000) && first >= LogTime(1 << LEVELS[4]), "{first:?}");
     }
 }

@@ -10,8 +10,10 @@ use super::deduplication::Window;
 use super::delays::Delays;
 use super::held::{Held, HeldMap};
 use super::order::Discipline;
+use super::past::Past;
 use super::producers::Producers;
 use super::queue::Messages;
+use super::returns::{Return, Returns};
 use crate::attributes::Attributes;
 use crate::command::MessageState;
 use crate::ids::{Position, QueueId, Seq};
@@ -49,6 +51,10 @@ pub(crate) struct FrozenMessages {
     pub(crate) delays: Delays,
     /// ... or has.
     pub(crate) due: RoaringTreemap,
+    /// What consumers said of messages that they gave back.
+    pub(crate) returns: Returns,
+    /// What is remembered of those that are gone.
+    pub(crate) past: Past,
     /// In what order a queue whose messages have groups gives them.
     pub(crate) discipline: Option<Discipline>,
 }
@@ -67,6 +73,11 @@ impl FrozenMessages {
         self.held.get(seq)
     }
 
+    /// What was said of a message when it was given back.
+    pub(crate) fn given_back(&self, seq: Seq) -> Option<&Return> {
+        self.returns.get(seq)
+    }
+
     /// How many messages of the range were in the queue; counts leaf by leaf.
     pub(crate) fn live_in(&self, range: RangeInclusive<Seq>) -> u64 {
         let start = self.cursor.max(*range.start()).0;
@@ -82,7 +93,8 @@ impl FrozenMessages {
 impl Queue {
     /// The queue as it is now, at the end of the entry at `position`.
     pub(crate) fn freeze(&self, position: Position) -> FrozenQueue {
-        let Messages { next, cursor, apart, held, delays, due, order, .. } = &self.messages;
+        let Messages { next, cursor, apart, held, delays, due, returns, past, order, .. } =
+            &self.messages;
         FrozenQueue {
             id: self.id,
             name: self.name.clone(),
@@ -97,6 +109,8 @@ impl Queue {
                 held: held.clone(),
                 delays: delays.clone(),
                 due: due.clone(),
+                returns: returns.clone(),
+                past: *past,
                 discipline: order.as_ref().map(|order| order.discipline()),
             },
             deduplication: self.deduplication.window().clone(),
@@ -121,7 +135,17 @@ impl From<FrozenMessages> for Messages {
     /// Messages to go on with: all durable. A damaged one waits, for whether it is damaged is
     /// found when it is read again.
     fn from(frozen: FrozenMessages) -> Self {
-        let FrozenMessages { next, cursor, apart, mut held, delays, due, discipline } = frozen;
+        let FrozenMessages {
+            next,
+            cursor,
+            apart,
+            mut held,
+            delays,
+            due,
+            returns,
+            past,
+            discipline,
+        } = frozen;
         let is_damaged = |(seq, held): (Seq, &Held)| {
             (held.state == MessageState::Damaged).then_some((seq, *held))
         };
@@ -153,6 +177,8 @@ impl From<FrozenMessages> for Messages {
             delays,
             due,
             damaged,
+            returns,
+            past,
             order,
         };
         if let Some(discipline) = discipline {

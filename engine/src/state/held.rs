@@ -33,15 +33,15 @@ pub(crate) struct Held {
     pub(crate) received: LogTime,
 }
 
-/// Held messages by their seqs.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct HeldMap {
-    leaves: BTreeMap<Seq, Arc<Leaf>>,
+/// Held messages by their seqs; or what else is kept of messages.
+#[derive(Debug, Clone)]
+pub(crate) struct HeldMap<T = Held> {
+    leaves: BTreeMap<Seq, Arc<Leaf<T>>>,
     len: u64,
 }
 
 /// A deque, because messages are acked at the front about as often as they are leased at the back.
-type Leaf = VecDeque<(Seq, Held)>;
+type Leaf<T> = VecDeque<(Seq, T)>;
 
 /// A leaf with more is split.
 const LEAF_ENTRIES_MAX: usize = 512;
@@ -63,9 +63,21 @@ impl Held {
             received: LogTime::default(),
         }
     }
+
+    /// Whether it was ever received. (Its count may be 0 then: an attempt need not count.)
+    pub(crate) fn was_received(&self) -> bool {
+        // Nobody was ever given the default.
+        self.lease != LeaseId::default()
+    }
 }
 
-impl HeldMap {
+impl<T> Default for HeldMap<T> {
+    fn default() -> Self {
+        Self { leaves: BTreeMap::new(), len: 0 }
+    }
+}
+
+impl<T: Clone> HeldMap<T> {
     /// How many there are.
     pub(crate) fn len(&self) -> u64 {
         self.len
@@ -73,18 +85,19 @@ impl HeldMap {
 
     /// Bytes on the heap, by the sizes of what is there; shared leaves count in each map.
     pub(crate) fn heap_bytes(&self) -> u64 {
-        const LEAF_BYTES: usize = size_of::<(Seq, Arc<Leaf>)>() + size_of::<Leaf>() + 16;
-        self.len * size_of::<(Seq, Held)>() as u64 + (self.leaves.len() * LEAF_BYTES) as u64
+        const LEAF_BYTES: usize =
+            size_of::<(Seq, Arc<Leaf<Held>>)>() + size_of::<Leaf<Held>>() + 16;
+        self.len * size_of::<(Seq, T)>() as u64 + (self.leaves.len() * LEAF_BYTES) as u64
     }
 
     /// What is held of a message.
-    pub(crate) fn get(&self, seq: Seq) -> Option<&Held> {
+    pub(crate) fn get(&self, seq: Seq) -> Option<&T> {
         let (_, leaf) = self.leaves.range(..=seq).next_back()?;
         Some(&leaf[place(leaf, seq).ok()?].1)
     }
 
     /// Holds a message; what was held of it before.
-    pub(crate) fn insert(&mut self, seq: Seq, held: Held) -> Option<Held> {
+    pub(crate) fn insert(&mut self, seq: Seq, held: T) -> Option<T> {
         let new_leaf = match self.leaves.range_mut(..=seq).next_back() {
             Some((_, leaf)) => match place(leaf, seq) {
                 Ok(at) => {
@@ -117,7 +130,7 @@ impl HeldMap {
     }
 
     /// The first leaf, taken out, with a seq in front of it; a new one when that is full.
-    fn first_leaf_with(&mut self, seq: Seq, held: Held) -> Leaf {
+    fn first_leaf_with(&mut self, seq: Seq, held: T) -> Leaf<T> {
         let mut leaf = match self.leaves.first_entry() {
             Some(first) if first.get().len() < LEAF_ENTRIES_MAX => {
                 Arc::unwrap_or_clone(first.remove())
@@ -129,7 +142,7 @@ impl HeldMap {
     }
 
     /// Holds a message no longer; what was held of it.
-    pub(crate) fn remove(&mut self, seq: Seq) -> Option<Held> {
+    pub(crate) fn remove(&mut self, seq: Seq) -> Option<T> {
         let (key, leaf) = self.leaves.range_mut(..=seq).next_back()?;
         let (key, at) = (*key, place(leaf, seq).ok()?);
         let leaf = Arc::make_mut(leaf);
@@ -150,7 +163,7 @@ impl HeldMap {
 
     /// Merges the leaf of that key and length with a neighbour, if both together are small.
     fn merge_small(&mut self, key: Seq, len: usize) {
-        let fits = |(key, leaf): (&Seq, &Arc<Leaf>)| {
+        let fits = |(key, leaf): (&Seq, &Arc<Leaf<T>>)| {
             (leaf.len() + len <= MERGED_ENTRIES_MAX).then_some(*key)
         };
         let before = self.leaves.range(..key).next_back().and_then(fits);
@@ -162,14 +175,14 @@ impl HeldMap {
         };
         let upper = self.leaves.remove(&upper).expect("the leaf was found above");
         let lower = self.leaves.get_mut(&lower).expect("the leaf was found above");
-        Arc::make_mut(lower).extend(upper.iter());
+        Arc::make_mut(lower).extend(upper.iter().cloned());
     }
 
     /// The messages in a range, in order.
     pub(crate) fn range(
         &self,
         range: impl RangeBounds<Seq>,
-    ) -> impl Iterator<Item = (Seq, &Held)> + '_ {
+    ) -> impl Iterator<Item = (Seq, &T)> + '_ {
         let leaves = self.leaves_in(range.start_bound().cloned(), range.end_bound().cloned());
         leaves.flat_map(|(leaf, range)| leaf.range(range)).map(|(seq, held)| (*seq, held))
     }
@@ -185,7 +198,7 @@ impl HeldMap {
         &self,
         start: Bound<Seq>,
         end: Bound<Seq>,
-    ) -> impl Iterator<Item = (&Leaf, Range<usize>)> {
+    ) -> impl Iterator<Item = (&Leaf<T>, Range<usize>)> {
         let is_before = move |seq: Seq| match start {
             Included(start) => seq < start,
             Excluded(start) => seq <= start,
@@ -218,7 +231,7 @@ impl HeldMap {
 }
 
 /// Where a seq is in a leaf, or where it would be.
-fn place(leaf: &Leaf, seq: Seq) -> Result<usize, usize> {
+fn place<T>(leaf: &Leaf<T>, seq: Seq) -> Result<usize, usize> {
     match leaf.back() {
         Some((last, _)) if *last < seq => Err(leaf.len()),
         _ => leaf.binary_search_by_key(&seq, |(seq, _)| *seq),

@@ -31,6 +31,7 @@ impl State {
         for queue in self.queues.values() {
             let messages = &queue.messages;
             sum.held_bytes += messages.held.heap_bytes();
+            sum.held_bytes += messages.returns.heap_bytes();
             sum.apart_bytes += messages.apart.serialized_size() as u64;
             sum.timer_bytes += bytes_of::<(LogTime, Seq)>(messages.timers.len());
             sum.timer_bytes += messages.delays.heap_bytes();

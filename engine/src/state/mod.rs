@@ -13,8 +13,10 @@ pub(crate) mod frozen;
 pub(crate) mod held;
 pub(crate) mod memory;
 pub(crate) mod order;
+pub(crate) mod past;
 pub(crate) mod producers;
 pub(crate) mod queue;
+pub(crate) mod returns;
 pub(crate) mod runs;
 #[cfg(test)]
 mod tests;
@@ -76,9 +78,9 @@ impl State {
                     queue.modified = time;
                 }
             }
-            Record::QueuePurged { queue, through } => {
+            Record::QueuePurged { queue, through, time } => {
                 if let Some(queue) = self.queues.get_mut(&queue) {
-                    queue.messages.purged(through);
+                    queue.messages.purged_at(through, time);
                     queue.deduplication = Deduplication::default();
                 }
             }
@@ -125,6 +127,14 @@ impl State {
             Record::Acked { queue, messages: acked } => {
                 self.messages(queue, |messages| {
                     acked.iter().for_each(|seq| messages.acked(seq));
+                });
+            }
+            Record::Returned { queue, until, is_counted, reason, messages: returned } => {
+                let reason = (!reason.is_empty()).then(|| Arc::from(reason));
+                self.messages(queue, |messages| {
+                    for seq in returned.iter() {
+                        messages.given_back(seq, until, is_counted, reason.as_ref());
+                    }
                 });
             }
         }

@@ -127,6 +127,11 @@ impl Order {
         self.groups.get(&group)?.invisible.first()
     }
 
+    /// The first message in flight of all groups. Looks at every group.
+    pub(crate) fn first_blocker(&self) -> Option<Seq> {
+        self.groups.values().filter_map(|group| group.invisible.first()).min()
+    }
+
     /// Bytes on the heap, about.
     pub(crate) fn heap_bytes(&self) -> u64 {
         let of_groups = self.groups.capacity() * (size_of::<(Group, GroupOrder)>() + 1);

@@ -25,7 +25,9 @@ use roaring::RoaringTreemap;
 use super::delays::Delays;
 use super::held::{Held, HeldMap};
 use super::order::{Discipline, Order};
-use crate::command::{Counts, MessageState};
+use super::past::Past;
+use super::returns::Returns;
+use crate::command::{Counts, MessageState, States};
 use crate::ids::{Group, LeaseId, Seq};
 use crate::time::LogTime;
 
@@ -51,6 +53,9 @@ pub(crate) struct Messages {
     /// ... or has.
     pub(super) due: RoaringTreemap,
     pub(super) damaged: u64,
+    /// What consumers said of messages that they gave back, until the messages are gone.
+    pub(super) returns: Returns,
+    pub(super) past: Past,
     /// In a queue whose messages have groups, which of them comes next.
     pub(super) order: Option<Box<Order>>,
 }
@@ -75,6 +80,8 @@ impl Default for Messages {
             delays: Delays::default(),
             due: RoaringTreemap::new(),
             damaged: 0,
+            returns: Returns::default(),
+            past: Past::default(),
             order: None,
         }
     }
@@ -166,12 +173,13 @@ impl Messages {
         }
         self.set_apart(seq);
         let first_received = match self.held.get(seq) {
-            Some(held) if held.receive_count > 0 => held.first_received,
+            Some(held) if held.was_received() => held.first_received,
             _ => received,
         };
         let state = MessageState::InFlight { until };
         let held = Held { state, group, until, receive_count, lease, first_received, received };
         self.hold(seq, held);
+        self.count_again(seq);
     }
 
     /// A lease ends at another time.
@@ -202,6 +210,7 @@ impl Messages {
         }
         self.delays.remove_through(through);
         self.due.remove_range(..=through.0);
+        self.returns.remove_through(through);
         if let Some(order) = &mut self.order {
             order.purge(through);
         }
@@ -289,13 +298,20 @@ impl Messages {
         })
     }
 
-    /// The messages from `from` on that are in the queue, each with its state.
-    pub(crate) fn from(&self, from: Seq) -> impl Iterator<Item = (Seq, Seen)> + '_ {
-        let held = self.held.range(from..self.durable_end.max(from)).map(|(seq, _)| seq);
-        let delayed = between(self.delays.seqs(), from, self.durable_end);
-        let due = between(&self.due, from, self.durable_end);
-        let apart = merge(held, merge(delayed, due));
-        merge(apart, self.backlog_from(from)).map(|seq| {
+    /// The messages from `from` on that are in the queue, each with its state: at least those in one
+    /// of `states`.
+    pub(crate) fn look(&self, from: Seq, states: States) -> impl Iterator<Item = (Seq, Seen)> + '_ {
+        let end = self.durable_end.max(from);
+        let all_held = states.in_flight || states.damaged;
+        let held = all_held.then(|| self.held.range(from..end).map(|(seq, _)| seq));
+        let returned =
+            (states.waiting && !all_held).then(|| between(&self.returned, from, self.durable_end));
+        let delayed = states.delayed.then(|| between(self.delays.seqs(), from, self.durable_end));
+        let due = states.waiting.then(|| between(&self.due, from, self.durable_end));
+        let backlog = states.waiting.then(|| self.backlog_from(from));
+        let held = held.into_iter().flatten().chain(returned.into_iter().flatten());
+        let never_received = merge(delayed.into_iter().flatten(), due.into_iter().flatten());
+        merge(merge(held, never_received), backlog.into_iter().flatten()).map(|seq| {
             let held = self.held.get(seq);
             let state = match held {
                 Some(held) => held.state,
@@ -309,6 +325,34 @@ impl Messages {
     /// What is held of a message; `None` when it was never received, or is gone.
     pub(crate) fn held(&self, seq: Seq) -> Option<&Held> {
         self.held.get(seq)
+    }
+
+    /// How many messages wait that have lesser numbers.
+    pub(crate) fn waiting_before(&self, seq: Seq) -> u64 {
+        let end = seq.min(self.durable_end).0;
+        let start = self.cursor.0.min(end);
+        let backlog = end - start - self.apart.range_cardinality(start..end);
+        backlog + self.returned.range_cardinality(..end) + self.due.range_cardinality(..end)
+    }
+
+    /// When the first lease ends.
+    pub(crate) fn first_lease_ends(&self) -> Option<LogTime> {
+        self.timers.first().map(|(until, _)| *until)
+    }
+
+    /// When the first delay passes, or a time before that (see [`Delays::first`]).
+    pub(crate) fn first_due(&self) -> Option<LogTime> {
+        self.delays.first()
+    }
+
+    /// Whether everything up to the message is durable.
+    pub(crate) fn is_durable(&self, seq: Seq) -> bool {
+        seq < self.durable_end
+    }
+
+    /// Whether the message's delay has not passed.
+    pub(crate) fn is_delayed(&self, seq: Seq) -> bool {
+        self.delays.contains(seq)
     }
 
     /// Whether the message is in the queue.
@@ -361,7 +405,7 @@ impl Messages {
     }
 
     /// Holds a message, whether or not it was held before.
-    fn hold(&mut self, seq: Seq, held: Held) {
+    pub(super) fn hold(&mut self, seq: Seq, held: Held) {
         match self.held.insert(seq, held) {
             Some(before) => self.forget(seq, &before),
             None => self.undelay(seq),
@@ -387,6 +431,7 @@ impl Messages {
 
     /// A message is gone, if it is out of the backlog.
     fn release(&mut self, seq: Seq) {
+        self.returns.remove(seq);
         match self.held.remove(seq) {
             Some(before) => {
                 self.forget(seq, &before);

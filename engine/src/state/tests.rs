@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::frozen::FrozenMessages;
 use super::*;
-use crate::command::MessageState;
+use crate::command::{MessageState, States};
 use crate::ids::{Group, LeaseId};
 use crate::record::EncodedAttributes;
 use held::Held;
@@ -20,6 +20,7 @@ enum Step {
     Lease { count: u8, timeout: u8 },
     LeaseAny { seq: u16, timeout: u8 },
     Change { seq: u16, timeout: u8 },
+    GiveBack { seq: u16, timeout: u8, is_counted: bool, reason: u8 },
     Ack { seq: u16 },
     Purge { through: u16 },
     Damage { seq: u16 },
@@ -33,6 +34,9 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         3 => (1..20_u8, any::<u8>()).prop_map(|(count, timeout)| Step::Lease { count, timeout }),
         1 => any::<(u16, u8)>().prop_map(|(seq, timeout)| Step::LeaseAny { seq, timeout }),
         2 => any::<(u16, u8)>().prop_map(|(seq, timeout)| Step::Change { seq, timeout }),
+        2 => any::<(u16, u8, bool, u8)>().prop_map(|(seq, timeout, is_counted, reason)| {
+            Step::GiveBack { seq, timeout, is_counted, reason }
+        }),
         6 => any::<u16>().prop_map(|seq| Step::Ack { seq }),
         1 => any::<u16>().prop_map(|through| Step::Purge { through }),
         1 => any::<u16>().prop_map(|seq| Step::Damage { seq }),
@@ -79,6 +83,11 @@ impl Run {
             Step::Change { seq, timeout } => {
                 self.messages.lease_changed(self.seq(seq), end(timeout));
             }
+            Step::GiveBack { seq, timeout, is_counted, reason } => {
+                let reason = (reason > 100).then(|| Arc::from(reason.to_string()));
+                let (seq, until) = (self.seq(seq), end(timeout));
+                self.messages.given_back(seq, until, is_counted, reason.as_ref());
+            }
             Step::Ack { seq } => self.messages.acked(self.seq(seq)),
             Step::Purge { through } => self.messages.purged(self.seq(through)),
             Step::Damage { seq } => self.messages.damaged(self.seq(seq)),
@@ -102,11 +111,12 @@ impl Run {
         let messages = &self.messages;
         (
             messages.waiting().collect::<Vec<_>>(),
-            messages.from(Seq(0)).collect::<Vec<_>>(),
+            messages.look(Seq(0), States::default()).collect::<Vec<_>>(),
             messages.next_timer(),
             messages.counts(),
             messages.len(),
             messages.next_seq(),
+            messages.returns.iter().map(|(seq, known)| (seq, known.clone())).collect::<Vec<_>>(),
         )
     }
 }
@@ -140,6 +150,7 @@ fn check(messages: &Messages) {
         assert!(held.get(seq).is_none());
     }
     assert!(messages.due.is_disjoint(messages.delays.seqs()));
+    assert!(messages.returns.iter().all(|(seq, _)| messages.contains(seq)));
 }
 
 proptest! {
@@ -152,7 +163,7 @@ proptest! {
         let mut restored = Run { messages: frozen.clone().into(), ..run.clone() };
         check(&restored.messages);
         // What was damaged waits in one of them: so it does in neither.
-        let damaged: Vec<_> = run.messages.from(Seq(0))
+        let damaged: Vec<_> = run.messages.look(Seq(0), States::default())
             .filter(|(_, seen)| seen.state == MessageState::Damaged)
             .collect();
         for (seq, _) in damaged {
@@ -174,6 +185,24 @@ proptest! {
     }
 
     #[test]
+    fn a_look_at_some_states_is_what_a_look_at_all_shows_of_them(
+        steps in steps(),
+        from in 0..400_u64,
+        [waiting, in_flight, delayed, damaged]: [bool; 4],
+    ) {
+        let mut run = Run::default();
+        steps.iter().for_each(|step| run.step(*step));
+        let states = States { waiting, in_flight, delayed, damaged };
+        let look = |from, states| {
+            let seen = run.messages.look(from, states);
+            seen.filter(|(_, seen)| states.contains(seen.state)).collect::<Vec<_>>()
+        };
+        let mut all = look(Seq(0), States::default());
+        all.retain(|(seq, seen)| seq.0 >= from && states.contains(seen.state));
+        prop_assert_eq!(look(Seq(from), states), all);
+    }
+
+    #[test]
     fn a_gap_is_as_if_sent_and_acked(steps in steps()) {
         let mut left_out = Run::default();
         let mut sent = Run { gaps_are_sent: true, ..Run::default() };
@@ -191,7 +220,7 @@ proptest! {
     fn frozen_messages_know_which_are_live(steps in steps(), from in 0..400_u64, to in 0..400_u64) {
         let mut run = Run::default();
         steps.iter().for_each(|step| run.step(*step));
-        let live: BTreeSet<Seq> = run.messages.from(Seq(0)).map(|(seq, _)| seq).collect();
+        let live: BTreeSet<Seq> = run.messages.look(Seq(0), States::default()).map(|(seq, _)| seq).collect();
         let frozen = freeze(run.messages.clone());
         for seq in (0..run.messages.next_seq().0 + 2).map(Seq) {
             prop_assert_eq!(frozen.is_live(seq), live.contains(&seq));

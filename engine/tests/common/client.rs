@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use forebay_engine::attributes::AttributeChanges;
-use forebay_engine::command::{Command, Counts, Delivery, QueueInfo, Reply};
+use forebay_engine::command::{Command, Counts, Delivery, PeekFilter, QueueInfo, Reply};
 use forebay_engine::disk::SimDisk;
 use forebay_engine::ids::Seq;
 use forebay_engine::receipt::SealedReceipt;
@@ -159,7 +159,13 @@ impl Client {
             let (mut from, mut waits) = (Some(Seq(1)), 0);
             while let Some(seq) = from {
                 let name = queue.name.clone();
-                let peek = Command::Peek { queue: name, from: seq, max: 100, bytes_max: u64::MAX };
+                let peek = Command::Peek {
+                    queue: name,
+                    from: seq,
+                    max: 100,
+                    bytes_max: u64::MAX,
+                    filter: PeekFilter::default(),
+                };
                 let Ok(Reply::Peeked { messages, next, .. }) = self.ask(peek) else { panic!() };
                 if next.is_some() && messages.is_empty() {
                     waits += 1;
@@ -315,6 +321,19 @@ impl Client {
     ) -> Result<(), RequestError> {
         let changes = vec![(receipt, ms)];
         first_failure(self.ask(Command::ChangeVisibility { queue: queue.to_owned(), changes }))
+    }
+
+    /// Gives one message back; the error that it failed with.
+    pub fn nack(
+        &mut self,
+        queue: &str,
+        receipt: SealedReceipt,
+        delay_ms: u64,
+        is_counted: bool,
+        reason: &str,
+    ) -> Result<(), RequestError> {
+        let (queue, reason, receipts) = (queue.to_owned(), reason.to_owned(), vec![receipt]);
+        first_failure(self.ask(Command::Nack { queue, receipts, delay_ms, is_counted, reason }))
     }
 
     pub fn describe(&mut self, name: &str) -> QueueInfo {

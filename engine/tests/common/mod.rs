@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use forebay_engine::command::{Command, MessageState, Reply, ReplyTo};
+use forebay_engine::command::{Command, MessageState, PeekFilter, Reply, ReplyTo};
 use forebay_engine::disk::{Disk, SimDisk};
 use forebay_engine::ids::{DeduplicationKey, Seq};
 use forebay_engine::verify::{Outcome, verify};
@@ -140,6 +140,8 @@ pub struct Shown {
     /// Until when a delayed message is.
     pub delayed_until: Option<LogTime>,
     pub receive_count: u32,
+    /// Why it was given back.
+    pub reason: Option<String>,
     pub body: Bytes,
 }
 
@@ -175,7 +177,13 @@ pub fn show(store: &mut Store<Slot>, answers: &mut Answers) -> BTreeMap<String, 
         let mut from = Some(Seq(1));
         while let Some(seq) = from {
             let queue = info.name.clone();
-            let peek = Command::Peek { queue, from: seq, max: 7, bytes_max: u64::MAX };
+            let peek = Command::Peek {
+                queue,
+                from: seq,
+                max: 7,
+                bytes_max: u64::MAX,
+                filter: PeekFilter::default(),
+            };
             let Ok(Reply::Peeked { messages: peeked, next, .. }) = ask(store, answers, peek) else {
                 panic!("messages are peeked");
             };
@@ -184,8 +192,9 @@ pub fn show(store: &mut Store<Slot>, answers: &mut Answers) -> BTreeMap<String, 
                 let (state, receive_count) = (message.state, message.receive_count);
                 let is_delayed = state == MessageState::Delayed;
                 let delayed_until = stored.visible_from.filter(|_| is_delayed);
-                let body = stored.payload;
-                messages.insert(message.seq.0, Shown { state, delayed_until, receive_count, body });
+                let (body, reason) = (stored.payload, message.reason.map(|r| r.to_string()));
+                let shown = Shown { state, delayed_until, receive_count, reason, body };
+                messages.insert(message.seq.0, shown);
             }
             from = next;
         }

@@ -1,10 +1,12 @@
 //! The model, and a run of a store beside it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use forebay_engine::attributes::AttributeChanges;
-use forebay_engine::command::{Command, Delivery, MessageState, Reply};
+use forebay_engine::command::{
+    Command, Delivery, MessageState, Reply, StoredMessages, TransactAcks, TransactSends,
+};
 use forebay_engine::disk::{Fault, SimDisk};
 use forebay_engine::ids::Seq;
 use forebay_engine::receipt::SealedReceipt;
@@ -35,6 +37,9 @@ struct ModelMessage {
     /// The newest lease: a number that only grows.
     lease: u64,
     received: LogTime,
+    reason: Option<String>,
+    /// The newest lease was taken off the receive count.
+    is_uncounted: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -290,6 +295,21 @@ impl Run {
                 let changes = vec![(held(receipt)?, seconds * 1000)];
                 Command::ChangeVisibility { queue: name(queue), changes }
             }
+            Op::Nack { queue, receipt, seconds, is_counted, reason } => Command::Nack {
+                queue: name(queue),
+                receipts: vec![held(receipt)?],
+                delay_ms: seconds * 1000,
+                is_counted: *is_counted,
+                reason: reason_of(*reason).unwrap_or_default(),
+            },
+            Op::Transact { queue, receipts, to, bodies } => {
+                let receipts: Vec<_> = receipts.iter().filter_map(held).collect();
+                let messages = bodies.iter().map(|b| message(&body(b), None)).collect();
+                let acks = TransactAcks { queue: name(queue), receipts };
+                let sends = TransactSends { queue: name(to), messages };
+                let is_any = !acks.receipts.is_empty();
+                is_any.then_some(Command::Transact { acks: vec![acks], sends: vec![sends] })?
+            }
             Op::ReturnUndelivered { queue, receipt } => {
                 let receipts = vec![held(receipt)?];
                 Command::ReturnUndelivered { queue: name(queue), receipts }
@@ -300,10 +320,10 @@ impl Run {
 
     fn receipts_of(&self, op: &Op) -> Vec<Held> {
         let indexes = match op {
-            Op::Ack { receipts, .. } => receipts.clone(),
-            Op::ChangeVisibility { receipt, .. } | Op::ReturnUndelivered { receipt, .. } => {
-                vec![*receipt]
-            }
+            Op::Ack { receipts, .. } | Op::Transact { receipts, .. } => receipts.clone(),
+            Op::ChangeVisibility { receipt, .. }
+            | Op::Nack { receipt, .. }
+            | Op::ReturnUndelivered { receipt, .. } => vec![*receipt],
             _ => return Vec::new(),
         };
         match self.held.len() {
@@ -348,6 +368,7 @@ impl Run {
             message.receive_count += 1;
             message.lease = self.leases;
             message.received = now;
+            message.is_uncounted = false;
             message.hidden = Some(Hidden::InFlight(until));
             assert_eq!(delivery.receive_count, message.receive_count);
             self.held.push(Held {
@@ -486,6 +507,10 @@ fn without_text(answer: &Answer) -> Result<Reply, std::mem::Discriminant<Request
     answer.clone().map_err(|error| std::mem::discriminant(&error))
 }
 
+fn reason_of(reason: u8) -> Option<String> {
+    (reason > 0).then(|| format!("reason {reason}"))
+}
+
 fn body((byte, bytes): &(u8, u16)) -> Vec<u8> {
     vec![*byte; usize::from(*bytes)]
 }
@@ -520,7 +545,8 @@ impl Model {
             let messages = queue.messages.iter().map(|(seq, message)| {
                 let (state, receive_count) = (message.state(now), message.receive_count);
                 let (delayed_until, body) = (message.delayed_until(now), message.body.clone());
-                (*seq, Shown { state, delayed_until, receive_count, body })
+                let reason = message.reason.clone();
+                (*seq, Shown { state, delayed_until, receive_count, reason, body })
             });
             let shown = ShownQueue {
                 id: queue.id,
@@ -541,19 +567,22 @@ impl Model {
         if let Op::Create { queue, visibility_s } = op {
             return (self.create(name(queue), *visibility_s), None);
         }
+        if let Op::Transact { queue, to, bodies, .. } = op {
+            return self.transact(name(queue), receipts, name(to), bodies);
+        }
         let (Op::Alter { queue, .. }
         | Op::Delete { queue }
         | Op::Purge { queue }
         | Op::Send { queue, .. }
         | Op::Ack { queue, .. }
         | Op::ChangeVisibility { queue, .. }
+        | Op::Nack { queue, .. }
         | Op::ReturnUndelivered { queue, .. }) = op
         else {
             panic!("{op:?} is no command that the model does");
         };
         let name = name(queue);
         let Some(queue) = self.queues.get_mut(name) else { return (unknown(name), None) };
-        let id = queue.id;
         let reply = match op {
             Op::Alter { visibility_s, .. } => {
                 queue.visibility_timeout_ms = visibility_s * 1000;
@@ -569,23 +598,11 @@ impl Model {
                 Reply::Purged { count }
             }
             Op::Send { bodies, delay_s, .. } => {
-                let first = queue.next_seq;
-                for bytes in bodies {
-                    let delayed = delay_s.filter(|s| *s > 0);
-                    let message = ModelMessage {
-                        body: Bytes::from(body(bytes)),
-                        hidden: delayed.map(|s| Hidden::Delayed(now.plus_ms(s * 1000))),
-                        receive_count: 0,
-                        lease: 0,
-                        received: LogTime::default(),
-                    };
-                    queue.messages.insert(queue.next_seq, message);
-                    queue.next_seq += 1;
-                }
-                let end = queue.next_seq;
-                let count = bodies.len() as u32;
-                let queue = forebay_engine::ids::QueueId(id);
-                return (Ok(Reply::Sent { queue, first: Seq(first), count }), Some((id, end)));
+                let delayed = delay_s.filter(|s| *s > 0);
+                let hidden = delayed.map(|s| Hidden::Delayed(now.plus_ms(s * 1000)));
+                let StoredMessages { queue: id, first, count, .. } = queue.send(bodies, hidden);
+                let end = first.0 + u64::from(count);
+                return (Ok(Reply::Sent { queue: id, first, count }), Some((id.0, end)));
             }
             Op::Ack { .. } => {
                 let mut failures = Vec::new();
@@ -609,6 +626,17 @@ impl Model {
                 };
                 Reply::Changed { failures }
             }
+            Op::Nack { seconds, is_counted, reason, .. } => {
+                let held = &receipts[0];
+                let failures = match queue.change(held, seconds * 1000, now) {
+                    Ok(()) => {
+                        queue.give_back(held, *is_counted, reason_of(*reason));
+                        Vec::new()
+                    }
+                    Err(error) => vec![(0, error)],
+                };
+                Reply::Changed { failures }
+            }
             Op::ReturnUndelivered { .. } => {
                 let held = &receipts[0];
                 if queue.check(held).is_ok()
@@ -623,6 +651,27 @@ impl Model {
             _ => unreachable!("matched above"),
         };
         (Ok(reply), None)
+    }
+
+    fn transact(
+        &mut self,
+        from: &str,
+        receipts: &[Held],
+        to: &str,
+        bodies: &[(u8, u16)],
+    ) -> (Answer, Option<(u32, u64)>) {
+        let seqs = self.queues.get(from).and_then(|queue| queue.check_all(receipts));
+        let (Some(seqs), true) = (seqs, self.queues.contains_key(to)) else {
+            // What exactly is wrong, and that it is told, is tested elsewhere.
+            let cause = RequestError::ShuttingDown.into();
+            return (Err(RequestError::TransactionRefused { item: String::new(), cause }), None);
+        };
+        let queue = self.queues.get_mut(from).expect("it was found above");
+        seqs.iter().for_each(|seq| drop(queue.messages.remove(seq)));
+        let queue = self.queues.get_mut(to).expect("it was found above");
+        let sent = queue.send(bodies, None);
+        let end = sent.first.0 + u64::from(sent.count);
+        (Ok(Reply::Transacted { sent: vec![sent] }), Some((sent.queue.0, end)))
     }
 
     fn create(&mut self, name: &str, visibility_s: Option<u64>) -> Answer {
@@ -667,12 +716,39 @@ impl ModelQueue {
         }
     }
 
+    fn send(&mut self, bodies: &[(u8, u16)], hidden: Option<Hidden>) -> StoredMessages {
+        let first = Seq(self.next_seq);
+        for bytes in bodies {
+            let message = ModelMessage {
+                body: Bytes::from(body(bytes)),
+                hidden,
+                receive_count: 0,
+                lease: 0,
+                received: LogTime::default(),
+                reason: None,
+                is_uncounted: false,
+            };
+            self.messages.insert(self.next_seq, message);
+            self.next_seq += 1;
+        }
+        let queue = forebay_engine::ids::QueueId(self.id);
+        StoredMessages { queue, first, count: bodies.len() as u32, seqs: Vec::new() }
+    }
+
+    /// The messages, if each receipt holds one that is there, and each another.
+    fn check_all(&self, receipts: &[Held]) -> Option<BTreeSet<u64>> {
+        let is_good =
+            |held: &&Held| self.check(held).is_ok() && self.messages.contains_key(&held.seq);
+        let seqs: BTreeSet<u64> = receipts.iter().filter(is_good).map(|held| held.seq).collect();
+        (seqs.len() == receipts.len()).then_some(seqs)
+    }
+
     fn change(&mut self, held: &Held, ms: u64, now: LogTime) -> Result<(), RequestError> {
         self.check(held)?;
         let seq = Seq(held.seq);
         let message = self.messages.get_mut(&held.seq).ok_or(RequestError::MessageGone { seq })?;
         let day_half = 12 * 3600 * 1000u64;
-        if message.receive_count == 0 {
+        if message.lease == 0 {
             // The lease was lost in a crash: it is given again.
             message.receive_count = 1;
             message.lease = held.lease;
@@ -686,6 +762,16 @@ impl ModelQueue {
         }
         message.hidden = Some(Hidden::InFlight(now.plus_ms(ms)));
         Ok(())
+    }
+
+    /// Says why, and takes the lease off the count: once, and only if it was counted.
+    fn give_back(&mut self, held: &Held, is_counted: bool, reason: Option<String>) {
+        let message = self.messages.get_mut(&held.seq).expect("its lease was changed");
+        message.reason = reason.or(message.reason.take());
+        if !is_counted && !message.is_uncounted && message.lease == held.lease {
+            message.receive_count -= 1;
+            message.is_uncounted = true;
+        }
     }
 }
 

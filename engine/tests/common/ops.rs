@@ -45,6 +45,21 @@ pub enum Op {
         queue: usize,
         receipt: usize,
     },
+    Nack {
+        queue: usize,
+        receipt: usize,
+        seconds: u64,
+        is_counted: bool,
+        /// 0 stands for none.
+        reason: u8,
+    },
+    /// Acks in one queue and sends in another, or the same.
+    Transact {
+        queue: usize,
+        receipts: Vec<usize>,
+        to: usize,
+        bodies: Vec<(u8, u16)>,
+    },
     Commit,
     Advance {
         seconds: u64,
@@ -101,6 +116,8 @@ impl Op {
             Op::Fail { .. } => 10,
             Op::Reopen => 11,
             Op::ReturnUndelivered { .. } => 12,
+            Op::Nack { .. } => 15,
+            Op::Transact { .. } => 16,
         })
     }
 }
@@ -134,6 +151,8 @@ pub fn op() -> impl Strategy<Value = Op> {
         6 => (queue(), prop::collection::vec(any::<usize>(), 1..6)).prop_map(|(queue, receipts)| Op::Ack { queue, receipts }),
         3 => (queue(), any::<usize>(), seconds()).prop_map(|(queue, receipt, seconds)| Op::ChangeVisibility { queue, receipt, seconds }),
         1 => (queue(), any::<usize>()).prop_map(|(queue, receipt)| Op::ReturnUndelivered { queue, receipt }),
+        3 => (queue(), any::<usize>(), seconds(), any::<bool>(), 0..4u8).prop_map(|(queue, receipt, seconds, is_counted, reason)| Op::Nack { queue, receipt, seconds, is_counted, reason }),
+        4 => (queue(), prop::collection::vec(any::<usize>(), 1..4), queue(), prop::collection::vec((any::<u8>(), 0..600u16), 1..4)).prop_map(|(queue, receipts, to, bodies)| Op::Transact { queue, receipts, to, bodies }),
         10 => Just(Op::Commit),
         4 => seconds().prop_map(|seconds| Op::Advance { seconds }),
         1 => (-800..800i64).prop_map(|days| Op::SetWall { days }),

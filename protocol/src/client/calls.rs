@@ -76,15 +76,15 @@ pub(super) enum Verdict {
 }
 
 impl Call {
-    /// A call, and where its answer will arrive. The frame has no number yet.
+    /// A call, and where its answer will arrive. The frame has no number yet. `resend` says whether
+    /// it may be sent again when its answer is lost.
     pub(super) fn new(
         operation: Opcode,
         frame: BytesMut,
-        retry_sends: bool,
+        resend: bool,
         permits: Permits,
     ) -> (Call, oneshot::Receiver<Result<Answer, ClientError>>) {
         let (answer, receiver) = oneshot::channel();
-        let resend = operation != Opcode::Send || retry_sends;
         (Call { operation, frame, resend, answer: Some(answer), _permits: Some(permits) }, receiver)
     }
 
@@ -246,7 +246,15 @@ impl Numbered {
                     return Ok(Answer { reply: QueueDeleted {}.into(), resent: true });
                 }
                 // The first copy of a batch may be stored, whatever became of the second.
-                let may_be_stored = self.resent && self.call.operation == Opcode::Send;
+                let may_be_stored = self.resent
+                    && match self.call.operation {
+                        Opcode::Send => true,
+                        // These say of the first copy what became of it.
+                        Opcode::Transact => {
+                            !matches!(error.code, ErrorCode::MessageGone | ErrorCode::ReceiptStale)
+                        }
+                        _ => false,
+                    };
                 if error.retry == Retry::UnknownOutcome || may_be_stored {
                     return Err(self.call.unknown(&error.to_string()));
                 }

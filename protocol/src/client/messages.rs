@@ -7,8 +7,8 @@ use super::{Client, ClientError, Pending};
 use crate::block::Block;
 use crate::error::ErrorCode;
 use crate::operation::{
-    Ack, ChangeVisibility, Failure, OutgoingMessage, Peek, PeekedMessage, Receive, ReceivedMessage,
-    Send, Sent, VisibilityChange,
+    Ack, ChangeVisibility, Failure, MessageState, Nack, OutgoingMessage, Peek, PeekedMessage,
+    Receive, ReceivedMessage, Send, Sent, VisibilityChange,
 };
 use crate::receipt::Receipt;
 
@@ -25,6 +25,18 @@ pub struct ReceiveOptions {
     pub bytes_max: u32,
 }
 
+/// How messages are given back. The default is at once, counted, without a word.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct NackOptions {
+    /// How long they stay hidden, up to 12 hours from their receive.
+    pub delay_ms: u64,
+    /// Whether the attempt is taken off the receive count again: it never was one.
+    pub uncounted: bool,
+    /// Why, at most 256 bytes: shown with the messages until they are gone. Empty leaves the reason
+    /// that they have.
+    pub reason: String,
+}
+
 /// What a receive or a subscription brought.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Delivery {
@@ -34,6 +46,23 @@ pub struct Delivery {
     pub messages: Vec<ReceivedMessage>,
     /// Messages whose bytes did not match their checksum. They stay leased until their timeout.
     pub damaged: Vec<DamagedMessage>,
+}
+
+/// What a peek asks for. The default is the oldest 256 messages.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PeekOptions {
+    /// The first seq; 1 begins at the oldest message.
+    pub from_seq: u64,
+    /// The most messages, from 1 to 4096.
+    pub max: u32,
+    /// The most bytes of bodies; 0 leaves it to the server.
+    pub bytes_max: u32,
+    /// Only messages in one of these states; empty: in any.
+    pub states: Vec<MessageState>,
+    /// Only messages that were sent after this, in milliseconds since 1970 UTC.
+    pub since_ms: u64,
+    /// Only messages of this group; empty: all.
+    pub group: String,
 }
 
 /// What a peek brought.
@@ -179,6 +208,19 @@ impl Client {
         self.change_visibility(queue, receipts.iter().map(release).collect()).await
     }
 
+    /// Gives messages back as [`NackOptions`] say. Returns those that were refused, with their
+    /// indexes. Repeated, because an answer was lost, it takes an attempt off the count once.
+    pub async fn nack(
+        &self,
+        queue: &str,
+        receipts: &[Receipt],
+        options: NackOptions,
+    ) -> Result<Vec<Failure>, ClientError> {
+        let NackOptions { delay_ms, uncounted, reason } = options;
+        let (queue, receipts) = (queue.to_owned(), receipts.to_vec());
+        Ok(self.call(Nack { queue, receipts, delay_ms, uncounted, reason }).await?.failures)
+    }
+
     /// Shows messages from `from_seq` on without leasing them: at most `max`, and of bodies at
     /// most `bytes_max` bytes (0 leaves it to the server).
     pub async fn peek(
@@ -188,7 +230,17 @@ impl Client {
         max: u32,
         bytes_max: u32,
     ) -> Result<PeekPage, ClientError> {
-        let peeked = self.call(Peek { queue: queue.to_owned(), from_seq, max, bytes_max }).await?;
+        let options = PeekOptions { from_seq, max, bytes_max, ..PeekOptions::default() };
+        self.browse(queue, options).await
+    }
+
+    /// Shows messages as [`Client::peek`] does: those that the options ask for. A page may have few
+    /// messages or none, although there are more behind it.
+    pub async fn browse(&self, queue: &str, options: PeekOptions) -> Result<PeekPage, ClientError> {
+        let PeekOptions { from_seq, max, bytes_max, states, since_ms, group } = options;
+        let queue = queue.to_owned();
+        let request = Peek { queue, from_seq, max, bytes_max, states, since_ms, group };
+        let peeked = self.call(request).await?;
         let mut damaged = Vec::new();
         let mut messages = peeked.messages;
         messages.retain(|message| verify(&message.block, message.seq, None, &mut damaged));
@@ -231,6 +283,13 @@ impl DamagedMessage {
     pub fn to_error(&self, queue: &str) -> ClientError {
         let (seq, expected, found) = (self.seq, self.expected, self.found);
         ClientError::Damaged { queue: queue.to_owned(), seq, expected, found }
+    }
+}
+
+impl Default for PeekOptions {
+    fn default() -> PeekOptions {
+        let (states, group) = (Vec::new(), String::new());
+        PeekOptions { from_seq: 1, max: 256, bytes_max: 0, states, since_ms: 0, group }
     }
 }
 

@@ -44,6 +44,7 @@ mod producer;
 mod queues;
 mod session;
 mod subscription;
+mod transaction;
 mod window;
 
 use std::marker::PhantomData;
@@ -55,10 +56,14 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use uuid::Uuid;
 
 pub use error::ClientError;
-pub use messages::{DamagedMessage, Delivery, PeekPage, PendingAck, PendingSend, ReceiveOptions};
+pub use messages::{
+    DamagedMessage, Delivery, NackOptions, PeekOptions, PeekPage, PendingAck, PendingSend,
+    ReceiveOptions,
+};
 pub use options::ClientOptions;
 pub use producer::{Producer, ProducerOptions};
 pub use subscription::{SubscribeOptions, Subscription};
+pub use transaction::Transaction;
 
 use crate::frame::FRAME_LENGTH_BYTES;
 use crate::operation::{Limits, Operation, Ping, Request, Stats, StatsTold, Welcome};
@@ -154,6 +159,7 @@ impl Client {
         let mut frame = BytesMut::new();
         // The session numbers the frame.
         request.encode(0, &mut frame)?;
+        let resend = self.batches.is_some() || !request.may_double();
         drop(request);
         let bytes_max = self.welcome.borrow().limits.frame_bytes_max as usize;
         // As `length` counts them.
@@ -166,7 +172,7 @@ impl Client {
             });
         }
         permits.add_bytes(frame.len()).await?;
-        let (call, answer) = Call::new(O::OPCODE, frame, self.batches.is_some(), permits);
+        let (call, answer) = Call::new(O::OPCODE, frame, resend, permits);
         self.orders.send(Order::Call(call)).map_err(|_| ClientError::Closed)?;
         Ok(Pending { answer, operation: PhantomData })
     }

@@ -3,9 +3,9 @@
 use super::{Client, ClientError};
 use crate::attributes::{QueueAttributes, TextMap};
 use crate::operation::{
-    AlterQueue, CreateQueue, DeadLetterSourcesListed, DeleteQueue, DescribeQueue,
-    ListDeadLetterSources, ListQueues, PurgeQueue, QueueCreated, QueueInfo, QueuesListed, TagQueue,
-    UntagQueue,
+    AlterQueue, CreateQueue, DeadLetterSourcesListed, DeleteQueue, DescribeQueue, Explain,
+    Explained, ListDeadLetterSources, ListQueues, PurgeQueue, QueueCreated, QueueInfo,
+    QueuesListed, TagQueue, UntagQueue,
 };
 
 impl Client {
@@ -70,6 +70,12 @@ impl Client {
     ) -> Result<DeadLetterSourcesListed, ClientError> {
         let (name, after) = (name.to_owned(), after.to_owned());
         self.call(ListDeadLetterSources { name, after, max }).await
+    }
+
+    /// Why a receive of the queue would get nothing, or where the message `seq` of it is.
+    /// Refused with `UnknownQueue`.
+    pub async fn explain(&self, name: &str, seq: Option<u64>) -> Result<Explained, ClientError> {
+        self.call(Explain { queue: name.to_owned(), seq: seq.unwrap_or(0) }).await
     }
 
     /// Deletes all messages of a queue, and tells how many. After a lost answer the request is

@@ -10,9 +10,11 @@ mod create_queue;
 mod credit;
 mod delete_queue;
 mod describe_queue;
+mod explain;
 mod hello;
 mod list_dead_letter_sources;
 mod list_queues;
+mod nack;
 mod peek;
 mod ping;
 mod purge_queue;
@@ -21,6 +23,7 @@ mod send;
 mod stats;
 mod subscribe;
 mod tag_queue;
+mod transact;
 mod unsubscribe;
 mod untag_queue;
 
@@ -33,9 +36,11 @@ pub use create_queue::{CreateQueue, QueueCreated};
 pub use credit::{Credit, Credited};
 pub use delete_queue::{DeleteQueue, QueueDeleted};
 pub use describe_queue::{DescribeQueue, QueueDescribed, QueueInfo};
+pub use explain::{Explain, Explained, Fact};
 pub use hello::{Hello, Limits, VERSION_MAX, VERSION_MIN, Welcome};
 pub use list_dead_letter_sources::{DeadLetterSourcesListed, ListDeadLetterSources};
 pub use list_queues::{ListQueues, QueuesListed};
+pub use nack::{Nack, Nacked, REASON_BYTES_MAX};
 pub use peek::{MessageState, Peek, Peeked, PeekedMessage};
 pub use ping::{Ping, Pong};
 pub use purge_queue::{PurgeQueue, QueuePurged};
@@ -44,6 +49,7 @@ pub use send::{OutgoingMessage, Send, Sent};
 pub use stats::{DiskStats, MemoryStats, Stats, StatsTold};
 pub use subscribe::{CREDIT_BYTES_MAX, CREDITS_MAX, Delivered, Subscribe};
 pub use tag_queue::{QueueTagged, TagQueue};
+pub use transact::{Transact, TransactAcks, TransactSends, TransactSent, Transacted};
 pub use unsubscribe::{Unsubscribe, Unsubscribed};
 pub use untag_queue::{QueueUntagged, UntagQueue};
 
@@ -185,7 +191,6 @@ macro_rules! operations {
     };
 }
 
-// 0x26 is reserved for Transact.
 operations! {
     0x01 Hello            => Welcome           "Opens a connection: versions, name, credentials; the reply tells the limits.";
     0x02 Ping             => Pong              "Does nothing but show that both sides are there.";
@@ -205,6 +210,9 @@ operations! {
     0x23 ChangeVisibility => VisibilityChanged "Makes leases end later or earlier, or at once.";
     0x24 Peek             => Peeked            "Shows messages without leasing them.";
     0x25 Subscribe        => Delivered         "Has messages pushed as they come, as many as credits allow.";
+    0x26 Transact         => Transacted        "Deletes received messages and stores others, all or nothing.";
+    0x27 Nack             => Nacked            "Gives received messages back, and says why.";
+    0x28 Explain          => Explained         "Tells why a receive gets nothing, or where a message is.";
     0x29 Unsubscribe      => Unsubscribed      "Ends a subscription of this connection.";
     0x2a Credit           => Credited          "Lets a subscription push more.";
 }
@@ -235,6 +243,16 @@ impl Request {
         let mut input = Input::new(frame.body.clone(), UnknownAttributes::Refuse);
         Request::decode_body(opcode, &mut input)
             .map_err(|unreadable| unreadable.into_error(opcode.name()))
+    }
+
+    /// Whether messages may be stored twice when it is carried out twice. An ack that a transaction
+    /// begins with fails the second time, and a producer's batch lands once.
+    pub fn may_double(&self) -> bool {
+        match self {
+            Request::Send(send) => send.producer.is_nil(),
+            Request::Transact(transact) => transact.acks.is_empty(),
+            _ => false,
+        }
     }
 
     /// Appends the request as a frame. If it fails, `out` is left as it was.

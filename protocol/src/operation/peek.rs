@@ -19,13 +19,20 @@ layout! {
         /// The most bytes of bodies to show; the first message comes whatever its size.
         /// 0 leaves it to the server.
         pub bytes_max: u32,
+        /// Only messages in one of these states; empty: in any.
+        pub states: Vec<MessageState>,
+        /// Only messages that were sent after this, in milliseconds since 1970 UTC.
+        pub since_ms: u64,
+        /// Only messages of this group; empty: of any and of none.
+        pub group: String,
     }
 }
 
 layout! {
     /// The answer to [`Peek`].
     pub struct Peeked {
-        /// The messages, in the order of their seqs.
+        /// The messages, in the order of their seqs. There may be none, and more behind them: a
+        /// request looks at a bounded number of messages.
         pub messages: Vec<PeekedMessage>,
         /// Where the next page begins; 0 if this was the last.
         pub next_seq: u64,
@@ -46,6 +53,8 @@ layout! {
             pub receive_count: u32,
             /// When it was sent, in milliseconds since 1970 UTC.
             pub sent_ms: u64,
+            /// Why it was last given back; empty if nobody said.
+            pub reason: String,
         }
         /// The message, as it was sent.
         pub block: Block,

@@ -131,6 +131,40 @@ fn change() -> impl Strategy<Value = VisibilityChange> {
         .prop_map(|(receipt, visibility_ms)| VisibilityChange { receipt, visibility_ms })
 }
 
+fn transact_acks() -> impl Strategy<Value = TransactAcks> {
+    (text(), vec(receipt(), 0..3)).prop_map(|(queue, receipts)| TransactAcks { queue, receipts })
+}
+
+fn transact_sends() -> impl Strategy<Value = TransactSends> {
+    (text(), vec(outgoing(), 0..3)).prop_map(|(queue, messages)| TransactSends { queue, messages })
+}
+
+fn transact_sent() -> impl Strategy<Value = TransactSent> {
+    (any::<u32>(), any::<u64>(), any::<u32>()).prop_map(|(queue_id, first_seq, count)| {
+        TransactSent { queue_id, first_seq, count, seqs: vec![first_seq] }
+    })
+}
+
+fn fact() -> impl Strategy<Value = Fact> {
+    prop_oneof![
+        Just(Fact::Empty {}),
+        Just(Fact::MessageDelayed {}),
+        any::<[u64; 2]>().prop_map(|[messages, next_seq]| Fact::Waiting { messages, next_seq }),
+        any::<[u64; 3]>().prop_map(|[groups, locked, blocker_seq]| Fact::GroupsLocked {
+            groups,
+            locked,
+            blocker_seq
+        }),
+        (any::<u64>(), any::<u64>(), any::<u32>()).prop_map(
+            |(since_ms, until_ms, receive_count)| {
+                Fact::MessageInFlight { since_ms, until_ms, receive_count }
+            }
+        ),
+        (text(), any::<u64>()).prop_map(|(file, offset)| Fact::MessageDamaged { file, offset }),
+        (200..=255u8).prop_map(|kind| Fact::Other { kind }),
+    ]
+}
+
 /// Any request.
 pub(crate) fn any_request() -> impl Strategy<Value = Request> {
     prop_oneof![
@@ -160,6 +194,7 @@ pub(crate) fn any_request() -> impl Strategy<Value = Request> {
             max
         }
         .into()),
+        (text(), any::<u64>()).prop_map(|(queue, seq)| Explain { queue, seq }.into()),
         text().prop_map(|name| PurgeQueue { name }.into()),
         text().prop_map(|name| DeleteQueue { name }.into()),
         (text(), any::<u128>(), any::<u64>(), any::<u64>(), vec(outgoing(), 0..4)).prop_map(
@@ -179,8 +214,12 @@ pub(crate) fn any_request() -> impl Strategy<Value = Request> {
             changes
         }
         .into()),
-        (text(), any::<u64>(), any::<u32>(), any::<u32>()).prop_map(
-            |(queue, from_seq, max, bytes_max)| { Peek { queue, from_seq, max, bytes_max }.into() }
+        (vec(transact_acks(), 0..3), vec(transact_sends(), 0..3))
+            .prop_map(|(acks, sends)| Transact { acks, sends }.into()),
+        (text(), vec(receipt(), 0..4), any::<u64>(), any::<bool>(), text()).prop_map(
+            |(queue, receipts, delay_ms, uncounted, reason)| {
+                Nack { queue, receipts, delay_ms, uncounted, reason }.into()
+            }
         ),
         (text(), any::<[u32; 4]>(), optional(), any::<bool>()).prop_map(
             |(queue, numbers, visibility_ms, release_on_close)| {
@@ -201,6 +240,18 @@ pub(crate) fn any_request() -> impl Strategy<Value = Request> {
         any::<[u32; 3]>().prop_map(|[subscription, credits, credit_bytes]| {
             Credit { subscription, credits, credit_bytes }.into()
         }),
+        (
+            text(),
+            any::<u64>(),
+            any::<u32>(),
+            any::<u32>(),
+            vec(message_state(), 0..4),
+            any::<u64>(),
+            text()
+        )
+            .prop_map(|(queue, from_seq, max, bytes_max, states, since_ms, group)| {
+                Peek { queue, from_seq, max, bytes_max, states, since_ms, group }.into()
+            }),
     ]
 }
 
@@ -253,22 +304,25 @@ fn received() -> impl Strategy<Value = ReceivedMessage> {
     )
 }
 
-fn peeked() -> impl Strategy<Value = PeekedMessage> {
-    let state = prop_oneof![
+fn message_state() -> impl Strategy<Value = MessageState> {
+    prop_oneof![
         Just(MessageState::Waiting),
         Just(MessageState::InFlight),
         Just(MessageState::Delayed)
-    ];
-    (any::<u64>(), state, any::<u64>(), any::<u32>(), any::<u64>(), block()).prop_map(
-        |(seq, state, until_ms, receive_count, sent_ms, block)| PeekedMessage {
+    ]
+}
+
+fn peeked() -> impl Strategy<Value = PeekedMessage> {
+    (any::<u64>(), message_state(), any::<u64>(), any::<u32>(), any::<u64>(), text(), block())
+        .prop_map(|(seq, state, until_ms, receive_count, sent_ms, reason, block)| PeekedMessage {
             seq,
             state,
             until_ms,
             receive_count,
             sent_ms,
+            reason,
             block,
-        },
-    )
+        })
 }
 
 fn welcome() -> impl Strategy<Value = Welcome> {
@@ -388,6 +442,8 @@ pub(crate) fn any_reply() -> impl Strategy<Value = Reply> {
             more
         }
         .into()),
+        (any::<u32>(), any::<u64>(), vec(fact(), 0..4))
+            .prop_map(|(queue_id, now_ms, facts)| Explained { queue_id, now_ms, facts }.into()),
         any::<u64>().prop_map(|purged| QueuePurged { purged }.into()),
         Just(QueueDeleted {}.into()),
         (any::<u32>(), any::<u64>(), any::<u32>(), vec(any::<u64>(), 0..4)).prop_map(
@@ -402,6 +458,8 @@ pub(crate) fn any_reply() -> impl Strategy<Value = Reply> {
         .into()),
         vec(failure(), 0..3).prop_map(|failures| Acked { failures }.into()),
         vec(failure(), 0..3).prop_map(|failures| VisibilityChanged { failures }.into()),
+        vec(failure(), 0..3).prop_map(|failures| Nacked { failures }.into()),
+        vec(transact_sent(), 0..3).prop_map(|sent| Transacted { sent }.into()),
         (vec(peeked(), 0..3), any::<u64>()).prop_map(|(messages, next_seq)| Peeked {
             messages,
             next_seq

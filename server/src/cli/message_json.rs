@@ -36,6 +36,9 @@ struct Peeked<'a> {
     until_ms: Option<u64>,
     receive_count: u32,
     sent_ms: u64,
+    /// Why it was last given back.
+    #[serde(skip_serializing_if = "str::is_empty")]
+    reason: &'a str,
     #[serde(flatten)]
     content: Content<'a>,
 }
@@ -114,6 +117,7 @@ pub(super) fn peeked(message: &PeekedMessage) -> Vec<u8> {
         until_ms,
         receive_count: message.receive_count,
         sent_ms: message.sent_ms,
+        reason: &message.reason,
         content: content(&message.block),
     })
 }

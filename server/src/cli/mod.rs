@@ -5,7 +5,9 @@
 mod ack;
 mod attributes;
 mod connect;
+mod explain;
 mod failure;
+mod forward;
 mod inspect;
 mod lines;
 mod message_json;
@@ -53,7 +55,9 @@ enum Command {
     Receive(receive::Receive),
     Ack(ack::Ack),
     Release(release::Release),
+    Forward(forward::Forward),
     Peek(peek::Peek),
+    Explain(explain::Explain),
     Stats(stats::Stats),
     Verify(verify::Verify),
     Inspect(inspect::Inspect),
@@ -85,7 +89,9 @@ fn execute(command: Command) -> Result<(), Failure> {
         Command::Receive(receive) => online(receive.run()),
         Command::Ack(ack) => online(ack.run()),
         Command::Release(release) => online(release.run()),
+        Command::Forward(forward) => online(forward.run()),
         Command::Peek(peek) => online(peek.run()),
+        Command::Explain(explain) => online(explain.run()),
         Command::Stats(stats) => online(stats.run()),
         Command::Verify(verify) => verify.run(),
         Command::Inspect(inspect) => inspect.run(),

@@ -274,10 +274,10 @@ impl Acks {
 }
 
 /// Ctrl-C: the first ends the command after what it is doing, the second ends the process.
-struct Interrupted(tokio::sync::watch::Receiver<bool>);
+pub(super) struct Interrupted(tokio::sync::watch::Receiver<bool>);
 
 impl Interrupted {
-    fn listen() -> Self {
+    pub(super) fn listen() -> Self {
         let (sender, receiver) = tokio::sync::watch::channel(false);
         tokio::spawn(async move {
             // Without a handler, Ctrl-C ends the process as it always did.
@@ -290,7 +290,7 @@ impl Interrupted {
         Self(receiver)
     }
 
-    async fn wait(&mut self) {
+    pub(super) async fn wait(&mut self) {
         if self.0.wait_for(|interrupted| *interrupted).await.is_err() {
             std::future::pending().await
         }

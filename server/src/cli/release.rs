@@ -1,6 +1,6 @@
 //! `forebay release`: gives received messages back to the queue.
 
-use forebay_protocol::VisibilityChange;
+use forebay_protocol::client::NackOptions;
 
 use super::ack::report;
 use super::connect::Connect;
@@ -8,9 +8,12 @@ use super::failure::Failure;
 use super::receipt_text::ReceiptText;
 
 /// Give received messages back, at once or after a delay
+///
+/// A reason is shown by peek until the message is gone.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Example: forebay release orders AQAAAAEAAAAAAAAAAQAAAAABAAD1o2PkFqkzVQ --delay 1m"
+    after_help = "Example: forebay release orders AQAAAAEAAAAAAAAAAQAAAAABAAD1o2PkFqkzVQ --delay 1m \
+                  --reason 'no such customer'"
 )]
 pub(super) struct Release {
     /// The queue's name
@@ -21,6 +24,12 @@ pub(super) struct Release {
     /// How long the messages stay invisible from now on, up to 12h
     #[arg(long, value_name = "DURATION", default_value = "0s")]
     delay: humantime::Duration,
+    /// Why, up to 256 bytes
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    reason: String,
+    /// Do not count this attempt: the receive count is one less again
+    #[arg(long)]
+    uncounted: bool,
     #[command(flatten)]
     connect: Connect,
 }
@@ -28,14 +37,10 @@ pub(super) struct Release {
 impl Release {
     pub(super) async fn run(self) -> Result<(), Failure> {
         let client = self.connect.open().await?;
-        let visibility_ms = u64::try_from(self.delay.as_millis()).unwrap_or(u64::MAX);
-        let changes: Vec<_> = self
-            .receipts
-            .into_iter()
-            .map(|text| VisibilityChange { receipt: text.0, visibility_ms })
-            .collect();
-        let count = changes.len();
-        let failures = client.change_visibility(&self.queue, changes).await?;
-        report(&failures, "released", count)
+        let delay_ms = u64::try_from(self.delay.as_millis()).unwrap_or(u64::MAX);
+        let options = NackOptions { delay_ms, uncounted: self.uncounted, reason: self.reason };
+        let receipts: Vec<_> = self.receipts.into_iter().map(|text| text.0).collect();
+        let failures = client.nack(&self.queue, &receipts, options).await?;
+        report(&failures, "released", receipts.len())
     }
 }

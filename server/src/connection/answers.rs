@@ -3,7 +3,7 @@
 use forebay_engine::command::{Command, MessageState};
 use forebay_engine::error::ReadError;
 use forebay_engine::location::Location;
-use forebay_protocol::{Peeked, Received, Reply};
+use forebay_protocol::{Peeked, PeekedMessage, Received, Reply};
 
 use super::Connection;
 use super::bodies::{Body, Fetched, Wanted};
@@ -78,10 +78,17 @@ impl Connection {
             }
             Wanted::Peeked(messages, next_seq) => {
                 self.in_flight.remove(&ticket);
+                // The engine tells groups apart by a checksum.
+                let is_wanted = |message: &PeekedMessage| match &ticket.kind {
+                    Kind::Peek { group } if !group.is_empty() => message
+                        .attributes()
+                        .is_ok_and(|attributes| attributes.group.as_ref() == Some(group)),
+                    _ => true,
+                };
                 let mut shown = Vec::with_capacity(messages.len());
                 for (message, body) in messages.iter().zip(bodies) {
                     match body {
-                        Ok(body) => shown.extend(replies::peeked(message, body)),
+                        Ok(body) => shown.extend(replies::peeked(message, body).filter(is_wanted)),
                         Err(error) => self.report_unreadable(&message.location, &error),
                     }
                 }

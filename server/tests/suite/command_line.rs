@@ -35,7 +35,7 @@ fn text(bytes: &[u8]) -> &str {
 
 #[test]
 fn every_command_has_help_with_an_example() {
-    let commands: [&[&str]; 19] = [
+    let commands: [&[&str]; 21] = [
         &[],
         &["serve"],
         &["queue"],
@@ -52,7 +52,9 @@ fn every_command_has_help_with_an_example() {
         &["receive"],
         &["ack"],
         &["release"],
+        &["forward"],
         &["peek"],
+        &["explain"],
         &["stats"],
         &["verify"],
     ];

@@ -180,3 +180,18 @@ fn a_stretch_of_one_group_takes_one_run() {
     give(&mut order, 10);
     assert!(order.wants_more(10), "the group waits, and others may lie behind");
 }
+
+/// Without it nobody could be told which message a FIFO queue waits for.
+#[test]
+fn the_first_message_in_flight_of_all_groups_is_known() {
+    let mut order = Order::new(Discipline::Fifo, Seq(1));
+    assert_eq!(order.first_blocker(), None);
+    for seq in 1..=6 {
+        order.walk(Group(seq as u32 % 2), Seq(seq), LogTime(1));
+    }
+    order.hide(Group(1), Seq(3), LogTime(2));
+    order.hide(Group(0), Seq(2), LogTime(2));
+    assert_eq!(order.first_blocker(), Some(Seq(2)));
+    order.forget(Group(0), Seq(2));
+    assert_eq!(order.first_blocker(), Some(Seq(3)));
+}

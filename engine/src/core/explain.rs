@@ -1,0 +1,118 @@
+//! Facts about queues and messages, for whoever wonders why nothing comes.
+
+use super::{Core, Decided, Decision};
+use crate::command::{MessageState, Reply, ReplyTo};
+use crate::facts::Fact;
+use crate::ids::{QueueId, Seq};
+use crate::log::NextSegment;
+use crate::state::order::Discipline;
+use crate::state::past::End;
+use crate::time::LogTime;
+
+impl<R: ReplyTo> Core<R> {
+    pub(super) fn explain(&mut self, name: &str, seq: Option<Seq>, now: LogTime) -> Decision {
+        let queue = self.queue(name)?.id;
+        self.state.by_id(queue).expect("its name was found").messages.settle(now);
+        // As a receive would: what is next in a queue with groups is known only then.
+        self.walk(queue, 1, now);
+        let facts = match seq {
+            None => self.facts_of_queue(queue, now),
+            Some(seq) => vec![self.fact_of_message(queue, seq)],
+        };
+        Ok(Decided::Now(Reply::Explained { queue, now, facts }))
+    }
+
+    fn facts_of_queue(&mut self, id: QueueId, now: LogTime) -> Vec<Fact> {
+        let queue = self.state.by_id(id).expect("the caller found the queue");
+        let (messages, attributes, mut facts) = (&queue.messages, &queue.attributes, Vec::new());
+        let counts = messages.counts();
+        if counts.waiting > 0 {
+            let next = messages.waiting().next().map(|(seq, _)| seq);
+            facts.push(Fact::Waiting { messages: counts.waiting, next });
+            if let Some(seq) = next.filter(|seq| self.index.find(id, *seq).is_err()) {
+                facts.push(Fact::IndexDamaged { seq });
+            }
+        }
+        if counts.delayed > 0 {
+            let first_due = messages.first_due().unwrap_or(now).max(now);
+            facts.push(Fact::Delayed { messages: counts.delayed, first_due });
+            if attributes.delay_ms > 0 {
+                facts.push(Fact::QueueDelay { ms: attributes.delay_ms });
+            }
+        }
+        if counts.in_flight > 0 {
+            let first_ends = messages.first_lease_ends().unwrap_or(now);
+            facts.push(Fact::InFlight { messages: counts.in_flight, first_ends });
+        }
+        if counts.in_flight >= attributes.in_flight_max {
+            facts.push(Fact::InFlightLimit { max: attributes.in_flight_max });
+        }
+        if counts.damaged > 0 {
+            facts.push(Fact::Damaged { messages: counts.damaged });
+        }
+        if facts.is_empty() {
+            facts.push(Fact::Empty);
+        }
+        if let Some(order) = messages.order() {
+            let (groups, locked) = order.counts();
+            if order.discipline() == Discipline::Fifo
+                && let Some(blocker) = order.first_blocker()
+            {
+                facts.push(Fact::GroupsLocked { groups, locked, blocker });
+            }
+            let noisy = order.noisy();
+            if noisy > 0 {
+                facts.push(Fact::GroupsNoisy { groups: noisy });
+            }
+        }
+        let receives = self.waiters.count(id);
+        if receives > 0 {
+            facts.push(Fact::ReceivesWait { receives });
+        }
+        if let NextSegment::Full(detail) = &self.tail.next {
+            facts.push(Fact::StorageFull { detail: detail.clone() });
+        }
+        facts
+    }
+
+    fn fact_of_message(&mut self, id: QueueId, seq: Seq) -> Fact {
+        let messages = &self.state.by_id(id).expect("the caller found the queue").messages;
+        let next = messages.next_seq();
+        if seq == Seq(0) || seq >= next {
+            return Fact::MessageUnknown { next };
+        }
+        if !messages.contains(seq) {
+            return match messages.past().end_of(seq) {
+                End::Purged(at) => Fact::MessagePurged { at },
+                End::Acked => Fact::MessageAcked,
+            };
+        }
+        if !messages.is_durable(seq) {
+            return Fact::MessageNotDurable;
+        }
+        match messages.held(seq).map(|held| (held.state, held)) {
+            Some((MessageState::InFlight { until }, held)) => {
+                let (since, receive_count) = (held.received, held.receive_count);
+                Fact::MessageInFlight { since, until, receive_count }
+            }
+            Some((MessageState::Damaged, _)) => {
+                let found = self.index.find(id, seq).ok().flatten();
+                let place = found.map(|(location, _)| {
+                    (location.segment.path.clone(), u64::from(location.offset))
+                });
+                let (path, offset) = place.unwrap_or_default();
+                Fact::MessageDamaged { path, offset }
+            }
+            _ if messages.is_delayed(seq) => Fact::MessageDelayed,
+            _ => {
+                let fifo = messages.order().filter(|o| o.discipline() == Discipline::Fifo);
+                let group = self.index.group(id, seq).ok().flatten().map(|(group, _)| group);
+                let blocker = fifo.zip(group).and_then(|(order, group)| order.blocker(group));
+                match blocker.filter(|blocker| *blocker < seq) {
+                    Some(blocker) => Fact::MessageBehind { blocker },
+                    None => Fact::MessageWaiting { before: messages.waiting_before(seq) },
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! `forebay explain`: says in words why a receive gets nothing, or where a message is.
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use forebay_protocol::client::{Client, PeekOptions};
+use forebay_protocol::{Explained, Fact, MessageId};
+
+use super::connect::Connect;
+use super::failure::Failure;
+use super::output::Output;
+
+/// Say why a receive gets nothing, or where a message is
+///
+/// About a queue: what waits, is delayed, in flight or set aside, and what holds it up. About a
+/// message, by the id that send and receive show: where it is, or how it ended.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example: forebay explain orders\n         \
+                        forebay explain orders 0f1e2d00-0000-801c-8000-00000000002a")]
+pub(super) struct Explain {
+    /// The queue's name
+    queue: String,
+    /// A message's id
+    #[arg(value_name = "MESSAGE-ID")]
+    message: Option<MessageId>,
+    #[command(flatten)]
+    connect: Connect,
+}
+
+impl Explain {
+    pub(super) async fn run(self) -> Result<(), Failure> {
+        let client = self.connect.open().await?;
+        let lines = match self.message {
+            Some(id) => vec![self.about_message(&client, id).await?],
+            None => {
+                let explained = client.explain(&self.queue, None).await?;
+                let say = |fact| sentence(fact, explained.now_ms);
+                explained.facts.iter().map(say).collect()
+            }
+        };
+        let mut output = Output::new();
+        output.write_lines(lines.iter().map(String::as_bytes))
+    }
+
+    async fn about_message(&self, client: &Client, id: MessageId) -> Result<String, Failure> {
+        if !id.is_of(client.store_id()) {
+            return Ok("it is a message of another store than this server's".to_owned());
+        }
+        // A seq of 0 asks about the queue; no message has it.
+        if id.seq() == 0 {
+            return Ok("no message has this id".to_owned());
+        }
+        let explained = client.explain(&self.queue, Some(id.seq())).await?;
+        if explained.queue_id != id.queue_id() {
+            return Ok(format!(
+                "it is a message of queue number {}, and {} has number {}: it is another queue's, \
+                 or of one of this name that was deleted",
+                id.queue_id(),
+                self.queue,
+                explained.queue_id
+            ));
+        }
+        let Explained { now_ms, facts, .. } = explained;
+        let fact = facts.first().ok_or_else(|| Failure::because("the server tells nothing"))?;
+        match fact {
+            Fact::MessageDelayed {} => self.about_delayed(client, id.seq(), now_ms).await,
+            fact => Ok(sentence(fact, now_ms)),
+        }
+    }
+
+    /// Until when a message is delayed is stored with it.
+    async fn about_delayed(
+        &self,
+        client: &Client,
+        seq: u64,
+        now_ms: u64,
+    ) -> Result<String, Failure> {
+        let options = PeekOptions { from_seq: seq, max: 1, ..PeekOptions::default() };
+        let page = client.browse(&self.queue, options).await?;
+        let until_ms = page.messages.first().filter(|message| message.seq == seq);
+        Ok(match until_ms.map(|message| message.until_ms).filter(|ms| *ms > now_ms) {
+            Some(until_ms) => format!("it is delayed until {}", time(until_ms, now_ms)),
+            None => "it was delayed until just now".to_owned(),
+        })
+    }
+}
+
+/// A fact in words.
+fn sentence(fact: &Fact, now_ms: u64) -> String {
+    let at = |ms: &u64| time(*ms, now_ms);
+    match fact {
+        Fact::Empty {} => {
+            "there are no messages: every receive gets nothing until one is sent".into()
+        }
+        Fact::Waiting { messages, next_seq: 0 } => {
+            format!("{} waiting, and none can be received now", are(*messages, "message"))
+        }
+        Fact::Waiting { messages, next_seq } => {
+            format!("{} waiting; number {next_seq} is next", are(*messages, "message"))
+        }
+        Fact::Delayed { messages, first_due_ms } => format!(
+            "{} delayed, the first until about {}",
+            are(*messages, "message"),
+            at(first_due_ms)
+        ),
+        Fact::InFlight { messages, first_ends_ms } => format!(
+            "{} in flight: received and not acked, or given back with a delay; the first comes \
+             back at {}",
+            are(*messages, "message"),
+            at(first_ends_ms)
+        ),
+        Fact::Damaged { messages } => format!(
+            "{} set aside, with stored bytes that are damaged: nobody gets them",
+            are(*messages, "message")
+        ),
+        Fact::InFlightLimit { max } => {
+            format!("that many may be in flight, and no more: --in-flight-max is {max}")
+        }
+        Fact::GroupsLocked { groups, locked, blocker_seq } => format!(
+            "{locked} of {groups} known groups wait for a message in flight, for example number \
+             {blocker_seq}: what is behind it in its group waits until it is acked or comes back"
+        ),
+        Fact::GroupsNoisy { groups } => {
+            format!("{} noisy, whose messages come after those of others", are(*groups, "group"))
+        }
+        Fact::QueueDelay { ms } => format!(
+            "the queue delays each message for {}",
+            humantime::format_duration(Duration::from_millis(*ms))
+        ),
+        Fact::ReceivesWait { receives } => {
+            format!("{} waiting in line, and first to be served", are(*receives, "receive"))
+        }
+        Fact::IndexDamaged { seq } => format!(
+            "number {seq} is not found before the index of its segment is made anew, which is under \
+             way"
+        ),
+        Fact::StorageFull { detail } => format!("the disk is full, sends are refused: {detail}"),
+        Fact::MessageWaiting { before } => match before {
+            0 => "it waits, and is next".into(),
+            before => format!("it waits, behind {} that wait too", count(*before, "message")),
+        },
+        Fact::MessageDelayed {} => "it is delayed".into(),
+        Fact::MessageInFlight { since_ms, until_ms, receive_count } => format!(
+            "it is in flight until {}: received at {}, {} so far counted",
+            at(until_ms),
+            at(since_ms),
+            count(u64::from(*receive_count), "receive")
+        ),
+        Fact::MessageBehind { blocker_seq } => {
+            format!("it waits for number {blocker_seq} of its group, which is in flight")
+        }
+        Fact::MessageDamaged { file, offset } => format!(
+            "it is set aside, and nobody gets it: its stored bytes are damaged, in {file} at offset \
+             {offset}"
+        ),
+        Fact::MessageNotDurable {} => "it is on its way to the disk".into(),
+        Fact::MessageAcked {} => "it is gone: it was acked".into(),
+        Fact::MessagePurged { at_ms } => {
+            format!("it is gone: it was purged at {}, or acked before", at(at_ms))
+        }
+        Fact::MessageUnknown { next_seq } => {
+            format!("it was never sent: the next message gets number {next_seq}")
+        }
+        Fact::Other { kind } => format!("something that a newer forebay explains (kind {kind})"),
+    }
+}
+
+fn are(number: u64, what: &str) -> String {
+    format!("{} {}", count(number, what), if number == 1 { "is" } else { "are" })
+}
+
+fn count(number: u64, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}
+
+/// A moment, and how far away it is.
+fn time(ms: u64, now_ms: u64) -> String {
+    let moment = humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_millis(ms));
+    let seconds = |ms: u64| humantime::format_duration(Duration::from_secs(ms.div_ceil(1000)));
+    match ms.checked_sub(now_ms) {
+        Some(ahead) => format!("{moment} (in {})", seconds(ahead)),
+        None => format!("{moment} ({} ago)", seconds(now_ms - ms)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fact_reads_as_people_speak() {
+        let now_ms = 1_800_000_000_000;
+        let in_flight = Fact::InFlight { messages: 2, first_ends_ms: now_ms + 299_001 };
+        assert_eq!(
+            sentence(&in_flight, now_ms),
+            "2 messages are in flight: received and not acked, or given back with a delay; the first \
+             comes back at 2027-01-15T08:04:59Z (in 5m)"
+        );
+        let purged = Fact::MessagePurged { at_ms: now_ms - 60_000 };
+        assert_eq!(
+            sentence(&purged, now_ms),
+            "it is gone: it was purged at 2027-01-15T07:59:00Z (1m ago), or acked before"
+        );
+        let behind = Fact::MessageWaiting { before: 3 };
+        assert_eq!(sentence(&behind, now_ms), "it waits, behind 3 messages that wait too");
+    }
+}

@@ -1,0 +1,179 @@
+//! `forebay forward`: moves messages from one queue to another, each batch in one transaction.
+//!
+//! Invariant: a message is acked in the entry of the log that has its copy. So however this ends,
+//! each message is in one of the two queues, once.
+
+use std::time::Duration;
+
+use forebay_protocol::client::{Client, ClientError, ReceiveOptions};
+use forebay_protocol::{ErrorCode, OutgoingMessage, Receipt, ReceivedMessage};
+
+use super::connect::Connect;
+use super::failure::Failure;
+use super::receive::Interrupted;
+use super::say::say;
+
+/// Move messages from one queue to another
+///
+/// Messages are received and, with all that they came with, sent on in one transaction with their
+/// acks: whatever is killed in between, none is lost and none is doubled. They get new numbers and
+/// times. Without --max and --follow it ends when no message is waiting.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example: forebay forward orders-dead orders --max 100")]
+pub(super) struct Forward {
+    /// The queue that messages are taken from
+    #[arg(value_name = "FROM")]
+    from: String,
+    /// The queue that they go to
+    #[arg(value_name = "TO")]
+    to: String,
+    /// At most this many messages; 0: until no message is waiting
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    max: u64,
+    /// Go on for ever, until Ctrl-C
+    #[arg(long, conflicts_with = "max")]
+    follow: bool,
+    #[command(flatten)]
+    connect: Connect,
+}
+
+/// Messages moved in one transaction, ...
+const BATCH_MESSAGES: u64 = 1000;
+/// ... and their bytes, unless one is larger.
+const BATCH_BYTES: u32 = 1 << 20;
+/// The wait of each receive with --follow.
+const FOLLOW_WAIT: Duration = Duration::from_secs(20);
+/// How long a batch may take before others get its messages.
+const VISIBILITY: Duration = Duration::from_secs(60);
+
+/// What became of messages.
+#[derive(Default)]
+struct Moved {
+    messages: u64,
+    /// Moved by a request whose answer was lost, or done by others.
+    gone: u64,
+    /// Not to be read.
+    damaged: u64,
+}
+
+impl Forward {
+    pub(super) async fn run(self) -> Result<(), Failure> {
+        let client = self.connect.open().await?;
+        let mut moved = Moved::default();
+        let result = self.move_all(&client, &mut moved).await;
+        say(format_args!("{} messages forwarded", moved.messages));
+        if moved.gone > 0 {
+            say(format_args!(
+                "forebay: {} messages more were forwarded by a request whose answer was lost, or \
+                 received by others",
+                moved.gone
+            ));
+        }
+        result?;
+        if moved.damaged == 0 { Ok(()) } else { Err(Failure::Reported) }
+    }
+
+    async fn move_all(&self, client: &Client, moved: &mut Moved) -> Result<(), Failure> {
+        let mut left = if self.max == 0 { u64::MAX } else { self.max };
+        let mut interrupted = Interrupted::listen();
+        while left > 0 {
+            let receiving = client.receive(&self.from, self.options(left));
+            let delivery = tokio::select! {
+                // A message that is there is dealt with before an interrupt is heeded.
+                biased;
+                delivery = receiving => delivery?,
+                () = interrupted.wait() => break,
+            };
+            for message in &delivery.damaged {
+                say(format_args!("forebay: {}", message.to_error(&self.from)));
+            }
+            moved.damaged += delivery.damaged.len() as u64;
+            let count = delivery.messages.len() as u64;
+            if count == 0 && delivery.damaged.is_empty() && !self.follow {
+                break;
+            }
+            left -= count;
+            if count > 0 {
+                self.move_batch(client, delivery.messages, moved).await?;
+            }
+        }
+        Ok(())
+    }
+
+    fn options(&self, left: u64) -> ReceiveOptions {
+        let ms = |duration: Duration| u64::try_from(duration.as_millis()).expect("it is short");
+        ReceiveOptions {
+            max: u32::try_from(left.min(BATCH_MESSAGES)).expect("a batch fits a u32"),
+            wait_ms: Some(if self.follow { ms(FOLLOW_WAIT) } else { 0 }),
+            visibility_ms: Some(ms(VISIBILITY)),
+            bytes_max: BATCH_BYTES,
+        }
+    }
+
+    /// Moves messages together, or where that is refused because of one of them, one by one.
+    async fn move_batch(
+        &self,
+        client: &Client,
+        messages: Vec<ReceivedMessage>,
+        moved: &mut Moved,
+    ) -> Result<(), Failure> {
+        let receipts: Vec<Receipt> =
+            messages.iter().map(|message| message.receipt.clone()).collect();
+        let count = messages.len();
+        let result = match self.commit(client, messages.clone(), moved).await {
+            Err(ClientError::Refused(error)) if count > 1 && is_of_one(error.code) => {
+                self.move_each(client, messages, moved).await
+            }
+            other => other,
+        };
+        if result.is_err() {
+            // Nobody has to wait for those that stay. That it may fail too is no news.
+            let _ = client.release(&self.from, &receipts).await;
+        }
+        Ok(result?)
+    }
+
+    async fn move_each(
+        &self,
+        client: &Client,
+        messages: Vec<ReceivedMessage>,
+        moved: &mut Moved,
+    ) -> Result<(), ClientError> {
+        for message in messages {
+            self.commit(client, vec![message], moved).await?;
+        }
+        Ok(())
+    }
+
+    /// One transaction. A single message that is gone, or somebody else's by now, is done with.
+    async fn commit(
+        &self,
+        client: &Client,
+        messages: Vec<ReceivedMessage>,
+        moved: &mut Moved,
+    ) -> Result<(), ClientError> {
+        let count = messages.len() as u64;
+        let receipts: Vec<_> = messages.iter().map(|message| message.receipt.clone()).collect();
+        let copy =
+            |message: ReceivedMessage| OutgoingMessage { delay_ms: None, block: message.block };
+        let transaction = client.transaction().ack(&self.from, receipts);
+        match transaction.send(&self.to, messages.into_iter().map(copy)).commit().await {
+            Ok(_) => moved.messages += count,
+            Err(ClientError::Refused(error)) if count == 1 && is_done(error.code) => {
+                moved.gone += 1
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+}
+
+/// Whether nothing is left to do for a message.
+fn is_done(code: ErrorCode) -> bool {
+    matches!(code, ErrorCode::MessageGone | ErrorCode::ReceiptStale)
+}
+
+/// Whether one message may be at fault, or their number, and others could be moved without it.
+fn is_of_one(code: ErrorCode) -> bool {
+    is_done(code) || code == ErrorCode::BatchTooLarge
+}
