@@ -670,8 +670,8 @@ impl Model {
         seqs.iter().for_each(|seq| drop(queue.messages.remove(seq)));
         let queue = self.queues.get_mut(to).expect("it was found above");
         let sent = queue.send(bodies, None);
-        let end = sent.first.0 + u64::from(sent.count);
-        (Ok(Reply::Transacted { sent: vec![sent] }), Some((sent.queue.0, end)))
+        let (id, end) = (sent.queue.0, sent.first.0 + u64::from(sent.count));
+        (Ok(Reply::Transacted { sent: vec![sent] }), Some((id, end)))
     }
 
     fn create(&mut self, name: &str, visibility_s: Option<u64>) -> Answer {
