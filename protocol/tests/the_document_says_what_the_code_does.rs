@@ -105,7 +105,7 @@ fn facts() {
     let coded: Vec<_> = Fact::TABLE
         .iter()
         .map(|(kind, name, fields, sentence)| {
-            let fields = fields.replace(':', "").replace("String", "text");
+            let fields = fields.replace(" :", "").replace("String", "text");
             vec![kind.to_string(), (*name).into(), fields, (*sentence).into()]
         })
         .collect();

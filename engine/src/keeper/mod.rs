@@ -153,7 +153,10 @@ impl Keeper {
         {
             return Ok(self.write_index(first, now));
         }
-        if let Some(bytes) = self.step_snapshot(now) {
+        // The last space is the compactor's: with it more is given back, with a snapshot alone none.
+        if self.has_reserve()
+            && let Some(bytes) = self.step_snapshot(now)
+        {
             return Ok(Step::Did(bytes));
         }
         if now >= self.retry_compaction {
@@ -309,6 +312,12 @@ impl Keeper {
         }
     }
 
+    /// Whether the compactor has its reserve, or a compaction is using it.
+    fn has_reserve(&self) -> bool {
+        let wanted = self.options.compaction_reserve_bytes();
+        self.compaction.is_some() || self.reserve.as_ref().is_some_and(|r| r.bytes >= wanted)
+    }
+
     /// Makes the compactor's reserve if there is none, or makes it whole; says how many bytes were
     /// written for it.
     pub(crate) fn keep_reserve(&mut self, now: LogTime) -> Option<u64> {
@@ -399,6 +408,8 @@ impl Keeper {
             Some(bytes) => Some(bytes),
             None => {
                 self.retired.swap_remove(at);
+                // Before others take what came free.
+                self.retry_reserve = LogTime::default();
                 Some(0)
             }
         }
