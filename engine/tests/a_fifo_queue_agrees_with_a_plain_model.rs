@@ -135,7 +135,7 @@ fn op() -> impl Strategy<Value = Op> {
     let group = prop_oneof![4 => 0u8..4, 1 => 0u8..40];
     // Most ids are new; some are copies.
     let id = prop_oneof![3 => any::<u64>(), 1 => 0u64..30];
-    let bodies = prop::collection::vec((group, id, prop_oneof![0..300u16, 0..1100u16]), 1..8);
+    let bodies = prop::collection::vec((group, id, prop_oneof![0..300u16, 0..1100u16]), 1..6);
     let indexes = prop::collection::vec(any::<usize>(), 1..6);
     prop_oneof![
         14 => bodies.prop_map(Op::Send),
