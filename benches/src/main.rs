@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use forebay_bench::bare::{self, BareOptions};
-use forebay_bench::deep::Deep;
+use forebay_bench::deep::{Deep, Promise};
 use forebay_bench::rounds::{self, Options};
 use forebay_bench::{BenchError, Report, syncs, workload};
 use tokio::runtime::Runtime;
@@ -51,6 +51,8 @@ struct Arguments {
 enum Command {
     /// Measure what a lot of data costs: memory, restart and disk
     Deep(Deep),
+    #[command(flatten)]
+    Promise(Promise),
     /// Run the bare server: started by the benchmark itself
     #[command(hide = true)]
     Bare {
@@ -72,6 +74,9 @@ fn main() -> ExitCode {
             bare::serve(&dir, BareOptions { messages, batch, bytes })
         }
         Some(Command::Deep(deep)) => one_thread().and_then(|runtime| runtime.block_on(deep.run())),
+        Some(Command::Promise(promise)) => {
+            one_thread().and_then(|runtime| runtime.block_on(promise.run()))
+        }
         None => run(arguments),
     };
     match result {

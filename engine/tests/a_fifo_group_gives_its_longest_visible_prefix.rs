@@ -180,6 +180,18 @@ fn a_queues_delay_holds_for_what_is_stored_too() {
 }
 
 #[test]
+fn a_longer_delay_holds_back_what_was_visible_but_not_what_was_received() {
+    let mut client = client(&["a1", "b1", "b2"]);
+    take(&mut client, 1, 0);
+    let delay = AttributeChanges { delay_ms: Some(5_000), ..Default::default() };
+    let (name, attributes) = (QUEUE.to_owned(), delay.into());
+    client.ask(Command::AlterQueue { name, attributes }).unwrap();
+    assert_eq!(bodies(&mut client, 9), ["a1"]);
+    client.advance(5_000);
+    assert_eq!(bodies(&mut client, 9), ["b1", "b2"]);
+}
+
+#[test]
 fn what_was_purged_blocks_nobody() {
     let mut client = client(&["a1", "a2"]);
     take(&mut client, 1, 60_000);

@@ -11,8 +11,10 @@
 //! | `store`, `restart` | a server and its data; kills and restarts |
 //! | `filling` | the load of sends |
 //! | `ledger`, `shelf`, `turnover` | the load of messages that come and go |
+//! | `marked`, `ledger_of_groups`, `consumers` | messages that are known again, and who judges their order |
 //! | `paced`, `samples` | what is looked at beside a load |
 //! | `backlog`, `queues`, `churn`, `survivors` | the workloads |
+//! | `fifo`, `fair`, `delayed` | those that are about what a queue promises |
 
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -20,10 +22,16 @@ use crate::BenchError;
 
 mod backlog;
 mod churn;
+mod consumers;
+mod delayed;
 mod device;
 mod disk_use;
+mod fair;
+mod fifo;
 mod filling;
 mod ledger;
+mod ledger_of_groups;
+mod marked;
 mod paced;
 mod proc;
 mod queues;
@@ -59,25 +67,56 @@ enum Workload {
     Survivors(survivors::Survivors),
 }
 
+/// What a queue's own promises cost: groups, tenants, delays.
+#[derive(Debug, clap::Subcommand)]
+pub enum Promise {
+    /// A FIFO queue with a million groups: order under failures, and speed beside a standard queue
+    Fifo(fifo::Fifo),
+    /// A tenant with a million messages: how long those of 99 others wait
+    Fair(fair::Fair),
+    /// Ten million delayed messages: speed, memory, and how exactly they come
+    Delayed(delayed::Delayed),
+}
+
+impl Promise {
+    /// Runs it and prints its figures, as [`Deep::run`] does.
+    pub async fn run(&self) -> Result<(), BenchError> {
+        until_told_to_end(async {
+            match self {
+                Promise::Fifo(fifo) => fifo.run().await,
+                Promise::Fair(fair) => fair.run().await,
+                Promise::Delayed(delayed) => delayed.run().await,
+            }
+        })
+        .await
+    }
+}
+
 impl Deep {
     /// Runs it and prints its figures. What was started and written goes in the end, also after
     /// SIGINT and SIGTERM.
     pub async fn run(&self) -> Result<(), BenchError> {
-        let (mut interrupt, mut terminate) =
-            (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
         let setup = &self.setup;
-        let work = async {
+        until_told_to_end(async {
             match &self.workload {
                 Workload::Backlog(backlog) => backlog.run(setup).await,
                 Workload::Queues(queues) => queues.run(setup).await,
                 Workload::Churn(churn) => churn.run(setup).await,
                 Workload::Survivors(survivors) => survivors.run(setup).await,
             }
-        };
-        tokio::select! {
-            done = work => done,
-            _ = interrupt.recv() => Err(BenchError::new("interrupted")),
-            _ = terminate.recv() => Err(BenchError::new("terminated")),
-        }
+        })
+        .await
+    }
+}
+
+async fn until_told_to_end(
+    work: impl Future<Output = Result<(), BenchError>>,
+) -> Result<(), BenchError> {
+    let (mut interrupt, mut terminate) =
+        (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    tokio::select! {
+        done = work => done,
+        _ = interrupt.recv() => Err(BenchError::new("interrupted")),
+        _ = terminate.recv() => Err(BenchError::new("terminated")),
     }
 }

@@ -1,6 +1,7 @@
 //! The report: a line for each figure as soon as it is known, with what is wanted of it.
 
 use std::fmt::Display;
+use std::io::IsTerminal;
 use std::time::Duration;
 
 use crate::deep::proc::Resident;
@@ -37,6 +38,13 @@ pub(super) fn judged(what: impl Display, value: f64, unit: &str, wanted: Wanted)
         false => format!("{value:.2}{unit}"),
     };
     line(what, value, &format!("   {text}: {verdict}"));
+}
+
+/// How far it is: on a terminal, and gone with the next line.
+pub(super) fn progress(what: impl Display) {
+    if std::io::stderr().is_terminal() {
+        eprint!("\r\x1b[K{what}\r");
+    }
 }
 
 fn line(what: impl Display, value: impl Display, verdict: &str) {

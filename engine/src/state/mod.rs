@@ -25,7 +25,7 @@ use std::collections::BTreeMap;
 use std::ops::Bound::{Excluded, Included, Unbounded};
 use std::sync::Arc;
 
-use crate::attributes::Attributes;
+use crate::attributes::{AttributeChanges, Attributes};
 use crate::command::QueueInfo;
 use crate::ids::{Group, Position, QueueId, Seq};
 use crate::record::{Lease, Record, Sent};
@@ -74,8 +74,7 @@ impl State {
             }
             Record::QueueChanged { queue, time, attributes } => {
                 if let Some(queue) = self.queues.get_mut(&queue) {
-                    queue.attributes = Arc::new(queue.attributes.with(&attributes.changes()));
-                    queue.modified = time;
+                    queue.change(&attributes.changes(), time);
                 }
             }
             Record::QueuePurged { queue, through, time } => {
@@ -254,6 +253,16 @@ impl Queue {
             deduplication: Deduplication::default(),
             producers: Producers::default(),
         }
+    }
+
+    fn change(&mut self, changes: &AttributeChanges, time: LogTime) {
+        let attributes = self.attributes.with(changes);
+        // The walk has passed messages that a longer delay holds back.
+        if attributes.fifo && attributes.delay_ms > self.attributes.delay_ms {
+            self.messages.renew_order();
+        }
+        self.attributes = Arc::new(attributes);
+        self.modified = time;
     }
 
     fn sent(&mut self, sent: &Sent<'_>) {

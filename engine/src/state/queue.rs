@@ -112,6 +112,17 @@ impl Messages {
         if self.order.as_ref().is_some_and(|order| order.discipline() == discipline) {
             return;
         }
+        self.order = Some(Box::new(self.new_order(discipline)));
+    }
+
+    /// Forgets what the walk has found: the backlog is walked anew.
+    pub(crate) fn renew_order(&mut self) {
+        let discipline = self.order().map(Order::discipline);
+        self.order = discipline.map(|discipline| Box::new(self.new_order(discipline)));
+    }
+
+    /// An order that knows what is held; the walk begins at the front of the backlog.
+    fn new_order(&self, discipline: Discipline) -> Order {
         let mut order = Order::new(discipline, self.cursor);
         for (seq, held) in self.held.range(..) {
             match held.state {
@@ -121,7 +132,7 @@ impl Messages {
             }
         }
         self.due.iter().for_each(|seq| order.stray(Seq(seq)));
-        self.order = Some(Box::new(order));
+        order
     }
 
     /// In what order messages are given, in a queue whose messages have groups.
