@@ -292,7 +292,7 @@ impl Model {
                 false => MessageState::Waiting,
             };
             let (receive_count, body) = (message.receive_count, message.payload.clone());
-            (*seq, Shown { state, delayed_until: None, receive_count, body })
+            (*seq, Shown { state, delayed_until: None, receive_count, reason: None, body })
         });
         shown.collect()
     }
