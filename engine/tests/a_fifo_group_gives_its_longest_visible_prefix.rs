@@ -107,6 +107,23 @@ fn a_receipt_whose_lease_has_ended_deletes_nothing() {
     assert_eq!(bodies(&mut client, 9), ["a1", "a2"]);
 }
 
+/// The lease of both is lost; to give the second its lease again, and then to end that, would let it
+/// come first while the walk has not passed the first.
+#[test]
+fn a_receipt_whose_lease_was_lost_brings_no_message_before_its_turn() {
+    let mut client = client(&["a1", "a2"]);
+    let (received, _) = take(&mut client, 2, 60_000);
+    client.kill();
+    let delay = AttributeChanges { delay_ms: Some(5_000), ..Default::default() };
+    let (name, attributes) = (QUEUE.to_owned(), delay.into());
+    client.ask(Command::AlterQueue { name, attributes }).unwrap();
+    let refused = client.change(QUEUE, received[1].receipt, 0);
+    assert!(matches!(refused, Err(RequestError::ReceiptExpired { .. })), "{refused:?}");
+    assert_eq!(bodies(&mut client, 9), [""; 0]);
+    client.advance(5_000);
+    assert_eq!(bodies(&mut client, 9), ["a1", "a2"]);
+}
+
 #[test]
 fn order_holds_over_a_restart_with_messages_in_flight() {
     for lose_snapshots in [false, true] {

@@ -269,16 +269,17 @@ impl Model {
         if self.is_stale(held) {
             return Err(RequestError::ReceiptStale { seq });
         }
-        let message = self.messages.get_mut(&held.seq).ok_or(RequestError::MessageGone { seq })?;
-        if message.receive_count == 0 {
-            // The lease was lost when the store was killed: it is given again.
-            (message.receive_count, message.lease, message.received) = (1, held.lease, now);
-        } else {
-            let max = DAY_HALF_MS.saturating_sub(now.ms_since(message.received));
-            if ms > max {
-                let (parameter, value, min) = ("visibility", ms, 0);
-                return Err(RequestError::OutOfRange { parameter, value, min, max });
-            }
+        if !self.messages.contains_key(&held.seq) {
+            return Err(RequestError::MessageGone { seq });
+        }
+        if !self.has_leased(held, now) {
+            return Err(RequestError::ReceiptExpired { seq });
+        }
+        let message = self.messages.get_mut(&held.seq).expect("it is there");
+        let max = DAY_HALF_MS.saturating_sub(now.ms_since(message.received));
+        if ms > max {
+            let (parameter, value, min) = ("visibility", ms, 0);
+            return Err(RequestError::OutOfRange { parameter, value, min, max });
         }
         message.in_flight_until = now.plus_ms(ms);
         Ok(())

@@ -100,7 +100,7 @@ fn those_sent_after_a_time_are_found_in_every_segment_and_after_compaction() {
     }
     // Gaps, and what the compactor makes of them.
     let received = client.receive_max("jobs", 200, 3_600_000);
-    let is_gone = |seq: u64| seq % 3 == 0 || (20..40).contains(&seq);
+    let is_gone = |seq: u64| seq.is_multiple_of(3) || (20..40).contains(&seq);
     for delivery in received.iter().filter(|delivery| is_gone(delivery.seq.0)) {
         client.ack("jobs", delivery.receipt).unwrap();
     }

@@ -104,6 +104,10 @@ impl Consumers {
                 Ok(Ended::Over) => return Ok(()),
                 // What the judge says is no failure of the server's connection.
                 Err(Failed::Wrong(error)) => return Err(error),
+                Err(Failed::Unreachable(_)) if self.failures.is_some() => {
+                    tokio::time::sleep(RETRY).await;
+                }
+                Err(Failed::Unreachable(error)) => return Err(error),
                 Err(Failed::Lost(error)) => {
                     let Some(failures) = &self.failures else { return Err(error) };
                     failures.lost.fetch_add(1, Ordering::Relaxed);
@@ -117,7 +121,7 @@ impl Consumers {
     /// Consumes over one connection.
     async fn connected(&self, dice: &mut Dice) -> Result<Ended, Failed> {
         let address = self.address.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let mut wire = Wire::connect(&address).await.map_err(Failed::Lost)?;
+        let mut wire = Wire::connect(&address).await.map_err(Failed::Unreachable)?;
         let receive = Receive {
             queue: self.queue.to_owned(),
             max: self.batch,
@@ -258,6 +262,8 @@ enum Ended {
 
 /// How it failed.
 enum Failed {
+    /// There was none: the server is being started again.
+    Unreachable(BenchError),
     /// The connection is gone.
     Lost(BenchError),
     /// Something came that must not.

@@ -295,32 +295,34 @@ async fn consume(mut wire: Wire, turn: Arc<Turn>) -> Result<(), BenchError> {
         attempt: String::new(),
     };
     let receive = encode(&receive.into(), RECEIVE)?;
-    let (mut out, mut answers) = (Vec::new(), 0);
+    let mut out = Vec::new();
+    let (mut asking, mut acking) = (0, 0);
     loop {
-        let is_over = turn.is_over.load(Ordering::Relaxed);
-        if !is_over {
+        if asking == 0 && !turn.is_over.load(Ordering::Relaxed) {
             out.extend_from_slice(&receive);
-            answers += 1;
+            asking += 1;
         }
-        if answers == 0 {
+        if asking + acking == 0 {
             return Ok(());
         }
         wire.write(&out).await?;
         out.clear();
-        let mut received = None;
-        for _ in 0..std::mem::take(&mut answers) {
-            match reply_of(&wire.read().await?)? {
-                Reply::Received(these) => received = these.messages.into_iter().next(),
-                Reply::Acked(acked) if acked.failures.is_empty() => {}
-                other => return Err(BenchError::new(format!("unexpected answer: {other:?}"))),
+        match reply_of(&wire.read().await?)? {
+            Reply::Received(these) => {
+                asking -= 1;
+                let Some(message) = these.messages.into_iter().next() else { continue };
+                turn.note(message.block.body())?;
+                // A runtime's timers are a millisecond wide, and would wake all consumers together.
+                let work = turn.work;
+                let worked = tokio::task::spawn_blocking(move || std::thread::sleep(work)).await;
+                worked.map_err(|error| BenchError::new(error.to_string()))?;
+                let ack = Ack { queue: turn.queue.to_owned(), receipts: vec![message.receipt] };
+                out.extend_from_slice(&encode(&ack.into(), ACK)?);
+                acking += 1;
             }
-        }
-        if let Some(message) = received {
-            turn.note(message.block.body())?;
-            tokio::time::sleep(turn.work).await;
-            let ack = Ack { queue: turn.queue.to_owned(), receipts: vec![message.receipt] };
-            out.extend_from_slice(&encode(&ack.into(), ACK)?);
-            answers = 1;
+            // The next message is not waited with until the ack is durable.
+            Reply::Acked(acked) if acked.failures.is_empty() => acking -= 1,
+            other => return Err(BenchError::new(format!("unexpected answer: {other:?}"))),
         }
     }
 }

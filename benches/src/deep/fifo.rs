@@ -87,6 +87,7 @@ impl Fifo {
             return Err(BenchError::new(format!("{queue} messages are left in {FIFO}")));
         }
         row("messages, each first delivered in its order, each acked", groups * messages);
+        row("    deliveries of messages that had come before", ledger.again());
         report::memory("drained", store.resident()?);
         Ok(())
     }
@@ -186,7 +187,6 @@ impl Fifo {
         for (what, count) in failures.counts() {
             row(format_args!("    {what}"), count);
         }
-        row("    messages that came again", ledger.again());
         Ok(())
     }
 

@@ -122,12 +122,13 @@ impl<R: ReplyTo> Core<R> {
         changes: &[(SealedReceipt, u64)],
         now: LogTime,
     ) -> Decision {
-        let queue = self.queue(name)?.id;
+        let queue = self.queue(name)?;
+        let (queue, is_fifo) = (queue.id, queue.attributes.fifo);
         check_batch("change", changes.len())?;
         self.check_change(changes.len(), CHANGE_BYTES)?;
         let (mut changed, mut failures) = (Vec::new(), Vec::new());
         for (index, (receipt, ms)) in (0..).zip(changes) {
-            match self.plan_change(queue, receipt, *ms, now) {
+            match self.plan_change((queue, is_fifo), receipt, *ms, now) {
                 Ok(Change { seq, until, lost: None, .. }) => changed.push((seq, until)),
                 Ok(change) => self.lease_again(queue, &change, now),
                 Err(error) => failures.push((index, error)),
@@ -144,7 +145,7 @@ impl<R: ReplyTo> Core<R> {
     /// nothing.
     pub(super) fn plan_change(
         &mut self,
-        queue: QueueId,
+        (queue, is_fifo): (QueueId, bool),
         receipt: &SealedReceipt,
         ms: u64,
         now: LogTime,
@@ -156,6 +157,10 @@ impl<R: ReplyTo> Core<R> {
         let held = messages.held(seq).copied();
         if !is_there || held.is_some_and(|held| held.state == MessageState::Damaged) {
             return Err(RequestError::MessageGone { seq });
+        }
+        // To lease it again would let it come before those of its group that were not received yet.
+        if is_fifo && !self.is_leased(&receipt, now) {
+            return Err(RequestError::ReceiptExpired { seq });
         }
         let until = now.plus_ms(ms);
         let Some(held) = held.filter(Held::was_received) else {
