@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use crate::attributes::{AttributeChanges, Attributes, TextMap};
 use crate::error::RequestError;
-use crate::ids::{QueueId, Seq};
+use crate::ids::{QueueId, RedriveId, Seq};
 use crate::location::Location;
 use crate::receipt::SealedReceipt;
 use crate::stats::Stats;
@@ -142,9 +142,32 @@ pub enum Command {
         /// Stop before the bodies exceed this many bytes; one message is always given.
         bytes_max: u64,
     },
+    /// Moves the messages of a dead-letter queue back to the queues that they came from, or to
+    /// another one: those that are there now, in the background, the oldest first.
+    StartRedrive {
+        /// The dead-letter queue's name.
+        queue: String,
+        /// The queue that gets them; empty: each goes to the queue that it came from.
+        destination: String,
+        /// Messages a second, up to [`REDRIVE_RATE_MAX`]; 0: no limit.
+        rate: u64,
+    },
+    /// The redrives of a queue: the one that runs, and the last that ended.
+    ListRedrives {
+        /// The queue's name.
+        queue: String,
+    },
+    /// Ends a redrive; what it has moved stays moved.
+    CancelRedrive {
+        /// Its number.
+        redrive: RedriveId,
+    },
     /// Tells what the engine holds and has done.
     Stats,
 }
+
+/// The fastest redrive that has a rate, in messages a second.
+pub const REDRIVE_RATE_MAX: u64 = 100_000;
 
 /// The most messages, receipts or changes in one command.
 pub const BATCH_MESSAGES_MAX: usize = 4096;
@@ -256,8 +279,63 @@ pub enum Reply {
         /// Where to go on; `None` at the end.
         next: Option<Seq>,
     },
+    /// To `StartRedrive`.
+    RedriveStarted {
+        /// Its number.
+        redrive: RedriveId,
+        /// How many messages are in the queue.
+        to_move: u64,
+    },
+    /// To `ListRedrives`.
+    RedrivesListed {
+        /// The newest first.
+        redrives: Vec<RedriveInfo>,
+    },
+    /// To `CancelRedrive`.
+    RedriveCancelled {
+        /// How many messages it has moved.
+        moved: u64,
+    },
     /// The engine's figures.
     Stats(Box<Stats>),
+}
+
+/// What is known of a redrive.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RedriveInfo {
+    /// Its number.
+    pub redrive: RedriveId,
+    /// Whether it runs, or how it ended.
+    pub state: RedriveState,
+    /// The dead-letter queue whose messages it moves.
+    pub source: String,
+    /// The queue that gets them; empty: each goes to the queue that it came from.
+    pub destination: String,
+    /// Messages a second; 0: no limit.
+    pub rate: u64,
+    /// How many it has moved.
+    pub moved: u64,
+    /// How many were in the queue when it started.
+    pub to_move: u64,
+    /// When that was.
+    pub started: LogTime,
+    /// When it ended.
+    pub ended: Option<LogTime>,
+    /// Why it failed; empty if it did not.
+    pub reason: String,
+}
+
+/// Whether a redrive runs, or how it ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum RedriveState {
+    /// It moves messages.
+    Running,
+    /// Nothing that it could move was left.
+    Completed,
+    /// Somebody cancelled it.
+    Cancelled,
+    /// It could not go on.
+    Failed,
 }
 
 /// A queue's attributes and counts at one moment.
@@ -299,7 +377,8 @@ pub struct Delivery {
     pub seq: Seq,
     /// The handle to ack it with.
     pub receipt: SealedReceipt,
-    /// How often it was received, this time included.
+    /// How often it was received from this queue, this time included. Of a dead letter its
+    /// [`DeadLetter`](crate::DeadLetter) has more, as of when it was sent and first received.
     pub receive_count: u32,
     /// When it was sent.
     pub sent: LogTime,

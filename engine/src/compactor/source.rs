@@ -1,6 +1,6 @@
 //! Reading a sealed segment, entry by entry, in steps.
 
-use crate::core::{sent_slots, slot_ms};
+use crate::core::sent_slots;
 use crate::disk::DiskError;
 use crate::entry::{EntryError, EntryHeader};
 use crate::ids::Position;
@@ -75,7 +75,7 @@ pub(crate) fn read_index(sealed: &SealedSegment) -> Result<HeapIndex, SourceErro
     let created = sealed.segment.created;
     Source::new(sealed.clone()).read(u64::MAX, |offset, header, body| {
         let mut control_bytes = body.len();
-        for (queue, seq, slot) in sent_slots(offset, slot_ms(header.log_time, created), body) {
+        for (queue, seq, slot) in sent_slots(offset, (header.log_time, created), body) {
             control_bytes -= slot.bytes as usize;
             index.add(queue, seq, slot);
         }

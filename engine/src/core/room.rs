@@ -1,6 +1,6 @@
 //! What commands take in the log, and whether there is room for it.
 
-use super::{Core, LAST_BYTES, queues};
+use super::{Core, LAST_BYTES, queues, redrives};
 use crate::command::{BATCH_MESSAGES_MAX, Command, Deduplication, NewMessage, ReplyTo};
 use crate::error::RequestError;
 use crate::log::NextSegment;
@@ -31,7 +31,11 @@ pub(super) fn record_bytes(command: &Command) -> u64 {
         }
         Command::TagQueue { .. } | Command::UntagQueue { .. } => queues::TAGS_RECORD_BYTES,
         Command::PurgeQueue { .. } | Command::DeleteQueue { .. } => queues::QUEUE_RECORD_BYTES,
+        Command::StartRedrive { .. } | Command::CancelRedrive { .. } => {
+            redrives::REDRIVE_RECORD_BYTES
+        }
         Command::DescribeQueue { .. }
+        | Command::ListRedrives { .. }
         | Command::ListDeadLetterSources { .. }
         | Command::ListQueues { .. }
         | Command::SetAside { .. }

@@ -13,6 +13,7 @@ mod header;
 mod names;
 mod part;
 mod read;
+mod redrives;
 mod source;
 #[cfg(test)]
 mod tests;

@@ -7,6 +7,7 @@ use bytes::{BufMut, BytesMut};
 use crc32fast::Hasher;
 use roaring::RoaringTreemap;
 
+use super::redrives;
 use super::source::{Body, PartError};
 use crate::attributes::{Attributes, TEXT_BIT};
 use crate::codec::Fields;
@@ -17,6 +18,7 @@ use crate::state::delays::Delays;
 use crate::state::frozen::{FrozenMessages, FrozenQueue};
 use crate::state::held::{Held, HeldMap};
 use crate::state::order::Discipline;
+use crate::state::redrives::Redrives;
 use crate::time::LogTime;
 
 /// What comes before a part's body.
@@ -50,6 +52,7 @@ mod section {
     pub(super) const DELAYED: u32 = 3;
     pub(super) const DUE: u32 = 4;
     pub(super) const GROUPED: u32 = 5;
+    pub(super) const REDRIVES: u32 = 10;
 }
 
 /// Begins the checksum of the part of that number, to be continued with its body.
@@ -107,9 +110,16 @@ pub(super) fn encode(part: &FrozenQueue, out: &mut impl Write) -> io::Result<()>
     put_set(out, section::DUE, &messages.due)?;
     match messages.discipline {
         // That a queue is FIFO is one of its attributes.
-        Some(Discipline::Fair) => put_section(out, section::GROUPED, 0),
-        Some(Discipline::Fifo) | None => Ok(()),
+        Some(Discipline::Fair) => put_section(out, section::GROUPED, 0)?,
+        Some(Discipline::Fifo) | None => {}
     }
+    if !part.redrives.is_empty() {
+        let mut piece = BytesMut::new();
+        part.redrives.iter().for_each(|redrive| redrives::put(&mut piece, redrive));
+        put_section(out, section::REDRIVES, piece.len() as u64)?;
+        out.write_all(&piece)?;
+    }
+    Ok(())
 }
 
 fn put_section(out: &mut impl Write, kind: u32, bytes: u64) -> io::Result<()> {
@@ -176,10 +186,10 @@ pub(super) fn decode(body: &mut Body<'_>, version: u32) -> Result<FrozenQueue, P
     // The sets' decoder takes lengths as they come, and gets to see none that was not checked.
     body.check()?;
     let (apart, due) = (read_set(&sections.apart)?, read_set(&sections.due)?);
-    let Sections { held, delays, discipline, .. } = sections;
+    let Sections { held, delays, discipline, redrives, .. } = sections;
     let messages = FrozenMessages { next, cursor, apart, held, delays, due, discipline };
     check_messages(&messages).map_err(PartError::Wrong)?;
-    Ok(FrozenQueue { id, name, created, modified, attributes, position, messages })
+    Ok(FrozenQueue { id, name, created, modified, attributes, position, messages, redrives })
 }
 
 /// What the sections say; sets are still as they were written.
@@ -190,6 +200,7 @@ struct Sections {
     delays: Delays,
     due: Vec<u8>,
     discipline: Option<Discipline>,
+    redrives: Redrives,
 }
 
 fn read_sections(body: &mut Body<'_>) -> Result<Sections, PartError> {
@@ -206,6 +217,7 @@ fn read_sections(body: &mut Body<'_>) -> Result<Sections, PartError> {
             section::DELAYED => sections.delays = read_delays(body, bytes)?,
             section::DUE => sections.due = body.bytes(bytes)?,
             section::GROUPED => sections.discipline = Some(Discipline::Fair),
+            section::REDRIVES => sections.redrives = redrives::read(&body.bytes(bytes)?)?,
             _ => return Err(PartError::Wrong(format!("an unknown section {kind}"))),
         }
     }
@@ -241,7 +253,7 @@ fn read_version_1(body: &mut Body<'_>) -> Result<Sections, PartError> {
     }
     let mut due_bytes = Vec::new();
     due.serialize_into(&mut due_bytes).expect("memory takes all that is written");
-    Ok(Sections { apart, held, delays, due: due_bytes, discipline: None })
+    Ok(Sections { apart, held, delays, due: due_bytes, ..Sections::default() })
 }
 
 fn read_delays(body: &mut Body<'_>, bytes: u64) -> Result<Delays, PartError> {

@@ -11,11 +11,13 @@ use super::*;
 use crate::attributes::{Attributes, Durability};
 use crate::command::MessageState;
 use crate::disk::{Access, Fault, SimDisk};
-use crate::ids::{Group, LeaseId, QueueId, Seq, StoreId};
+use crate::ids::{Group, LeaseId, QueueId, RedriveId, Seq, StoreId};
+use crate::record::RedriveOutcome;
 use crate::state::delays::Delays;
 use crate::state::frozen::{FrozenMessages, FrozenQueue};
 use crate::state::held::{Held, HeldMap};
 use crate::state::order::Discipline;
+use crate::state::redrives::{Redrive, RedriveEnd, Redrives};
 use crate::time::LogTime;
 
 const STORE: StoreId = StoreId(Uuid::from_u128(0x42));
@@ -76,7 +78,34 @@ fn queue(id: u32, position: u64, held_messages: u64) -> FrozenQueue {
             due,
             discipline,
         },
+        redrives: if id == 4 { redrives(QueueId(id)) } else { Redrives::default() },
     }
+}
+
+/// One that failed, one that was cancelled, and one that runs.
+fn redrives(queue: QueueId) -> Redrives {
+    let end = |outcome, reason: &str| {
+        Some(RedriveEnd { time: LogTime(9), outcome, reason: reason.to_owned() })
+    };
+    let ends = [
+        end(RedriveOutcome::Failed, "queue \"x\" does not exist"),
+        end(RedriveOutcome::Cancelled, ""),
+        None,
+    ];
+    let mut redrives = Redrives::default();
+    for (count, end) in (1..).zip(ends) {
+        redrives.add(Redrive {
+            id: RedriveId::new(queue, count),
+            started: LogTime(5),
+            rate: 100 * u64::from(count),
+            through: Seq(77),
+            to_move: 6,
+            moved: 3,
+            destination: "there".repeat(count as usize - 1),
+            end,
+        });
+    }
+    redrives
 }
 
 fn write(
@@ -117,7 +146,8 @@ fn contents(queue: &FrozenQueue) -> impl PartialEq + std::fmt::Debug {
     let delays: BTreeMap<_, _> = delays.iter().collect();
     let out_of_backlog = (apart, held, delays, due.clone(), *discipline);
     let attributes = Arc::clone(&queue.attributes);
-    (queue.id, queue.name.clone(), times, attributes, *next, *cursor, out_of_backlog)
+    let told = (queue.name.clone(), attributes, queue.redrives.clone());
+    (queue.id, told, times, *next, *cursor, out_of_backlog)
 }
 
 fn assert_is(read: Read, header: &SnapshotHeader, queues: &[FrozenQueue]) {

@@ -10,6 +10,7 @@ use super::delays::Delays;
 use super::held::{Held, HeldMap};
 use super::order::Discipline;
 use super::queue::Messages;
+use super::redrives::Redrives;
 use crate::attributes::Attributes;
 use crate::command::MessageState;
 use crate::ids::{Position, QueueId, Seq};
@@ -26,6 +27,7 @@ pub(crate) struct FrozenQueue {
     /// Every entry up to this one was applied, and none behind it.
     pub(crate) position: Position,
     pub(crate) messages: FrozenMessages,
+    pub(crate) redrives: Redrives,
 }
 
 /// Its messages. The invariants are those of [`Messages`].
@@ -93,14 +95,16 @@ impl Queue {
                 due: due.clone(),
                 discipline: order.as_ref().map(|order| order.discipline()),
             },
+            redrives: self.redrives.clone(),
         }
     }
 }
 
 impl From<FrozenQueue> for Queue {
     fn from(frozen: FrozenQueue) -> Self {
-        let FrozenQueue { id, name, created, modified, attributes, messages, .. } = frozen;
-        Self { id, name, created, modified, attributes, messages: messages.into() }
+        let FrozenQueue { id, name, created, modified, attributes, messages, redrives, .. } =
+            frozen;
+        Self { id, name, created, modified, attributes, messages: messages.into(), redrives }
     }
 }
 
@@ -128,7 +132,7 @@ impl From<FrozenMessages> for Messages {
             }
         }
         let timers = timers.into_iter().collect();
-        let (durable_end, damaged, order) = (next, 0, None);
+        let (durable_end, damaged, order, moving) = (next, 0, None, RoaringTreemap::new());
         let mut messages = Self {
             next,
             durable_end,
@@ -141,6 +145,7 @@ impl From<FrozenMessages> for Messages {
             due,
             damaged,
             order,
+            moving,
         };
         if let Some(discipline) = discipline {
             messages.set_order(discipline);

@@ -13,6 +13,7 @@ pub(crate) mod held;
 pub(crate) mod memory;
 pub(crate) mod order;
 pub(crate) mod queue;
+pub(crate) mod redrives;
 pub(crate) mod runs;
 #[cfg(test)]
 mod tests;
@@ -24,10 +25,11 @@ use std::sync::Arc;
 use crate::attributes::Attributes;
 use crate::command::QueueInfo;
 use crate::ids::{Position, QueueId, Seq};
-use crate::record::{Lease, Record};
+use crate::record::{Lease, Moved, Record, Sent};
 use crate::time::LogTime;
 use frozen::FrozenQueue;
 use queue::Messages;
+use redrives::Redrives;
 
 /// Every queue.
 #[derive(Debug, Clone, Default)]
@@ -49,19 +51,37 @@ pub(crate) struct Queue {
     /// Shared with frozen queues and answers until they change.
     pub(crate) attributes: Arc<Attributes>,
     pub(crate) messages: Messages,
+    /// Of its messages, if it is a dead-letter queue.
+    pub(crate) redrives: Redrives,
 }
 
 impl State {
     /// Makes the change that a record tells of. A record of a queue that is gone changes nothing:
     /// it was decided before the queue was deleted.
     pub(crate) fn apply(&mut self, record: &Record<'_>) {
+        self.apply_to(record, |_| true);
+    }
+
+    /// As [`State::apply`], of what is about queues that are `concerned`: in recovery, a snapshot
+    /// may contain what a record says of one queue and not what it says of another.
+    pub(crate) fn apply_to(
+        &mut self,
+        record: &Record<'_>,
+        concerned: impl Fn(Option<QueueId>) -> bool,
+    ) {
+        if let Record::Moved(moved) = record {
+            return self.apply_move(moved, |queue| concerned(Some(queue)));
+        }
+        if !concerned(record.queue()) {
+            return;
+        }
         match *record {
             Record::Opened { .. } => {}
             Record::QueueCreated { queue, time, attributes, name } => {
                 let attributes = Arc::new(Attributes::as_before().with(&attributes.changes()));
                 let (created, modified, messages) = (time, time, Messages::default());
-                let name = name.to_owned();
-                self.insert(Queue { id: queue, name, created, modified, attributes, messages });
+                let (id, name, redrives) = (queue, name.to_owned(), Redrives::default());
+                self.insert(Queue { id, name, created, modified, attributes, messages, redrives });
             }
             Record::QueueChanged { queue, time, attributes } => {
                 if let Some(queue) = self.queues.get_mut(&queue) {
@@ -104,6 +124,33 @@ impl State {
                     acked.iter().for_each(|seq| messages.acked(seq));
                 });
             }
+            Record::Moved(_) => unreachable!("it is about two queues, and applied above"),
+            Record::RedriveStarted(ref started) => {
+                if let Some(queue) = self.queues.get_mut(&started.redrive.queue()) {
+                    queue.redrives.started(started);
+                }
+            }
+            Record::RedriveEnded(ref ended) => {
+                if let Some(queue) = self.queues.get_mut(&ended.redrive.queue()) {
+                    queue.redrives.ended(ended);
+                }
+            }
+        }
+    }
+
+    /// A message ends in one queue and begins in another.
+    fn apply_move(&mut self, moved: &Moved<'_>, concerned: impl Fn(QueueId) -> bool) {
+        if concerned(moved.from_queue)
+            && let Some(queue) = self.queues.get_mut(&moved.from_queue)
+        {
+            queue.messages.acked(moved.from_seq);
+            if let Some((redrive, count)) = moved.redrive {
+                queue.redrives.moved(redrive, count);
+            }
+        }
+        let Sent { queue, seq, visible_from, .. } = moved.message;
+        if concerned(queue) {
+            self.messages(queue, |messages| messages.sent(seq, visible_from));
         }
     }
 
@@ -130,6 +177,16 @@ impl State {
     /// The queue of that number.
     pub(crate) fn by_id(&mut self, id: QueueId) -> Option<&mut Queue> {
         self.queues.get_mut(&id)
+    }
+
+    /// The queue of that number, to be looked at.
+    pub(crate) fn get(&self, id: QueueId) -> Option<&Queue> {
+        self.queues.get(&id)
+    }
+
+    /// The redrives that run.
+    pub(crate) fn running_redrives(&self) -> impl Iterator<Item = &redrives::Redrive> {
+        self.queues.values().filter_map(|queue| queue.redrives.running())
     }
 
     /// The number that the next queue gets.

@@ -115,7 +115,8 @@ fn freeze(messages: Messages) -> FrozenMessages {
     let (id, name) = (QueueId(1), "jobs".to_owned());
     let (created, modified) = (LogTime(1), LogTime(2));
     let attributes = Arc::new(Attributes::default());
-    let queue = Queue { id, name, created, modified, attributes, messages };
+    let redrives = Redrives::default();
+    let queue = Queue { id, name, created, modified, attributes, messages, redrives };
     queue.freeze(Position(3)).messages
 }
 
