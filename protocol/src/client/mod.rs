@@ -38,6 +38,7 @@ mod options;
 mod outgoing;
 mod producer;
 mod queues;
+mod redrives;
 mod session;
 mod window;
 

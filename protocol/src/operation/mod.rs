@@ -5,6 +5,7 @@
 
 mod ack;
 mod alter_queue;
+mod cancel_redrive;
 mod change_visibility;
 mod create_queue;
 mod delete_queue;
@@ -12,11 +13,13 @@ mod describe_queue;
 mod hello;
 mod list_dead_letter_sources;
 mod list_queues;
+mod list_redrives;
 mod peek;
 mod ping;
 mod purge_queue;
 mod receive;
 mod send;
+mod start_redrive;
 mod stats;
 mod tag_queue;
 mod untag_queue;
@@ -25,6 +28,7 @@ use bytes::BytesMut;
 
 pub use ack::{Ack, Acked, Failure};
 pub use alter_queue::{AlterQueue, QueueAltered};
+pub use cancel_redrive::{CancelRedrive, RedriveCancelled};
 pub use change_visibility::{ChangeVisibility, VisibilityChange, VisibilityChanged};
 pub use create_queue::{CreateQueue, QueueCreated};
 pub use delete_queue::{DeleteQueue, QueueDeleted};
@@ -32,11 +36,13 @@ pub use describe_queue::{DescribeQueue, QueueDescribed, QueueInfo};
 pub use hello::{Hello, Limits, VERSION_MAX, VERSION_MIN, Welcome};
 pub use list_dead_letter_sources::{DeadLetterSourcesListed, ListDeadLetterSources};
 pub use list_queues::{ListQueues, QueuesListed};
+pub use list_redrives::{ListRedrives, RedriveInfo, RedriveState, RedrivesListed};
 pub use peek::{MessageState, Peek, Peeked, PeekedMessage};
 pub use ping::{Ping, Pong};
 pub use purge_queue::{PurgeQueue, QueuePurged};
 pub use receive::{RECEIVE_MESSAGES_MAX, Receive, Received, ReceivedMessage};
 pub use send::{OutgoingMessage, Send, Sent};
+pub use start_redrive::{REDRIVE_RATE_MAX, RedriveStarted, StartRedrive};
 pub use stats::{DiskStats, MemoryStats, Stats, StatsTold};
 pub use tag_queue::{QueueTagged, TagQueue};
 pub use untag_queue::{QueueUntagged, UntagQueue};
@@ -198,6 +204,9 @@ operations! {
     0x22 Ack              => Acked             "Deletes messages that were received.";
     0x23 ChangeVisibility => VisibilityChanged "Makes leases end later or earlier, or at once.";
     0x24 Peek             => Peeked            "Shows messages without leasing them.";
+    0x30 StartRedrive     => RedriveStarted    "Starts to move the messages of a dead-letter queue back.";
+    0x31 ListRedrives     => RedrivesListed    "Lists a queue's redrives: the one that runs, and the last that ended.";
+    0x32 CancelRedrive    => RedriveCancelled  "Ends a redrive; what it has moved stays moved.";
 }
 
 impl Opcode {
