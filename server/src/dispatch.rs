@@ -6,7 +6,7 @@
 
 use forebay_engine::attributes::AttributeChanges;
 use forebay_engine::command::{self, BATCH_MESSAGES_MAX, Command, NewMessage};
-use forebay_engine::ids::Seq;
+use forebay_engine::ids::{RedriveId, Seq};
 use forebay_engine::receipt::SealedReceipt;
 use forebay_protocol::{
     ErrorCode, MessageAttributes, OutgoingMessage, Pong, ProtocolError, QueueAttributes, Receipt,
@@ -35,6 +35,9 @@ const LISTED_QUEUE_BYTES: usize = 768;
 
 /// A queue's name in the answer to a list takes about this much.
 const LISTED_NAME_BYTES: usize = 112;
+
+/// A queue's redrives take about this much in an answer.
+const REDRIVES_BYTES: usize = 8192;
 
 /// A failed item in the answer to a batch takes about this much.
 const FAILURE_BYTES: usize = 96;
@@ -114,6 +117,18 @@ pub(crate) fn dispatch(
                 max: peek.max,
                 bytes_max: bytes_max(peek.bytes_max),
             }
+        }
+        Request::StartRedrive(start) => Command::StartRedrive {
+            queue: start.queue,
+            destination: start.destination,
+            rate: start.rate.into(),
+        },
+        Request::ListRedrives(list) => {
+            answer_bytes_max = REDRIVES_BYTES;
+            Command::ListRedrives { queue: list.queue }
+        }
+        Request::CancelRedrive(cancel) => {
+            Command::CancelRedrive { redrive: RedriveId(cancel.redrive) }
         }
     };
     Ok(Dispatched::Ask { command, kind, answer_bytes_max })

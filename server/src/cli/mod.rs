@@ -16,6 +16,7 @@ mod progress;
 mod queue;
 mod receipt_text;
 mod receive;
+mod redrive;
 mod release;
 mod say;
 mod send;
@@ -54,6 +55,7 @@ enum Command {
     Ack(ack::Ack),
     Release(release::Release),
     Peek(peek::Peek),
+    Redrive(redrive::Redrive),
     Stats(stats::Stats),
     Verify(verify::Verify),
     Inspect(inspect::Inspect),
@@ -86,6 +88,7 @@ fn execute(command: Command) -> Result<(), Failure> {
         Command::Ack(ack) => online(ack.run()),
         Command::Release(release) => online(release.run()),
         Command::Peek(peek) => online(peek.run()),
+        Command::Redrive(redrive) => online(redrive.run()),
         Command::Stats(stats) => online(stats.run()),
         Command::Verify(verify) => verify.run(),
         Command::Inspect(inspect) => inspect.run(),

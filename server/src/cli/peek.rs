@@ -21,7 +21,8 @@ pub(super) struct Peek {
     /// Begin at this message's number
     #[arg(long, value_name = "SEQ", default_value_t = 1)]
     from: u64,
-    /// One JSON object a line, with state, times, counts, group and attributes
+    /// One JSON object a line, with id, state, times, counts, group, attributes, and a dead letter's
+    /// source
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -41,8 +42,9 @@ impl Peek {
         while left > 0 {
             let max = u32::try_from(left.min(PAGE_MESSAGES)).expect("a page fits a u32");
             let page = client.peek(&self.queue, from_seq, max, 0).await?;
+            let json = |message| message_json::peeked(client.store_id(), message);
             if self.json {
-                let lines: Vec<_> = page.messages.iter().map(message_json::peeked).collect();
+                let lines: Vec<_> = page.messages.iter().map(json).collect();
                 output.write_lines(lines.iter().map(Vec::as_slice))?;
             } else {
                 let bodies = page.messages.iter().map(|message| message.block.body().as_ref());

@@ -14,6 +14,7 @@ mod bad_frames;
 mod bad_requests;
 mod command_line;
 mod crashes;
+mod dead_letters;
 mod delivery;
 mod full_disk;
 mod message_attributes;
