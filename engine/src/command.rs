@@ -11,7 +11,7 @@ use bytes::Bytes;
 use crate::attributes::{AttributeChanges, Attributes, TextMap};
 use crate::error::RequestError;
 use crate::facts::Fact;
-use crate::ids::{DeduplicationKey, Group, ProducerId, QueueId, Seq, WaitId};
+use crate::ids::{DeduplicationKey, Group, ProducerId, QueueId, RedriveId, Seq, WaitId};
 use crate::location::Location;
 use crate::receipt::SealedReceipt;
 use crate::stats::Stats;
@@ -229,6 +229,26 @@ pub enum Command {
         /// The message; `None`: the queue.
         seq: Option<Seq>,
     },
+    /// Moves the messages of a dead-letter queue back to the queues that they came from, or to
+    /// another one: those that are there now, in the background, the oldest first.
+    StartRedrive {
+        /// The dead-letter queue's name.
+        queue: String,
+        /// The queue that gets them; empty: each goes to the queue that it came from.
+        destination: String,
+        /// Messages a second, up to [`REDRIVE_RATE_MAX`]; 0: no limit.
+        rate: u64,
+    },
+    /// The redrives of a queue: the one that runs, and the last that ended.
+    ListRedrives {
+        /// The queue's name.
+        queue: String,
+    },
+    /// Ends a redrive; what it has moved stays moved.
+    CancelRedrive {
+        /// Its number.
+        redrive: RedriveId,
+    },
     /// Tells what the engine holds and has done.
     Stats,
 }
@@ -264,6 +284,9 @@ pub struct StoredMessages {
     /// or is a copy of. Else empty: the numbers follow the first.
     pub seqs: Vec<Seq>,
 }
+
+/// The fastest redrive that has a rate, in messages a second.
+pub const REDRIVE_RATE_MAX: u64 = 100_000;
 
 /// The most messages, receipts or changes in one command.
 pub const BATCH_MESSAGES_MAX: usize = 4096;
@@ -401,8 +424,63 @@ pub enum Reply {
         /// What is so.
         facts: Vec<Fact>,
     },
+    /// To `StartRedrive`.
+    RedriveStarted {
+        /// Its number.
+        redrive: RedriveId,
+        /// How many messages are in the queue.
+        to_move: u64,
+    },
+    /// To `ListRedrives`.
+    RedrivesListed {
+        /// The newest first.
+        redrives: Vec<RedriveInfo>,
+    },
+    /// To `CancelRedrive`.
+    RedriveCancelled {
+        /// How many messages it has moved.
+        moved: u64,
+    },
     /// The engine's figures.
     Stats(Box<Stats>),
+}
+
+/// What is known of a redrive.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RedriveInfo {
+    /// Its number.
+    pub redrive: RedriveId,
+    /// Whether it runs, or how it ended.
+    pub state: RedriveState,
+    /// The dead-letter queue whose messages it moves.
+    pub source: String,
+    /// The queue that gets them; empty: each goes to the queue that it came from.
+    pub destination: String,
+    /// Messages a second; 0: no limit.
+    pub rate: u64,
+    /// How many it has moved.
+    pub moved: u64,
+    /// How many were in the queue when it started.
+    pub to_move: u64,
+    /// When that was.
+    pub started: LogTime,
+    /// When it ended.
+    pub ended: Option<LogTime>,
+    /// Why it failed; empty if it did not.
+    pub reason: String,
+}
+
+/// Whether a redrive runs, or how it ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum RedriveState {
+    /// It moves messages.
+    Running,
+    /// Nothing that it could move was left.
+    Completed,
+    /// Somebody cancelled it.
+    Cancelled,
+    /// It could not go on.
+    Failed,
 }
 
 /// A queue's attributes and counts at one moment.
@@ -444,7 +522,8 @@ pub struct Delivery {
     pub seq: Seq,
     /// The handle to ack it with.
     pub receipt: SealedReceipt,
-    /// How often it was received, this time included.
+    /// How often it was received from this queue, this time included. Of a dead letter its
+    /// [`DeadLetter`](crate::DeadLetter) has more, as of when it was sent and first received.
     pub receive_count: u32,
     /// When it was sent.
     pub sent: LogTime,

@@ -1,15 +1,17 @@
-//! The engine: a store on four threads.
+//! The engine: a store on five threads.
 //!
 //! ```text
 //!  submit ──▶ [commands] ──▶ core ──▶ [entries: 1] ──▶ log writer ──▶ disk
 //!                            │ ▲  ◀── [events] ────────────┘  ▲
 //!                            │ ├───── [events] ── preparer ───┘ the next segment
 //!                            │ └───── [events] ── keeper ───────▶ indexes, snapshots, compaction
-//!                            └─────── [tasks] ───────▲
+//!                            ├─────── [tasks] ───────▲
+//!                            └─────── [moving] ─ mover ────────▶ reads what is moved
 //! ```
 //! The *core* thread owns the state and decides; while the *writer* writes and syncs one entry,
 //! the core fills the next: that is the group commit, without a timer. The *preparer* fills the
-//! next segment with zeros. The *keeper* does what may be late. Each thread owns its part
+//! next segment with zeros. The *keeper* does what may be late, and the *mover* reads messages that
+//! go to another queue. Each thread owns its part
 //! outright; they share the manifest, which is locked while it is replaced.
 //!
 //! A panic on one of these threads ends the process: half a decision must not go on.
@@ -22,7 +24,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, never, select, unbounded};
 
 use crate::command::{Command, ReplyTo};
-use crate::core::{Core, Room};
+use crate::core::{Core, Moving, MovingRead, Room};
 use crate::counters::Counters;
 use crate::disk::{Disk, DiskError};
 use crate::error::{LogFailure, OpenError, ReadError, RequestError};
@@ -62,6 +64,7 @@ pub struct Engine<R> {
     core: JoinHandle<(Core<R>, Result<(), LogFailure>)>,
     writer: JoinHandle<Log>,
     preparer: JoinHandle<()>,
+    mover: JoinHandle<()>,
     keeper: JoinHandle<Keeper>,
     clock: LogClock,
 }
@@ -96,6 +99,7 @@ enum Event {
     Written(Result<Position, DiskError>),
     Next(NextSegment),
     Upkeep(Upkeep),
+    Read(MovingRead),
     SwapFailed(DiskError),
 }
 
@@ -123,6 +127,7 @@ impl<R: ReplyTo> Engine<R> {
         let (tasks, tasks_out) = unbounded();
         let (entries, entries_out) = bounded(1);
         let (requests, requests_out) = bounded(1);
+        let (moving, moving_out) = unbounded();
 
         let preparer = {
             let preparer = Preparer {
@@ -140,6 +145,10 @@ impl<R: ReplyTo> Engine<R> {
             let counters = counters.clone();
             spawn("forebay-keeper", move || keep(keeper, &tasks_out, &events, &clock, &counters))
         };
+        let mover = {
+            let (events, reader) = (events.clone(), reader.clone());
+            spawn("forebay-mover", move || read_moving(&reader, &moving_out, &events))
+        };
         let writer =
             spawn("forebay-log", move || write_entries(log, &entries_out, &requests, &events));
         let on_failure = Some(on_failure);
@@ -149,13 +158,14 @@ impl<R: ReplyTo> Engine<R> {
             clock: clock_of_core,
             entries,
             tasks,
+            moving,
             counters,
             on_failure,
             stash: None,
         };
         let core = spawn("forebay-core", move || runner.run(&commands_out, &events_out));
         let handle = EngineHandle { commands, reader, store: store_id };
-        Ok((Self { handle, core, writer, preparer, keeper, clock }, opening))
+        Ok((Self { handle, core, writer, preparer, mover, keeper, clock }, opening))
     }
 
     /// A handle to this engine.
@@ -172,6 +182,7 @@ impl<R: ReplyTo> Engine<R> {
         // The store's lock is held until nothing of the engine touches its files any more.
         let log = self.writer.join().expect("a panic ends the process");
         self.preparer.join().expect("a panic ends the process");
+        self.mover.join().expect("a panic ends the process");
         let mut keeper = self.keeper.join().expect("a panic ends the process");
         if result.is_ok() {
             close_files(&core, &mut keeper, &log, self.clock.now());
@@ -367,6 +378,14 @@ fn keep(
     }
 }
 
+/// The mover's thread: reads what goes to another queue. Ends when the core has ended.
+fn read_moving(reader: &Reader, moving: &Receiver<Moving>, events: &Sender<Event>) {
+    for moving in moving {
+        // The core may be gone; then the loop ends.
+        let _ = events.send(Event::Read(moving.read(reader)));
+    }
+}
+
 /// The core's thread.
 struct Runner<R> {
     core: Core<R>,
@@ -374,6 +393,7 @@ struct Runner<R> {
     entries: Sender<ClosedEntry>,
     tasks: Sender<Task>,
     counters: Arc<Counters>,
+    moving: Sender<Moving>,
     on_failure: Option<OnFailure>,
     /// A command that has to wait for room.
     stash: Option<(Command, R)>,
@@ -412,6 +432,9 @@ impl<R: ReplyTo> Runner<R> {
         loop {
             let now = self.clock.now();
             self.turn(now, woken);
+            if closing {
+                self.core.stop_moving();
+            }
             if closing && self.stash.is_none() && self.core.is_committed() {
                 // So that the newest entry of a store that was closed in order is never in doubt.
                 if self.core.hasten_watermark(now) {
@@ -498,6 +521,9 @@ impl<R: ReplyTo> Runner<R> {
             // The keeper is gone only after a failure that ends the core too.
             let _ = self.tasks.send(task);
         }
+        for moving in self.core.take_moving() {
+            self.moving.send(moving).expect("the mover runs as long as the core");
+        }
     }
 
     fn note(&mut self, event: Event) -> Result<(), LogFailure> {
@@ -509,6 +535,7 @@ impl<R: ReplyTo> Runner<R> {
                 return Err(LogFailure { cause: Arc::new(cause) });
             }
             Event::Upkeep(upkeep) => self.core.upkeep(upkeep, now),
+            Event::Read(read) => self.core.moving_read(read, now),
             Event::Next(next) => self.core.set_next_segment(next, now),
         }
         Ok(())

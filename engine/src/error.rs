@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::disk::DiskError;
-use crate::ids::{Position, Seq};
+use crate::ids::{Position, RedriveId, Seq};
 
 /// Why one request was refused. Concerns nobody else.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -163,6 +163,40 @@ pub enum RequestError {
         item: String,
         /// Why.
         cause: Box<RequestError>,
+    },
+    /// A redrive of a queue that is no queue's dead-letter queue.
+    #[error("queue \"{name}\" is the dead-letter queue of no queue")]
+    NotDeadLetterQueue {
+        /// The queue's name.
+        name: String,
+    },
+    /// A redrive to a queue that cannot have the messages.
+    #[error("the destination is queue \"{name}\", expected {expected}")]
+    BadDestination {
+        /// The destination's name.
+        name: String,
+        /// What it should be.
+        expected: &'static str,
+    },
+    /// A second redrive of one queue.
+    #[error("redrive {redrive} of queue \"{name}\" is running, expected none")]
+    RedriveRunning {
+        /// The queue's name.
+        name: String,
+        /// The one that runs.
+        redrive: RedriveId,
+    },
+    /// One redrive too many.
+    #[error("{max} redrives are running, expected fewer")]
+    TooManyRedrives {
+        /// The most that run at once.
+        max: usize,
+    },
+    /// No such redrive runs.
+    #[error("redrive {redrive} does not run")]
+    UnknownRedrive {
+        /// The one that was named.
+        redrive: RedriveId,
     },
     /// The log cannot grow, as a rule because the disk is full. Sends are refused; receives and
     /// deletes go on in what is reserved for them.

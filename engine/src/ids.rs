@@ -103,6 +103,34 @@ impl Position {
     }
 }
 
+/// A redrive's number: that of the queue whose messages it moves, in the upper 32 bits, and a count
+/// within the queue, from 1. Never given twice.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug)]
+pub struct RedriveId(pub u64);
+
+impl RedriveId {
+    /// The `count`-th redrive of a queue.
+    pub fn new(queue: QueueId, count: u32) -> Self {
+        Self(u64::from(queue.0) << 32 | u64::from(count))
+    }
+
+    /// The queue whose messages it moves.
+    pub fn queue(self) -> QueueId {
+        QueueId((self.0 >> 32) as u32)
+    }
+
+    /// Its count within the queue.
+    pub fn count(self) -> u32 {
+        self.0 as u32
+    }
+}
+
+impl fmt::Display for RedriveId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.queue(), self.count())
+    }
+}
+
 number! {
     /// Counts the openings of a store, from 1. Durable before anything is logged under it.
     Epoch(u32)

@@ -13,7 +13,7 @@ use crate::location::Segment;
 use crate::log::identity::Identity;
 use crate::log::replay::{Replay, log_files, replay};
 use crate::log::{self, ListedSegment, Manifest, Sealed, SegmentHeader, names};
-use crate::record::Record;
+use crate::record::{Moved, Record, RedriveEnded, RedriveStarted};
 use crate::snapshot::{self, SnapshotError};
 use crate::state::frozen::FrozenQueue;
 
@@ -337,6 +337,42 @@ impl fmt::Display for Record<'_> {
                 list(f, messages.iter().map(|seq| (seq, String::new())))
             }
             Self::Compacted { queue, next } => write!(f, "Compacted queue={queue} next={next}"),
+            Self::Moved(moved) => {
+                let Moved { message, from_queue, from_seq, source, .. } = moved;
+                write!(f, "Moved queue={} seq={}", message.queue, message.seq)?;
+                write!(f, " from_queue={from_queue} from_seq={from_seq}")?;
+                match moved.redrive {
+                    Some((redrive, count)) => write!(f, " redrive={redrive} moved={count}")?,
+                    None => write!(f, " source={source:?}")?,
+                }
+                write!(f, " origin_queue={} origin_seq={}", moved.origin_queue, moved.origin_seq)?;
+                write!(f, " sent_ms={} receive_count={}", moved.sent.0, moved.receive_count)?;
+                write!(
+                    f,
+                    " first_received_ms={} time_ms={}",
+                    moved.first_received.0, moved.time.0
+                )?;
+                if let Some(time) = message.visible_from {
+                    write!(f, " visible_from_ms={}", time.0)?;
+                }
+                if message.attributes_bytes > 0 {
+                    write!(f, " attributes_bytes={}", message.attributes_bytes)?;
+                }
+                let (bytes, checksum) = (message.payload.len(), message.checksum);
+                write!(f, " payload_bytes={bytes} checksum={checksum:08x}")
+            }
+            Self::RedriveStarted(started) => {
+                let RedriveStarted { redrive, time, rate, through, to_move, moved, destination } =
+                    started;
+                write!(f, "RedriveStarted redrive={redrive} time_ms={} rate={rate}", time.0)?;
+                write!(f, " through={through} to_move={to_move} moved={moved}")?;
+                write!(f, " destination={destination:?}")
+            }
+            Self::RedriveEnded(ended) => {
+                let RedriveEnded { redrive, time, outcome, moved, reason } = ended;
+                write!(f, "RedriveEnded redrive={redrive} time_ms={} moved={moved}", time.0)?;
+                write!(f, " outcome={outcome:?} reason={reason:?}")
+            }
         }
     }
 }

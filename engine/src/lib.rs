@@ -47,7 +47,7 @@ pub mod verify;
 
 pub use engine::{Engine, EngineHandle, OnFailure};
 pub use error::{Damage, LogFailure, OpenError, ReadError, RequestError};
-pub use log::reader::StoredMessage;
+pub use log::reader::{DeadLetter, StoredMessage};
 pub use opening::Opening;
 pub use options::Options;
 pub use store::Store;

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::core::{Recovered, sent_slots, slot_ms};
+use crate::core::{Recovered, sent_slots};
 use crate::disk::{Disk, DiskFile};
 use crate::entry::{EntryHeader, records};
 use crate::error::{Damage, OpenError};
@@ -18,7 +18,6 @@ use crate::location::Segment;
 use crate::log::replay::{LogEnd, Replay};
 use crate::log::{Known, ListedSegment, SegmentHeader, names};
 use crate::progress::{OnProgress, Progress};
-use crate::record::Record;
 use crate::snapshot::{self, Kept, SnapshotError};
 use crate::state::State;
 use crate::upkeep::SealedSegment;
@@ -29,12 +28,7 @@ pub(crate) struct Recovery {
     data: PathBuf,
     store: StoreId,
     state: State,
-    /// For each queue of the snapshot, the position that its part contains.
-    parts: HashMap<QueueId, Position>,
-    /// The log is replayed from behind this position.
-    from: Position,
-    /// No part of the snapshot contains an entry behind this one.
-    through: Position,
+    known: Contained,
     /// Snapshots that may be used the next time, in the order of their positions.
     pub(crate) snapshots: Vec<Kept>,
     pub(crate) segments: Vec<SealedSegment>,
@@ -44,6 +38,17 @@ pub(crate) struct Recovery {
     pub(crate) warnings: Vec<String>,
     on_progress: OnProgress,
     progress: Progress,
+}
+
+/// What the state contains already: that of the snapshot.
+#[derive(Debug, Default)]
+struct Contained {
+    /// For each queue of the snapshot, the position that its part contains.
+    parts: HashMap<QueueId, Position>,
+    /// The log is replayed from behind this position.
+    from: Position,
+    /// No part of the snapshot contains an entry behind this one.
+    through: Position,
 }
 
 /// What was read of the log.
@@ -77,9 +82,7 @@ impl Recovery {
             data: data.to_path_buf(),
             store,
             state: State::default(),
-            parts: HashMap::new(),
-            from: Position(0),
-            through: Position(0),
+            known: Contained::default(),
             snapshots: Vec::new(),
             segments: Vec::new(),
             current: None,
@@ -108,8 +111,9 @@ impl Recovery {
             match read {
                 Ok(header) => {
                     state.set_last_queue(header.last_queue);
-                    (self.state, self.parts) = (state, parts);
-                    (self.from, self.through) = (header.position, header.through);
+                    self.state = state;
+                    self.known =
+                        Contained { parts, from: header.position, through: header.through };
                     known = Known {
                         position: header.position,
                         durable: header.through,
@@ -167,13 +171,15 @@ impl Recovery {
         self.replayed.indexes_rebuilt += 1;
         None
     }
+}
 
-    /// Whether the state already contains what an entry says of a queue.
-    fn is_contained(&self, position: Position, record: &Record<'_>) -> bool {
+impl Contained {
+    /// Whether that is what an entry says of a queue; `None`: of none.
+    fn contains(&self, position: Position, queue: Option<QueueId>) -> bool {
         if position > self.through {
             return false;
         }
-        let part = record.queue().and_then(|queue| self.parts.get(&queue));
+        let part = queue.and_then(|queue| self.parts.get(&queue));
         position <= part.copied().unwrap_or(self.from)
     }
 }
@@ -195,7 +201,7 @@ impl Replay for Recovery {
         {
             let index = SegmentIndex::Mapped(Arc::new(index));
             self.segments.push(SealedSegment { segment, last, bytes, index });
-            let is_wanted = last > self.from;
+            let is_wanted = last > self.known.from;
             self.replayed.segments += usize::from(is_wanted);
             return is_wanted;
         }
@@ -209,14 +215,13 @@ impl Replay for Recovery {
         self.replayed.bytes += header.bytes();
         for (record, _, _) in records(body) {
             self.replayed.records += 1;
-            if !self.is_contained(header.position, &record) {
-                self.state.apply(&record);
-            }
+            let (position, known) = (header.position, &self.known);
+            self.state.apply_to(&record, |queue| !known.contains(position, queue));
         }
         if let Some(current) = &mut self.current {
             let mut control_bytes = body.len();
-            let sent_ms = slot_ms(header.log_time, segment.created);
-            for (queue, seq, slot) in sent_slots(offset, sent_ms, body) {
+            let times = (header.log_time, segment.created);
+            for (queue, seq, slot) in sent_slots(offset, times, body) {
                 control_bytes -= slot.bytes as usize;
                 current.index.add(queue, seq, slot);
             }

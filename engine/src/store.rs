@@ -162,6 +162,7 @@ impl<R: ReplyTo> Store<R> {
         let tasks = self.core.take_tasks();
         let had_tasks = !tasks.is_empty();
         tasks.into_iter().for_each(|task| self.keeper.take(task));
+        let has_moved = self.move_messages();
         let step = self.keeper.step(self.clock.now());
         let now = self.clock.now();
         let upkeep = self.keeper.take_upkeep();
@@ -169,9 +170,21 @@ impl<R: ReplyTo> Store<R> {
         upkeep.into_iter().for_each(|upkeep| self.core.upkeep(upkeep, now));
         self.answer();
         match step {
-            Ok(step) => Ok(had_tasks || has_upkeep || step != Step::Idle),
+            Ok(step) => Ok(had_tasks || has_moved || has_upkeep || step != Step::Idle),
             Err(SwapFailed(error)) => self.settle(Err(error)).map(|()| false),
         }
+    }
+
+    /// Moves dead letters, and what redrives move, a step on; whether there was anything to move.
+    fn move_messages(&mut self) -> bool {
+        self.core.tick(self.clock.now());
+        let moving = self.core.take_moving();
+        let has_moving = !moving.is_empty();
+        for moving in moving {
+            let read = moving.read(self.log.reader());
+            self.core.moving_read(read, self.clock.now());
+        }
+        has_moving
     }
 
     /// Commits, takes a last snapshot, and closes the store.

@@ -23,6 +23,11 @@ impl LogTime {
         Self(self.0.saturating_add(ms))
     }
 
+    /// This moment and `ms` milliseconds, which may be negative.
+    pub fn offset_ms(self, ms: i32) -> Self {
+        Self(self.0.saturating_add_signed(ms.into()))
+    }
+
     /// The milliseconds from `earlier` to this moment; 0 when `earlier` is later.
     pub fn ms_since(self, earlier: LogTime) -> u64 {
         self.0.saturating_sub(earlier.0)

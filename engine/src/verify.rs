@@ -12,7 +12,6 @@ use crate::index::{IndexIdentity, MappedIndex};
 use crate::location::Segment;
 use crate::log::replay::{Replay, log_files, replay};
 use crate::log::{self, ListedSegment, Sealed, SegmentHeader, SegmentName, names};
-use crate::record::Record;
 use crate::snapshot::{self, SnapshotError};
 
 /// How far a check has come.
@@ -204,7 +203,7 @@ impl Replay for Check<'_> {
         self.report.bytes += header.bytes();
         for (record, _, _) in records(body) {
             self.report.records += 1;
-            if let Record::Sent(sent) = record {
+            if let Some(sent) = record.message() {
                 self.report.messages += 1;
                 if let Err(error) = sent.check_payload() {
                     let detail = format!("entry {}: {error}", header.position);

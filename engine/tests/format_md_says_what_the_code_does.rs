@@ -16,11 +16,12 @@ use forebay_engine::attributes::{
 use forebay_engine::disk::SimDisk;
 use forebay_engine::entry::{ENTRY_ALIGN, ENTRY_HEADER_BYTES};
 use forebay_engine::ids::{
-    DeduplicationKey, Epoch, Group, LeaseId, Position, ProducerId, QueueId, Seq,
+    DeduplicationKey, Epoch, Group, LeaseId, Position, ProducerId, QueueId, RedriveId, Seq,
 };
 use forebay_engine::log::{FORMAT_VERSION, SEGMENT_HEADER_BYTES};
 use forebay_engine::record::{
-    Lease, RECORD_HEADER_BYTES, Record, RecordWriter, SENT_OVERHEAD_BYTES, Sent,
+    Lease, MOVED_OVERHEAD_BYTES, Moved, RECORD_HEADER_BYTES, Record, RecordWriter, RedriveEnded,
+    RedriveOutcome, RedriveStarted, SENT_OVERHEAD_BYTES, Sent,
 };
 use forebay_engine::{LogTime, SimClock};
 
@@ -50,7 +51,26 @@ fn encoded() -> Vec<(Vec<u8>, usize)> {
         payload: b"payload",
     };
     type Write<'a> = &'a dyn Fn(&mut RecordWriter<'_>);
-    let writes: [(Write<'_>, usize); 17] = [
+    let moved = |redrive, source| Moved {
+        message: sent(None, None),
+        from_queue: QueueId(2),
+        from_seq: Seq(3),
+        origin_queue: queue,
+        origin_seq: Seq(4),
+        sent: time,
+        first_received: time,
+        receive_count: 1,
+        time,
+        redrive,
+        source,
+    };
+    let redrive = RedriveId::new(QueueId(2), 1);
+    let (rate, through, to_move) = (5, Seq(6), 7);
+    let started =
+        RedriveStarted { redrive, time, rate, through, to_move, moved: 0, destination: "name" };
+    let outcome = RedriveOutcome::Failed;
+    let ended = RedriveEnded { redrive, time, outcome, moved: 0, reason: "name" };
+    let writes: [(Write<'_>, usize); 21] = [
         (&|out| out.opened(Epoch(1)), 0),
         (&|out| out.queue_created(queue, time, &all, "name"), ATTRIBUTES.len()),
         (&|out| out.queue_changed(queue, time, &one), 1),
@@ -66,8 +86,12 @@ fn encoded() -> Vec<(Vec<u8>, usize)> {
         (&|out| out.acked(queue, &[Seq(1), Seq(2), Seq(3)]), 3),
         (&|out| out.compacted(queue, Seq(4)), 0),
         (&|out| out.returned(queue, time, false, "", &[Seq(1), Seq(2)]), 2),
+        (&|out| out.moved(&moved(None, "name")), 0),
+        (&|out| out.moved(&moved(Some((redrive, 1)), "name")), 0),
         (&|out| out.produced(queue, ProducerId(1), (2, 1), (Seq(3), 4), time), 0),
         (&|out| out.deduplicated(queue, Seq(4), DeduplicationKey([7; 16]), time), 0),
+        (&|out| out.redrive_started(&started), 0),
+        (&|out| out.redrive_ended(&ended), 0),
     ];
     let encode = |(write, items): (Write<'_>, usize)| {
         let mut bytes = BytesMut::new();
@@ -122,12 +146,12 @@ fn the_table_of_record_kinds_is_the_codes() {
         if fields.contains("attributes,") || fields.ends_with("attributes") {
             expected += 2 + items * (2 + 8);
         }
-        if fields.contains("name (the rest") {
+        if fields.contains("(the rest") {
             expected += "name".len();
         }
         let fields_bytes = u16::from_le_bytes([bytes[6], bytes[7]]);
         assert_eq!(usize::from(fields_bytes), expected, "{name}: {fields}");
-        let payload = if name == "Sent" { 7 } else { 0 };
+        let payload = if ["Sent", "Moved"].contains(&name) { 7 } else { 0 };
         assert_eq!(bytes.len(), RECORD_HEADER_BYTES + expected + payload, "{name}");
     }
     met.dedup();
@@ -182,6 +206,8 @@ fn the_sizes_are_the_codes() {
     let sent = kinds().into_iter().find(|(_, name, _)| *name == "Sent").unwrap();
     let (fixed, _) = sent.2.split_once(';').unwrap();
     assert_eq!(SENT_OVERHEAD_BYTES, RECORD_HEADER_BYTES + widths(fixed));
+    let moved = kinds().into_iter().find(|(_, name, _)| *name == "Moved").unwrap();
+    assert_eq!(MOVED_OVERHEAD_BYTES, RECORD_HEADER_BYTES + widths(moved.2));
 }
 
 #[test]

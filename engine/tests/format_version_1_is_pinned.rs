@@ -148,6 +148,9 @@ fn write_again(out: &mut RecordWriter<'_>, record: &Record<'_>) {
             panic!("there were none of these in the first version")
         }
         Record::Returned { .. } => panic!("nothing was given back with a reason"),
+        Record::Moved(_) | Record::RedriveStarted(_) | Record::RedriveEnded(_) => {
+            panic!("nothing was moved when the store was made")
+        }
     }
 }
 

@@ -44,13 +44,13 @@ fn read_all(record: &Record<'_>) {
     fn count<T: forebay_engine::record::Item>(list: &List<'_, T>) {
         assert_eq!(list.iter().count(), list.len());
     }
+    if let Some(sent) = record.message() {
+        assert!(sent.attributes_bytes as usize <= sent.payload.len());
+        let _ = sent.check_payload();
+        let section = AttributesSection::read(sent.attributes());
+        assert!(section.counted_bytes <= u64::from(sent.attributes_bytes));
+    }
     match record {
-        Record::Sent(sent) => {
-            assert!(sent.attributes_bytes as usize <= sent.payload.len());
-            let _ = sent.check_payload();
-            let section = AttributesSection::read(sent.attributes());
-            assert!(section.counted_bytes <= u64::from(sent.attributes_bytes));
-        }
         Record::Leased { messages, .. } => assert_eq!(messages.iter().count(), messages.len()),
         Record::LeaseChanged { changes, .. } => count(changes),
         Record::Acked { messages, .. } | Record::Returned { messages, .. } => count(messages),

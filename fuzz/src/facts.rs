@@ -4,8 +4,12 @@
 use forebay_engine::LogTime;
 use forebay_engine::attributes::{ATTRIBUTES, AttributeChanges};
 use forebay_engine::checksum;
-use forebay_engine::ids::{DeduplicationKey, Epoch, Group, LeaseId, Position, QueueId, Seq};
-use forebay_engine::record::{Lease, Record, RecordWriter, Sent};
+use forebay_engine::ids::{
+    DeduplicationKey, Epoch, Group, LeaseId, Position, QueueId, RedriveId, Seq,
+};
+use forebay_engine::record::{
+    Lease, Moved, Record, RecordWriter, RedriveEnded, RedriveOutcome, RedriveStarted, Sent,
+};
 
 use crate::Choices;
 
@@ -70,12 +74,34 @@ pub enum Fact {
         reason: String,
         items: Vec<Seq>,
     },
+    Moved {
+        queue: QueueId,
+        position: Position,
+        numbers: [u64; 7],
+        receive_count: u32,
+        redrive: Option<(RedriveId, u64)>,
+        source: String,
+        attributes_bytes: u32,
+        payload: Vec<u8>,
+    },
+    RedriveStarted {
+        redrive: RedriveId,
+        numbers: [u64; 5],
+        destination: String,
+    },
+    RedriveEnded {
+        redrive: RedriveId,
+        time: LogTime,
+        outcome: RedriveOutcome,
+        moved: u64,
+        reason: String,
+    },
 }
 
 impl Fact {
     /// A fact as the fuzzer chooses, in the entry of that position.
     pub fn choose(choices: &mut Choices<'_>, position: Position) -> Self {
-        let kind = choices.below(10);
+        let kind = choices.below(13);
         let queue = QueueId(choices.number_u32());
         match kind {
             0 => Fact::QueueCreated {
@@ -136,7 +162,38 @@ impl Fact {
                 reason: String::from_utf8_lossy(choices.bytes(NAME_BYTES_MAX)).into_owned(),
                 items: items(choices, |choices| Seq(choices.number())),
             },
-            _ => Fact::Acked { queue, items: items(choices, |choices| Seq(choices.number())) },
+            9 => Fact::Acked { queue, items: items(choices, |choices| Seq(choices.number())) },
+            10 => {
+                let payload = choices.bytes(PAYLOAD_BYTES_MAX).to_vec();
+                Fact::Moved {
+                    queue,
+                    position,
+                    numbers: std::array::from_fn(|_| choices.number()),
+                    receive_count: choices.number_u32(),
+                    // One that names no queue is none.
+                    redrive: Some((RedriveId(choices.number()), choices.number()))
+                        .filter(|(redrive, _)| redrive.0 > 0),
+                    source: text(choices),
+                    attributes_bytes: choices.below(payload.len() + 1) as u32,
+                    payload,
+                }
+            }
+            11 => Fact::RedriveStarted {
+                redrive: RedriveId(choices.number()),
+                numbers: std::array::from_fn(|_| choices.number()),
+                destination: text(choices),
+            },
+            _ => Fact::RedriveEnded {
+                redrive: RedriveId(choices.number()),
+                time: LogTime(choices.number()),
+                outcome: [
+                    RedriveOutcome::Completed,
+                    RedriveOutcome::Cancelled,
+                    RedriveOutcome::Failed,
+                ][choices.below(3)],
+                moved: choices.number(),
+                reason: text(choices),
+            },
         }
     }
 
@@ -163,6 +220,11 @@ impl Fact {
             Fact::Returned { queue, until, is_counted, reason, items } => {
                 out.returned(*queue, *until, *is_counted, reason, items);
             }
+            Fact::Moved { .. } => out.moved(&self.as_moved().expect("this is one")),
+            Fact::RedriveStarted { .. } => {
+                out.redrive_started(&self.as_started().expect("this is one"));
+            }
+            Fact::RedriveEnded { .. } => out.redrive_ended(&self.as_ended().expect("this is one")),
         }
     }
 
@@ -206,8 +268,72 @@ impl Fact {
                 (*queue, *until, *is_counted, &**reason) == (q, u, c, r)
                     && messages.iter().eq(items.iter().copied())
             }
+            (Fact::Moved { .. }, Record::Moved(moved)) => {
+                self.as_moved() == Some(moved) && moved.message.check_payload().is_ok()
+            }
+            (Fact::RedriveStarted { .. }, Record::RedriveStarted(started)) => {
+                self.as_started() == Some(started)
+            }
+            (Fact::RedriveEnded { .. }, Record::RedriveEnded(ended)) => {
+                self.as_ended() == Some(ended)
+            }
             _ => false,
         }
+    }
+
+    fn as_moved(&self) -> Option<Moved<'_>> {
+        let Fact::Moved {
+            queue,
+            position,
+            numbers,
+            receive_count,
+            redrive,
+            source,
+            attributes_bytes,
+            payload,
+        } = self
+        else {
+            return None;
+        };
+        let [seq, visible_from, from_seq, origin_seq, sent, first_received, time] = *numbers;
+        let message = Sent {
+            queue: *queue,
+            seq: Seq(seq),
+            position: *position,
+            visible_from: Some(LogTime(visible_from)).filter(|time| time.0 > 0),
+            deduplication: None,
+            checksum: checksum::message(*attributes_bytes, payload),
+            attributes_bytes: *attributes_bytes,
+            payload,
+        };
+        Some(Moved {
+            message,
+            from_queue: redrive.map_or(*queue, |(redrive, _)| redrive.queue()),
+            from_seq: Seq(from_seq),
+            origin_queue: *queue,
+            origin_seq: Seq(origin_seq),
+            sent: LogTime(sent),
+            first_received: LogTime(first_received),
+            receive_count: *receive_count,
+            time: LogTime(time),
+            redrive: *redrive,
+            source,
+        })
+    }
+
+    fn as_started(&self) -> Option<RedriveStarted<'_>> {
+        let Fact::RedriveStarted { redrive, numbers, destination } = self else { return None };
+        let [time, rate, through, to_move, moved] = *numbers;
+        let (redrive, time, through) = (*redrive, LogTime(time), Seq(through));
+        Some(RedriveStarted { redrive, time, rate, through, to_move, moved, destination })
+    }
+
+    fn as_ended(&self) -> Option<RedriveEnded<'_>> {
+        let Fact::RedriveEnded { redrive, time, outcome, moved, reason } = self else {
+            return None;
+        };
+        let (redrive, time, outcome, moved) = (*redrive, *time, *outcome, *moved);
+        Some(RedriveEnded { redrive, time, outcome, moved, reason })
     }
 
     fn as_sent(&self) -> Option<Sent<'_>> {
@@ -229,6 +355,10 @@ impl Fact {
     }
 }
 
+fn text(choices: &mut Choices<'_>) -> String {
+    String::from_utf8_lossy(choices.bytes(NAME_BYTES_MAX)).into_owned()
+}
+
 fn attributes(choices: &mut Choices<'_>) -> AttributeChanges {
     let mut given = AttributeChanges::default();
     for _ in 0..choices.below(ITEMS_MAX) {
@@ -236,9 +366,6 @@ fn attributes(choices: &mut Choices<'_>) -> AttributeChanges {
         let row = &ATTRIBUTES[choices.below(ATTRIBUTES.len())];
         let _ = given.set(row.id, choices.number());
     }
-    let text = |choices: &mut Choices<'_>| {
-        String::from_utf8_lossy(choices.bytes(NAME_BYTES_MAX)).into_owned()
-    };
     let bits = choices.byte();
     given.dead_letter_queue = (bits & 1 != 0).then(|| text(choices));
     given.redrive_sources = (bits & 2 != 0).then(|| items(choices, text));

@@ -109,6 +109,11 @@ error_codes! {
     19 UnknownAttribute   Never          "The server does not know this queue attribute.";
     20 OutOfRange         Never          "A parameter is outside its range; the text names it, its value and the range.";
     21 AttributeInvalid   Never          "A queue attribute breaks a rule; the text names it, its value and what is expected.";
+    24 NotDeadLetterQueue Never          "The queue is the dead-letter queue of no queue.";
+    25 BadDestination     Never          "The destination of a redrive is its own queue, or of another type.";
+    26 RedriveRunning     Later          "A redrive of the queue is running; there is one at a time.";
+    27 TooManyRedrives    Later          "The server has as many redrives running as it allows.";
+    28 UnknownRedrive     Never          "No redrive of this number is running.";
     32 EmptyBatch         Never          "A batch must have at least one item.";
     33 BatchTooLarge      Never          "A batch has more items, or more bytes, than the limit.";
     34 MessageTooLarge    Never          "A message is larger than its queue accepts; the text names its index.";

@@ -31,6 +31,7 @@ mod message_attributes;
 mod message_id;
 mod operation;
 mod receipt;
+mod redrive_id;
 
 #[cfg(feature = "client")]
 pub mod client;
@@ -49,4 +50,5 @@ pub use message_attributes::{
 pub use message_id::{MessageId, MessageIdError};
 pub use operation::*;
 pub use receipt::{RECEIPT_BYTES_MAX, Receipt, ReceiptTooLong};
+pub use redrive_id::{RedriveId, RedriveIdError};
 pub use wire::{LIST_ITEMS_MAX, TooLong};

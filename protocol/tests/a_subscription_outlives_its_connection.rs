@@ -14,7 +14,18 @@ use scripted::{Peer, Script, options, reply_bytes};
 fn message(seq: u64) -> ReceivedMessage {
     let receipt = Receipt::new(vec![seq as u8; 28]).expect("not too long");
     let block = Block::new(vec![7; 100]);
-    ReceivedMessage { seq, receipt, receive_count: 1, sent_ms: 2, first_received_ms: 3, block }
+    let (source, origin_queue_id, origin_seq) = (String::new(), 1, seq);
+    ReceivedMessage {
+        seq,
+        receipt,
+        receive_count: 1,
+        sent_ms: 2,
+        first_received_ms: 3,
+        source,
+        origin_queue_id,
+        origin_seq,
+        block,
+    }
 }
 
 fn delivered(seqs: std::ops::Range<u64>) -> Delivered {

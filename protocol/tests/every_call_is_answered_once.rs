@@ -14,7 +14,17 @@ fn sent(first_seq: u64) -> Sent {
 
 fn received(seq: u64, block: Block) -> ReceivedMessage {
     let receipt = Receipt::new(vec![seq as u8; 28]).expect("not too long");
-    ReceivedMessage { seq, receipt, receive_count: 1, sent_ms: 2, first_received_ms: 3, block }
+    ReceivedMessage {
+        seq,
+        receipt,
+        receive_count: 1,
+        sent_ms: 2,
+        first_received_ms: 3,
+        source: String::new(),
+        origin_queue_id: 1,
+        origin_seq: seq,
+        block,
+    }
 }
 
 #[tokio::test]

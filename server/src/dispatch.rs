@@ -8,7 +8,7 @@ use forebay_engine::LogTime;
 use forebay_engine::attributes::AttributeChanges;
 use forebay_engine::attributes_section::group_of;
 use forebay_engine::command::{self, BATCH_MESSAGES_MAX, Command, NewMessage, PeekFilter, States};
-use forebay_engine::ids::{ProducerId, Seq};
+use forebay_engine::ids::{ProducerId, RedriveId, Seq};
 use forebay_engine::receipt::SealedReceipt;
 use forebay_protocol::{
     Credit, ErrorCode, MessageAttributes, MessageState, OutgoingMessage, Pong, ProtocolError,
@@ -42,6 +42,9 @@ const LISTED_QUEUE_BYTES: usize = 768;
 
 /// A queue's name in the answer to a list takes about this much.
 const LISTED_NAME_BYTES: usize = 112;
+
+/// A queue's redrives take about this much in an answer.
+const REDRIVES_BYTES: usize = 8192;
 
 /// A failed item in the answer to a batch takes about this much.
 const FAILURE_BYTES: usize = 96;
@@ -174,6 +177,18 @@ pub(crate) fn dispatch(
             };
             kind = Kind::Peek { group: peek.group };
             command
+        }
+        Request::StartRedrive(start) => Command::StartRedrive {
+            queue: start.queue,
+            destination: start.destination,
+            rate: start.rate.into(),
+        },
+        Request::ListRedrives(list) => {
+            answer_bytes_max = REDRIVES_BYTES;
+            Command::ListRedrives { queue: list.queue }
+        }
+        Request::CancelRedrive(cancel) => {
+            Command::CancelRedrive { redrive: RedriveId(cancel.redrive) }
         }
     };
     Ok(Dispatched::Ask { command, kind, answer_bytes_max })

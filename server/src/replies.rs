@@ -1,17 +1,20 @@
 //! The engine's replies and errors in the protocol's words: exhaustive matches, no rules.
 
 use bytes::Bytes;
-use forebay_engine::StoredMessage;
 use forebay_engine::attributes::{AttributeChanges, Attributes, Value};
 use forebay_engine::command::{self, Delivery, MessageState, Peeked};
 use forebay_engine::error::RequestError;
 use forebay_engine::facts;
+use forebay_engine::ids::{QueueId, Seq};
+use forebay_engine::location::Location;
 use forebay_engine::stats;
+use forebay_engine::{DeadLetter, LogTime, StoredMessage};
 use forebay_protocol::{
     Acked, Block, DeadLetterSourcesListed, DiskStats, ErrorCode, Explained, Fact, Failure,
     MemoryStats, Nacked, PeekedMessage, ProtocolError, QueueAltered, QueueAttributes, QueueCreated,
     QueueDeleted, QueueDescribed, QueueInfo, QueuePurged, QueueTagged, QueueUntagged, QueuesListed,
-    Receipt, ReceivedMessage, Reply, Sent, StatsTold, TransactSent, Transacted, VisibilityChanged,
+    Receipt, ReceivedMessage, RedriveCancelled, RedriveInfo, RedriveStarted, RedriveState,
+    RedrivesListed, Reply, Sent, StatsTold, TransactSent, Transacted, VisibilityChanged,
 };
 
 use crate::caller::Kind;
@@ -70,6 +73,13 @@ pub(crate) fn translate(reply: command::Reply, kind: &Kind) -> Translated {
         command::Reply::Peeked { messages, next, queue: _ } => {
             return Translated::Peeked(messages, next.map_or(0, |seq| seq.0));
         }
+        command::Reply::RedriveStarted { redrive, to_move } => {
+            RedriveStarted { redrive: redrive.0, to_move }.into()
+        }
+        command::Reply::RedrivesListed { redrives } => {
+            RedrivesListed { redrives: redrives.into_iter().map(redrive_info).collect() }.into()
+        }
+        command::Reply::RedriveCancelled { moved } => RedriveCancelled { moved }.into(),
         command::Reply::Stats(stats) => stats_told(*stats).into(),
         // Leases travel in a wrapper of their own, and nobody waits for the other two.
         command::Reply::Received { .. } | command::Reply::WaitEnded | command::Reply::SetAside => {
@@ -105,6 +115,11 @@ fn error_code(error: &RequestError) -> ErrorCode {
         RequestError::ReceiptStale { .. } => ErrorCode::ReceiptStale,
         RequestError::MessageGone { .. } => ErrorCode::MessageGone,
         RequestError::TransactionRefused { cause, .. } => error_code(cause),
+        RequestError::NotDeadLetterQueue { .. } => ErrorCode::NotDeadLetterQueue,
+        RequestError::BadDestination { .. } => ErrorCode::BadDestination,
+        RequestError::RedriveRunning { .. } => ErrorCode::RedriveRunning,
+        RequestError::TooManyRedrives { .. } => ErrorCode::TooManyRedrives,
+        RequestError::UnknownRedrive { .. } => ErrorCode::UnknownRedrive,
         RequestError::StorageFull { .. } => ErrorCode::StorageFull,
         RequestError::StorageFailed { .. } => ErrorCode::StorageFailed,
         RequestError::ShuttingDown => ErrorCode::ShuttingDown,
@@ -113,13 +128,19 @@ fn error_code(error: &RequestError) -> ErrorCode {
 
 /// A leased message with its bytes.
 pub(crate) fn received(delivery: &Delivery, stored: StoredMessage) -> ReceivedMessage {
+    let (receive_count, sent) = (delivery.receive_count, delivery.sent);
+    let told = Told::of(&delivery.location, receive_count, sent, stored.dead_letter.as_ref());
+    let first_received = stored.dead_letter.as_ref().map(|letter| letter.first_received);
     ReceivedMessage {
         seq: delivery.seq.0,
         receipt: Receipt::new(Bytes::copy_from_slice(&delivery.receipt.0))
             .expect("a sealed receipt has 28 bytes, fewer than the protocol allows"),
-        receive_count: delivery.receive_count,
-        sent_ms: delivery.sent.0,
-        first_received_ms: delivery.first_received.0,
+        receive_count: told.receive_count,
+        sent_ms: told.sent.0,
+        first_received_ms: first_received.unwrap_or(delivery.first_received).0,
+        source: told.source,
+        origin_queue_id: told.origin_queue.0,
+        origin_seq: told.origin_seq.0,
         block: block(stored),
     }
 }
@@ -135,15 +156,76 @@ pub(crate) fn peeked(peeked: &Peeked, stored: StoredMessage) -> Option<PeekedMes
         }
         MessageState::Damaged => return None,
     };
+    let (receive_count, sent) = (peeked.receive_count, peeked.sent);
+    let told = Told::of(&peeked.location, receive_count, sent, stored.dead_letter.as_ref());
     Some(PeekedMessage {
         seq: peeked.seq.0,
         state,
         until_ms,
-        receive_count: peeked.receive_count,
-        sent_ms: peeked.sent.0,
+        receive_count: told.receive_count,
+        sent_ms: told.sent.0,
         reason: peeked.reason.as_deref().unwrap_or_default().to_owned(),
+        source: told.source,
+        origin_queue_id: told.origin_queue.0,
+        origin_seq: told.origin_seq.0,
         block: block(stored),
     })
+}
+
+/// What is told of a message beside what its queue knows: a dead letter is still the message that
+/// was sent to another queue.
+struct Told {
+    receive_count: u32,
+    sent: LogTime,
+    source: String,
+    origin_queue: QueueId,
+    origin_seq: Seq,
+}
+
+impl Told {
+    fn of(
+        location: &Location,
+        receive_count: u32,
+        sent: LogTime,
+        dead_letter: Option<&DeadLetter>,
+    ) -> Self {
+        match dead_letter {
+            None => Told {
+                receive_count,
+                sent,
+                source: String::new(),
+                origin_queue: location.queue,
+                origin_seq: location.seq,
+            },
+            Some(letter) => Told {
+                receive_count: letter.receive_count.saturating_add(receive_count),
+                sent: letter.sent,
+                source: letter.source.clone(),
+                origin_queue: letter.origin_queue,
+                origin_seq: letter.origin_seq,
+            },
+        }
+    }
+}
+
+fn redrive_info(info: command::RedriveInfo) -> RedriveInfo {
+    RedriveInfo {
+        redrive: info.redrive.0,
+        state: match info.state {
+            command::RedriveState::Running => RedriveState::Running,
+            command::RedriveState::Completed => RedriveState::Completed,
+            command::RedriveState::Cancelled => RedriveState::Cancelled,
+            command::RedriveState::Failed => RedriveState::Failed,
+        },
+        source: info.source,
+        destination: info.destination,
+        rate: u32::try_from(info.rate).unwrap_or(u32::MAX),
+        moved: info.moved,
+        to_move: info.to_move,
+        started_ms: info.started.0,
+        ended_ms: info.ended.unwrap_or_default().0,
+        reason: info.reason,
+    }
 }
 
 fn block(stored: StoredMessage) -> Block {

@@ -140,6 +140,9 @@ impl Answers {
                 receive_count: 1,
                 sent_ms: 1,
                 first_received_ms: 1,
+                source: String::new(),
+                origin_queue_id: 1,
+                origin_seq: seq,
                 block: Block::new(random_bytes(options.bytes)?),
             })
         };

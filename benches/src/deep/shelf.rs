@@ -66,7 +66,17 @@ mod tests {
     fn message(seq: u64) -> ReceivedMessage {
         let receipt = Receipt::new(seq.to_le_bytes().to_vec()).unwrap();
         let block = Block::new(Vec::new());
-        ReceivedMessage { seq, receipt, receive_count: 1, sent_ms: 0, first_received_ms: 0, block }
+        ReceivedMessage {
+            seq,
+            receipt,
+            receive_count: 1,
+            sent_ms: 0,
+            first_received_ms: 0,
+            source: String::new(),
+            origin_queue_id: 1,
+            origin_seq: seq,
+            block,
+        }
     }
 
     #[test]

@@ -8,11 +8,12 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::Views;
-use crate::ids::{LeaseId, Position, QueueId, Seq};
+use crate::ids::{LeaseId, Position, QueueId, RedriveId, Seq};
 use crate::index::BadBlock;
-use crate::record::{Lease, LeaseList, Record, RecordWriter};
+use crate::record::{Lease, LeaseList, Moved, Record, RecordWriter, RedriveStarted, Sent};
 use crate::state::frozen::FrozenQueue;
 use crate::state::past::Swept;
+use crate::state::redrives::Redrive;
 use crate::time::LogTime;
 use crate::upkeep::SealedSegment;
 
@@ -177,8 +178,53 @@ impl Judge {
                     out.acked(queue, &needed);
                 }
             }
+            Record::Moved(ref moved) => self.write_moved(moved, out)?,
+            Record::RedriveStarted(ref started) => {
+                if self.redrive(started.redrive).is_some() {
+                    out.redrive_started(started);
+                }
+            }
+            Record::RedriveEnded(ref ended) => {
+                if self.redrive(ended.redrive).is_some() {
+                    out.redrive_ended(ended);
+                }
+            }
         }
         Ok(())
+    }
+
+    /// Of a move, the message stays if it is in the queue that it went to. If it is not, what is
+    /// left is what the move ended, and how far the redrive had come.
+    fn write_moved(
+        &mut self,
+        moved: &Moved<'_>,
+        out: &mut RecordWriter<'_>,
+    ) -> Result<(), BadIndex> {
+        let Sent { queue, seq, .. } = moved.message;
+        if let Some(view) = self.views.queues.get(&queue) {
+            if view.messages.is_live(seq) {
+                out.moved(moved);
+                self.kept.insert(queue, seq.next());
+                return Ok(());
+            }
+            self.leave_out(queue, seq.next());
+        }
+        if self.may_come_back(moved.from_queue, moved.from_seq)? {
+            out.acked(moved.from_queue, &[moved.from_seq]);
+        }
+        if let Some((id, count)) = moved.redrive
+            && let Some(redrive) = self.redrive(id)
+            && redrive.end.is_none()
+            && redrive.moved == count
+        {
+            out.redrive_started(&started_record(redrive));
+        }
+        Ok(())
+    }
+
+    /// A redrive, if it is remembered.
+    fn redrive(&self, id: RedriveId) -> Option<&Redrive> {
+        self.views.queues.get(&id.queue())?.redrives.get(id)
     }
 
     /// Writes what stands for all that was left out: the next numbers of queues whose last
@@ -231,6 +277,19 @@ impl Judge {
             })
             .collect()
         })
+    }
+}
+
+/// What says that a redrive started, and how many messages it has moved.
+fn started_record(redrive: &Redrive) -> RedriveStarted<'_> {
+    RedriveStarted {
+        redrive: redrive.id,
+        time: redrive.started,
+        rate: redrive.rate,
+        through: redrive.through,
+        to_move: redrive.to_move,
+        moved: redrive.moved,
+        destination: &redrive.destination,
     }
 }
 

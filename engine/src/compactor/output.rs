@@ -7,7 +7,7 @@ use bytes::BytesMut;
 
 use super::reserve::Reserve;
 use crate::checksum::Salt;
-use crate::core::{sent_slots, slot_ms};
+use crate::core::sent_slots;
 use crate::disk::{Disk, DiskError};
 use crate::entry::{EntryBuilder, EntryHeader, seal_entry};
 use crate::ids::{Epoch, Position, StoreId};
@@ -81,8 +81,8 @@ impl Output {
     fn write(&mut self, header: &EntryHeader, records: EntryBuilder) -> Result<u64, DiskError> {
         let offset = self.written + self.buffer.len() as u64;
         let mut control_bytes = records.body_bytes();
-        let sent_ms = slot_ms(header.log_time, self.identity.created);
-        for (queue, seq, slot) in sent_slots(offset, sent_ms, records.body()) {
+        let times = (header.log_time, self.identity.created);
+        for (queue, seq, slot) in sent_slots(offset, times, records.body()) {
             control_bytes -= slot.bytes as usize;
             self.index.add(queue, seq, slot);
         }

@@ -2,7 +2,7 @@
 //! around the damage are found again.
 
 use crate::checksum::Salt;
-use crate::core::{sent_slots, slot_ms};
+use crate::core::{sent_at, sent_slots, slot_ms};
 use crate::disk::DiskError;
 use crate::entry::{ENTRY_ALIGN, ENTRY_HEADER_BYTES, EntryHeader};
 use crate::error::Damage;
@@ -73,8 +73,8 @@ impl Salvage {
         body: &[u8],
     ) {
         let mut control_bytes = body.len();
-        let sent_ms = slot_ms(header.log_time, sealed.segment.created);
-        for (queue, seq, slot) in sent_slots(offset, sent_ms, body) {
+        let times = (header.log_time, sealed.segment.created);
+        for (queue, seq, slot) in sent_slots(offset, times, body) {
             control_bytes -= slot.bytes as usize;
             self.index.add(queue, seq, slot);
         }
@@ -106,11 +106,11 @@ impl Salvage {
                 continue;
             };
             self.add_hole(sealed, stopped, begin + behind as u64, begin + at as u64);
-            if let Record::Sent(sent) = record {
+            if let Some(sent) = record.message() {
                 let slot = Slot {
                     offset: u32::try_from(begin + at as u64).expect("a segment is at most 4 GiB"),
                     bytes: u32::try_from(size).expect("a record is at most 4 GiB"),
-                    sent_ms: slot_ms(log_time, segment.created),
+                    sent_ms: slot_ms(sent_at(&record, log_time), segment.created),
                     group: 0,
                 };
                 // By chance a seal may be right where no record was written.
@@ -144,15 +144,11 @@ impl Salvage {
 }
 
 /// The record at the start of `bytes` and its size, if its seal is right. Where the entry's position
-/// is not known, a `Sent` record says it itself.
+/// is not known, one that has a message says it itself.
 fn proven(bytes: &[u8], salt: Salt, position: Option<Position>) -> Option<(Record<'_>, usize)> {
     let (frame, rest) = RecordFrame::split(bytes).ok()?;
     let record = frame.decode().ok()?;
-    let position = match (position, &record) {
-        (Some(position), _) => position,
-        (None, Record::Sent(sent)) => sent.position,
-        (None, _) => return None,
-    };
+    let position = position.or_else(|| record.message().map(|sent| sent.position))?;
     frame.check_seal(salt, position).ok()?;
     Some((record, bytes.len() - rest.len()))
 }

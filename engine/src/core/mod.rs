@@ -9,13 +9,17 @@
 //! the writer; the next one fills meanwhile.
 
 mod attempts;
+mod dead_letters;
 mod explain;
 mod leases;
+mod moves;
 mod nack;
 mod peek;
 mod queues;
 mod receives;
+mod redrives;
 mod room;
+mod runs;
 mod sends;
 mod transact;
 mod upkeep;
@@ -40,6 +44,7 @@ use crate::stats::{MemoryStats, Stats};
 use crate::time::LogTime;
 use crate::upkeep::Task;
 use attempts::Attempts;
+pub(crate) use moves::{Moving, MovingRead};
 use receives::Asked;
 use waiters::{Demand, Until, Waiter, Waiters};
 
@@ -81,6 +86,9 @@ pub(crate) struct Core<R> {
     /// What the keeper is to do.
     tasks: Vec<Task>,
     counters: Arc<Counters>,
+    /// Messages on their way to other queues.
+    moves: moves::Moves,
+    redrives: runs::Runs,
 }
 
 /// The entry that the writer has.
@@ -158,7 +166,12 @@ impl<R: ReplyTo> Core<R> {
             freeze_request: None,
             tasks: Vec::new(),
             counters,
+            moves: moves::Moves::default(),
+            redrives: runs::Runs::default(),
         };
+        for redrive in core.state.running_redrives() {
+            core.redrives.add(redrive, LogTime::default());
+        }
         core.record(|out| out.opened(epoch));
         core
     }
@@ -175,9 +188,10 @@ impl<R: ReplyTo> Core<R> {
     /// leave the last bytes for purges and deletions of queues.
     fn reserve(&self, command: &Command) -> u64 {
         match command {
-            Command::Send { .. } | Command::SendOnce { .. } | Command::CreateQueue { .. } => {
-                self.tail.capacity / 4
-            }
+            Command::Send { .. }
+            | Command::SendOnce { .. }
+            | Command::CreateQueue { .. }
+            | Command::StartRedrive { .. } => self.tail.capacity / 4,
             Command::Transact { sends, .. } if !sends.is_empty() => self.tail.capacity / 4,
             Command::PurgeQueue { .. } | Command::DeleteQueue { .. } => 0,
             _ => LAST_BYTES,
@@ -259,6 +273,11 @@ impl<R: ReplyTo> Core<R> {
                 self.peek(&queue, from, max, bytes_max, filter, now)
             }
             Command::Explain { queue, seq } => self.explain(&queue, seq, now),
+            Command::StartRedrive { queue, destination, rate } => {
+                self.start_redrive(&queue, &destination, rate, now)
+            }
+            Command::ListRedrives { queue } => self.list_redrives(&queue),
+            Command::CancelRedrive { redrive } => self.cancel_redrive(redrive, now),
             Command::Stats => Ok(Decided::Now(Reply::Stats(Box::new(self.stats())))),
         }
     }
@@ -348,8 +367,8 @@ impl<R: ReplyTo> Core<R> {
     fn index_sent(&mut self, place: &Place, now: LogTime) -> Vec<(QueueId, Seq)> {
         let mut ends: Vec<(QueueId, Seq)> = Vec::new();
         let mut control_bytes = self.pending.body_bytes();
-        let sent_ms = slot_ms(now, place.segment.created);
-        for (queue, seq, slot) in sent_slots(place.offset, sent_ms, self.pending.body()) {
+        let times = (now, place.segment.created);
+        for (queue, seq, slot) in sent_slots(place.offset, times, self.pending.body()) {
             // A queue created and deleted within the entry has no index.
             if !self.state.contains(queue) {
                 continue;
@@ -385,6 +404,7 @@ impl<R: ReplyTo> Core<R> {
         for (queue, _) in writing.sent {
             self.serve(queue, now);
         }
+        self.redrives.wake(now);
     }
 
     /// The segment after the active one is prepared, or could not be.
@@ -396,6 +416,8 @@ impl<R: ReplyTo> Core<R> {
     }
 
     fn serve_postponed(&mut self, now: LogTime) {
+        self.move_on(now);
+        self.redrives.wake(now);
         for queue in std::mem::take(&mut self.postponed) {
             self.serve(queue, now);
         }
@@ -416,6 +438,7 @@ impl<R: ReplyTo> Core<R> {
             }
             self.set_alarm(queue);
         }
+        self.tick_moves(now);
     }
 
     /// When [`Core::tick`] or [`Core::close_entry`] has something to do, if nothing else happens.
@@ -423,7 +446,8 @@ impl<R: ReplyTo> Core<R> {
         // One that has no room waits for the next segment, not for the clock.
         let may_write = self.writing.is_none() && self.tail.has_room(0);
         let watermark = self.watermark_due.filter(|_| may_write);
-        self.waiters.next_alarm().into_iter().chain(watermark).min()
+        let alarms = [self.waiters.next_alarm(), watermark, self.next_move()];
+        alarms.into_iter().flatten().min()
     }
 
     /// The log failed: nobody knows what of the unanswered took effect.
@@ -493,27 +517,39 @@ impl<R: ReplyTo> Core<R> {
     }
 }
 
-/// The messages sent in the entry at `offset` of its segment, each with its place.
+/// The messages stored in the entry at `offset` of its segment, each with its place. `log_time` is
+/// the entry's, `created` the segment's.
 pub(crate) fn sent_slots(
     offset: u64,
-    sent_ms: u32,
+    (log_time, created): (LogTime, LogTime),
     body: &[u8],
 ) -> impl Iterator<Item = (QueueId, Seq, Slot)> + '_ {
     records(body).filter_map(move |(record, at, bytes)| {
-        let Record::Sent(sent) = record else { return None };
+        let sent = record.message()?;
         let offset = offset + (ENTRY_HEADER_BYTES + at) as u64;
         let slot = Slot {
             offset: u32::try_from(offset).expect("a segment is at most 4 GiB"),
             bytes: u32::try_from(bytes).expect("a record is at most 4 GiB"),
-            sent_ms,
+            sent_ms: slot_ms(sent_at(&record, log_time), created),
             group: sent.group().0,
         };
         Some((sent.queue, sent.seq, slot))
     })
 }
 
+/// When a record's message was sent, if the entry is of that time.
+pub(crate) fn sent_at(record: &Record<'_>, log_time: LogTime) -> LogTime {
+    match record {
+        Record::Moved(moved) => moved.sent,
+        _ => log_time,
+    }
+}
+
 /// A sent time as a slot keeps it. A segment is left, and none is merged into another, long
-/// before 32 bits are full (`SEGMENT_AGE_MS_MAX`).
-pub(crate) fn slot_ms(sent: LogTime, segment_created: LogTime) -> u32 {
-    u32::try_from(sent.ms_since(segment_created)).unwrap_or(u32::MAX)
+/// before 31 bits are full (`SEGMENT_AGE_MS_MAX`).
+pub(crate) fn slot_ms(sent: LogTime, segment_created: LogTime) -> i32 {
+    match sent >= segment_created {
+        true => i32::try_from(sent.ms_since(segment_created)).unwrap_or(i32::MAX),
+        false => i32::try_from(segment_created.ms_since(sent)).map_or(i32::MIN, |ms| -ms),
+    }
 }

@@ -23,11 +23,15 @@ impl<R: ReplyTo> Core<R> {
         let id = self.queue(name)?.id;
         check_range("max", u64::from(max), 1, BATCH_MESSAGES_MAX as u64)?;
         let peeked = |messages, next| Reply::Peeked { queue: id, messages, next };
-        let from = match filter.since.map(|since| self.index.first_sent_after(id, since)) {
+        // Dead letters keep their sent times, which do not ascend where they are.
+        let is_mixed = filter.since.is_some() && self.has_dead_letters(name);
+        let from = match filter.since.filter(|_| !is_mixed) {
             None => from,
-            Some(Ok(first)) => from.max(first),
-            // What a damaged index hides comes when that was made anew.
-            Some(Err(_)) => return Ok(Decided::Now(peeked(Vec::new(), Some(from)))),
+            Some(since) => match self.index.first_sent_after(id, since) {
+                Ok(first) => from.max(first),
+                // What a damaged index hides comes when that was made anew.
+                Err(_) => return Ok(Decided::Now(peeked(Vec::new(), Some(from)))),
+            },
         };
         let queue = self.state.by_id(id).expect("its name was found");
         queue.messages.settle(now);
@@ -55,6 +59,9 @@ impl<R: ReplyTo> Core<R> {
                 break;
             };
             let (location, sent) = indexed.expect("every message in a queue is in the index");
+            if is_mixed && filter.since.is_some_and(|since| sent <= since) {
+                continue;
+            }
             bytes += u64::from(location.bytes);
             if messages.len() == max as usize || (bytes > bytes_max && !messages.is_empty()) {
                 next = Some(seq);
@@ -65,5 +72,11 @@ impl<R: ReplyTo> Core<R> {
             messages.push(Peeked { seq, state, receive_count, sent, reason, location });
         }
         Ok(Decided::Now(peeked(messages, next)))
+    }
+
+    /// Whether messages of other queues come to this one with the times when they were sent there.
+    fn has_dead_letters(&self, name: &str) -> bool {
+        let is_fifo = self.state.by_name(name).is_some_and(|queue| queue.attributes.fifo);
+        !is_fifo && self.state.dead_letter_sources(name, "").next().is_some()
     }
 }

@@ -203,6 +203,7 @@ impl<R: ReplyTo> Core<R> {
         self.check_room(QUEUE_RECORD_BYTES, 0)?;
         self.record(|out| out.queue_deleted(id));
         self.index.remove_queue(id);
+        self.redrives.remove(id);
         while let Some(waiter) = self.waiters.take_first(id) {
             let error = RequestError::UnknownQueue { name: name.to_owned() };
             self.answers.push((waiter.reply_to, Err(error)));

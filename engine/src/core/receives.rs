@@ -1,7 +1,9 @@
 //! Decisions about messages that go out: receive, and serving those who wait.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
+use super::moves::Chosen;
 use super::room::{HEADERS_BYTES, LEASED_ITEM_BYTES, leased_bytes};
 use super::waiters::{Demand, Until, Waiter};
 use super::{Core, Decided, Decision, LAST_BYTES, Room};
@@ -11,7 +13,11 @@ use crate::error::RequestError;
 use crate::ids::{LeaseId, QueueId, WaitId};
 use crate::receipt::Receipt;
 use crate::record::Lease;
+use crate::state::order::Order;
 use crate::time::LogTime;
+
+/// A receive passes over so many dead letters at the most, which takes some milliseconds.
+const DEAD_PASSED_MAX: usize = 1 << 16;
 
 /// The longest name of a receive that may be asked again (SQS).
 const ATTEMPT_BYTES_MAX: u64 = 128;
@@ -158,10 +164,37 @@ impl<R: ReplyTo> Core<R> {
         let visibility_ms = demand.visibility_ms.unwrap_or(queue.attributes.visibility_timeout_ms);
         let messages_max = u64::from(demand.messages_max).min(self.in_flight_room(id)) as u32;
         self.walk(id, messages_max, now);
-        let queue = self.state.by_id(id).expect("the caller found the queue");
+        let queue = self.state.get(id).expect("the caller found the queue");
+        let mut dead = self.dead_letters(queue);
+        let is_fifo = queue.messages.order().is_some_and(Order::is_fifo);
         let mut bytes = 0u64;
-        let mut found = Vec::new();
-        for (seq, group) in queue.messages.waiting().take(messages_max as usize) {
+        let (mut found, mut passed, mut locked) = (Vec::new(), 0, HashSet::new());
+        for (seq, group) in queue.messages.waiting() {
+            let held = queue.messages.held(seq);
+            if found.len() == messages_max as usize || passed == DEAD_PASSED_MAX {
+                break;
+            }
+            if is_fifo && locked.contains(&group) {
+                continue;
+            }
+            if let Some(dead) = &mut dead
+                && held.is_some_and(|held| dead.is_one(held.receive_count))
+            {
+                passed += 1;
+                if is_fifo {
+                    locked.insert(group);
+                }
+                if dead.wants(&self.moves) {
+                    let Ok(indexed) = self.index.find(id, seq) else {
+                        self.postponed.insert(id);
+                        break;
+                    };
+                    let (location, sent) =
+                        indexed.expect("every message in a queue is in the index");
+                    dead.add(Chosen { group, location, sent });
+                }
+                continue;
+            }
             // What a damaged index hides comes when that was made anew.
             let Ok(indexed) = self.index.find(id, seq) else {
                 self.postponed.insert(id);
@@ -172,11 +205,13 @@ impl<R: ReplyTo> Core<R> {
             if bytes > demand.bytes_max && !found.is_empty() {
                 break;
             }
-            let held = queue.messages.held(seq);
             let receive_count = held.map_or(0, |held| held.receive_count).saturating_add(1);
             let first_received = held.filter(|h| h.was_received()).map(|h| h.first_received);
             let lease = Lease { seq, receive_count, group };
             found.push((lease, location, sent, first_received.unwrap_or(now)));
+        }
+        if let Some(dead) = dead {
+            self.take_dead_letters(id, dead, now);
         }
         if found.is_empty() {
             return Vec::new();

@@ -1,6 +1,6 @@
 //! What commands take in the log, and whether there is room for it.
 
-use super::{Core, LAST_BYTES, queues};
+use super::{Core, LAST_BYTES, queues, redrives};
 use crate::command::{
     BATCH_MESSAGES_MAX, Command, Deduplication, NewMessage, ReplyTo, TransactAcks, TransactSends,
 };
@@ -44,7 +44,11 @@ pub(super) fn record_bytes(command: &Command) -> u64 {
         Command::PurgeQueue { .. } | Command::DeleteQueue { .. } => queues::QUEUE_RECORD_BYTES,
         // It waits for room, instead of being refused or holding others up.
         Command::Await { .. } => 0,
+        Command::StartRedrive { .. } | Command::CancelRedrive { .. } => {
+            redrives::REDRIVE_RECORD_BYTES
+        }
         Command::DescribeQueue { .. }
+        | Command::ListRedrives { .. }
         | Command::ListDeadLetterSources { .. }
         | Command::ListQueues { .. }
         | Command::EndWait { .. }

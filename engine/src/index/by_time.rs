@@ -76,5 +76,5 @@ impl Index {
 }
 
 fn is_after(slot: &Slot, ms: u64) -> bool {
-    u64::from(slot.sent_ms) > ms
+    u64::try_from(slot.sent_ms).is_ok_and(|sent_ms| sent_ms > ms)
 }

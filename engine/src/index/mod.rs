@@ -179,7 +179,7 @@ impl Index {
     ) -> Result<Option<(Location, LogTime)>, BrokenIndex> {
         let found = self.slot(queue, seq)?;
         Ok(found.map(|(segment, Slot { offset, bytes, sent_ms, .. })| {
-            let sent = segment.created.plus_ms(u64::from(sent_ms));
+            let sent = segment.created.offset_ms(sent_ms);
             (Location { queue, seq, segment: segment.clone(), offset, bytes }, sent)
         }))
     }
@@ -192,7 +192,7 @@ impl Index {
     ) -> Result<Option<(Group, LogTime)>, BrokenIndex> {
         let found = self.slot(queue, seq)?;
         Ok(found.map(|(segment, Slot { group, sent_ms, .. })| {
-            (Group(group), segment.created.plus_ms(u64::from(sent_ms)))
+            (Group(group), segment.created.offset_ms(sent_ms))
         }))
     }
 

@@ -9,8 +9,8 @@ pub(crate) struct Slot {
     pub(crate) offset: u32,
     /// The record's bytes, its header included.
     pub(crate) bytes: u32,
-    /// When it was sent, in ms since the segment was created.
-    pub(crate) sent_ms: u32,
+    /// When it was sent, in ms since the segment was created: a message that was moved may be older.
+    pub(crate) sent_ms: i32,
     /// The CRC-32 of its group's id, or 1 if that is 0; 0 is no group.
     pub(crate) group: u32,
 }
@@ -57,7 +57,7 @@ impl Slot {
 
     pub(super) fn decode(item: &[u8; ITEM_BYTES]) -> Self {
         let [offset, bytes, sent_ms, group] = words(item);
-        Self { offset, bytes, sent_ms, group }
+        Self { offset, bytes, sent_ms: sent_ms.cast_signed(), group }
     }
 }
 

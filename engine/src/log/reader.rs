@@ -9,9 +9,9 @@ use bytes::{Bytes, BytesMut};
 use crate::checksum::Salt;
 use crate::disk::DiskError;
 use crate::error::{Damage, ReadError};
-use crate::ids::Position;
+use crate::ids::{Position, QueueId, Seq};
 use crate::location::Location;
-use crate::record::{Record, RecordError, RecordFrame, Sent};
+use crate::record::{Moved, Record, RecordError, RecordFrame, Sent};
 use crate::time::LogTime;
 
 /// Messages are read together up to so many bytes, ...
@@ -29,8 +29,27 @@ pub struct StoredMessage {
     pub attributes_bytes: u32,
     /// When it became or becomes visible first, if it was sent with a delay.
     pub visible_from: Option<LogTime>,
+    /// What it was in the queue that it came from, if it is a dead letter.
+    pub dead_letter: Option<DeadLetter>,
     /// Attributes, then the body.
     pub payload: Bytes,
+}
+
+/// What is told of a dead letter beside what its queue knows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeadLetter {
+    /// The name of the queue that it came from.
+    pub source: String,
+    /// The queue that it was sent to, ...
+    pub origin_queue: QueueId,
+    /// ... and its number there: its public id is made of both.
+    pub origin_seq: Seq,
+    /// When it was sent, as its queue counts it.
+    pub sent: LogTime,
+    /// When it was first received, in whatever queue.
+    pub first_received: LogTime,
+    /// How often it was received in all queues before this one.
+    pub receive_count: u32,
 }
 
 /// Reads messages. Clones share the cache; any thread may read.
@@ -136,10 +155,11 @@ fn end_of(location: &Location) -> u64 {
 
 fn check(location: &Location, record: Bytes) -> Result<StoredMessage, ReadError> {
     match parse(location, location.segment.salt, &record) {
-        Ok(sent) => Ok(StoredMessage {
+        Ok((sent, dead_letter)) => Ok(StoredMessage {
             checksum: sent.checksum,
             attributes_bytes: sent.attributes_bytes,
             visible_from: sent.visible_from,
+            dead_letter,
             payload: record.slice_ref(sent.payload),
         }),
         Err(detail) => Err(Damage {
@@ -154,10 +174,15 @@ fn check(location: &Location, record: Bytes) -> Result<StoredMessage, ReadError>
 }
 
 /// The record at a location, if it is whole, in its place, and the message meant.
-fn parse<'a>(location: &Location, salt: Salt, bytes: &'a [u8]) -> Result<Sent<'a>, String> {
-    let check = || -> Result<Result<Sent<'a>, String>, RecordError> {
+fn parse<'a>(
+    location: &Location,
+    salt: Salt,
+    bytes: &'a [u8],
+) -> Result<(Sent<'a>, Option<DeadLetter>), String> {
+    let check = || -> Result<Result<_, String>, RecordError> {
         let (frame, _) = RecordFrame::split(bytes)?;
-        let Record::Sent(sent) = frame.decode()? else {
+        let record = frame.decode()?;
+        let Some(sent) = record.message().copied() else {
             return Ok(Err("another record stands there".to_owned()));
         };
         frame.check_seal(salt, sent.position)?;
@@ -166,9 +191,22 @@ fn parse<'a>(location: &Location, salt: Salt, bytes: &'a [u8]) -> Result<Sent<'a
             return Ok(Err(found));
         }
         sent.check_payload()?;
-        Ok(Ok(sent))
+        let dead_letter = match record {
+            Record::Moved(moved) if moved.redrive.is_none() => Some(moved.into()),
+            _ => None,
+        };
+        Ok(Ok((sent, dead_letter)))
     };
     check().unwrap_or_else(|error| Err(error.to_string()))
+}
+
+impl From<Moved<'_>> for DeadLetter {
+    fn from(moved: Moved<'_>) -> Self {
+        let Moved { source, origin_queue, origin_seq, sent, first_received, receive_count, .. } =
+            moved;
+        let source = source.to_owned();
+        Self { source, origin_queue, origin_seq, sent, first_received, receive_count }
+    }
 }
 
 /// The newest entries, in memory until as many bytes of newer ones came.

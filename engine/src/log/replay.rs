@@ -16,7 +16,7 @@ use crate::disk::{Access, Disk, DiskFile};
 use crate::entry::{EntryError, EntryHeader};
 use crate::error::{Damage, OpenError};
 use crate::ids::Position;
-use crate::record::{Record, RecordFrame};
+use crate::record::RecordFrame;
 
 /// Is told what a log holds.
 pub(crate) trait Replay {
@@ -286,10 +286,12 @@ fn describe(
             };
             rest = behind;
             match (frame.check_seal(salt, header.position), frame.decode()) {
-                (Ok(()), Ok(Record::Sent(sent))) if sent.check_payload().is_err() => {
-                    damaged.insert((sent.queue, sent.seq));
-                }
-                (Ok(()), Ok(_)) => intact += 1,
+                (Ok(()), Ok(record)) => match record.message() {
+                    Some(sent) if sent.check_payload().is_err() => {
+                        damaged.insert((sent.queue, sent.seq));
+                    }
+                    _ => intact += 1,
+                },
                 _ => unreadable += 1,
             }
         }

@@ -1,5 +1,6 @@
 //! Reading records: any bytes give a record or an error.
 
+use super::moved::{decode_moved, decode_redrive_ended, decode_redrive_started};
 use super::{
     EncodedAttributes, HAS_GROUPS, LeaseList, List, RECORD_HEADER_BYTES, Record, RecordError,
     SEAL_AT, Sent, UNCOUNTED, kind,
@@ -52,7 +53,7 @@ impl<'a> RecordFrame<'a> {
         let wrong = RecordError::Fields { kind: self.kind, bytes: self.fields.len() };
         let flags = self.header[5];
         let has_groups = self.kind == kind::LEASED && flags == HAS_GROUPS;
-        if flags != 0 && !has_groups || (self.kind != kind::SENT && !self.payload.is_empty()) {
+        if flags != 0 && !has_groups || (!has_message(self.kind) && !self.payload.is_empty()) {
             return Err(wrong);
         }
         let decode = match self.kind {
@@ -68,12 +69,20 @@ impl<'a> RecordFrame<'a> {
             kind::ACKED => decode_acked,
             kind::COMPACTED => decode_compacted,
             kind::RETURNED => decode_returned,
+            kind::MOVED => decode_moved,
             kind::PRODUCED => decode_produced,
             kind::DEDUPLICATED => decode_deduplicated,
+            kind::REDRIVE_STARTED => decode_redrive_started,
+            kind::REDRIVE_ENDED => decode_redrive_ended,
             unknown => return Err(RecordError::UnknownKind(unknown)),
         };
         decode(Fields::new(self.fields), self.payload).ok_or(wrong)
     }
+}
+
+/// Whether records of the kind have a payload.
+fn has_message(kind: u8) -> bool {
+    matches!(kind, kind::SENT | kind::MOVED)
 }
 
 impl<'a> Record<'a> {

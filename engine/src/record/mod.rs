@@ -7,6 +7,7 @@
 mod attributes;
 mod decode;
 mod list;
+mod moved;
 mod write;
 
 use crate::attributes_section::AttributesSection;
@@ -18,6 +19,7 @@ pub use attributes::EncodedAttributes;
 pub(crate) use attributes::put_attributes;
 pub(crate) use decode::RecordFrame;
 pub use list::{Item, Lease, LeaseList, List};
+pub use moved::{MOVED_OVERHEAD_BYTES, Moved, RedriveEnded, RedriveOutcome, RedriveStarted};
 pub use write::RecordWriter;
 pub(crate) use write::seal_record;
 
@@ -156,10 +158,24 @@ pub enum Record<'a> {
         /// Their seqs.
         messages: List<'a, Seq>,
     },
+    /// A message went from one queue to another.
+    Moved(Moved<'a>),
+    /// A redrive started.
+    RedriveStarted(RedriveStarted<'a>),
+    /// A redrive ended.
+    RedriveEnded(RedriveEnded<'a>),
 }
 
-impl Record<'_> {
-    /// The queue that it is about.
+impl<'a> Record<'a> {
+    /// The message whose bytes it has, if it has any.
+    pub fn message(&self) -> Option<&Sent<'a>> {
+        match self {
+            Record::Sent(sent) | Record::Moved(Moved { message: sent, .. }) => Some(sent),
+            _ => None,
+        }
+    }
+
+    /// The queue that it is about: of a move, the one that the message went to.
     pub fn queue(&self) -> Option<QueueId> {
         match *self {
             Record::Opened { .. } => None,
@@ -174,7 +190,10 @@ impl Record<'_> {
             | Record::Produced { queue, .. }
             | Record::Deduplicated { queue, .. }
             | Record::Compacted { queue, .. }
-            | Record::Returned { queue, .. } => Some(queue),
+            | Record::Returned { queue, .. }
+            | Record::Moved(Moved { message: Sent { queue, .. }, .. }) => Some(queue),
+            Record::RedriveStarted(RedriveStarted { redrive, .. })
+            | Record::RedriveEnded(RedriveEnded { redrive, .. }) => Some(redrive.queue()),
         }
     }
 }
@@ -222,8 +241,11 @@ mod kind {
     pub(super) const ACKED: u8 = 19;
     pub(super) const COMPACTED: u8 = 20;
     pub(super) const RETURNED: u8 = 21;
+    pub(super) const MOVED: u8 = 22;
     pub(super) const PRODUCED: u8 = 23;
     pub(super) const DEDUPLICATED: u8 = 25;
+    pub(super) const REDRIVE_STARTED: u8 = 26;
+    pub(super) const REDRIVE_ENDED: u8 = 27;
 }
 
 /// Why bytes are no record.

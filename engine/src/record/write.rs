@@ -24,7 +24,7 @@ impl<'b> RecordWriter<'b> {
         Self { out }
     }
 
-    fn record(&mut self, kind: u8, payload: &[u8], fields: impl FnOnce(&mut BytesMut)) {
+    pub(super) fn record(&mut self, kind: u8, payload: &[u8], fields: impl FnOnce(&mut BytesMut)) {
         self.flagged(kind, 0, payload, fields);
     }
 

@@ -14,6 +14,7 @@ mod names;
 mod part;
 mod read;
 mod reasons;
+mod redrives;
 mod source;
 #[cfg(test)]
 mod tests;

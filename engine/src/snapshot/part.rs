@@ -9,6 +9,7 @@ use crc32fast::Hasher;
 use roaring::RoaringTreemap;
 
 use super::reasons;
+use super::redrives;
 use super::source::{Body, PartError};
 use crate::attributes::{Attributes, TEXT_BIT};
 use crate::codec::Fields;
@@ -22,6 +23,7 @@ use crate::state::held::{Held, HeldMap};
 use crate::state::order::Discipline;
 use crate::state::past::{Past, Swept};
 use crate::state::producers::{Batch, Producer, Producers};
+use crate::state::redrives::Redrives;
 use crate::state::returns::Returns;
 use crate::time::LogTime;
 
@@ -68,6 +70,7 @@ pub(super) mod section {
     pub(in super::super) const REASONS: u32 = 7;
     pub(super) const DEDUPLICATED: u32 = 8;
     pub(super) const PRODUCERS: u32 = 9;
+    pub(super) const REDRIVES: u32 = 10;
     pub(super) const PAST: u32 = 16;
 }
 
@@ -140,14 +143,24 @@ pub(super) fn encode(part: &FrozenQueue, out: &mut impl Write) -> io::Result<()>
         })?;
     }
     put_producers(out, &part.producers)?;
-    match messages.past.last_purge {
-        Some(purge) => {
-            put_section(out, section::PAST, 16)?;
-            out.write_all(&purge.through.0.to_le_bytes())?;
-            out.write_all(&purge.at.0.to_le_bytes())
-        }
-        None => Ok(()),
+    if !part.redrives.is_empty() {
+        let mut piece = BytesMut::new();
+        part.redrives.iter().for_each(|redrive| redrives::put(&mut piece, redrive));
+        put_section(out, section::REDRIVES, piece.len() as u64)?;
+        out.write_all(&piece)?;
     }
+    if let Some(purge) = messages.past.last_purge {
+        put_section(out, section::PAST, 16)?;
+        out.write_all(&purge.through.0.to_le_bytes())?;
+        out.write_all(&purge.at.0.to_le_bytes())?;
+    }
+    if !part.redrives.is_empty() {
+        let mut piece = BytesMut::new();
+        part.redrives.iter().for_each(|redrive| redrives::put(&mut piece, redrive));
+        put_section(out, section::REDRIVES, piece.len() as u64)?;
+        out.write_all(&piece)?;
+    }
+    Ok(())
 }
 
 fn put_producers(out: &mut impl Write, producers: &Producers) -> io::Result<()> {
@@ -234,8 +247,17 @@ pub(super) fn decode(body: &mut Body<'_>, version: u32) -> Result<FrozenQueue, P
     // The sets' decoder takes lengths as they come, and gets to see none that was not checked.
     body.check()?;
     let (apart, due) = (read_set(&sections.apart)?, read_set(&sections.due)?);
-    let Sections { held, delays, returns, past, discipline, deduplication, producers, .. } =
-        sections;
+    let Sections {
+        held,
+        delays,
+        returns,
+        past,
+        discipline,
+        deduplication,
+        producers,
+        redrives,
+        ..
+    } = sections;
     let messages =
         FrozenMessages { next, cursor, apart, held, delays, due, returns, past, discipline };
     check_messages(&messages).map_err(PartError::Wrong)?;
@@ -249,6 +271,7 @@ pub(super) fn decode(body: &mut Body<'_>, version: u32) -> Result<FrozenQueue, P
         messages,
         deduplication,
         producers,
+        redrives,
     })
 }
 
@@ -264,6 +287,7 @@ struct Sections {
     discipline: Option<Discipline>,
     deduplication: Window,
     producers: Producers,
+    redrives: Redrives,
 }
 
 fn read_sections(body: &mut Body<'_>) -> Result<Sections, PartError> {
@@ -283,6 +307,7 @@ fn read_sections(body: &mut Body<'_>) -> Result<Sections, PartError> {
             section::DEDUPLICATED => sections.deduplication = read_window(body, bytes)?,
             section::PRODUCERS => sections.producers = read_producers(body, bytes)?,
             section::REASONS => sections.returns = reasons::read(body, bytes)?,
+            section::REDRIVES => sections.redrives = redrives::read(&body.bytes(bytes)?)?,
             section::PAST => sections.past = read_past(body, bytes)?,
             _ => return Err(PartError::Wrong(format!("an unknown section {kind}"))),
         }

@@ -11,7 +11,8 @@ use super::*;
 use crate::attributes::{Attributes, Durability};
 use crate::command::MessageState;
 use crate::disk::{Access, Fault, SimDisk};
-use crate::ids::{DeduplicationKey, Group, LeaseId, ProducerId, QueueId, Seq, StoreId};
+use crate::ids::{DeduplicationKey, Group, LeaseId, ProducerId, QueueId, RedriveId, Seq, StoreId};
+use crate::record::RedriveOutcome;
 use crate::state::deduplication::{Entry, Window};
 use crate::state::delays::Delays;
 use crate::state::frozen::{FrozenMessages, FrozenQueue};
@@ -19,6 +20,7 @@ use crate::state::held::{Held, HeldMap};
 use crate::state::order::Discipline;
 use crate::state::past::{Past, Swept};
 use crate::state::producers::{Batch, Producers};
+use crate::state::redrives::{Redrive, RedriveEnd, Redrives};
 use crate::state::returns::{Return, Returns};
 use crate::time::LogTime;
 
@@ -109,7 +111,34 @@ fn queue(id: u32, position: u64, held_messages: u64) -> FrozenQueue {
         },
         deduplication: window(held_messages),
         producers: producers(held_messages),
+        redrives: if id == 4 { redrives(QueueId(id)) } else { Redrives::default() },
     }
+}
+
+/// One that failed, one that was cancelled, and one that runs.
+fn redrives(queue: QueueId) -> Redrives {
+    let end = |outcome, reason: &str| {
+        Some(RedriveEnd { time: LogTime(9), outcome, reason: reason.to_owned() })
+    };
+    let ends = [
+        end(RedriveOutcome::Failed, "queue \"x\" does not exist"),
+        end(RedriveOutcome::Cancelled, ""),
+        None,
+    ];
+    let mut redrives = Redrives::default();
+    for (count, end) in (1..).zip(ends) {
+        redrives.add(Redrive {
+            id: RedriveId::new(queue, count),
+            started: LogTime(5),
+            rate: 100 * u64::from(count),
+            through: Seq(77),
+            to_move: 6,
+            moved: 3,
+            destination: "there".repeat(count as usize - 1),
+            end,
+        });
+    }
+    redrives
 }
 
 fn write(
@@ -155,7 +184,8 @@ fn contents(queue: &FrozenQueue) -> impl PartialEq + std::fmt::Debug {
     let sent_before: Vec<_> = queue.deduplication.iter().copied().collect();
     let landed: Vec<_> = queue.producers.iter().map(|(id, p)| (id, p.clone())).collect();
     let numbers = (*next, *cursor, sent_before, landed);
-    (queue.id, queue.name.clone(), times, attributes, numbers, out_of_backlog)
+    let told = (queue.name.clone(), attributes, queue.redrives.clone());
+    (queue.id, told, times, numbers, out_of_backlog)
 }
 
 fn assert_is(read: Read, header: &SnapshotHeader, queues: &[FrozenQueue]) {

@@ -13,6 +13,7 @@ use super::order::Discipline;
 use super::past::Past;
 use super::producers::Producers;
 use super::queue::Messages;
+use super::redrives::Redrives;
 use super::returns::{Return, Returns};
 use crate::attributes::Attributes;
 use crate::command::MessageState;
@@ -34,6 +35,7 @@ pub(crate) struct FrozenQueue {
     pub(crate) deduplication: Window,
     /// In any other, which batches have landed.
     pub(crate) producers: Producers,
+    pub(crate) redrives: Redrives,
 }
 
 /// Its messages. The invariants are those of [`Messages`].
@@ -115,6 +117,7 @@ impl Queue {
             },
             deduplication: self.deduplication.window().clone(),
             producers: self.producers.clone(),
+            redrives: self.redrives.clone(),
         }
     }
 }
@@ -127,7 +130,18 @@ impl From<FrozenQueue> for Queue {
             messages.set_order(Discipline::Fifo);
         }
         let (deduplication, producers) = (frozen.deduplication.into(), frozen.producers);
-        Self { id, name, created, modified, attributes, messages, deduplication, producers }
+        let redrives = frozen.redrives;
+        Self {
+            id,
+            name,
+            created,
+            modified,
+            attributes,
+            messages,
+            deduplication,
+            producers,
+            redrives,
+        }
     }
 }
 
@@ -165,7 +179,7 @@ impl From<FrozenMessages> for Messages {
             }
         }
         let timers = timers.into_iter().collect();
-        let (durable_end, damaged, order) = (next, 0, None);
+        let (durable_end, damaged, order, moving) = (next, 0, None, RoaringTreemap::new());
         let mut messages = Self {
             next,
             durable_end,
@@ -180,6 +194,7 @@ impl From<FrozenMessages> for Messages {
             returns,
             past,
             order,
+            moving,
         };
         if let Some(discipline) = discipline {
             messages.set_order(discipline);

@@ -38,10 +38,11 @@ impl State {
             sum.timer_bytes += set_bytes(&messages.returned);
             sum.timer_bytes += set_bytes(&messages.due);
             sum.queue_bytes += queue.deduplication.heap_bytes() + queue.producers.heap_bytes();
+            sum.timer_bytes += set_bytes(&messages.moving);
             sum.timer_bytes += messages.order().map_or(0, Order::heap_bytes);
             sum.queue_bytes += bytes_of::<(QueueId, Queue)>(1) + bytes_of::<(String, QueueId)>(1);
             let attributes = size_of::<Attributes>() + queue.attributes.texts_bytes();
-            sum.queue_bytes += attributes as u64;
+            sum.queue_bytes += attributes as u64 + queue.redrives.heap_bytes();
             // Once in the queue, once in the map of names.
             sum.queue_bytes += 2 * queue.name.len() as u64;
             sum.held_messages += messages.held.len() + messages.delays.len() + messages.due.len();

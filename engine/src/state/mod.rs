@@ -16,6 +16,7 @@ pub(crate) mod order;
 pub(crate) mod past;
 pub(crate) mod producers;
 pub(crate) mod queue;
+pub(crate) mod redrives;
 pub(crate) mod returns;
 pub(crate) mod runs;
 #[cfg(test)]
@@ -28,13 +29,14 @@ use std::sync::Arc;
 use crate::attributes::{AttributeChanges, Attributes};
 use crate::command::QueueInfo;
 use crate::ids::{Group, Position, QueueId, Seq};
-use crate::record::{Lease, Record, Sent};
+use crate::record::{Lease, Moved, Record, Sent};
 use crate::time::LogTime;
 use deduplication::{Deduplication, Entry};
 use frozen::FrozenQueue;
 use order::Discipline;
 use producers::{Batch, Producers};
 use queue::Messages;
+use redrives::Redrives;
 
 /// Every queue.
 #[derive(Debug, Clone, Default)]
@@ -60,12 +62,30 @@ pub(crate) struct Queue {
     pub(crate) deduplication: Deduplication,
     /// In any other, which batches have landed.
     pub(crate) producers: Producers,
+    /// Of its messages, if it is a dead-letter queue.
+    pub(crate) redrives: Redrives,
 }
 
 impl State {
     /// Makes the change that a record tells of. A record of a queue that is gone changes nothing:
     /// it was decided before the queue was deleted.
     pub(crate) fn apply(&mut self, record: &Record<'_>) {
+        self.apply_to(record, |_| true);
+    }
+
+    /// As [`State::apply`], of what is about queues that are `concerned`: in recovery, a snapshot
+    /// may contain what a record says of one queue and not what it says of another.
+    pub(crate) fn apply_to(
+        &mut self,
+        record: &Record<'_>,
+        concerned: impl Fn(Option<QueueId>) -> bool,
+    ) {
+        if let Record::Moved(moved) = record {
+            return self.apply_move(moved, |queue| concerned(Some(queue)));
+        }
+        if !concerned(record.queue()) {
+            return;
+        }
         match *record {
             Record::Opened { .. } => {}
             Record::QueueCreated { queue, time, attributes, name } => {
@@ -136,6 +156,34 @@ impl State {
                     }
                 });
             }
+            Record::Moved(_) => unreachable!("it is about two queues, and applied above"),
+            Record::RedriveStarted(ref started) => {
+                if let Some(queue) = self.queues.get_mut(&started.redrive.queue()) {
+                    queue.redrives.started(started);
+                }
+            }
+            Record::RedriveEnded(ref ended) => {
+                if let Some(queue) = self.queues.get_mut(&ended.redrive.queue()) {
+                    queue.redrives.ended(ended);
+                }
+            }
+        }
+    }
+
+    /// A message ends in one queue and begins in another.
+    fn apply_move(&mut self, moved: &Moved<'_>, concerned: impl Fn(QueueId) -> bool) {
+        if concerned(moved.from_queue)
+            && let Some(queue) = self.queues.get_mut(&moved.from_queue)
+        {
+            queue.messages.acked(moved.from_seq);
+            if let Some((redrive, count)) = moved.redrive {
+                queue.redrives.moved(redrive, count);
+            }
+        }
+        if concerned(moved.message.queue)
+            && let Some(queue) = self.queues.get_mut(&moved.message.queue)
+        {
+            queue.sent(&moved.message);
         }
     }
 
@@ -162,6 +210,16 @@ impl State {
     /// The queue of that number.
     pub(crate) fn by_id(&mut self, id: QueueId) -> Option<&mut Queue> {
         self.queues.get_mut(&id)
+    }
+
+    /// The queue of that number, to be looked at.
+    pub(crate) fn get(&self, id: QueueId) -> Option<&Queue> {
+        self.queues.get(&id)
+    }
+
+    /// The redrives that run.
+    pub(crate) fn running_redrives(&self) -> impl Iterator<Item = &redrives::Redrive> {
+        self.queues.values().filter_map(|queue| queue.redrives.running())
     }
 
     /// The number that the next queue gets.
@@ -252,6 +310,7 @@ impl Queue {
             messages,
             deduplication: Deduplication::default(),
             producers: Producers::default(),
+            redrives: Redrives::default(),
         }
     }
 

@@ -101,6 +101,11 @@ impl Order {
         self.discipline
     }
 
+    /// Whether a message holds back those behind it in its group.
+    pub(crate) fn is_fifo(&self) -> bool {
+        self.discipline == Discipline::Fifo
+    }
+
     /// The message that the walk comes to next; those before it are known.
     pub(crate) fn walked(&self) -> Seq {
         self.walked

@@ -58,6 +58,9 @@ pub(crate) struct Messages {
     pub(super) past: Past,
     /// In a queue whose messages have groups, which of them comes next.
     pub(super) order: Option<Box<Order>>,
+    /// Visible messages that are about to go to another queue: nobody gets them meanwhile. No
+    /// record says so, and a restart forgets it.
+    pub(super) moving: RoaringTreemap,
 }
 
 /// A message that is in its queue.
@@ -83,6 +86,7 @@ impl Default for Messages {
             returns: Returns::default(),
             past: Past::default(),
             order: None,
+            moving: RoaringTreemap::new(),
         }
     }
 }
@@ -132,6 +136,11 @@ impl Messages {
             }
         }
         self.due.iter().for_each(|seq| order.stray(Seq(seq)));
+        for seq in self.moving.iter().map(Seq) {
+            if let Some(held) = self.held.get(seq) {
+                order.hide(held.group, seq, held.received);
+            }
+        }
         order
     }
 
@@ -222,6 +231,7 @@ impl Messages {
         self.delays.remove_through(through);
         self.due.remove_range(..=through.0);
         self.returns.remove_through(through);
+        self.moving.remove_range(..=through.0);
         if let Some(order) = &mut self.order {
             order.purge(through);
         }
@@ -238,6 +248,7 @@ impl Messages {
             return;
         }
         self.set_apart(seq);
+        self.moving.remove(seq.0);
         let held = self.held.get(seq).copied();
         if held.is_none() {
             self.forget_in_order(seq);
@@ -281,7 +292,43 @@ impl Messages {
             let due = between(&self.due, Seq(0), self.durable_end);
             merge(merge(returned, due), self.backlog_from(self.cursor)).map(without_group)
         });
-        ordered.into_iter().flatten().chain(plain.into_iter().flatten())
+        let all = ordered.into_iter().flatten().chain(plain.into_iter().flatten());
+        let any_moving = !self.moving.is_empty();
+        all.filter(move |(seq, _)| !(any_moving && self.moving.contains(seq.0)))
+    }
+
+    /// A waiting message is about to go to another queue: nobody gets it, and its group waits.
+    pub(crate) fn set_moving(&mut self, seq: Seq, group: Group, now: LogTime) {
+        self.moving.insert(seq.0);
+        if let Some(order) = &mut self.order {
+            order.hide(group, seq, now);
+        }
+    }
+
+    /// It does not go, or has gone; whether it still can.
+    pub(crate) fn end_moving(&mut self, seq: Seq, group: Group) -> bool {
+        if !self.moving.remove(seq.0) {
+            return false;
+        }
+        // Meanwhile its last consumer may have acked it, or asked for more time.
+        let is_visible = match self.held.get(seq) {
+            Some(held) => held.state == MessageState::Waiting,
+            None => self.contains(seq) && !self.is_delayed(seq),
+        };
+        if is_visible && let Some(order) = &mut self.order {
+            order.show(group, seq);
+        }
+        is_visible
+    }
+
+    /// When the walk along the backlog goes on, if it stopped before its end.
+    pub(crate) fn next_walk(&self) -> Option<LogTime> {
+        self.order().and_then(Order::rests_until)
+    }
+
+    /// The last message that may be seen; 0 if there was none.
+    pub(crate) fn last_durable(&self) -> Seq {
+        Seq(self.durable_end.0 - 1)
     }
 
     /// The next stretch of the backlog that the order should be told of, so that `wanted` messages
@@ -433,6 +480,9 @@ impl Messages {
         }
         if let Some(order) = &mut self.order {
             match held.state {
+                MessageState::Waiting if self.moving.contains(seq.0) => {
+                    order.hide(held.group, seq, held.received);
+                }
                 MessageState::Waiting => order.show(held.group, seq),
                 MessageState::InFlight { .. } => order.hide(held.group, seq, held.received),
                 MessageState::Damaged | MessageState::Delayed => order.forget(held.group, seq),
@@ -443,6 +493,7 @@ impl Messages {
     /// A message is gone, if it is out of the backlog.
     fn release(&mut self, seq: Seq) {
         self.returns.remove(seq);
+        self.moving.remove(seq.0);
         match self.held.remove(seq) {
             Some(before) => {
                 self.forget(seq, &before);

@@ -125,9 +125,18 @@ fn freeze(messages: Messages) -> FrozenMessages {
     let (id, name) = (QueueId(1), "jobs".to_owned());
     let (created, modified) = (LogTime(1), LogTime(2));
     let attributes = Arc::new(Attributes::default());
-    let (deduplication, producers) = Default::default();
-    let queue =
-        Queue { id, name, created, modified, attributes, messages, deduplication, producers };
+    let (deduplication, producers, redrives) = Default::default();
+    let queue = Queue {
+        id,
+        name,
+        created,
+        modified,
+        attributes,
+        messages,
+        deduplication,
+        producers,
+        redrives,
+    };
     queue.freeze(Position(3)).messages
 }
 

@@ -42,6 +42,7 @@ mod options;
 mod outgoing;
 mod producer;
 mod queues;
+mod redrives;
 mod session;
 mod subscription;
 mod transaction;

@@ -5,6 +5,7 @@
 
 mod ack;
 mod alter_queue;
+mod cancel_redrive;
 mod change_visibility;
 mod create_queue;
 mod credit;
@@ -14,12 +15,14 @@ mod explain;
 mod hello;
 mod list_dead_letter_sources;
 mod list_queues;
+mod list_redrives;
 mod nack;
 mod peek;
 mod ping;
 mod purge_queue;
 mod receive;
 mod send;
+mod start_redrive;
 mod stats;
 mod subscribe;
 mod tag_queue;
@@ -31,6 +34,7 @@ use bytes::BytesMut;
 
 pub use ack::{Ack, Acked, Failure};
 pub use alter_queue::{AlterQueue, QueueAltered};
+pub use cancel_redrive::{CancelRedrive, RedriveCancelled};
 pub use change_visibility::{ChangeVisibility, VisibilityChange, VisibilityChanged};
 pub use create_queue::{CreateQueue, QueueCreated};
 pub use credit::{Credit, Credited};
@@ -40,12 +44,14 @@ pub use explain::{Explain, Explained, Fact};
 pub use hello::{Hello, Limits, VERSION_MAX, VERSION_MIN, Welcome};
 pub use list_dead_letter_sources::{DeadLetterSourcesListed, ListDeadLetterSources};
 pub use list_queues::{ListQueues, QueuesListed};
+pub use list_redrives::{ListRedrives, RedriveInfo, RedriveState, RedrivesListed};
 pub use nack::{Nack, Nacked, REASON_BYTES_MAX};
 pub use peek::{MessageState, Peek, Peeked, PeekedMessage};
 pub use ping::{Ping, Pong};
 pub use purge_queue::{PurgeQueue, QueuePurged};
 pub use receive::{RECEIVE_MESSAGES_MAX, Receive, Received, ReceivedMessage};
 pub use send::{OutgoingMessage, Send, Sent};
+pub use start_redrive::{REDRIVE_RATE_MAX, RedriveStarted, StartRedrive};
 pub use stats::{DiskStats, MemoryStats, Stats, StatsTold};
 pub use subscribe::{CREDIT_BYTES_MAX, CREDITS_MAX, Delivered, Subscribe};
 pub use tag_queue::{QueueTagged, TagQueue};
@@ -215,6 +221,9 @@ operations! {
     0x28 Explain          => Explained         "Tells why a receive gets nothing, or where a message is.";
     0x29 Unsubscribe      => Unsubscribed      "Ends a subscription of this connection.";
     0x2a Credit           => Credited          "Lets a subscription push more.";
+    0x30 StartRedrive     => RedriveStarted    "Starts to move the messages of a dead-letter queue back.";
+    0x31 ListRedrives     => RedrivesListed    "Lists a queue's redrives: the one that runs, and the last that ended.";
+    0x32 CancelRedrive    => RedriveCancelled  "Ends a redrive; what it has moved stays moved.";
 }
 
 impl Opcode {

@@ -49,12 +49,19 @@ layout! {
             pub state: MessageState,
             /// When the lease or the delay ends, in milliseconds since 1970 UTC; 0 if it waits.
             pub until_ms: u64,
-            /// How often it was received.
+            /// How often it was received; of a dead letter, in all queues.
             pub receive_count: u32,
             /// When it was sent, in milliseconds since 1970 UTC.
             pub sent_ms: u64,
             /// Why it was last given back; empty if nobody said.
             pub reason: String,
+            /// The name of the queue that it came from, if it is a dead letter; else empty.
+            pub source: String,
+            /// The id of the queue that it was sent to, ...
+            pub origin_queue_id: u32,
+            /// ... and its number there: its id is made of both. Of a message that is no dead letter,
+            /// its queue and `seq`.
+            pub origin_seq: u64,
         }
         /// The message, as it was sent.
         pub block: Block,

@@ -46,12 +46,19 @@ layout! {
             pub seq: u64,
             /// What acks it or changes its visibility.
             pub receipt: Receipt,
-            /// How often it was received, this time included.
+            /// How often it was received, this time included; of a dead letter, in all queues.
             pub receive_count: u32,
             /// When it was sent, in milliseconds since 1970 UTC.
             pub sent_ms: u64,
             /// When it was first received, in milliseconds since 1970 UTC.
             pub first_received_ms: u64,
+            /// The name of the queue that it came from, if it is a dead letter; else empty.
+            pub source: String,
+            /// The id of the queue that it was sent to, ...
+            pub origin_queue_id: u32,
+            /// ... and its number there: its id is made of both. Of a message that is no dead letter,
+            /// its queue and `seq`.
+            pub origin_seq: u64,
         }
         /// The message, as it was sent.
         pub block: Block,

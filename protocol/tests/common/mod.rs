@@ -252,6 +252,14 @@ pub(crate) fn any_request() -> impl Strategy<Value = Request> {
             .prop_map(|(queue, from_seq, max, bytes_max, states, since_ms, group)| {
                 Peek { queue, from_seq, max, bytes_max, states, since_ms, group }.into()
             }),
+        (text(), text(), any::<u32>()).prop_map(|(queue, destination, rate)| StartRedrive {
+            queue,
+            destination,
+            rate
+        }
+        .into()),
+        text().prop_map(|queue| ListRedrives { queue }.into()),
+        any::<u64>().prop_map(|redrive| CancelRedrive { redrive }.into()),
     ]
 }
 
@@ -292,14 +300,20 @@ fn queue_info() -> impl Strategy<Value = QueueInfo> {
 }
 
 fn received() -> impl Strategy<Value = ReceivedMessage> {
-    (any::<u64>(), receipt(), any::<u32>(), any::<u64>(), any::<u64>(), block()).prop_map(
-        |(seq, receipt, receive_count, sent_ms, first_received_ms, block)| ReceivedMessage {
-            seq,
-            receipt,
-            receive_count,
-            sent_ms,
-            first_received_ms,
-            block,
+    (any::<[u64; 4]>(), receipt(), any::<[u32; 2]>(), text(), block()).prop_map(
+        |(numbers, receipt, [receive_count, origin_queue_id], source, block)| {
+            let [seq, sent_ms, first_received_ms, origin_seq] = numbers;
+            ReceivedMessage {
+                seq,
+                receipt,
+                receive_count,
+                sent_ms,
+                first_received_ms,
+                source,
+                origin_queue_id,
+                origin_seq,
+                block,
+            }
         },
     )
 }
@@ -313,16 +327,50 @@ fn message_state() -> impl Strategy<Value = MessageState> {
 }
 
 fn peeked() -> impl Strategy<Value = PeekedMessage> {
-    (any::<u64>(), message_state(), any::<u64>(), any::<u32>(), any::<u64>(), text(), block())
-        .prop_map(|(seq, state, until_ms, receive_count, sent_ms, reason, block)| PeekedMessage {
-            seq,
-            state,
-            until_ms,
-            receive_count,
-            sent_ms,
-            reason,
-            block,
-        })
+    let numbers = (any::<[u64; 4]>(), any::<[u32; 2]>());
+    (numbers, message_state(), text(), text(), block()).prop_map(
+        |((numbers, [receive_count, origin_queue_id]), state, reason, source, block)| {
+            let [seq, until_ms, sent_ms, origin_seq] = numbers;
+            PeekedMessage {
+                seq,
+                state,
+                until_ms,
+                receive_count,
+                sent_ms,
+                reason,
+                source,
+                origin_queue_id,
+                origin_seq,
+                block,
+            }
+        },
+    )
+}
+
+fn redrive_info() -> impl Strategy<Value = RedriveInfo> {
+    let state = prop_oneof![
+        Just(RedriveState::Running),
+        Just(RedriveState::Completed),
+        Just(RedriveState::Cancelled),
+        Just(RedriveState::Failed)
+    ];
+    (any::<[u64; 5]>(), any::<u32>(), state, text(), text(), text()).prop_map(
+        |(numbers, rate, state, source, destination, reason)| {
+            let [redrive, moved, to_move, started_ms, ended_ms] = numbers;
+            RedriveInfo {
+                redrive,
+                state,
+                source,
+                destination,
+                rate,
+                moved,
+                to_move,
+                started_ms,
+                ended_ms,
+                reason,
+            }
+        },
+    )
 }
 
 fn welcome() -> impl Strategy<Value = Welcome> {
@@ -437,6 +485,9 @@ pub(crate) fn any_reply() -> impl Strategy<Value = Reply> {
         .into()),
         Just(QueueTagged {}.into()),
         Just(QueueUntagged {}.into()),
+        any::<[u64; 2]>().prop_map(|[redrive, to_move]| RedriveStarted { redrive, to_move }.into()),
+        vec(redrive_info(), 0..4).prop_map(|redrives| RedrivesListed { redrives }.into()),
+        any::<u64>().prop_map(|moved| RedriveCancelled { moved }.into()),
         (vec(text(), 0..4), any::<bool>()).prop_map(|(names, more)| DeadLetterSourcesListed {
             names,
             more

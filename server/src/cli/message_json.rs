@@ -22,6 +22,9 @@ struct Received<'a> {
     receive_count: u32,
     sent_ms: u64,
     first_received_ms: u64,
+    /// The queue that a dead letter came from.
+    #[serde(skip_serializing_if = "str::is_empty")]
+    source: &'a str,
     #[serde(flatten)]
     content: Content<'a>,
 }
@@ -29,6 +32,7 @@ struct Received<'a> {
 /// A peeked message.
 #[derive(Serialize)]
 struct Peeked<'a> {
+    message_id: String,
     seq: u64,
     state: &'static str,
     /// When the lease or delay ends.
@@ -39,6 +43,9 @@ struct Peeked<'a> {
     /// Why it was last given back.
     #[serde(skip_serializing_if = "str::is_empty")]
     reason: &'a str,
+    /// The queue that a dead letter came from.
+    #[serde(skip_serializing_if = "str::is_empty")]
+    source: &'a str,
     #[serde(flatten)]
     content: Content<'a>,
 }
@@ -92,32 +99,37 @@ enum Body<'a> {
 }
 
 /// A received message as a JSON object.
-pub(super) fn received(store_id: Uuid, queue_id: u32, message: &ReceivedMessage) -> Vec<u8> {
+pub(super) fn received(store_id: Uuid, message: &ReceivedMessage) -> Vec<u8> {
+    let id = MessageId::new(store_id, message.origin_queue_id, message.origin_seq);
     json(&Received {
-        message_id: MessageId::new(store_id, queue_id, message.seq).to_string(),
+        message_id: id.to_string(),
         seq: message.seq,
         receipt: receipt_text(&message.receipt),
         receive_count: message.receive_count,
         sent_ms: message.sent_ms,
         first_received_ms: message.first_received_ms,
+        source: &message.source,
         content: content(&message.block),
     })
 }
 
 /// A peeked message as a JSON object.
-pub(super) fn peeked(message: &PeekedMessage) -> Vec<u8> {
+pub(super) fn peeked(store_id: Uuid, message: &PeekedMessage) -> Vec<u8> {
+    let id = MessageId::new(store_id, message.origin_queue_id, message.origin_seq);
     let (state, until_ms) = match message.state {
         MessageState::Waiting => ("waiting", None),
         MessageState::InFlight => ("in-flight", Some(message.until_ms)),
         MessageState::Delayed => ("delayed", Some(message.until_ms)),
     };
     json(&Peeked {
+        message_id: id.to_string(),
         seq: message.seq,
         state,
         until_ms,
         receive_count: message.receive_count,
         sent_ms: message.sent_ms,
         reason: &message.reason,
+        source: &message.source,
         content: content(&message.block),
     })
 }

@@ -18,6 +18,7 @@ mod progress;
 mod queue;
 mod receipt_text;
 mod receive;
+mod redrive;
 mod release;
 mod say;
 mod send;
@@ -58,6 +59,7 @@ enum Command {
     Forward(forward::Forward),
     Peek(peek::Peek),
     Explain(explain::Explain),
+    Redrive(redrive::Redrive),
     Stats(stats::Stats),
     Verify(verify::Verify),
     Inspect(inspect::Inspect),
@@ -92,6 +94,7 @@ fn execute(command: Command) -> Result<(), Failure> {
         Command::Forward(forward) => online(forward.run()),
         Command::Peek(peek) => online(peek.run()),
         Command::Explain(explain) => online(explain.run()),
+        Command::Redrive(redrive) => online(redrive.run()),
         Command::Stats(stats) => online(stats.run()),
         Command::Verify(verify) => verify.run(),
         Command::Inspect(inspect) => inspect.run(),

@@ -36,7 +36,8 @@ pub(super) struct Peek {
     /// Only messages of this group
     #[arg(long, value_name = "ID", default_value = "", hide_default_value = true)]
     group: String,
-    /// One JSON object a line, with state, times, counts, reason, group and attributes
+    /// One JSON object a line, with id, state, times, counts, reason, group, attributes, and a dead
+    /// letter's source
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -64,8 +65,9 @@ impl Peek {
         while left > 0 {
             options.max = u32::try_from(left.min(PAGE_MESSAGES)).expect("a page fits a u32");
             let page = client.browse(&self.queue, options.clone()).await?;
+            let json = |message| message_json::peeked(client.store_id(), message);
             if self.json {
-                let lines: Vec<_> = page.messages.iter().map(message_json::peeked).collect();
+                let lines: Vec<_> = page.messages.iter().map(json).collect();
                 output.write_lines(lines.iter().map(Vec::as_slice))?;
             } else {
                 let bodies = page.messages.iter().map(|message| message.block.body().as_ref());

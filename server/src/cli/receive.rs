@@ -45,7 +45,8 @@ pub(super) struct Receive {
     /// Go on for ever, until Ctrl-C
     #[arg(long, conflicts_with_all = ["max", "wait"])]
     follow: bool,
-    /// One JSON object a line, with id, receipt, times, counts, group and attributes
+    /// One JSON object a line, with id, receipt, times, counts, group, attributes, and a dead
+    /// letter's source
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -198,8 +199,7 @@ impl Receive {
     ) -> Result<(), Failure> {
         let messages = &delivery.messages;
         if self.json {
-            let json =
-                |message| message_json::received(client.store_id(), delivery.queue_id, message);
+            let json = |message| message_json::received(client.store_id(), message);
             let lines: Vec<_> = messages.iter().map(json).collect();
             return output.write_lines(lines.iter().map(Vec::as_slice));
         }

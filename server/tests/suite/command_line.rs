@@ -35,7 +35,7 @@ fn text(bytes: &[u8]) -> &str {
 
 #[test]
 fn every_command_has_help_with_an_example() {
-    let commands: [&[&str]; 21] = [
+    let commands: [&[&str]; 25] = [
         &[],
         &["serve"],
         &["queue"],
@@ -55,6 +55,10 @@ fn every_command_has_help_with_an_example() {
         &["forward"],
         &["peek"],
         &["explain"],
+        &["redrive"],
+        &["redrive", "start"],
+        &["redrive", "list"],
+        &["redrive", "cancel"],
         &["stats"],
         &["verify"],
     ];

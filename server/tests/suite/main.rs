@@ -15,6 +15,7 @@ mod bad_requests;
 mod browsing;
 mod command_line;
 mod crashes;
+mod dead_letters;
 mod delivery;
 mod explaining;
 mod forwarding;

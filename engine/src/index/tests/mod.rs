@@ -48,7 +48,7 @@ fn identity() -> IndexIdentity {
 /// A slot that no other message has.
 fn slot(queue: u32, seq: u64) -> Slot {
     let offset = 4096 + queue * 100_000 + seq as u32 * 8;
-    Slot { offset, bytes: 100 + seq as u32 % 50, sent_ms: seq as u32 * 3, group: queue % 2 }
+    Slot { offset, bytes: 100 + seq as u32 % 50, sent_ms: seq as i32 * 3, group: queue % 2 }
 }
 
 /// The messages of these numbers.

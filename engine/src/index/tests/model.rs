@@ -77,7 +77,7 @@ impl Run {
                 let (queue, last) = &mut self.queues[queue as usize];
                 for _ in 0..count {
                     *last += 1;
-                    let slot = Slot { sent_ms: self.active.1.len() as u32, ..slot(queue.0, *last) };
+                    let slot = Slot { sent_ms: self.active.1.len() as i32, ..slot(queue.0, *last) };
                     self.index.add(*queue, Seq(*last), slot);
                     self.active.1.insert((*queue, Seq(*last)), slot);
                 }
@@ -188,7 +188,7 @@ impl Run {
                         assert_eq!((location.queue, location.seq), (*queue, seq));
                         assert_eq!(location.segment, segment);
                         assert_eq!((location.offset, location.bytes), (slot.offset, slot.bytes));
-                        assert_eq!(sent, segment.created.plus_ms(slot.sent_ms.into()));
+                        assert_eq!(sent, segment.created.offset_ms(slot.sent_ms));
                     }
                     (found, expected) => panic!("{queue} {seq}: {found:?}, not {expected:?}"),
                 }
