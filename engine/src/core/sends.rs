@@ -14,6 +14,7 @@ use crate::command::{Deduplication, NewMessage, Reply, ReplyTo};
 use crate::error::RequestError;
 use crate::ids::{DeduplicationKey, ProducerId, QueueId, Seq};
 use crate::record::Sent;
+use crate::state::deduplication::KeyHashers;
 use crate::state::producers::Known;
 use crate::time::LogTime;
 
@@ -90,7 +91,8 @@ impl<R: ReplyTo> Core<R> {
         let since = LogTime(now.0.saturating_sub(attributes.deduplication_window_ms));
         let mut next = queue.messages.next_seq();
         let (mut seqs, mut new) = (Vec::with_capacity(messages.len()), Vec::new());
-        let mut of_this_batch = HashMap::new();
+        let keys = if attributes.fifo { messages.len() } else { 0 };
+        let mut of_this_batch = HashMap::with_capacity_and_hasher(keys, KeyHashers::default());
         for message in messages {
             let key = deduplication_key(attributes, message);
             let before = key.and_then(|key| {
