@@ -192,14 +192,11 @@ fn a_fifo_queue_gives_it_the_time_of_its_death_and_keeps_the_order() {
     let mut client = Client::new();
     client.create_with("dead.fifo", fifo(AttributeChanges::default()));
     client.create_with("jobs.fifo", fifo(policy("dead.fifo", 1)));
-    for body in ["1", "2", "3"] {
-        client.send("jobs.fifo", body);
-    }
+    let messages = [("a", Some(1), "1"), ("a", Some(2), "2"), ("a", Some(3), "3")];
+    client.send_in_groups("jobs.fifo", &messages);
     client.advance(7_000);
-    client.receive("jobs.fifo", 0);
-    client.receive("jobs.fifo", 0);
     let died = client.store().now();
-    client.keep();
+    let_die(&mut client, "jobs.fifo");
     client.advance(7_000);
     let received = client.receive("dead.fifo", 0);
     let letters: Vec<_> = received.iter().map(|delivery| told(&mut client, delivery)).collect();

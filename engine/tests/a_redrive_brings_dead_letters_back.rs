@@ -414,7 +414,7 @@ fn a_dead_letter_queue_of_a_fifo_queue_gives_back_in_order() {
     client.create_with("dead.fifo", fifo(AttributeChanges::default()));
     client.create_with("jobs.fifo", fifo(policy("dead.fifo", 1)));
     for number in 0..30 {
-        client.send("jobs.fifo", &format!("{number:04}"));
+        client.send_in_groups("jobs.fifo", &[("a", Some(number), &format!("{number:04}"))]);
     }
     let_die(&mut client, "jobs.fifo");
     start(&mut client, "dead.fifo", "", 0);

@@ -15,6 +15,7 @@ use crate::command::{Deduplication, NewMessage, Reply, ReplyTo, StoredMessages};
 use crate::error::RequestError;
 use crate::ids::{DeduplicationKey, ProducerId, QueueId, Seq};
 use crate::record::Sent;
+use crate::state::deduplication::KeyHashers;
 use crate::state::producers::Known;
 use crate::time::LogTime;
 
@@ -39,7 +40,7 @@ struct Planned<'m> {
 pub(super) struct PlannedBefore {
     /// Of the queues that are sent to, the next message's number.
     next: HashMap<QueueId, Seq>,
-    keys: HashMap<(QueueId, DeduplicationKey), Seq>,
+    keys: HashMap<(QueueId, DeduplicationKey), Seq, KeyHashers>,
 }
 
 impl<R: ReplyTo> Core<R> {

@@ -154,12 +154,6 @@ pub(super) fn encode(part: &FrozenQueue, out: &mut impl Write) -> io::Result<()>
         out.write_all(&purge.through.0.to_le_bytes())?;
         out.write_all(&purge.at.0.to_le_bytes())?;
     }
-    if !part.redrives.is_empty() {
-        let mut piece = BytesMut::new();
-        part.redrives.iter().for_each(|redrive| redrives::put(&mut piece, redrive));
-        put_section(out, section::REDRIVES, piece.len() as u64)?;
-        out.write_all(&piece)?;
-    }
     Ok(())
 }
 

@@ -5,6 +5,7 @@
 //! a window of millions counts up some references.
 
 use std::collections::{HashMap, VecDeque};
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::Arc;
 
 use crate::ids::{DeduplicationKey, Seq};
@@ -13,8 +14,51 @@ use crate::time::LogTime;
 /// The window, with a map to look keys up.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Deduplication {
-    sent: HashMap<DeduplicationKey, (Seq, LogTime)>,
+    sent: HashMap<DeduplicationKey, (Seq, LogTime), KeyHashers>,
     window: Window,
+}
+
+/// Makes hashes of keys, which are hashes already: what is left is to mix in what nobody outside
+/// knows, so that keys cannot be chosen to collide.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct KeyHashers {
+    seed: u64,
+}
+
+/// A hash under way: each 8 bytes are folded in by a multiplication.
+#[derive(Debug)]
+pub(crate) struct KeyHasher(u64);
+
+/// Odd, and its bits in no order: the golden ratio's.
+const FOLD: u64 = 0x9e37_79b9_7f4a_7c15;
+
+impl Default for KeyHashers {
+    fn default() -> Self {
+        Self { seed: RandomState::new().hash_one(FOLD) }
+    }
+}
+
+impl BuildHasher for KeyHashers {
+    type Hasher = KeyHasher;
+
+    fn build_hasher(&self) -> KeyHasher {
+        KeyHasher(self.seed)
+    }
+}
+
+impl Hasher for KeyHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        for chunk in bytes.chunks(8) {
+            let mut word = [0; 8];
+            word[..chunk.len()].copy_from_slice(chunk);
+            let product = u128::from(self.0 ^ u64::from_le_bytes(word)) * u128::from(FOLD);
+            self.0 = (product as u64) ^ (product >> 64) as u64;
+        }
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
 }
 
 /// The window's entries in the order of their times.
@@ -84,7 +128,11 @@ impl Window {
     pub(crate) fn push(&mut self, entry: Entry) {
         match self.chunks.back_mut() {
             Some(chunk) if chunk.len() < CHUNK_ENTRIES => Arc::make_mut(chunk).push(entry),
-            _ => self.chunks.push_back(Arc::new(vec![entry])),
+            _ => {
+                let mut chunk = Vec::with_capacity(CHUNK_ENTRIES);
+                chunk.push(entry);
+                self.chunks.push_back(Arc::new(chunk));
+            }
         }
     }
 

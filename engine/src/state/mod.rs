@@ -326,7 +326,7 @@ impl Queue {
 
     fn sent(&mut self, sent: &Sent<'_>) {
         self.messages.sent(sent.seq, sent.visible_from);
-        if sent.group() != Group::NONE && self.messages.order().is_none() {
+        if self.messages.order().is_none() && sent.group() != Group::NONE {
             self.messages.set_order(Discipline::Fair);
         }
         if let Some((key, time)) = sent.deduplication {

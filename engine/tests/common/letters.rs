@@ -68,9 +68,14 @@ pub struct Told {
     pub first_received: LogTime,
 }
 
+fn body_of(stored: &StoredMessage) -> String {
+    let body = &stored.payload[stored.attributes_bytes as usize..];
+    String::from_utf8(body.to_vec()).unwrap()
+}
+
 pub fn told(client: &mut Client, delivery: &Delivery) -> Told {
     let stored: StoredMessage = client.store().read(&delivery.location).unwrap();
-    let body = String::from_utf8(stored.payload.to_vec()).unwrap();
+    let body = body_of(&stored);
     match stored.dead_letter {
         None => Told {
             body,
@@ -112,7 +117,7 @@ pub fn bodies_in(client: &mut Client, queue: &str) -> Vec<String> {
         let Ok(Reply::Peeked { messages, next, .. }) = client.ask(peek) else { panic!("peeked") };
         for message in messages {
             let stored = client.store().read(&message.location).unwrap();
-            bodies.push(String::from_utf8(stored.payload.to_vec()).unwrap());
+            bodies.push(body_of(&stored));
         }
         from = next;
     }

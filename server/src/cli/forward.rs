@@ -58,10 +58,15 @@ struct Moved {
 
 impl Forward {
     pub(super) async fn run(self) -> Result<(), Failure> {
+        if self.from == self.to {
+            let queue = &self.from;
+            return Err(Failure::because(format!("{queue:?} is both where from and where to")));
+        }
         let client = self.connect.open().await?;
         let mut moved = Moved::default();
         let result = self.move_all(&client, &mut moved).await;
-        say(format_args!("{} messages forwarded", moved.messages));
+        let noun = if moved.messages == 1 { "message" } else { "messages" };
+        say(format_args!("{} {noun} forwarded", moved.messages));
         if moved.gone > 0 {
             say(format_args!(
                 "forebay: {} messages more were forwarded by a request whose answer was lost, or \

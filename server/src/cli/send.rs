@@ -24,8 +24,8 @@ use super::say::say;
 ///
 /// With --lines each line is a message: the bytes up to \n, be they text or not. An empty line is
 /// an empty message. Sends are batched and ride over a server's restart by reconnecting; a batch
-/// whose answer was lost is sent again, so it may be stored twice, but never lost. Group, ids and
-/// attributes then are those of every message.
+/// whose answer was lost is sent again, and stored once. Group, ids and attributes then are those of
+/// every message.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: seq 1000000 | forebay send orders --lines\n         \
                         forebay send orders 'one order' --attr colour=red --attr pieces:Number=5")]

@@ -65,7 +65,7 @@ fn forward_moves_messages_with_all_that_they_came_with() {
         (Some(0), &b"2 messages forwarded\n"[..])
     );
     let forwarded = output(&server, &["forward", "in", "out"]);
-    assert_eq!(forwarded.stderr, b"1 messages forwarded\n");
+    assert_eq!(forwarded.stderr, b"1 message forwarded\n");
     let received = output(&server, &["receive", "out", "--max", "0", "--json"]);
     let received: Vec<Value> = String::from_utf8(received.stdout)
         .unwrap()
@@ -79,6 +79,8 @@ fn forward_moves_messages_with_all_that_they_came_with() {
         (&"g".into(), &"5".into())
     );
     assert_eq!(output(&server, &["peek", "in"]).stdout, b"");
+    let to_itself = output(&server, &["forward", "out", "out"]);
+    assert_eq!(to_itself.status.code(), Some(1), "it would never end");
 }
 
 #[test]
