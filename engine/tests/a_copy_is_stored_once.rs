@@ -107,6 +107,23 @@ fn a_purge_empties_the_window() {
     }
 }
 
+/// Also where the purge's record is compacted away, and something was sent in the same millisecond.
+#[test]
+fn what_a_purge_took_out_of_the_window_is_not_in_it_after_a_compaction() {
+    let mut client = client();
+    assert_eq!(send(&mut client, "a", 7), 1);
+    client.ask(Command::PurgeQueue { name: QUEUE.to_owned() }).unwrap();
+    assert_eq!(send(&mut client, "a", 8), 2);
+    client.close();
+    client.open().unwrap();
+    client.keep_all();
+    client.close();
+    common::lose_derived(&client.disk, u64::MAX);
+    client.open().unwrap();
+    assert_eq!(send(&mut client, "a", 8), 2);
+    assert_eq!(send(&mut client, "a", 7), 3);
+}
+
 #[test]
 fn in_each_group_by_itself_if_that_is_the_scope() {
     let mut client = Client::new();

@@ -79,15 +79,22 @@ fn not_when_one_of_them_was_deleted_or_changed() {
 }
 
 #[test]
-fn not_after_five_minutes() {
+fn for_five_minutes_from_the_last_time() {
     let mut client = client();
-    let first = receive(&mut client, "x");
-    let receipts_first = receipts(&first);
-    let changes = first.iter().map(|delivery| (delivery.receipt, 600_000)).collect();
-    client.ask(Command::ChangeVisibility { queue: QUEUE.to_owned(), changes }).unwrap();
-    client.advance(300_001);
-    let again = receive(&mut client, "x");
-    assert!(receipts(&again).iter().all(|receipt| !receipts_first.contains(receipt)));
+    let mut receive = |ms| {
+        client.advance(ms);
+        let mut long = attempt(QUEUE, "x");
+        if let Command::ReceiveOnce { visibility_ms, .. } = &mut long {
+            *visibility_ms = Some(600_000);
+        }
+        receipts(&deliveries(client.ask(long)))
+    };
+    let first = receive(0);
+    assert_eq!(receive(200_000), first);
+    assert_eq!(receive(300_000), first);
+    let other = receive(300_001);
+    assert!(other.iter().all(|receipt| !first.contains(receipt)), "their leases have not ended");
+    assert_eq!(other.len(), 2, "it is a new attempt");
 }
 
 #[test]

@@ -112,7 +112,7 @@ impl Judge {
                 } else {
                     self.leave_out(sent.queue, sent.seq.next());
                     if let Some((key, time)) = sent.deduplication
-                        && view.deduplication.may_have(time)
+                        && view.deduplication.has(sent.seq)
                     {
                         out.deduplicated(sent.queue, sent.seq, key, time);
                     }
@@ -125,7 +125,7 @@ impl Judge {
                 }
             }
             Record::Deduplicated { queue, seq, key, time } => {
-                let is_known = |view: &FrozenQueue| view.deduplication.may_have(time);
+                let is_known = |view: &FrozenQueue| view.deduplication.has(seq);
                 if self.views.queues.get(&queue).is_some_and(is_known) {
                     out.deduplicated(queue, seq, key, time);
                 }

@@ -17,14 +17,18 @@ use crate::time::LogTime;
 /// How long an attempt is remembered (SQS).
 const REMEMBERED_MS: u64 = 5 * 60 * 1000;
 
-/// The most attempts that are remembered; beyond it the oldest go.
-const ATTEMPTS_MAX: usize = 1 << 20;
+/// The most messages of attempts that are remembered, 24 bytes each; beyond it the oldest attempts go.
+const MESSAGES_MAX: usize = 1 << 20;
 
 /// The attempts of late.
 #[derive(Debug, Default)]
 pub(super) struct Attempts {
-    leases: HashMap<Key, Vec<Leased>>,
+    /// What each got, and when.
+    leases: HashMap<Key, (LogTime, Vec<Leased>)>,
+    /// In the order of their times. One that was made again stands here more than once.
     by_time: VecDeque<(LogTime, Key)>,
+    /// In all of them.
+    messages: usize,
 }
 
 type Key = (QueueId, Arc<str>);
@@ -39,14 +43,28 @@ struct Leased {
 
 impl Attempts {
     fn remember(&mut self, key: Key, leases: Vec<Leased>, now: LogTime) {
-        while let Some((time, _)) = self.by_time.front()
-            && (now.ms_since(*time) > REMEMBERED_MS || self.by_time.len() >= ATTEMPTS_MAX)
-        {
-            let (_, key) = self.by_time.pop_front().expect("there is a first");
-            self.leases.remove(&key);
+        self.messages += leases.len();
+        self.by_time.push_back((now, key.clone()));
+        if let Some((_, before)) = self.leases.insert(key, (now, leases)) {
+            self.messages -= before.len();
         }
-        if self.leases.insert(key.clone(), leases).is_none() {
-            self.by_time.push_back((now, key));
+        self.forget(now);
+    }
+
+    /// Forgets those that are too old, or too many.
+    fn forget(&mut self, now: LogTime) {
+        let is_full = |by_time: usize, messages: usize| by_time.max(messages) > MESSAGES_MAX;
+        while let Some((time, key)) = self.by_time.front()
+            && (now.ms_since(*time) > REMEMBERED_MS || is_full(self.by_time.len(), self.messages))
+        {
+            // If it was made again, its newer time counts.
+            if let Some((newest, leases)) = self.leases.get(key)
+                && newest == time
+            {
+                self.messages -= leases.len();
+                self.leases.remove(key);
+            }
+            self.by_time.pop_front();
         }
     }
 }
@@ -78,7 +96,8 @@ impl<R: ReplyTo> Core<R> {
         now: LogTime,
     ) -> Option<Vec<Delivery>> {
         let key = (queue, Arc::clone(attempt));
-        let leases = self.attempts.leases.get(&key)?.clone();
+        self.attempts.forget(now);
+        let (_, leases) = self.attempts.leases.get(&key)?.clone();
         let messages = &self.state.by_id(queue).expect("the caller found the queue").messages;
         let is_untouched = |leased: &Leased| {
             messages.held(leased.seq).is_some_and(|held| {

@@ -158,9 +158,9 @@ impl Window {
         }
     }
 
-    /// Whether a message that was sent then may be among the entries.
-    pub(crate) fn may_have(&self, sent: LogTime) -> bool {
-        self.first().is_some_and(|first| first.time <= sent)
+    /// Whether a message that had a key is among the entries: all of those are from the first one on.
+    pub(crate) fn has(&self, seq: Seq) -> bool {
+        self.first().is_some_and(|first| first.seq <= seq)
     }
 
     /// Whether there is none.
