@@ -158,6 +158,30 @@ fn when_there_was_no_snapshot_yet() {
 }
 
 #[test]
+fn with_only_a_part_of_the_compactors_space() {
+    let mut full = Full::new(SMALL, false);
+    full.client.stop();
+    let disk = full.client.disk.clone();
+    let reserve = Path::new(common::DATA).join("log/compact.tmp");
+    disk.put(&reserve, &[0; 12 << 10]).unwrap();
+    disk.set_capacity(Some(disk.used() + OPENING_BYTES));
+    full.client.open().unwrap();
+    // Enough for the manifest of a swap.
+    disk.set_capacity(Some(disk.used() + (3 << 10)));
+    full.client.store().keep().unwrap();
+    disk.set_capacity(Some(disk.used()));
+    assert_eq!(disk.image(&reserve).unwrap().len(), 12 << 10, "the rest has no space");
+    let before = full.log_bytes();
+    full.ack(SMALL.messages / 2, SMALL.batch);
+    for _ in 0..150 {
+        full.client.keep();
+        full.client.clock.advance(100);
+    }
+    assert!(full.log_bytes() < before, "nothing came back");
+    full.check();
+}
+
+#[test]
 fn with_a_million_in_flight() {
     if std::env::var("FOREBAY_FULL_SWEEP").is_ok() {
         fill_ack_and_look(MILLION, true);

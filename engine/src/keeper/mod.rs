@@ -312,10 +312,9 @@ impl Keeper {
         }
     }
 
-    /// Whether the compactor has its reserve, or a compaction is using it.
+    /// Whether the compactor has its reserve, or as much of it as there is; or is using it.
     fn has_reserve(&self) -> bool {
-        let wanted = self.options.compaction_reserve_bytes();
-        self.compaction.is_some() || self.reserve.as_ref().is_some_and(|r| r.bytes >= wanted)
+        self.compaction.is_some() || self.reserve.is_some()
     }
 
     /// Makes the compactor's reserve if there is none, or makes it whole; says how many bytes were
