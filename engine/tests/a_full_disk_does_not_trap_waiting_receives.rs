@@ -5,7 +5,8 @@
 
 mod common;
 
-use common::{Answers, DATA, Slot, ask, message, open};
+use common::{Answers, DATA, Slot, ask, in_group, message, open};
+use forebay_engine::attributes::AttributeChanges;
 use forebay_engine::command::{Command, Reply};
 use forebay_engine::disk::SimDisk;
 use forebay_engine::{RequestError, SimClock, Store};
@@ -42,21 +43,33 @@ fn use_up_the_log(store: &mut Store<Slot>, answers: &mut Answers, clock: &SimClo
 
 #[test]
 fn a_wait_ends_on_a_full_disk_and_the_message_comes_when_there_is_space() {
+    let send = send("waited-for", b"worth the wait", Some(5_000));
+    is_not_trapped("waited-for", create("waited-for"), send, b"worth the wait");
+}
+
+#[test]
+fn also_in_a_fifo_queue_whose_delay_ends_then() {
+    let (name, delay_ms) = ("waited-for.fifo".to_owned(), Some(5_000));
+    let delayed = AttributeChanges { fifo: Some(true), delay_ms, ..Default::default() };
+    let create = Command::CreateQueue { name: name.clone(), attributes: delayed.into() };
+    let message = in_group("g", Some(1), b"worth the wait");
+    let payload = message.payload.clone();
+    let send = Command::Send { queue: name, messages: vec![message] };
+    is_not_trapped("waited-for.fifo", create, send, &payload);
+}
+
+/// A queue, and a message of it that comes after five seconds.
+fn is_not_trapped(name: &str, created: Command, sent: Command, payload: &[u8]) {
     let (disk, clock, mut answers) = (SimDisk::new(1), SimClock::new(0), Answers::default());
     let mut store = open(&disk, &clock).unwrap();
-    for command in [
-        create("busy"),
-        create("waited-for"),
-        send("busy", b"again and again", None),
-        send("waited-for", b"worth the wait", Some(5_000)),
-    ] {
+    for command in [create("busy"), created, send("busy", b"again and again", None), sent] {
         ask(&mut store, &mut answers, command).unwrap();
     }
     // Two who wait: one for longer than the disk is full, one not.
     let (patient, slot) = answers.slot();
-    store.handle(receive("waited-for", 20_000), slot).unwrap();
+    store.handle(receive(name, 20_000), slot).unwrap();
     let (hasty, slot) = answers.slot();
-    store.handle(receive("waited-for", 6_000), slot).unwrap();
+    store.handle(receive(name, 6_000), slot).unwrap();
 
     // Room for a manifest, but for no segment.
     disk.set_capacity(Some(disk.used() + (8 << 10)));
@@ -82,5 +95,5 @@ fn a_wait_ends_on_a_full_disk_and_the_message_comes_when_there_is_space() {
     let Some(Ok(Reply::Received { deliveries, .. })) = answers.take(patient) else {
         panic!("the message is given as soon as it can be");
     };
-    assert_eq!(store.read(&deliveries[0].location).unwrap().payload, &b"worth the wait"[..]);
+    assert_eq!(store.read(&deliveries[0].location).unwrap().payload, payload);
 }

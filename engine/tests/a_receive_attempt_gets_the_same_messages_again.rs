@@ -55,6 +55,27 @@ fn with_the_same_receipts_and_a_new_timeout() {
 }
 
 #[test]
+fn who_waits_for_the_messages_gets_them_when_the_new_timeout_ends() {
+    let mut client = client();
+    let mut of_all = attempt(QUEUE, "x");
+    let set = |command: &mut Command, ms| {
+        if let Command::ReceiveOnce { max, visibility_ms, .. } = command {
+            (*max, *visibility_ms) = (4, Some(ms));
+        }
+    };
+    set(&mut of_all, 30_000);
+    assert_eq!(deliveries(client.ask(of_all.clone())).len(), 4);
+    let wait = client.begin(client::receive(QUEUE, 4, 20_000, 60_000));
+    set(&mut of_all, 1_000);
+    assert_eq!(deliveries(client.ask(of_all)).len(), 4);
+    client.advance(999);
+    assert_eq!(client.answer(wait), None);
+    client.advance(1);
+    client.store().commit().unwrap();
+    assert!(client.answer(wait).is_some(), "the timeout has ended");
+}
+
+#[test]
 fn another_attempt_gets_others() {
     let mut client = client();
     let first = receive(&mut client, "x");

@@ -424,3 +424,43 @@ fn a_dead_letter_queue_of_a_fifo_queue_gives_back_in_order() {
     assert_eq!(client.receive_max("jobs.fifo", 100, 0).len(), 30);
     assert_eq!(client.receive_max("jobs.fifo", 100, 0).len(), 30, "nobody dies any more");
 }
+
+#[test]
+fn a_message_that_comes_to_a_fifo_queue_waits_for_the_delay_of_the_queue_whenever_that_is_changed()
+{
+    let mut client = Client::new();
+    client.create_with("dead.fifo", fifo(AttributeChanges::default()));
+    let delayed = AttributeChanges { delay_ms: Some(60_000), ..policy("dead.fifo", 1) };
+    client
+        .create_with("jobs.fifo", fifo(AttributeChanges { delay_ms: Some(0), ..delayed.clone() }));
+    client.send_in_groups("jobs.fifo", &[("a", Some(1), "first")]);
+    let_die(&mut client, "jobs.fifo");
+    alter(&mut client, "jobs.fifo", delayed);
+    start(&mut client, "dead.fifo", "", 0);
+    client.keep();
+    client.send_in_groups("jobs.fifo", &[("a", Some(2), "second")]);
+    assert_eq!(client.receive_max("jobs.fifo", 10, 0).len(), 0, "the delay has not passed");
+    alter(&mut client, "jobs.fifo", AttributeChanges { delay_ms: Some(0), ..policy("", 0) });
+    let received = client.receive_max("jobs.fifo", 10, 0);
+    let bodies: Vec<_> =
+        received.iter().map(|delivery| letters::told(&mut client, delivery).body).collect();
+    assert_eq!(bodies, ["first", "second"]);
+}
+
+#[test]
+fn what_is_on_its_way_holds_back_its_group_also_when_the_order_is_made_anew() {
+    let mut client = Client::new();
+    client.create_with("dead.fifo", fifo(AttributeChanges::default()));
+    client.create_with("jobs.fifo", fifo(policy("dead.fifo", 1)));
+    client.send_in_groups("jobs.fifo", &[("a", Some(1), "first")]);
+    let_die(&mut client, "jobs.fifo");
+    start(&mut client, "dead.fifo", "", 0);
+    client.store().tick();
+    // It is marked now, and not read yet.
+    client.send_in_groups("dead.fifo", &[("a", Some(2), "second")]);
+    let longer = AttributeChanges { delay_ms: Some(1), ..AttributeChanges::default() };
+    alter(&mut client, "dead.fifo", longer);
+    client.clock.advance(10);
+    let received = client.receive_max("dead.fifo", 10, 0);
+    assert_eq!(received.len(), 0, "the first of the group is on its way");
+}

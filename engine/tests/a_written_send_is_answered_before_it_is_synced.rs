@@ -9,8 +9,9 @@ mod common;
 
 use client::{Client, send};
 use forebay_engine::attributes::{AttributeChanges, Durability};
-use forebay_engine::command::Reply;
+use forebay_engine::command::{Command, Reply};
 use forebay_engine::disk::Fault;
+use forebay_engine::ids::ProducerId;
 
 fn client() -> Client {
     let mut client = Client::new();
@@ -22,8 +23,25 @@ fn client() -> Client {
 
 #[test]
 fn the_sync_that_fails_fails_only_who_waits_for_it() {
+    is_answered_although_the_sync_fails(send("fast", "fast", None));
+}
+
+#[test]
+fn also_that_of_a_producer_which_may_send_it_again() {
+    let (producer, messages) = (ProducerId(7), vec![common::message(b"fast", None)]);
+    let (queue, batch, oldest) = ("fast".to_owned(), 1, 1);
+    is_answered_although_the_sync_fails(Command::SendOnce {
+        producer,
+        batch,
+        oldest,
+        queue,
+        messages,
+    });
+}
+
+fn is_answered_although_the_sync_fails(written: Command) {
     let mut client = client();
-    let fast = client.begin(send("fast", "fast", None));
+    let fast = client.begin(written);
     let safe = client.begin(send("safe", "safe", None));
     assert!(client.answer(fast).is_none(), "it is not written yet");
     // The write, then the sync.

@@ -12,6 +12,7 @@ mod value;
 use crate::error::RequestError;
 pub(crate) use check::invalid;
 use check::{check_notes, check_queue_name_list, check_tags, check_target_name};
+pub use queue_name::FIFO_SUFFIX;
 pub(crate) use queue_name::{check_queue_name, check_type_of_name, shorten};
 use value::Field;
 pub use value::{
@@ -261,6 +262,12 @@ attributes! {
 }
 
 impl Attributes {
+    /// The delay that is stored with a message: none in a FIFO queue, where the delay is the same for
+    /// all, whenever it is changed, and reckoned from when they were sent.
+    pub(crate) fn stored_delay_ms(&self) -> u64 {
+        if self.fifo { 0 } else { self.delay_ms }
+    }
+
     /// What a queue has of which an older store says nothing: nothing expires there, and
     /// everything else is the default.
     pub fn as_before() -> Self {

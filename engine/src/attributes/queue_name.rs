@@ -4,7 +4,7 @@ use super::QUEUE_NAME_BYTES_MAX;
 use crate::error::RequestError;
 
 /// What the name of a FIFO queue ends in, and of no other (SQS).
-const FIFO_SUFFIX: &str = ".fifo";
+pub const FIFO_SUFFIX: &str = ".fifo";
 
 /// Checks a name by itself: 1 to 80 characters of `A-Za-z0-9_-`, of which `.fifo` may be the last.
 pub(crate) fn check_queue_name(name: &str) -> Result<(), RequestError> {

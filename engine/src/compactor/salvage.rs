@@ -111,7 +111,8 @@ impl Salvage {
                     offset: u32::try_from(begin + at as u64).expect("a segment is at most 4 GiB"),
                     bytes: u32::try_from(size).expect("a record is at most 4 GiB"),
                     sent_ms: slot_ms(sent_at(&record, log_time), segment.created),
-                    group: 0,
+                    // Rotten attributes say nothing.
+                    group: sent.check_payload().map_or(0, |()| sent.group().0),
                 };
                 // By chance a seal may be right where no record was written.
                 if self.index.row(sent.queue).is_none_or(|row| row.last < sent.seq) {

@@ -105,7 +105,7 @@ impl<R: ReplyTo> Core<R> {
                     && held.state == MessageState::InFlight { until: leased.until }
             })
         };
-        if leases.is_empty() || !leases.iter().all(is_untouched) {
+        if !leases.iter().all(is_untouched) {
             return None;
         }
         let held = leases.iter().filter_map(|leased| messages.held(leased.seq).copied());

@@ -5,7 +5,6 @@ use crate::command::{MessageState, Reply, ReplyTo};
 use crate::facts::Fact;
 use crate::ids::{QueueId, Seq};
 use crate::log::NextSegment;
-use crate::state::order::Discipline;
 use crate::state::past::End;
 use crate::time::LogTime;
 
@@ -55,7 +54,7 @@ impl<R: ReplyTo> Core<R> {
         }
         if let Some(order) = messages.order() {
             let (groups, locked) = order.counts();
-            if order.discipline() == Discipline::Fifo
+            if order.is_fifo()
                 && let Some(blocker) = order.first_blocker()
             {
                 facts.push(Fact::GroupsLocked { groups, locked, blocker });
@@ -105,7 +104,7 @@ impl<R: ReplyTo> Core<R> {
             }
             _ if messages.is_delayed(seq) => Fact::MessageDelayed,
             _ => {
-                let fifo = messages.order().filter(|o| o.discipline() == Discipline::Fifo);
+                let fifo = messages.order().filter(|order| order.is_fifo());
                 let group = self.index.group(id, seq).ok().flatten().map(|(group, _)| group);
                 let blocker = fifo.zip(group).and_then(|(order, group)| order.blocker(group));
                 match blocker.filter(|blocker| *blocker < seq) {

@@ -51,6 +51,8 @@ impl<R: ReplyTo> Core<R> {
         if let Some(attempt) = &attempt
             && let Some(deliveries) = self.receive_again(id, attempt, visibility_ms, now)
         {
+            // Its leases may end sooner now, for which somebody may wait.
+            self.serve(id, now);
             return Ok(Decided::Now(Reply::Received { queue: id, deliveries }));
         }
         // Who came first is served first.
@@ -60,8 +62,8 @@ impl<R: ReplyTo> Core<R> {
             let until = Until::Deadline(now.plus_ms(wait_ms));
             return Ok(Decided::Waits(id, demand, attempt, until));
         }
-        if let Some(attempt) = &attempt {
-            self.remember_attempt(id, attempt, &deliveries, now);
+        if let Some(attempt) = attempt.filter(|_| !deliveries.is_empty()) {
+            self.remember_attempt(id, &attempt, &deliveries, now);
         }
         if deliveries.is_empty() && !attributes.fifo && self.in_flight_room(id) == 0 {
             let (queue, max) = (name.to_owned(), attributes.in_flight_max);
@@ -155,7 +157,7 @@ impl<R: ReplyTo> Core<R> {
     /// How many more messages of the queue may be in flight.
     fn in_flight_room(&mut self, id: QueueId) -> u64 {
         let queue = self.state.by_id(id).expect("the caller found the queue");
-        queue.attributes.in_flight_max.saturating_sub(queue.messages.counts().in_flight)
+        queue.attributes.in_flight_max.saturating_sub(queue.messages.in_flight())
     }
 
     fn lease(&mut self, id: QueueId, demand: &Demand, now: LogTime) -> Vec<Delivery> {

@@ -149,7 +149,7 @@ impl<R: ReplyTo> Core<R> {
             }
         };
         // A message like any that is sent now.
-        let delay_ms = target.attributes.delay_ms;
+        let delay_ms = target.attributes.stored_delay_ms();
         let visible_from = (delay_ms > 0).then(|| now.plus_ms(delay_ms));
         let message = self.moved_message(target.id, stored, visible_from);
         let moved = Moved {

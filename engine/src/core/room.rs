@@ -6,13 +6,15 @@ use crate::command::{
 };
 use crate::error::RequestError;
 use crate::log::NextSegment;
-use crate::record::{SENT_DEDUPLICATION_BYTES, SENT_DELAY_BYTES, SENT_OVERHEAD_BYTES};
+use crate::record::{
+    RECORD_HEADER_BYTES, SENT_DEDUPLICATION_BYTES, SENT_DELAY_BYTES, SENT_OVERHEAD_BYTES,
+};
 
 /// What a lease takes in the log at the most: an item of a `Leased` record, with its group.
 pub(super) const LEASED_ITEM_BYTES: u64 = 16;
 
 /// What a changed lease takes at the most: a `Leased` record of its own.
-pub(super) const CHANGE_BYTES: u64 = 52;
+pub(super) const CHANGE_BYTES: u64 = RECORD_HEADER_BYTES as u64 + 28 + LEASED_ITEM_BYTES;
 
 /// What a message that is given back takes: the same, and an item of a `Returned` record.
 const NACK_BYTES: u64 = CHANGE_BYTES + 8;
@@ -20,8 +22,8 @@ const NACK_BYTES: u64 = CHANGE_BYTES + 8;
 /// What an ack takes: an item of an `Acked` record.
 pub(super) const ACKED_ITEM_BYTES: u64 = 8;
 
-/// More than a batch of a producer takes beside its messages.
-const PRODUCED_BYTES: u64 = 64;
+/// What a batch of a producer takes beside its messages: a `Produced` record.
+pub(super) const PRODUCED_BYTES: u64 = RECORD_HEADER_BYTES as u64 + 56;
 
 /// More than the headers and fixed fields of a command's records.
 pub(super) const HEADERS_BYTES: u64 = 64;
@@ -121,5 +123,34 @@ pub(super) fn check_batch(item: &'static str, count: usize) -> Result<(), Reques
         0 => Err(RequestError::EmptyBatch { item }),
         1..=BATCH_MESSAGES_MAX => Ok(()),
         _ => Err(RequestError::TooManyInBatch { item, count, max: BATCH_MESSAGES_MAX }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::BytesMut;
+
+    use super::*;
+    use crate::ids::{Group, LeaseId, ProducerId, QueueId, Seq};
+    use crate::record::{Lease, RecordWriter};
+    use crate::time::LogTime;
+
+    fn size(write: impl FnOnce(&mut RecordWriter<'_>)) -> u64 {
+        let mut out = BytesMut::new();
+        write(&mut RecordWriter::new(&mut out));
+        out.len() as u64
+    }
+
+    #[test]
+    fn what_is_reserved_for_a_record_is_what_it_takes() {
+        let (queue, time) = (QueueId(1), LogTime(2));
+        let lease = Lease { seq: Seq(3), receive_count: 1, group: Group(5) };
+        let leased = size(|out| out.leased(queue, time, time, LeaseId(6), &[lease]));
+        assert_eq!(leased, CHANGE_BYTES);
+        let changed = size(|out| out.lease_changed(queue, &[(Seq(3), time)]));
+        assert!(changed <= CHANGE_BYTES, "{changed}");
+        let (producer, landed) = (ProducerId(7), (Seq(8), 9));
+        let produced = size(|out| out.produced(queue, producer, (10, 10), landed, time));
+        assert_eq!(produced, PRODUCED_BYTES);
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use siphasher::sip128::{Hasher128, SipHasher24};
 
-use super::room::{check_batch, sent_bytes};
+use super::room::{PRODUCED_BYTES, check_batch, sent_bytes};
 use super::transact::Refused;
 use super::{Core, Decided, Decision};
 use crate::attributes::{Attributes, DELAY_MS_MAX, DeduplicationScope, Durability, check_range};
@@ -45,13 +45,9 @@ pub(super) struct PlannedBefore {
 
 impl<R: ReplyTo> Core<R> {
     pub(super) fn send(&mut self, name: &str, messages: &[NewMessage], now: LogTime) -> Decision {
-        let plan = self.plan_one_send(name, messages, now)?;
-        let durability = plan.attributes.durability;
-        let reply = sent(self.record_send(&plan, now));
-        Ok(match durability {
-            Durability::Sync => Decided::WhenDurable(reply),
-            Durability::Written => Decided::WhenWritten(reply),
-        })
+        let plan = self.plan_one_send(name, messages, 0, now)?;
+        let stored = self.record_send(&plan, now);
+        Ok(answered(&plan, sent(stored)))
     }
 
     pub(super) fn send_once(
@@ -75,22 +71,23 @@ impl<R: ReplyTo> Core<R> {
             Known::Forgotten(oldest) => return Err(RequestError::BatchForgotten { batch, oldest }),
             Known::New => {}
         }
-        let plan = self.plan_one_send(name, messages, now)?;
+        let plan = self.plan_one_send(name, messages, PRODUCED_BYTES, now)?;
         let stored = self.record_send(&plan, now);
         let landed = (stored.first, stored.count);
         self.record(|out| out.produced(plan.queue, producer, (batch, oldest), landed, now));
-        Ok(Decided::WhenDurable(sent(stored)))
+        Ok(answered(&plan, sent(stored)))
     }
 
     fn plan_one_send<'m>(
         &self,
         name: &str,
         messages: &'m [NewMessage],
+        more_bytes: u64,
         now: LogTime,
     ) -> Result<Plan<'m>, RequestError> {
         let plan = self.plan_send(name, messages, &mut PlannedBefore::default(), now);
         let plan = plan.map_err(|refused| refused.cause)?;
-        self.check_fits(sent_bytes(messages))?;
+        self.check_fits(sent_bytes(messages) + more_bytes)?;
         self.check_sends_allowed()?;
         Ok(plan)
     }
@@ -134,9 +131,7 @@ impl<R: ReplyTo> Core<R> {
     /// Stores messages for which there is room.
     pub(super) fn record_send(&mut self, plan: &Plan<'_>, now: LogTime) -> StoredMessages {
         let (queue, position) = (plan.queue, self.tail.position);
-        // A FIFO queue's delay is the same for all of its messages, whenever it is changed: it is
-        // reckoned from when they were sent.
-        let queue_delay_ms = if plan.attributes.fifo { 0 } else { plan.attributes.delay_ms };
+        let queue_delay_ms = plan.attributes.stored_delay_ms();
         self.record(|out| {
             for Planned { seq, message, key } in &plan.new {
                 let delay_ms = message.delay_ms.unwrap_or(queue_delay_ms);
@@ -157,6 +152,14 @@ impl<R: ReplyTo> Core<R> {
         let is_run = (first.0..).map(Seq).zip(&plan.seqs).all(|(expected, seq)| expected == *seq);
         let seqs = if is_run { Vec::new() } else { plan.seqs.clone() };
         StoredMessages { queue, first, count, seqs }
+    }
+}
+
+/// When a send is answered, as its queue promises.
+fn answered(plan: &Plan<'_>, reply: Reply) -> Decided {
+    match plan.attributes.durability {
+        Durability::Sync => Decided::WhenDurable(reply),
+        Durability::Written => Decided::WhenWritten(reply),
     }
 }
 

@@ -23,7 +23,14 @@ impl<R: ReplyTo> Core<R> {
         let messages = &mut queue.messages;
         let Some(order) = messages.order_mut() else { return };
         order.rest_until(None);
+        let mut left = WALK_MESSAGES;
         while let Some(seq) = order.take_stray() {
+            if left == 0 {
+                order.stray(seq);
+                order.rest_until(Some(now.plus_ms(REST_MS)));
+                return;
+            }
+            left -= 1;
             match self.index.group(id, seq) {
                 Ok(Some((group, _))) => order.show(group, seq),
                 Ok(None) => {}
@@ -35,11 +42,9 @@ impl<R: ReplyTo> Core<R> {
                 }
             }
         }
-        let mut left = WALK_MESSAGES;
         while let Some((first, end)) = messages.to_be_walked(u64::from(wanted)) {
-            let Some(order) = messages.order_mut() else { return };
             if left == 0 {
-                order.rest_until(Some(now.plus_ms(REST_MS)));
+                messages.rest_walk(now.plus_ms(REST_MS));
                 return;
             }
             let end = end.min(Seq(first.0 + left));
@@ -47,17 +52,17 @@ impl<R: ReplyTo> Core<R> {
                 left -= 1;
                 match self.index.group(id, seq) {
                     Ok(Some((_, sent))) if delay_ms > 0 && sent.plus_ms(delay_ms) > now => {
-                        order.rest_until(Some(sent.plus_ms(delay_ms)));
+                        messages.rest_walk(sent.plus_ms(delay_ms));
                         return;
                     }
-                    Ok(Some((group, sent))) => order.walk(group, seq, sent),
-                    Ok(None) => order.walk_to(seq.next()),
+                    Ok(Some((group, sent))) => messages.walked(group, seq, sent, now),
+                    Ok(None) => messages.walked_to(seq.next()),
                     Err(_) => {
                         self.postponed.insert(id);
                         return;
                     }
                 }
-                if !order.wants_more(u64::from(wanted)) {
+                if messages.order().is_none_or(|order| !order.wants_more(u64::from(wanted))) {
                     return;
                 }
             }

@@ -1,6 +1,6 @@
 //! Messages whose delay has not passed: when each becomes visible.
 //!
-//! Ten million of them take some 17 bytes each, and adding one takes as long as adding one to an
+//! Ten million of them take some 17 bytes each here, and adding one takes as long as adding one to an
 //! empty queue: a message goes to the end of a *bucket*, which is a stretch of time. The farther
 //! away, the longer the stretch; when a bucket comes near, its messages go to shorter ones, and
 //! those of the shortest into one sorted set, from which they leave to the millisecond.
@@ -129,7 +129,9 @@ impl Delays {
     /// The message is gone, or held in another way.
     pub(crate) fn remove(&mut self, seq: Seq) -> bool {
         let removed = self.seqs.remove(seq.0);
-        self.clean();
+        if removed {
+            self.clean();
+        }
         removed
     }
 

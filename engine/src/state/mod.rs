@@ -175,7 +175,7 @@ impl State {
         if concerned(moved.from_queue)
             && let Some(queue) = self.queues.get_mut(&moved.from_queue)
         {
-            queue.messages.acked(moved.from_seq);
+            queue.messages.moved_away(moved.from_seq, moved.message.group());
             if let Some((redrive, count)) = moved.redrive {
                 queue.redrives.moved(redrive, count);
             }

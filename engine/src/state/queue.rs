@@ -211,9 +211,18 @@ impl Messages {
 
     /// A message is gone.
     pub(crate) fn acked(&mut self, seq: Seq) {
+        self.gone(seq, None);
+    }
+
+    /// A message of this group is in another queue now.
+    pub(crate) fn moved_away(&mut self, seq: Seq, group: Group) {
+        self.gone(seq, Some(group));
+    }
+
+    fn gone(&mut self, seq: Seq, group: Option<Group>) {
         if seq < self.next {
             self.set_apart(seq);
-            self.release(seq);
+            self.release(seq, group);
         }
     }
 
@@ -225,7 +234,7 @@ impl Messages {
         } else {
             let gone: Vec<Seq> = self.held.range(..=through).map(|(seq, _)| seq).collect();
             for seq in gone {
-                self.release(seq);
+                self.release(seq, None);
             }
         }
         self.delays.remove_through(through);
@@ -270,12 +279,17 @@ impl Messages {
             let held = *self.held.get(seq).expect("a timer belongs to a held message");
             self.hold(seq, Held { state: MessageState::Waiting, ..held });
         }
+        // Whoever asks next walks on. A time that has passed would be an alarm for ever.
+        if let Some(order) = &mut self.order
+            && order.rests_until().is_some_and(|until| until <= now)
+        {
+            order.rest_until(None);
+        }
     }
 
     /// When time makes something visible next, or has something to be moved on.
     pub(crate) fn next_timer(&self) -> Option<LogTime> {
-        let lease = self.timers.first().map(|(until, _)| *until);
-        let walk = self.order().and_then(Order::rests_until);
+        let (lease, walk) = (self.first_lease_ends(), self.next_walk());
         lease.into_iter().chain(self.delays.next()).chain(walk).min()
     }
 
@@ -295,6 +309,30 @@ impl Messages {
         let all = ordered.into_iter().flatten().chain(plain.into_iter().flatten());
         let any_moving = !self.moving.is_empty();
         all.filter(move |(seq, _)| !(any_moving && self.moving.contains(seq.0)))
+    }
+
+    /// The walk passes a message of the backlog.
+    pub(crate) fn walked(&mut self, group: Group, seq: Seq, sent: LogTime, now: LogTime) {
+        let Some(order) = &mut self.order else { return };
+        order.walk(group, seq, sent);
+        // It was known to be moving before the backlog was walked anew.
+        if self.moving.contains(seq.0) {
+            order.hide(group, seq, now);
+        }
+    }
+
+    /// The walk passes over messages that are gone.
+    pub(crate) fn walked_to(&mut self, next: Seq) {
+        if let Some(order) = &mut self.order {
+            order.walk_to(next);
+        }
+    }
+
+    /// The walk stops before its end, and goes on then.
+    pub(crate) fn rest_walk(&mut self, until: LogTime) {
+        if let Some(order) = &mut self.order {
+            order.rest_until(Some(until));
+        }
     }
 
     /// A waiting message is about to go to another queue: nobody gets it, and its group waits.
@@ -431,10 +469,15 @@ impl Messages {
         let backlog = backlog.end - backlog.start - self.apart.range_cardinality(backlog);
         Counts {
             waiting: backlog + self.returned.len() + durable(&self.due),
-            in_flight: self.timers.len() as u64,
+            in_flight: self.in_flight(),
             delayed: durable(self.delays.seqs()),
             damaged: self.damaged,
         }
+    }
+
+    /// How many messages are in flight.
+    pub(crate) fn in_flight(&self) -> u64 {
+        self.timers.len() as u64
     }
 
     /// How many messages are in the queue, durable or not.
@@ -490,8 +533,8 @@ impl Messages {
         }
     }
 
-    /// A message is gone, if it is out of the backlog.
-    fn release(&mut self, seq: Seq) {
+    /// A message is gone, if it is out of the backlog. Its group is told if it is known.
+    fn release(&mut self, seq: Seq, group: Option<Group>) {
         self.returns.remove(seq);
         self.moving.remove(seq.0);
         match self.held.remove(seq) {
@@ -503,7 +546,10 @@ impl Messages {
             }
             None => {
                 self.undelay(seq);
-                self.forget_in_order(seq);
+                match (group, &mut self.order) {
+                    (Some(group), Some(order)) => order.forget(group, seq),
+                    _ => self.forget_in_order(seq),
+                }
             }
         }
     }

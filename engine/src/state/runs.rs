@@ -56,6 +56,9 @@ impl SeqRuns {
 
     /// How many seqs are less than `end`.
     pub(crate) fn count_before(&self, end: Seq) -> u64 {
+        if self.runs.back().is_none_or(|run| run.last < end.0) {
+            return self.len();
+        }
         let before = self.runs.iter().take_while(|run| run.first < end.0);
         before.map(|run| run.last.min(end.0 - 1) - run.first + 1).sum()
     }
