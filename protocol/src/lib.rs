@@ -15,7 +15,7 @@
 //! | --- | --- |
 //! | `wire` | integers, texts, lists: how a value becomes bytes |
 //! | `error` | the table of error codes |
-//! | `receipt`, `message_attributes`, `block`, `message_id`, `attributes` | the nouns that requests carry |
+//! | `receipt`, `message_attributes`, `block`, `message_id`, `redrive_id`, `attributes` | the nouns that requests carry |
 //! | `frame` | length, opcode, correlation, body |
 //! | `operation` | the table of operations, and a file for each |
 //! | `client` | connection, window, reconnecting, the batching producer |

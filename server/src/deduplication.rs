@@ -1,17 +1,22 @@
-//! What two copies of a message have in common. Made on the connection's task: the engine's thread
-//! makes no hash.
+//! What two copies of a message have in common. Made on the connection's task, so that the engine's
+//! thread hashes no bodies.
 
 use forebay_engine::command::Deduplication;
 use forebay_engine::ids::DeduplicationKey;
 use forebay_protocol::MessageAttributes;
 use sha2::{Digest, Sha256};
 
-/// Of the deduplication id if the message has one, else of the body if it has a group.
-pub(crate) fn deduplication(attributes: &MessageAttributes, body: &[u8]) -> Deduplication {
+/// Of the deduplication id if the message has one, else, for a FIFO queue, of the body if it has a
+/// group.
+pub(crate) fn deduplication(
+    attributes: &MessageAttributes,
+    body: &[u8],
+    is_fifo: bool,
+) -> Deduplication {
     match (&attributes.deduplication, &attributes.group) {
         (Some(id), _) => Deduplication::Id(key(0x01, id.as_bytes())),
-        (None, Some(_)) => Deduplication::Content(key(0x02, body)),
-        (None, None) => Deduplication::None,
+        (None, Some(_)) if is_fifo => Deduplication::Content(key(0x02, body)),
+        (None, _) => Deduplication::None,
     }
 }
 
@@ -31,7 +36,7 @@ mod tests {
             deduplication: id.map(str::to_owned),
             ..MessageAttributes::default()
         };
-        deduplication(&attributes, body)
+        deduplication(&attributes, body, true)
     }
 
     #[test]

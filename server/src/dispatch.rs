@@ -5,7 +5,7 @@
 //! engine stores them without looking.
 
 use forebay_engine::LogTime;
-use forebay_engine::attributes::AttributeChanges;
+use forebay_engine::attributes::{AttributeChanges, FIFO_SUFFIX};
 use forebay_engine::attributes_section::group_of;
 use forebay_engine::command::{self, BATCH_MESSAGES_MAX, Command, NewMessage, PeekFilter, States};
 use forebay_engine::ids::{ProducerId, RedriveId, Seq};
@@ -101,8 +101,8 @@ pub(crate) fn dispatch(
         Request::DeleteQueue(delete) => Command::DeleteQueue { name: delete.name },
         Request::Send(send) => {
             let name = |index| format!("message {index} of the batch");
-            let messages = new_messages(send.messages, name)?;
             let (queue, batch, oldest) = (send.queue, send.batch, send.oldest);
+            let messages = new_messages(&queue, send.messages, name)?;
             match send.producer.is_nil() {
                 true => Command::Send { queue, messages },
                 false => {
@@ -145,7 +145,7 @@ pub(crate) fn dispatch(
             let sends = sends.into_iter().enumerate().map(|(at, sends)| {
                 let TransactSends { queue, messages } = sends;
                 let name = |index| format!("sends[{at}].messages[{index}]");
-                let messages = new_messages(messages, name)?;
+                let messages = new_messages(&queue, messages, name)?;
                 Ok(command::TransactSends { queue, messages })
             });
             let sends = sends.collect::<Result<_, ProtocolError>>()?;
@@ -208,17 +208,20 @@ fn changes(attributes: QueueAttributes) -> Result<Box<AttributeChanges>, Protoco
     Ok(Box::new(texts))
 }
 
-/// Messages to be stored; `name` tells how the one of an index is called.
+/// Messages to be stored in a queue; `name` tells how the one of an index is called.
 fn new_messages(
+    queue: &str,
     messages: Vec<OutgoingMessage>,
     name: impl Fn(usize) -> String,
 ) -> Result<Vec<NewMessage>, ProtocolError> {
+    let is_fifo = queue.ends_with(FIFO_SUFFIX);
     let messages = messages.into_iter().enumerate();
-    messages.map(|(index, message)| new_message(message, || name(index))).collect()
+    messages.map(|(index, message)| new_message(message, is_fifo, || name(index))).collect()
 }
 
 fn new_message(
     message: OutgoingMessage,
+    is_fifo: bool,
     name: impl Fn() -> String,
 ) -> Result<NewMessage, ProtocolError> {
     let OutgoingMessage { delay_ms, block } = message;
@@ -234,7 +237,7 @@ fn new_message(
         checksum: block.crc(),
         attributes_bytes: u32::try_from(block.attributes_bytes())
             .expect("the decoder read it as a u32"),
-        deduplication: deduplication(&attributes, block.body()),
+        deduplication: deduplication(&attributes, block.body(), is_fifo),
         payload: block.into_payload(),
     })
 }

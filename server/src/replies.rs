@@ -83,10 +83,15 @@ pub(crate) fn translate(reply: command::Reply, kind: &Kind) -> Translated {
         command::Reply::Stats(stats) => stats_told(*stats).into(),
         // Leases travel in a wrapper of their own, and nobody waits for the other two.
         command::Reply::Received { .. } | command::Reply::WaitEnded | command::Reply::SetAside => {
-            let text = "the engine gave an answer of another kind than was asked for";
-            ProtocolError::new(ErrorCode::Internal, text).into()
+            wrong_kind().into()
         }
     })
+}
+
+/// The engine's fault.
+pub(crate) fn wrong_kind() -> ProtocolError {
+    let text = "the engine gave an answer of another kind than was asked for";
+    ProtocolError::new(ErrorCode::Internal, text)
 }
 
 /// Translates an error.

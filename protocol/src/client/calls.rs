@@ -250,9 +250,12 @@ impl Numbered {
                     && match self.call.operation {
                         Opcode::Send => true,
                         // These say of the first copy what became of it.
-                        Opcode::Transact => {
-                            !matches!(error.code, ErrorCode::MessageGone | ErrorCode::ReceiptStale)
-                        }
+                        Opcode::Transact => !matches!(
+                            error.code,
+                            ErrorCode::MessageGone
+                                | ErrorCode::ReceiptStale
+                                | ErrorCode::ReceiptExpired
+                        ),
                         _ => false,
                     };
                 if error.retry == Retry::UnknownOutcome || may_be_stored {

@@ -19,7 +19,7 @@ pub use md5::{md5_of_body, md5_of_message_attributes};
 pub use rules::{DataType, is_sqs_character};
 
 use crate::error::{ErrorCode, ProtocolError};
-use crate::wire::{Fault, Input, UnknownAttributes, Unreadable};
+use crate::wire::{Fault, Input, UnknownAttributes, Unreadable, text};
 
 /// The most attributes of a message.
 pub const MESSAGE_ATTRIBUTES_MAX: usize = 10;
@@ -176,13 +176,6 @@ fn read_item(
         unknown => return Err(Fault::Rule(format!("kind {unknown} is not known")).into()),
     }
     Ok(kind)
-}
-
-fn text(bytes: &[u8]) -> Result<String, Unreadable> {
-    match str::from_utf8(bytes) {
-        Ok(text) => Ok(text.to_owned()),
-        Err(error) => Err(Fault::Rule(format!("not UTF-8: {error}")).into()),
-    }
 }
 
 fn put_item(out: &mut BytesMut, kind: u8, value: impl FnOnce(&mut BytesMut)) {

@@ -11,7 +11,8 @@ use crate::message_attributes::{MessageAttribute, MessageAttributes};
 layout! {
     /// Stores messages. One that is refused refuses the batch, and the error's text names its
     /// index. Errors: `UnknownQueue`, `EmptyBatch`, `BatchTooLarge`, `MessageTooLarge`,
-    /// `BadMessageAttribute`, `OutOfRange`, `ChecksumMismatch`, `StorageFull`, `StorageFailed`.
+    /// `BadMessageAttribute`, `MessageInvalid`, `BatchForgotten`, `OutOfRange`, `ChecksumMismatch`,
+    /// `StorageFull`, `StorageFailed`.
     pub struct Send {
         fields_bytes {
             /// The queue's name.

@@ -6,8 +6,9 @@ use crate::receipt::Receipt;
 layout! {
     /// What is to be done. What cannot be refuses all, and the error's text names the item, as in
     /// `acks[0].receipts[2]`. Errors: `UnknownQueue`, `EmptyBatch`, `BatchTooLarge`,
-    /// `ReceiptInvalid`, `ReceiptStale`, `MessageGone`, `MessageTooLarge`, `BadMessageAttribute`,
-    /// `OutOfRange`, `ChecksumMismatch`, `StorageFull`, `StorageFailed`.
+    /// `ReceiptInvalid`, `ReceiptStale`, `ReceiptExpired`, `MessageGone`, `MessageTooLarge`,
+    /// `BadMessageAttribute`, `MessageInvalid`, `OutOfRange`, `ChecksumMismatch`, `StorageFull`,
+    /// `StorageFailed`.
     pub struct Transact {
         /// What is deleted.
         pub acks: Vec<TransactAcks>,

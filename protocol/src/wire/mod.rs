@@ -11,7 +11,7 @@ use std::fmt;
 use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::error::{ErrorCode, ProtocolError};
-pub(crate) use values::{decode_pairs, encode_pairs};
+pub(crate) use values::{decode_pairs, encode_pairs, text};
 
 /// The most items a list may announce. Items can be smaller on the wire than in memory; this
 /// bounds the difference.

@@ -91,7 +91,8 @@ impl Input {
     }
 }
 
-fn text(bytes: &[u8]) -> Result<String, Unreadable> {
+/// Bytes as UTF-8.
+pub(crate) fn text(bytes: &[u8]) -> Result<String, Unreadable> {
     match std::str::from_utf8(bytes) {
         Ok(text) => Ok(text.to_owned()),
         Err(error) => Err(Fault::Rule(format!("not UTF-8: {error}")).into()),

@@ -175,7 +175,7 @@ impl Forward {
 
 /// Whether nothing is left to do for a message.
 fn is_done(code: ErrorCode) -> bool {
-    matches!(code, ErrorCode::MessageGone | ErrorCode::ReceiptStale)
+    matches!(code, ErrorCode::MessageGone | ErrorCode::ReceiptStale | ErrorCode::ReceiptExpired)
 }
 
 /// Whether one message may be at fault, or their number, and others could be moved without it.

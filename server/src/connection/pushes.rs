@@ -16,6 +16,7 @@ use super::{Connection, bodies_bytes_max};
 use crate::caller::{Answer, Caller, Kind, Ticket};
 use crate::leases::Leases;
 use crate::memory::Charge;
+use crate::replies::wrong_kind;
 
 impl Connection {
     /// Begins a subscription: the engine is asked for its queue.
@@ -172,9 +173,4 @@ impl Connection {
         let _ = self.subscriptions.remove(correlation);
         self.refuse(correlation, error);
     }
-}
-
-fn wrong_kind() -> ProtocolError {
-    let text = "the engine gave an answer of another kind than was asked for";
-    ProtocolError::new(ErrorCode::Internal, text)
 }

@@ -143,7 +143,12 @@ impl Connection {
     fn settle(&mut self, command: &Command) {
         let unsettled = &mut self.subscriptions.unsettled;
         match command {
-            Command::Ack { receipts, .. } => unsettled.settle(receipts.iter()),
+            Command::Ack { receipts, .. } | Command::Nack { receipts, .. } => {
+                unsettled.settle(receipts.iter());
+            }
+            Command::Transact { acks, .. } => {
+                unsettled.settle(acks.iter().flat_map(|acks| &acks.receipts));
+            }
             Command::ChangeVisibility { changes, .. } => {
                 unsettled.settle(changes.iter().map(|(receipt, _)| receipt));
             }

@@ -10,7 +10,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use forebay_engine::attributes::VISIBILITY_MS_MAX;
+use forebay_engine::attributes::{VISIBILITY_MS_MAX, check_range};
 use forebay_engine::command::Command;
 use forebay_engine::error::RequestError;
 use forebay_engine::ids::{QueueId, WaitId};
@@ -92,7 +92,7 @@ impl Subscriptions {
         subscribe: &Subscribe,
         bodies_bytes_max: u32,
     ) -> Result<WaitId, ProtocolError> {
-        check_ranges(subscribe)?;
+        check_ranges(subscribe).map_err(|error| replies::error(&error))?;
         let others = self.standing.values().map(|other| other.batch_max).sum::<u32>();
         if self.standing.len() == SUBSCRIPTIONS_MAX || others + subscribe.batch_max > BATCHES_MAX {
             let text = format!(
@@ -138,8 +138,9 @@ impl Subscriptions {
         let credits = u64::from(subscription.credits) + u64::from(credit.credits);
         let credit_bytes = subscription.credit_bytes + i64::from(credit.credit_bytes);
         let bytes = u64::try_from(credit_bytes).unwrap_or(0);
-        check_range("credits", credits, 0, CREDITS_MAX.into())?;
-        check_range("credit-bytes", bytes, 0, CREDIT_BYTES_MAX.into())?;
+        check_range("credits", credits, 0, CREDITS_MAX.into())
+            .and_then(|()| check_range("credit-bytes", bytes, 0, CREDIT_BYTES_MAX.into()))
+            .map_err(|error| replies::error(&error))?;
         subscription.credits += credit.credits;
         subscription.credit_bytes = credit_bytes;
         self.stir(correlation);
@@ -250,23 +251,11 @@ impl Subscription {
     }
 }
 
-fn check_ranges(subscribe: &Subscribe) -> Result<(), ProtocolError> {
+fn check_ranges(subscribe: &Subscribe) -> Result<(), RequestError> {
     check_range("credits", subscribe.credits.into(), 0, CREDITS_MAX.into())?;
     check_range("credit-bytes", subscribe.credit_bytes.into(), 0, CREDIT_BYTES_MAX.into())?;
     check_range("batch-max", subscribe.batch_max.into(), 1, RECEIVE_MESSAGES_MAX.into())?;
     check_range("visibility", subscribe.visibility_ms.unwrap_or(0), 0, VISIBILITY_MS_MAX)
-}
-
-fn check_range(
-    parameter: &'static str,
-    value: u64,
-    min: u64,
-    max: u64,
-) -> Result<(), ProtocolError> {
-    if (min..=max).contains(&value) {
-        return Ok(());
-    }
-    Err(replies::error(&RequestError::OutOfRange { parameter, value, min, max }))
 }
 
 fn unknown(correlation: u32) -> ProtocolError {

@@ -7,8 +7,9 @@ use std::time::Duration;
 use forebay::Limits;
 use forebay_protocol::client::{Client, ReceiveOptions, SubscribeOptions};
 use forebay_protocol::{
-    Ack, ChangeVisibility, Credit, Delivered, DescribeQueue, ErrorCode, FRAME_HEADER_BYTES,
-    OutgoingMessage, QueueInfo, ReceivedMessage, Reply, Subscribe, Unsubscribe, VisibilityChange,
+    Ack, ChangeVisibility, Credit, Delivered, DescribeQueue, ErrorCode, FRAME_HEADER_BYTES, Nack,
+    OutgoingMessage, QueueInfo, ReceivedMessage, Reply, Subscribe, Transact, TransactAcks,
+    Unsubscribe, VisibilityChange,
 };
 
 use crate::support::{Raw, Server, assert_served, receive, send, small_limits, within};
@@ -231,14 +232,28 @@ async fn the_death_of_a_connection_releases_what_it_did_not_settle_if_asked_to()
     let (server, client) = server(Default::default()).await;
     let request = Subscribe { release_on_close: true, ..subscribe() };
     let mut raw = subscriber(&server, request).await;
-    send(&client, "orders", &[b"acked", b"changed", b"dropped", b"dropped too"]).await;
-    let messages = pushed_all(&mut raw, 4).await;
+    let bodies: [&[u8]; 6] =
+        [b"acked", b"changed", b"dropped", b"dropped too", b"given back", b"forwarded"];
+    send(&client, "orders", &bodies).await;
+    let messages = pushed_all(&mut raw, 6).await;
     let receipt = |index: usize| messages[index].receipt.clone();
     raw.request(8, Ack { queue: "orders".to_owned(), receipts: vec![receipt(0)] }).await;
     assert!(matches!(raw.reply().await, Some((8, Reply::Acked(_)))));
     let changes = vec![VisibilityChange { receipt: receipt(1), visibility_ms: 3_600_000 }];
     raw.request(9, ChangeVisibility { queue: "orders".to_owned(), changes }).await;
     assert!(matches!(raw.reply().await, Some((9, Reply::VisibilityChanged(_)))));
+    let nack = Nack {
+        queue: "orders".to_owned(),
+        receipts: vec![receipt(4)],
+        delay_ms: 3_600_000,
+        uncounted: false,
+        reason: String::new(),
+    };
+    raw.request(11, nack).await;
+    assert!(matches!(raw.reply().await, Some((11, Reply::Nacked(_)))));
+    let acks = vec![TransactAcks { queue: "orders".to_owned(), receipts: vec![receipt(5)] }];
+    raw.request(12, Transact { acks, sends: Vec::new() }).await;
+    assert!(matches!(raw.reply().await, Some((12, Reply::Transacted(_)))));
     // Unsubscribed or not.
     raw.request(10, Unsubscribe { subscription: SUBSCRIPTION }).await;
     assert!(matches!(raw.reply().await, Some((SUBSCRIPTION, Reply::Delivered(_)))));
@@ -250,7 +265,7 @@ async fn the_death_of_a_connection_releases_what_it_did_not_settle_if_asked_to()
     let found: Vec<_> = released.iter().map(|m| (body(m), m.receive_count)).collect();
     assert_eq!(found, [("dropped", 2), ("dropped too", 2)]);
     let queue = client.describe_queue("orders").await.unwrap();
-    assert_eq!((queue.waiting, queue.in_flight), (0, 3), "what was changed stays as it was");
+    assert_eq!((queue.waiting, queue.in_flight), (0, 4), "what was changed stays as it was");
 }
 
 #[tokio::test]
