@@ -7,8 +7,8 @@
 
 mod common;
 
-use common::model::Run;
 use common::ops::Op;
+use common::run::Run;
 use forebay_engine::disk::Fault;
 
 fn send(queue: usize, bytes: u16, count: u8) -> Op {

@@ -6,8 +6,8 @@
 
 mod common;
 
-use common::model::Run;
-use common::ops::{Op, run};
+use common::ops::{Op, QUEUES, Setting, run};
+use common::run::Run;
 use proptest::prelude::*;
 
 fn cases() -> u32 {
@@ -27,8 +27,11 @@ proptest! {
         (seed, switched_off, ops) in run(200)
     ) {
         let mut run = Run::new(seed);
-        for queue in 0..3 {
+        for queue in 0..QUEUES.len() {
             run.step(&Op::Create { queue, visibility_s: None });
+        }
+        for queue in [0, 5] {
+            run.step(&Op::Set { queue, setting: Setting::ReceiveCountMax(2) });
         }
         for op in &ops {
             if op.switch().is_none_or(|bit| switched_off & (1 << bit) == 0) {

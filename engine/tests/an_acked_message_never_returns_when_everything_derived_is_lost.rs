@@ -19,7 +19,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use client::Client;
 use common::{Shown, ShownQueue, lose_derived, tiny};
 use dice::Dice;
-use forebay_engine::attributes::AttributeChanges;
+use forebay_engine::attributes::{AttributeChanges, Attributes};
 use forebay_engine::command::{Command, MessageState, Reply};
 use forebay_engine::receipt::SealedReceipt;
 use forebay_engine::verify::Outcome;
@@ -261,13 +261,15 @@ impl Run {
                 .filter(|visible_from| expected.receive_count == 0 && *visible_from > now),
             receive_count: expected.receive_count,
             reason: expected.reason.clone(),
+            letter: None,
             body: expected.body.clone().into(),
         };
         let queues = self.queues.iter().map(|(name, queue)| {
             let messages = queue.messages.iter().map(|(seq, e)| (*seq, shown(e))).collect();
             let ExpectedQueue { id, visibility_timeout_ms, next, .. } = *queue;
             let next_seq = next;
-            ((*name).to_owned(), ShownQueue { id, visibility_timeout_ms, next_seq, messages })
+            let attributes = Attributes { visibility_timeout_ms, ..Attributes::default() };
+            ((*name).to_owned(), ShownQueue { id, attributes, next_seq, messages })
         });
         queues.collect()
     }

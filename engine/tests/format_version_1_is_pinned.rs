@@ -70,7 +70,7 @@ fn it_opens_and_holds_what_it_held() {
     let shown = show(&mut store, &mut Answers::default());
     assert_eq!(shown.keys().collect::<Vec<_>>(), ["jobs", "later"]);
     let jobs = &shown["jobs"];
-    assert_eq!((jobs.id, jobs.visibility_timeout_ms, jobs.next_seq), (1, 45_000, 61));
+    assert_eq!((jobs.id, jobs.attributes.visibility_timeout_ms, jobs.next_seq), (1, 45_000, 61));
     let seqs: Vec<u64> = jobs.messages.keys().copied().collect();
     assert_eq!(seqs, (3..=60).collect::<Vec<_>>(), "1 and 2 were acked");
     for (seq, message) in &jobs.messages {

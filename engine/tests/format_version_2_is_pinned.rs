@@ -87,7 +87,7 @@ fn body(seq: u64) -> Vec<u8> {
 fn assert_holds_what_it_held(shown: &BTreeMap<String, ShownQueue>) {
     assert_eq!(shown.keys().collect::<Vec<_>>(), ["drained", "jobs", "later"]);
     let jobs = &shown["jobs"];
-    assert_eq!((jobs.id, jobs.visibility_timeout_ms, jobs.next_seq), (1, 45_000, 67));
+    assert_eq!((jobs.id, jobs.attributes.visibility_timeout_ms, jobs.next_seq), (1, 45_000, 67));
     let seqs: Vec<u64> = jobs.messages.keys().copied().collect();
     let expected: Vec<u64> = (1..=66).filter(|seq| *seq > 50 || seq % 10 == 0).collect();
     assert_eq!(seqs, expected);

@@ -1,6 +1,6 @@
 //! A store on a simulated disk beside a plain model of what it must hold.
 //!
-//! [`Run::step`] does one operation on both and compares what they answer. The model keeps every
+//! [`run::Run::step`] does one operation on both and compares what they answer. The model keeps every
 //! state since the last one known durable: after a crash the store must equal one of them, to the
 //! byte. That is the promise in one sentence: *what is recovered is what a prefix of the
 //! operations left, and the prefix holds everything that was answered.*
@@ -16,17 +16,19 @@ pub mod engine;
 pub mod gate;
 pub mod model;
 pub mod ops;
+pub mod run;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
+use forebay_engine::attributes::Attributes;
 use forebay_engine::command::{Command, MessageState, PeekFilter, Reply, ReplyTo};
 use forebay_engine::disk::{Disk, SimDisk};
 use forebay_engine::ids::{DeduplicationKey, Seq};
 use forebay_engine::verify::{Outcome, verify};
-use forebay_engine::{LogFailure, LogTime, Options, RequestError, SimClock, Store};
+use forebay_engine::{DeadLetter, LogFailure, LogTime, Options, RequestError, SimClock, Store};
 
 pub type Answer = Result<Reply, RequestError>;
 
@@ -71,6 +73,11 @@ impl Answers {
 
     pub fn take(&self, number: usize) -> Option<Answer> {
         self.answers.lock().unwrap().remove(&number)
+    }
+
+    /// The answer, if it came, which is left there.
+    pub fn peek(&self, number: usize) -> Option<Answer> {
+        self.answers.lock().unwrap().get(&number).cloned()
     }
 
     pub fn take_all(&self) -> BTreeMap<usize, Answer> {
@@ -142,6 +149,8 @@ pub struct Shown {
     pub receive_count: u32,
     /// Why it was given back.
     pub reason: Option<String>,
+    /// What is told of a dead letter.
+    pub letter: Option<DeadLetter>,
     pub body: Bytes,
 }
 
@@ -149,7 +158,7 @@ pub struct Shown {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ShownQueue {
     pub id: u32,
-    pub visibility_timeout_ms: u64,
+    pub attributes: Attributes,
     pub next_seq: u64,
     pub messages: BTreeMap<u64, Shown>,
 }
@@ -193,7 +202,8 @@ pub fn show(store: &mut Store<Slot>, answers: &mut Answers) -> BTreeMap<String, 
                 let is_delayed = state == MessageState::Delayed;
                 let delayed_until = stored.visible_from.filter(|_| is_delayed);
                 let (body, reason) = (stored.payload, message.reason.map(|r| r.to_string()));
-                let shown = Shown { state, delayed_until, receive_count, reason, body };
+                let letter = stored.dead_letter;
+                let shown = Shown { state, delayed_until, receive_count, reason, letter, body };
                 messages.insert(message.seq.0, shown);
             }
             from = next;
@@ -209,7 +219,7 @@ pub fn show(store: &mut Store<Slot>, answers: &mut Answers) -> BTreeMap<String, 
             info.name.clone(),
             ShownQueue {
                 id: info.id.0,
-                visibility_timeout_ms: info.attributes.visibility_timeout_ms,
+                attributes: (*info.attributes).clone(),
                 next_seq: info.next_seq.0,
                 messages,
             },

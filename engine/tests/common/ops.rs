@@ -3,7 +3,39 @@
 use forebay_engine::disk::Fault;
 use proptest::prelude::*;
 
-pub const QUEUES: [&str; 3] = ["a", "b", "c"];
+/// Plain queues, of which "a" and "b" have "dead" for their dead letters, and "c" has "a"; one
+/// whose messages have groups, and may come in any order; and two FIFO queues.
+pub const QUEUES: [&str; 7] = ["a", "b", "c", "dead", "fair", "line.fifo", "dead.fifo"];
+
+pub fn is_fifo(queue: &str) -> bool {
+    queue.ends_with(".fifo")
+}
+
+/// Whether messages without delay and group do not come by their numbers.
+pub fn is_fair(queue: &str) -> bool {
+    queue == "fair"
+}
+
+/// The queue that gets this one's dead letters, when it has a policy.
+pub fn dead_letter_queue(queue: &str) -> Option<&'static str> {
+    match queue {
+        "a" | "b" => Some("dead"),
+        "c" => Some("a"),
+        "line.fifo" => Some("dead.fifo"),
+        _ => None,
+    }
+}
+
+/// A change of a queue's attributes.
+#[derive(Debug, Clone, Copy)]
+pub enum Setting {
+    DelayS(u64),
+    InFlightMax(u64),
+    /// A message is a dead letter after so many receives; 0: it never is.
+    ReceiveCountMax(u64),
+    /// Whether a FIFO queue looks for copies in the group alone.
+    ScopeIsGroup(bool),
+}
 
 /// One operation. Indexes are taken modulo what there is.
 #[derive(Debug, Clone)]
@@ -16,6 +48,10 @@ pub enum Op {
         queue: usize,
         visibility_s: u64,
     },
+    Set {
+        queue: usize,
+        setting: Setting,
+    },
     Delete {
         queue: usize,
     },
@@ -27,10 +63,26 @@ pub enum Op {
         bodies: Vec<(u8, u16)>,
         delay_s: Option<u64>,
     },
+    /// A new batch of an idempotent producer.
+    SendOnce {
+        queue: usize,
+        bodies: Vec<(u8, u16)>,
+    },
+    /// One of the last batches again.
+    SendAgain {
+        batch: usize,
+    },
     Receive {
         queue: usize,
         max: u32,
         visibility_s: Option<u64>,
+    },
+    /// A receive that may be asked again.
+    ReceiveOnce {
+        queue: usize,
+        max: u32,
+        visibility_s: Option<u64>,
+        attempt: u8,
     },
     Ack {
         queue: usize,
@@ -60,6 +112,14 @@ pub enum Op {
         to: usize,
         bodies: Vec<(u8, u16)>,
     },
+    /// A dead-letter queue's messages go back to where they came from, or to another queue.
+    Redrive {
+        queue: usize,
+        to: Option<usize>,
+        is_cancelled: bool,
+    },
+    /// Everything is compared.
+    Look,
     Commit,
     Advance {
         seconds: u64,
@@ -100,7 +160,7 @@ impl Op {
     /// The bit by which a run switches the operation off; `None` for those always on.
     pub fn switch(&self) -> Option<u32> {
         Some(match self {
-            Op::Create { .. } | Op::Commit | Op::Send { .. } => return None,
+            Op::Create { .. } | Op::Commit | Op::Send { .. } | Op::Look => return None,
             Op::Keep { .. } => 13,
             Op::LoseDerived { .. } => 14,
             Op::Alter { .. } => 0,
@@ -118,12 +178,19 @@ impl Op {
             Op::ReturnUndelivered { .. } => 12,
             Op::Nack { .. } => 15,
             Op::Transact { .. } => 16,
+            Op::Set { setting: Setting::ReceiveCountMax(_), .. } => 17,
+            Op::Set { .. } => 18,
+            Op::SendOnce { .. } => 19,
+            Op::SendAgain { .. } => 20,
+            Op::ReceiveOnce { .. } => 21,
+            Op::Redrive { .. } => 22,
         })
     }
 }
 
 fn queue() -> impl Strategy<Value = usize> {
-    0..QUEUES.len()
+    // In few queues much happens.
+    prop_oneof![4 => Just(0usize), 3 => Just(5usize), 1 => 0..QUEUES.len()]
 }
 
 fn fault() -> impl Strategy<Value = Fault> {
@@ -137,22 +204,44 @@ fn fault() -> impl Strategy<Value = Fault> {
 }
 
 pub fn op() -> impl Strategy<Value = Op> {
-    let seconds = || prop_oneof![Just(0u64), Just(1), 2..60u64, Just(12 * 3600)];
+    // The window of deduplication, and the longest lease, are among them.
+    let seconds = || prop_oneof![4 => Just(0u64), 2 => Just(1), 4 => 2..60u64, 1 => Just(300), 1 => Just(301), 2 => Just(12 * 3600)];
     let delay = prop::option::weighted(0.3, prop_oneof![Just(0u64), 1..100u64]);
-    let bodies = prop::collection::vec((any::<u8>(), prop_oneof![0..600u16, 0..1100u16]), 1..6);
+    let body = || {
+        prop_oneof![
+            3 => (any::<u8>(), prop_oneof![0..600u16, 0..1100u16]),
+            // In a FIFO queue some of these are copies of others.
+            1 => (0..3u8, 0..24u16),
+        ]
+    };
+    let bodies = || prop::collection::vec(body(), 1..6);
+    let setting = prop_oneof![
+        2 => prop_oneof![Just(0u64), 1..60u64].prop_map(Setting::DelayS),
+        2 => prop_oneof![1..6u64, Just(120_000)].prop_map(Setting::InFlightMax),
+        4 => (0..4u64).prop_map(Setting::ReceiveCountMax),
+        1 => any::<bool>().prop_map(Setting::ScopeIsGroup),
+    ];
+    // Where dead letters are.
+    let dead = prop_oneof![3 => Just(3usize), 2 => Just(6usize), 1 => queue()];
     prop_oneof![
-        2 => (queue(), prop::option::of(seconds())).prop_map(|(queue, visibility_s)| Op::Create { queue, visibility_s }),
+        6 => (queue(), prop::option::weighted(0.2, seconds())).prop_map(|(queue, visibility_s)| Op::Create { queue, visibility_s }),
         1 => (queue(), seconds()).prop_map(|(queue, visibility_s)| Op::Alter { queue, visibility_s }),
-        1 => queue().prop_map(|queue| Op::Delete { queue }),
+        3 => (queue(), setting).prop_map(|(queue, setting)| Op::Set { queue, setting }),
+        1 => (0..QUEUES.len()).prop_map(|queue| Op::Delete { queue }),
         1 => queue().prop_map(|queue| Op::Purge { queue }),
-        12 => (queue(), bodies, delay).prop_map(|(queue, bodies, delay_s)| Op::Send { queue, bodies, delay_s }),
-        8 => (queue(), 1..8u32, prop::option::of(seconds())).prop_map(|(queue, max, visibility_s)| Op::Receive { queue, max, visibility_s }),
-        8 => (queue(), 1..30u32).prop_map(|(queue, max)| Op::Consume { queue, max }),
+        12 => (queue(), bodies(), delay).prop_map(|(queue, bodies, delay_s)| Op::Send { queue, bodies, delay_s }),
+        10 => (queue(), 1..8u32, prop_oneof![Just(Some(0u64)), prop::option::of(seconds())]).prop_map(|(queue, max, visibility_s)| Op::Receive { queue, max, visibility_s }),
+        2 => (queue(), bodies()).prop_map(|(queue, bodies)| Op::SendOnce { queue, bodies }),
+        2 => any::<usize>().prop_map(|batch| Op::SendAgain { batch }),
+        3 => (prop_oneof![4 => Just(5usize), 1 => queue()], 1..8u32, prop::option::of(seconds()), 0..2u8).prop_map(|(queue, max, visibility_s, attempt)| Op::ReceiveOnce { queue, max, visibility_s, attempt }),
+        3 => (dead, prop::option::of(queue()), prop::bool::weighted(0.2)).prop_map(|(queue, to, is_cancelled)| Op::Redrive { queue, to, is_cancelled }),
+        1 => Just(Op::Look),
+        6 => (queue(), 1..30u32).prop_map(|(queue, max)| Op::Consume { queue, max }),
         6 => (queue(), prop::collection::vec(any::<usize>(), 1..6)).prop_map(|(queue, receipts)| Op::Ack { queue, receipts }),
         3 => (queue(), any::<usize>(), seconds()).prop_map(|(queue, receipt, seconds)| Op::ChangeVisibility { queue, receipt, seconds }),
         1 => (queue(), any::<usize>()).prop_map(|(queue, receipt)| Op::ReturnUndelivered { queue, receipt }),
         3 => (queue(), any::<usize>(), seconds(), any::<bool>(), 0..4u8).prop_map(|(queue, receipt, seconds, is_counted, reason)| Op::Nack { queue, receipt, seconds, is_counted, reason }),
-        4 => (queue(), prop::collection::vec(any::<usize>(), 1..4), queue(), prop::collection::vec((any::<u8>(), 0..600u16), 1..4)).prop_map(|(queue, receipts, to, bodies)| Op::Transact { queue, receipts, to, bodies }),
+        5 => (queue(), prop::collection::vec(any::<usize>(), 1..3), queue(), prop::collection::vec((any::<u8>(), 0..600u16), 1..4)).prop_map(|(queue, receipts, to, bodies)| Op::Transact { queue, receipts, to, bodies }),
         10 => Just(Op::Commit),
         4 => seconds().prop_map(|seconds| Op::Advance { seconds }),
         1 => (-800..800i64).prop_map(|days| Op::SetWall { days }),

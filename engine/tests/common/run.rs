@@ -1,0 +1,448 @@
+//! A run of a store beside the model.
+
+mod commands;
+mod moves;
+mod receives;
+mod recovery;
+
+use std::collections::BTreeMap;
+
+use forebay_engine::command::{Command, Reply};
+use forebay_engine::disk::{Fault, SimDisk};
+use forebay_engine::ids::ProducerId;
+use forebay_engine::receipt::SealedReceipt;
+use forebay_engine::{LogFailure, LogTime, RequestError, SimClock, Store};
+
+use super::model::Model;
+use super::model::queue::{NewBody, new_message};
+use super::ops::{Op, QUEUES, Setting};
+use super::{Answer, Answers, Slot, lose_derived, open, show};
+use commands::command;
+
+/// So many batches before the newest may be sent again.
+const BATCHES_OPEN: u64 = 3;
+
+/// A receipt that a consumer holds.
+#[derive(Debug, Clone, Copy)]
+pub struct Held {
+    pub queue: u32,
+    pub seq: u64,
+    pub lease: u64,
+    pub receipt: SealedReceipt,
+}
+
+/// A batch of an idempotent producer.
+#[derive(Debug, Clone)]
+pub struct Batch {
+    pub queue: usize,
+    pub number: u64,
+    pub oldest: u64,
+    pub bodies: Vec<NewBody>,
+}
+
+/// A command that has not been answered, and the state that it left.
+#[derive(Debug)]
+struct Unanswered {
+    number: usize,
+    state: usize,
+    expected: Answer,
+}
+
+/// A receive, and whether it may be asked again.
+struct Receive<'a> {
+    name: &'a str,
+    max: u32,
+    visibility_s: Option<u64>,
+    attempt: Option<u8>,
+}
+
+/// What a receive got that may be asked again: for each message its lease and the lease's end.
+struct Attempt {
+    time: LogTime,
+    leases: Vec<(Held, LogTime)>,
+}
+
+/// A redrive that was started, or whose start was not answered.
+#[derive(Clone)]
+struct Redrive {
+    queue: String,
+    to: Option<String>,
+    /// It moves no message behind this one.
+    through: u64,
+}
+
+pub struct Run {
+    pub disk: SimDisk,
+    pub clock: SimClock,
+    store: Option<Store<Slot>>,
+    answers: Answers,
+    /// The states since the last one known durable; the last is the present one.
+    states: Vec<Model>,
+    unanswered: Vec<Unanswered>,
+    /// Of each queue, the messages before this one are durable, and may be seen.
+    visible: BTreeMap<u32, u64>,
+    held: Vec<Held>,
+    leases: u64,
+    /// Dead letters that receives came upon, in that order: queue and message.
+    marked: Vec<(u32, u64)>,
+    redrive: Option<Redrive>,
+    attempts: BTreeMap<(u32, u8), Attempt>,
+    batches: Vec<Batch>,
+    /// Whether a fault is planned.
+    faulty: bool,
+    /// Whether the power failed, or only the process did.
+    power: Option<u64>,
+    crash_in_recovery: Option<u64>,
+    pub recoveries: usize,
+}
+
+impl Run {
+    pub fn new(seed: u64) -> Self {
+        let mut run = Self::unopened(seed);
+        run.open();
+        run.recoveries = 0;
+        run
+    }
+
+    /// A run whose store is not there yet.
+    pub fn unopened(seed: u64) -> Self {
+        let (disk, clock) = (SimDisk::new(seed), SimClock::new(1_800_000_000_000));
+        Self {
+            disk,
+            clock,
+            store: None,
+            answers: Answers::default(),
+            states: vec![Model::default()],
+            unanswered: Vec::new(),
+            visible: BTreeMap::new(),
+            held: Vec::new(),
+            leases: 0,
+            marked: Vec::new(),
+            redrive: None,
+            attempts: BTreeMap::new(),
+            batches: Vec::new(),
+            faulty: false,
+            power: None,
+            crash_in_recovery: None,
+            recoveries: 0,
+        }
+    }
+
+    /// Opens the store for the first time, through the faults that are planned.
+    pub fn open(&mut self) {
+        self.recover_from(open(&self.disk, &self.clock));
+    }
+
+    /// The operation `at` fails.
+    pub fn plan(&mut self, at: u64, fault: Fault) {
+        self.disk.fail_at(at, fault);
+        self.faulty = true;
+    }
+
+    /// The power fails with the process, at the next failure; `None`: the process dies alone.
+    pub fn set_power(&mut self, power: Option<u64>) {
+        self.power = power;
+    }
+
+    /// The first recovery crashes too, after so many operations.
+    pub fn plan_in_recovery(&mut self, after: u64) {
+        self.crash_in_recovery = Some(after);
+    }
+
+    /// Does one operation on both.
+    pub fn step(&mut self, op: &Op) {
+        if let Op::Consume { queue, max } = op {
+            let before = self.held.len();
+            self.step(&Op::Receive { queue: *queue, max: *max, visibility_s: None });
+            let held: Vec<Held> = self.held[before..].to_vec();
+            if !held.is_empty() {
+                self.try_or_recover(|run| run.ack(QUEUES[queue % QUEUES.len()], *queue, &held));
+            }
+            return;
+        }
+        self.try_or_recover(|run| run.try_step(op));
+    }
+
+    fn try_or_recover(&mut self, step: impl FnOnce(&mut Self) -> Result<(), LogFailure>) {
+        if step(self).is_err() {
+            assert!(self.faulty, "a store failed without a fault");
+            self.recover();
+        }
+        self.collect();
+    }
+
+    fn try_step(&mut self, op: &Op) -> Result<(), LogFailure> {
+        match op {
+            Op::Commit => self.store().commit(),
+            // A message is sent when its entry is closed.
+            Op::Advance { seconds } => {
+                self.store().commit()?;
+                self.collect();
+                self.clock.advance(seconds * 1000);
+                self.store().tick();
+                Ok(())
+            }
+            Op::SetWall { days } => {
+                let now = 1_800_000_000_000i64 + days * 24 * 3600 * 1000;
+                self.clock.set_wall(now.unsigned_abs());
+                Ok(())
+            }
+            Op::Fail { after, fault } => {
+                self.plan(self.disk.operations() + after, *fault);
+                Ok(())
+            }
+            Op::Kill => {
+                self.power = None;
+                self.recover();
+                Ok(())
+            }
+            Op::Crash { seed } => {
+                self.power = Some(*seed);
+                self.recover();
+                Ok(())
+            }
+            Op::LoseDerived { which } => {
+                self.store = None;
+                self.power = None;
+                self.disk.kill();
+                self.disk.clear_faults();
+                lose_derived(&self.disk, *which);
+                self.recover();
+                Ok(())
+            }
+            Op::Keep { steps } => self.keep(*steps),
+            Op::Reopen => {
+                let store = self.store.take().expect("the store is open between steps");
+                let closed = store.close();
+                self.collect();
+                closed?;
+                self.power = None;
+                self.recover();
+                Ok(())
+            }
+            Op::Look => self.look(),
+            Op::Receive { queue, max, visibility_s } => {
+                let (name, attempt) = (QUEUES[queue % QUEUES.len()], None);
+                self.receive(&Receive { name, max: *max, visibility_s: *visibility_s, attempt })
+            }
+            Op::ReceiveOnce { queue, max, visibility_s, attempt } => {
+                let (name, attempt) = (QUEUES[queue % QUEUES.len()], Some(*attempt));
+                self.receive(&Receive { name, max: *max, visibility_s: *visibility_s, attempt })
+            }
+            Op::SendOnce { queue, bodies } => {
+                let number = self.batches.len() as u64 + 1;
+                let oldest = number.saturating_sub(BATCHES_OPEN).max(1);
+                let batch = Batch { queue: *queue, number, oldest, bodies: bodies.clone() };
+                self.batches.push(batch.clone());
+                self.send_once(&batch)
+            }
+            Op::SendAgain { batch } => {
+                let last = self.batches.iter().rev().take(2 * BATCHES_OPEN as usize);
+                let last: Vec<Batch> = last.cloned().collect();
+                match last.len() {
+                    0 => Ok(()),
+                    count => self.send_once(&last[batch % count]),
+                }
+            }
+            Op::Redrive { queue, to, is_cancelled } => {
+                let to = to.map(|to| QUEUES[to % QUEUES.len()]);
+                self.redrive(QUEUES[queue % QUEUES.len()], to, *is_cancelled)
+            }
+            Op::Ack { queue, receipts } => {
+                let held = self.pick(*queue, receipts);
+                match held.is_empty() {
+                    true => Ok(()),
+                    false => self.ack(QUEUES[queue % QUEUES.len()], *queue, &held),
+                }
+            }
+            _ => self.change(op),
+        }
+    }
+
+    fn store(&mut self) -> &mut Store<Slot> {
+        self.store.as_mut().expect("the store is open between steps")
+    }
+
+    fn present(&self) -> &Model {
+        self.states.last().expect("there is a state")
+    }
+
+    /// Receipts that consumers hold: mostly of this queue, and mostly new ones.
+    fn pick(&self, queue: usize, indexes: &[usize]) -> Vec<Held> {
+        let id = self.present().queues.get(QUEUES[queue % QUEUES.len()]).map(|queue| queue.id);
+        let own: Vec<_> = self.held.iter().filter(|held| Some(held.queue) == id).collect();
+        let new = &own[own.len().saturating_sub(6)..];
+        let picked = indexes.iter().filter_map(|index| match index % 8 {
+            2.. if !new.is_empty() => Some(*new[index / 8 % new.len()]),
+            1.. if !own.is_empty() => Some(*own[index / 8 % own.len()]),
+            _ if self.held.is_empty() => None,
+            _ => Some(self.held[index / 8 % self.held.len()]),
+        });
+        picked.collect()
+    }
+
+    fn ack(&mut self, name: &str, queue: usize, held: &[Held]) -> Result<(), LogFailure> {
+        let receipts = held.iter().map(|held| held.receipt).collect();
+        let command = Command::Ack { queue: name.to_owned(), receipts };
+        let op = Op::Ack { queue, receipts: Vec::new() };
+        self.begin(command, |model, now| model.apply(&op, held, now))
+    }
+
+    /// Does a command of which the model knows at once what becomes of it.
+    fn change(&mut self, op: &Op) -> Result<(), LogFailure> {
+        let receipts = match op {
+            Op::Transact { queue, receipts, .. } => self.pick(*queue, receipts),
+            Op::ChangeVisibility { queue, receipt, .. }
+            | Op::Nack { queue, receipt, .. }
+            | Op::ReturnUndelivered { queue, receipt } => self.pick(*queue, &[*receipt]),
+            _ => Vec::new(),
+        };
+        let Some(command) = command(op, &receipts) else { return Ok(()) };
+        self.begin(command, |model, now| model.apply(op, &receipts, now))
+    }
+
+    fn send_once(&mut self, batch: &Batch) -> Result<(), LogFailure> {
+        let name = QUEUES[batch.queue % QUEUES.len()];
+        let command = Command::SendOnce {
+            producer: ProducerId(7),
+            batch: batch.number,
+            oldest: batch.oldest,
+            queue: name.to_owned(),
+            messages: batch.bodies.iter().map(|body| new_message(name, *body, None)).collect(),
+        };
+        self.begin(command, |model, now| model.send_once(name, batch, now))
+    }
+
+    /// Does a command; its answer, which may come later, must be what the model says.
+    fn begin(
+        &mut self,
+        command: Command,
+        apply: impl FnOnce(&mut Model, LogTime) -> Answer,
+    ) -> Result<(), LogFailure> {
+        let (number, slot) = self.answers.slot();
+        let mut model = self.present().clone();
+        let now = self.store().now();
+        let handled = self.store().handle(command, slot);
+        let expected = apply(&mut model, now);
+        if let Some(Err(RequestError::StorageFull { .. })) = self.answers.peek(number) {
+            // Refused: nothing happened.
+            self.answers.take(number);
+            assert!(self.faulty, "the disk is full without a fault");
+            return handled;
+        }
+        self.states.push(model);
+        let state = self.states.len() - 1;
+        self.unanswered.push(Unanswered { number, state, expected });
+        handled
+    }
+
+    /// Does a command, and commits if that is what its answer waits for.
+    fn tell(&mut self, command: Command) -> Result<Answer, LogFailure> {
+        let (number, slot) = self.answers.slot();
+        let handled = self.store().handle(command, slot);
+        let answer = self.answers.take(number);
+        handled?;
+        if let Some(answer) = answer {
+            return Ok(answer);
+        }
+        let committed = self.store().commit();
+        let answer = self.answers.take(number);
+        committed?;
+        Ok(answer.expect("a committed command is answered"))
+    }
+
+    /// Everything that was sent is durable.
+    fn all_visible(&mut self) {
+        let queues = self.present().queues.values();
+        self.visible = queues.map(|queue| (queue.id, queue.next_seq)).collect();
+    }
+
+    /// Commits everything: from here on the present state is what a crash leaves.
+    fn settle(&mut self) -> Result<(), LogFailure> {
+        self.store().commit()?;
+        self.collect();
+        assert!(self.unanswered.is_empty(), "a commit leaves a command without an answer");
+        self.states.drain(..self.states.len() - 1);
+        self.all_visible();
+        Ok(())
+    }
+
+    /// Compares everything.
+    fn look(&mut self) -> Result<(), LogFailure> {
+        self.settle()?;
+        if !self.faulty {
+            let store = self.store.as_mut().expect("the store is open between steps");
+            let (now, shown) = (store.now(), show(store, &mut self.answers));
+            assert_eq!(shown, self.present().show(now));
+        }
+        Ok(())
+    }
+
+    /// Takes the answers that came: each must be the one expected, and whatever is answered is
+    /// durable with everything before it.
+    fn collect(&mut self) {
+        for (number, answer) in self.answers.take_all() {
+            let at = self.unanswered.iter().position(|u| u.number == number);
+            let at = at.expect("an answer belongs to a command");
+            let unanswered = self.unanswered.remove(at);
+            if matches!(answer, Err(RequestError::StorageFailed { .. })) {
+                continue;
+            }
+            assert_eq!(without_text(&answer), without_text(&unanswered.expected));
+            if answer.is_ok() {
+                for queue in self.states[unanswered.state].queues.values() {
+                    let visible = self.visible.entry(queue.id).or_insert(1);
+                    *visible = queue.next_seq.max(*visible);
+                }
+                // States before this one can no longer be what a crash leaves.
+                let gone = unanswered.state;
+                self.states.drain(..gone);
+                for other in &mut self.unanswered {
+                    other.state = other.state.saturating_sub(gone);
+                }
+            }
+        }
+    }
+
+    /// Ends the run: everything is committed, the store closed, opened once more, and checked
+    /// from outside.
+    pub fn finish(mut self) {
+        self.disk.clear_faults();
+        self.step(&Op::Reopen);
+        self.step(&Op::Look);
+        self.drain();
+        self.store = None;
+        super::assert_undamaged(&self.disk);
+        super::assert_no_leaked_files(&self.disk);
+    }
+
+    /// Everything is given in the end, each group in its order.
+    fn drain(&mut self) {
+        let visible_s = 12 * 3600;
+        self.step(&Op::Advance { seconds: visible_s });
+        for (queue, name) in QUEUES.into_iter().enumerate() {
+            if !self.present().queues.contains_key(name) {
+                continue;
+            }
+            self.step(&Op::Set { queue, setting: Setting::ReceiveCountMax(0) });
+            self.step(&Op::Alter { queue, visibility_s: 30 });
+            let mut left = self.present().queues[name].messages.len();
+            while left > 0 {
+                self.step(&Op::Consume { queue, max: 7 });
+                let now_left = self.present().queues[name].messages.len();
+                assert!(now_left < left, "{name}: {left} messages do not come");
+                left = now_left;
+            }
+        }
+        self.step(&Op::Look);
+    }
+}
+
+fn kind(error: &RequestError) -> std::mem::Discriminant<RequestError> {
+    std::mem::discriminant(error)
+}
+
+/// Errors are compared by kind: their texts are tested elsewhere.
+fn without_text(answer: &Answer) -> Result<Reply, std::mem::Discriminant<RequestError>> {
+    answer.clone().map_err(|error| kind(&error))
+}
