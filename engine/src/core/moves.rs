@@ -181,6 +181,8 @@ impl<R: ReplyTo> Core<R> {
         let (id, seq) = (chosen.location.queue, chosen.location.seq);
         let is_full = self.check_sends_allowed().is_err();
         let Some(queue) = self.state.by_id(id) else { return };
+        // Its last consumer may have asked for time that has passed.
+        queue.messages.settle(now);
         if !queue.messages.end_moving(seq, chosen.group) {
             return;
         }

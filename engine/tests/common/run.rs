@@ -15,7 +15,7 @@ use forebay_engine::{LogFailure, LogTime, RequestError, SimClock, Store};
 
 use super::model::Model;
 use super::model::queue::{NewBody, new_message};
-use super::ops::{Op, QUEUES, Setting};
+use super::ops::{Op, QUEUES, Setting, is_fifo};
 use super::{Answer, Answers, Slot, lose_derived, open, show};
 use commands::command;
 
@@ -254,6 +254,11 @@ impl Run {
                     true => Ok(()),
                     false => self.ack(QUEUES[queue % QUEUES.len()], *queue, &held),
                 }
+            }
+            // That the copies are forgotten too does not show: which state is recovered would be open.
+            Op::Purge { queue } if is_fifo(QUEUES[queue % QUEUES.len()]) => {
+                self.change(op)?;
+                self.store().commit()
             }
             _ => self.change(op),
         }
