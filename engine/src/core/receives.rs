@@ -16,8 +16,8 @@ use crate::record::Lease;
 use crate::state::order::Order;
 use crate::time::LogTime;
 
-/// A receive passes over so many dead letters at the most, which takes some milliseconds.
-const DEAD_PASSED_MAX: usize = 1 << 16;
+/// A receive passes over so many dead letters and expired messages at the most, which takes some milliseconds.
+const PASSED_MAX: usize = 1 << 16;
 
 /// The longest name of a receive that may be asked again (SQS).
 const ATTEMPT_BYTES_MAX: u64 = 128;
@@ -47,6 +47,7 @@ impl<R: ReplyTo> Core<R> {
         let messages_max = self.leases_max(max);
         let demand = Demand { messages_max, bytes_max, visibility_ms: Some(visibility_ms) };
         self.check_room(leased_bytes(messages_max), LAST_BYTES)?;
+        self.expire(id, now);
         let attempt = attempt.filter(|_| attributes.fifo);
         if let Some(attempt) = &attempt
             && let Some(deliveries) = self.receive_again(id, attempt, visibility_ms, now)
@@ -123,6 +124,7 @@ impl<R: ReplyTo> Core<R> {
         if let Some(queue) = self.state.by_id(queue) {
             queue.messages.settle(now);
         }
+        self.remove_expired(queue, now);
         while let Some(waiter) = self.waiters.first(queue) {
             if waiter.reply_to.is_gone() {
                 self.waiters.take_first(queue);
@@ -168,12 +170,15 @@ impl<R: ReplyTo> Core<R> {
         self.walk(id, messages_max, now);
         let queue = self.state.get(id).expect("the caller found the queue");
         let mut dead = self.dead_letters(queue);
+        // What could not be removed yet.
+        let expired = queue.attributes.expired_by(now);
+        let has_expired = |sent: LogTime| expired.is_some_and(|expired| sent <= expired);
         let is_fifo = queue.messages.order().is_some_and(Order::is_fifo);
         let mut bytes = 0u64;
         let (mut found, mut passed, mut locked) = (Vec::new(), 0, HashSet::new());
         for (seq, group) in queue.messages.waiting() {
             let held = queue.messages.held(seq);
-            if found.len() == messages_max as usize || passed == DEAD_PASSED_MAX {
+            if found.len() == messages_max as usize || passed == PASSED_MAX {
                 break;
             }
             if is_fifo && locked.contains(&group) {
@@ -193,7 +198,9 @@ impl<R: ReplyTo> Core<R> {
                     };
                     let (location, sent) =
                         indexed.expect("every message in a queue is in the index");
-                    dead.add(Chosen { group, location, sent });
+                    if !has_expired(sent) {
+                        dead.add(Chosen { group, location, sent });
+                    }
                 }
                 continue;
             }
@@ -203,6 +210,10 @@ impl<R: ReplyTo> Core<R> {
                 break;
             };
             let (location, sent) = indexed.expect("every message in a queue is in the index");
+            if has_expired(sent) {
+                passed += 1;
+                continue;
+            }
             bytes += u64::from(location.bytes);
             if bytes > demand.bytes_max && !found.is_empty() {
                 break;
