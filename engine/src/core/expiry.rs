@@ -145,11 +145,12 @@ impl<R: ReplyTo> Core<R> {
         }
     }
 
-    /// Whether a message that came late has expired, and is there still.
-    pub(super) fn has_expired_late(&mut self, id: QueueId, seq: Seq, now: LogTime) -> bool {
+    /// Whether a message has expired that may not have been removed yet: it came late, or there was no
+    /// room to say so.
+    pub(super) fn has_expired(&mut self, id: QueueId, seq: Seq, now: LogTime) -> bool {
         let queue = self.state.get(id).expect("the caller found the queue");
         let Some(expired) = queue.attributes.expired_by(now) else { return false };
-        let sent = match queue.messages.may_be_late(seq) {
+        let sent = match queue.messages.may_be_late(seq) || self.expiry.is_due(id, now) {
             true => self.index.group(id, seq).ok().flatten().map(|(_, sent)| sent),
             false => None,
         };

@@ -84,7 +84,7 @@ impl<R: ReplyTo> Core<R> {
     }
 
     fn fact_of_message(&mut self, id: QueueId, seq: Seq, now: LogTime) -> Fact {
-        let has_expired = self.has_expired_late(id, seq, now);
+        let has_expired = self.has_expired(id, seq, now);
         let messages = &self.state.by_id(id).expect("the caller found the queue").messages;
         let next = messages.next_seq();
         if seq == Seq(0) || seq >= next {

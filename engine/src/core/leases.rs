@@ -45,7 +45,7 @@ impl<R: ReplyTo> Core<R> {
             return Err(RequestError::ReceiptStale { seq: receipt.seq });
         }
         let is_there = messages.contains(receipt.seq);
-        Ok((receipt, is_there && !self.has_expired_late(queue, receipt.seq, now)))
+        Ok((receipt, is_there && !self.has_expired(queue, receipt.seq, now)))
     }
 
     pub(super) fn ack(&mut self, name: &str, receipts: &[SealedReceipt], now: LogTime) -> Decision {

@@ -70,6 +70,8 @@ impl<R: ReplyTo> Core<R> {
         now: LogTime,
     ) -> Decision {
         changes.check()?;
+        // What had expired by then is gone, also if retention is made longer.
+        self.expire(self.queue(name)?.id, now);
         self.change_queue(name, changes, now)?;
         // A shorter delay of a FIFO queue, more messages in flight, or a shorter retention.
         let queue = self.queue(name)?.id;

@@ -150,6 +150,7 @@ pub struct Shown {
 pub struct ShownQueue {
     pub id: u32,
     pub visibility_timeout_ms: u64,
+    pub retention_ms: u64,
     pub next_seq: u64,
     pub messages: BTreeMap<u64, Shown>,
 }
@@ -210,6 +211,7 @@ pub fn show(store: &mut Store<Slot>, answers: &mut Answers) -> BTreeMap<String, 
             ShownQueue {
                 id: info.id.0,
                 visibility_timeout_ms: info.attributes.visibility_timeout_ms,
+                retention_ms: info.attributes.retention_ms,
                 next_seq: info.next_seq.0,
                 messages,
             },

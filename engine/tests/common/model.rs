@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use forebay_engine::attributes::AttributeChanges;
+use forebay_engine::attributes::{AttributeChanges, Attributes, RETENTION_MS_MAX};
 use forebay_engine::command::{
     Command, Delivery, MessageState, Reply, StoredMessages, TransactAcks, TransactSends,
 };
@@ -25,6 +25,7 @@ pub struct Model {
 struct ModelQueue {
     id: u32,
     visibility_timeout_ms: u64,
+    retention_ms: u64,
     next_seq: u64,
     messages: BTreeMap<u64, ModelMessage>,
 }
@@ -32,6 +33,8 @@ struct ModelQueue {
 #[derive(Debug, Clone)]
 struct ModelMessage {
     body: Bytes,
+    /// When its entry was written; `None` until then.
+    sent: Option<LogTime>,
     hidden: Option<Hidden>,
     receive_count: u32,
     /// The newest lease: a number that only grows.
@@ -78,6 +81,8 @@ pub struct Run {
     visible: BTreeMap<u32, u64>,
     held: Vec<Held>,
     leases: u64,
+    /// When the present operation began: what it writes is of this time.
+    now: LogTime,
     /// Whether a fault is planned.
     faulty: bool,
     /// Whether the power failed, or only the process did.
@@ -107,6 +112,7 @@ impl Run {
             visible: BTreeMap::new(),
             held: Vec::new(),
             leases: 0,
+            now: LogTime::default(),
             faulty: false,
             power: None,
             crash_in_recovery: None,
@@ -146,6 +152,7 @@ impl Run {
             }
             return;
         }
+        self.now = self.store().now();
         if self.try_step(op).is_err() {
             assert!(self.faulty, "a store failed without a fault");
             self.store = None;
@@ -236,6 +243,7 @@ impl Run {
         let receipts = self.receipts_of(op);
         let handled = self.store().handle(command, slot);
         if let Op::Receive { queue, max, visibility_s } = op {
+            model.expire(now);
             // Answered at once, or refused.
             if let Some(answer) = self.answers.take(number) {
                 self.received(&mut model, *queue, *max, *visibility_s, now, answer);
@@ -243,6 +251,7 @@ impl Run {
             self.states.push(model);
             return handled;
         }
+        model.expire(now);
         let (expected, sent) = model.apply(op, &receipts, now);
         if let Some(Err(RequestError::StorageFull { .. })) = self.answers.peek(number) {
             // Refused: nothing happened.
@@ -272,6 +281,11 @@ impl Run {
             },
             Op::Alter { queue, visibility_s } => {
                 let attributes = attributes(Some(*visibility_s));
+                Command::AlterQueue { name: name(queue), attributes: attributes.into() }
+            }
+            Op::Retain { queue, seconds } => {
+                let retention_ms = Some(seconds * 1000);
+                let attributes = AttributeChanges { retention_ms, ..AttributeChanges::default() };
                 Command::AlterQueue { name: name(queue), attributes: attributes.into() }
             }
             Op::Delete { queue } => Command::DeleteQueue { name: name(queue) },
@@ -407,6 +421,8 @@ impl Run {
             if let Some((queue, end)) = unanswered.sent {
                 let visible = self.visible.entry(queue).or_insert(1);
                 *visible = end.max(*visible);
+                let now = self.now;
+                self.states.iter_mut().for_each(|state| state.written(queue, end, now));
             }
             if answer.is_ok() {
                 // States before this one can no longer be what a crash leaves.
@@ -424,6 +440,11 @@ impl Run {
     fn recover(&mut self) {
         self.collect();
         self.unanswered.clear();
+        // What was written and not answered.
+        for state in &mut self.states {
+            let ids: Vec<u32> = state.queues.values().map(|queue| queue.id).collect();
+            ids.into_iter().for_each(|id| state.written(id, u64::MAX, self.now));
+        }
         self.fall(0);
         if let Some(after) = self.crash_in_recovery.take() {
             self.plan(self.disk.operations() + after, Fault::Crash);
@@ -540,8 +561,29 @@ impl ModelMessage {
 }
 
 impl Model {
+    /// The messages of a queue before `end` that had no sent time have this one.
+    fn written(&mut self, id: u32, end: u64, now: LogTime) {
+        for queue in self.queues.values_mut().filter(|queue| queue.id == id) {
+            queue.messages.range_mut(..end).for_each(|(_, message)| {
+                message.sent.get_or_insert(now);
+            });
+        }
+    }
+
+    /// What is older than its queue keeps it is gone.
+    fn expire(&mut self, now: LogTime) {
+        for queue in self.queues.values_mut().filter(|q| q.retention_ms < RETENTION_MS_MAX) {
+            let retention_ms = queue.retention_ms;
+            queue.messages.retain(|_, message| {
+                message.sent.is_none_or(|sent| sent.plus_ms(retention_ms) > now)
+            });
+        }
+    }
+
     fn show(&self, now: LogTime) -> BTreeMap<String, ShownQueue> {
-        let shown = self.queues.iter().map(|(name, queue)| {
+        let mut state = self.clone();
+        state.expire(now);
+        let shown = state.queues.iter().map(|(name, queue)| {
             let messages = queue.messages.iter().map(|(seq, message)| {
                 let (state, receive_count) = (message.state(now), message.receive_count);
                 let (delayed_until, body) = (message.delayed_until(now), message.body.clone());
@@ -551,6 +593,7 @@ impl Model {
             let shown = ShownQueue {
                 id: queue.id,
                 visibility_timeout_ms: queue.visibility_timeout_ms,
+                retention_ms: queue.retention_ms,
                 next_seq: queue.next_seq,
                 messages: messages.collect(),
             };
@@ -571,6 +614,7 @@ impl Model {
             return self.transact(name(queue), receipts, name(to), bodies);
         }
         let (Op::Alter { queue, .. }
+        | Op::Retain { queue, .. }
         | Op::Delete { queue }
         | Op::Purge { queue }
         | Op::Send { queue, .. }
@@ -586,6 +630,11 @@ impl Model {
         let reply = match op {
             Op::Alter { visibility_s, .. } => {
                 queue.visibility_timeout_ms = visibility_s * 1000;
+                Reply::Altered
+            }
+            Op::Retain { seconds, .. } => {
+                queue.retention_ms = seconds * 1000;
+                self.expire(now);
                 Reply::Altered
             }
             Op::Delete { .. } => {
@@ -692,6 +741,7 @@ impl Model {
         let queue = ModelQueue {
             id: self.last_queue,
             visibility_timeout_ms: visibility_s.map_or(30_000, |s| s * 1000),
+            retention_ms: Attributes::default().retention_ms,
             next_seq: 1,
             messages: BTreeMap::new(),
         };
@@ -721,6 +771,7 @@ impl ModelQueue {
         for bytes in bodies {
             let message = ModelMessage {
                 body: Bytes::from(body(bytes)),
+                sent: None,
                 hidden,
                 receive_count: 0,
                 lease: 0,

@@ -1,5 +1,6 @@
 //! The operations that random runs are made of.
 
+use forebay_engine::attributes::RETENTION_MS_MAX;
 use forebay_engine::disk::Fault;
 use proptest::prelude::*;
 
@@ -15,6 +16,11 @@ pub enum Op {
     Alter {
         queue: usize,
         visibility_s: u64,
+    },
+    /// From now on messages are kept for so long.
+    Retain {
+        queue: usize,
+        seconds: u64,
     },
     Delete {
         queue: usize,
@@ -118,6 +124,7 @@ impl Op {
             Op::ReturnUndelivered { .. } => 12,
             Op::Nack { .. } => 15,
             Op::Transact { .. } => 16,
+            Op::Retain { .. } => 17,
         })
     }
 }
@@ -143,6 +150,7 @@ pub fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
         2 => (queue(), prop::option::of(seconds())).prop_map(|(queue, visibility_s)| Op::Create { queue, visibility_s }),
         1 => (queue(), seconds()).prop_map(|(queue, visibility_s)| Op::Alter { queue, visibility_s }),
+        2 => (queue(), prop_oneof![Just(60u64), 60..200_000u64, Just(RETENTION_MS_MAX / 1000)]).prop_map(|(queue, seconds)| Op::Retain { queue, seconds }),
         1 => queue().prop_map(|queue| Op::Delete { queue }),
         1 => queue().prop_map(|queue| Op::Purge { queue }),
         12 => (queue(), bodies, delay).prop_map(|(queue, bodies, delay_s)| Op::Send { queue, bodies, delay_s }),
@@ -154,7 +162,7 @@ pub fn op() -> impl Strategy<Value = Op> {
         3 => (queue(), any::<usize>(), seconds(), any::<bool>(), 0..4u8).prop_map(|(queue, receipt, seconds, is_counted, reason)| Op::Nack { queue, receipt, seconds, is_counted, reason }),
         4 => (queue(), prop::collection::vec(any::<usize>(), 1..4), queue(), prop::collection::vec((any::<u8>(), 0..600u16), 1..4)).prop_map(|(queue, receipts, to, bodies)| Op::Transact { queue, receipts, to, bodies }),
         10 => Just(Op::Commit),
-        4 => seconds().prop_map(|seconds| Op::Advance { seconds }),
+        4 => prop_oneof![5 => seconds(), 1 => Just(2 * 24 * 3600)].prop_map(|seconds| Op::Advance { seconds }),
         1 => (-800..800i64).prop_map(|days| Op::SetWall { days }),
         1 => Just(Op::Kill),
         1 => any::<u64>().prop_map(|seed| Op::Crash { seed }),
