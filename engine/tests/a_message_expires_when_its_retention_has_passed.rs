@@ -12,7 +12,7 @@ mod letters;
 use std::path::Path;
 
 use client::{Client, DAY_MS, receive};
-use common::{DATA, message};
+use common::{DATA, lose_derived, message};
 use forebay_engine::RequestError;
 use forebay_engine::attributes::{AttributeChanges, RETENTION_MS_MAX};
 use forebay_engine::command::{Command, PeekFilter, Reply};
@@ -189,6 +189,8 @@ fn what_is_not_recorded_yet_is_delivered_to_nobody() {
 #[test]
 fn a_message_that_expires_lets_others_go_on() {
     let mut client = Client::new();
+    // At no whole minute.
+    client.advance(12_345);
     client.create_with("orders.fifo", fifo(kept(HOUR_MS)));
     client.send_in_groups("orders.fifo", &[("a", Some(1), "a1"), ("b", Some(2), "b1")]);
     client.advance(HOUR_MS / 2);
@@ -453,4 +455,28 @@ fn it_is_explained() {
     client.counts("jobs");
     assert_eq!(facts(&mut client, "jobs", 2), [purged]);
     assert_eq!(facts(&mut client, "jobs", 3), [last]);
+}
+
+#[test]
+fn of_its_records_only_what_is_needed_is_kept() {
+    let mut client = Client::new();
+    client.create_with("jobs", kept(HOUR_MS));
+    client.create_with("kept", kept(RETENTION_MS_MAX));
+    for round in 0..40 {
+        client.send_all("jobs", &vec![vec![7; 900]; 5]);
+        client.send("kept", &round.to_string());
+        client.advance(HOUR_MS / 4);
+        client.counts("jobs");
+        if round % 8 == 7 {
+            client.keep_all();
+        }
+    }
+    let records = expired_records(&mut client);
+    assert!((1..=10).contains(&records.len()), "of 37: {records:?}");
+    client.stop();
+    lose_derived(&client.disk, u64::MAX);
+    client.open().unwrap();
+    let shown = client.show();
+    assert_eq!((shown["jobs"].messages.len(), shown["kept"].messages.len()), (15, 40));
+    assert_eq!(shown["jobs"].next_seq, 201);
 }

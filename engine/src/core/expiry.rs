@@ -36,7 +36,7 @@ const LOOKS_MAX: usize = 1 << 16;
 
 /// When something may expire.
 #[derive(Debug, Default)]
-pub(super) struct Expiry {
+pub(super) struct Expiries {
     /// The queues in which something will.
     queues: HashMap<QueueId, Due>,
     alarms: BTreeSet<(LogTime, QueueId)>,
@@ -49,7 +49,7 @@ struct Due {
     alarm: LogTime,
 }
 
-impl Expiry {
+impl Expiries {
     /// As it is after an opening: nothing is known of when, so each queue is looked at soon.
     pub(super) fn of(state: &State) -> Self {
         let mut expiry = Self::default();
@@ -81,8 +81,13 @@ impl Expiry {
         }
     }
 
+    /// Nothing expires in the queue before this.
+    pub(super) fn next_of(&self, queue: QueueId) -> Option<LogTime> {
+        self.queues.get(&queue).map(|due| due.from)
+    }
+
     fn is_due(&self, queue: QueueId, now: LogTime) -> bool {
-        self.queues.get(&queue).is_some_and(|due| due.from <= now)
+        self.next_of(queue).is_some_and(|from| from <= now)
     }
 
     fn set_from(&mut self, queue: QueueId, from: LogTime) {

@@ -45,7 +45,7 @@ use crate::stats::{MemoryStats, Stats};
 use crate::time::LogTime;
 use crate::upkeep::Task;
 use attempts::Attempts;
-use expiry::Expiry;
+use expiry::Expiries;
 pub(crate) use moves::{Moving, MovingRead};
 use receives::Asked;
 use waiters::{Demand, Until, Waiter, Waiters};
@@ -89,7 +89,7 @@ pub(crate) struct Core<R> {
     tasks: Vec<Task>,
     counters: Arc<Counters>,
     /// When messages expire.
-    expiry: Expiry,
+    expiry: Expiries,
     /// What the command that is handled takes in the log at the most, unless it sends.
     command_bytes: u64,
     /// Messages on their way to other queues.
@@ -152,7 +152,7 @@ impl<R: ReplyTo> Core<R> {
         state.all_durable();
         let before = index.begin_segment(tail.segment.clone());
         assert!(before.is_none(), "a recovered segment is sealed");
-        let expiry = Expiry::of(&state);
+        let expiry = Expiries::of(&state);
         let mut core = Self {
             state,
             index,
@@ -455,7 +455,7 @@ impl<R: ReplyTo> Core<R> {
                 let reply = Reply::Received { queue, deliveries: Vec::new() };
                 self.answers.push((waiter.reply_to, Ok(reply)));
             }
-            self.set_alarm(queue);
+            self.set_alarm(queue, now);
         }
         self.tick_expiry(now);
         self.tick_moves(now);

@@ -113,7 +113,7 @@ impl<R: ReplyTo> Core<R> {
             // A receive has looked for messages before it waits; this one has not.
             self.serve(queue, now);
         } else {
-            self.set_alarm(queue);
+            self.set_alarm(queue, now);
         }
     }
 
@@ -148,12 +148,16 @@ impl<R: ReplyTo> Core<R> {
             }
             self.answers.push((waiter.reply_to, Ok(Reply::Received { queue, deliveries })));
         }
-        self.set_alarm(queue);
+        self.set_alarm(queue, now);
     }
 
-    pub(super) fn set_alarm(&mut self, queue: QueueId) {
-        let event = self.state.by_id(queue).and_then(|queue| queue.messages.next_timer());
-        self.waiters.set_alarm(queue, event);
+    pub(super) fn set_alarm(&mut self, id: QueueId, now: LogTime) {
+        let queue = self.state.get(id);
+        let timer = queue.and_then(|queue| queue.messages.next_timer());
+        // What is in flight may hold others back, until it expires.
+        let holds_back = queue.is_some_and(|queue| queue.messages.in_flight() > 0);
+        let expiry = self.expiry.next_of(id).filter(|at| holds_back && *at > now);
+        self.waiters.set_alarm(id, timer.into_iter().chain(expiry).min());
     }
 
     /// How many more messages of the queue may be in flight.

@@ -442,3 +442,24 @@ fn its_bytes_are_pinned() {
     assert_eq!(bytes.len(), 657);
     assert_eq!(crc32fast::hash(&bytes), 0xdf2cbb6b);
 }
+
+/// Without it dead letters would never expire, or at once, after a restart with another version.
+#[test]
+fn how_it_says_what_came_late_and_what_has_expired_is_pinned() {
+    let disk = SimDisk::new(1);
+    write(&disk, 5, 9, &[queue(3, 5, 2)]).unwrap();
+    let bytes = disk.image(file(&disk, 5)).unwrap();
+    let u64s = |values: &[u64]| values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>();
+    let section = |kind: u32, content: &[u8]| {
+        [&kind.to_le_bytes(), &(content.len() as u64).to_le_bytes()[..], content].concat()
+    };
+    let stretch = |at: u64| {
+        let mut set = Vec::new();
+        (at..at * at).collect::<RoaringTreemap>().serialize_into(&mut set).unwrap();
+        [&at.to_le_bytes()[..], &(set.len() as u32).to_le_bytes(), &set].concat()
+    };
+    let late = section(11, &[u64s(&[77]), stretch(5), stretch(7)].concat());
+    // No purge; everything below 2 had expired at 5, and what was late before 65536.
+    let past = section(16, &u64s(&[0, 0, 2, 5, 1 << 16]));
+    assert!(bytes.ends_with(&[late, past].concat()), "{bytes:02x?}");
+}
