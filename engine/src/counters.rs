@@ -13,6 +13,8 @@ pub(crate) struct Counters {
     pub(crate) log_bytes_written: Counter,
     /// Bytes of the payloads of messages sent.
     pub(crate) sent_bytes: Counter,
+    /// Messages that retention removed.
+    pub(crate) expired_messages: Counter,
     /// Bytes of segments and indexes that the compactor has written.
     pub(crate) compacted_bytes_written: Counter,
     /// Bytes of segments that the compactor has read.

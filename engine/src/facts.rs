@@ -33,6 +33,11 @@ pub enum Fact {
         /// When the first of these leases ends.
         first_ends: LogTime,
     },
+    /// Messages are being moved to another queue.
+    Moving {
+        /// How many.
+        messages: u64,
+    },
     /// Messages are set aside, for their stored bytes are damaged.
     Damaged {
         /// How many.
@@ -43,11 +48,18 @@ pub enum Fact {
         /// How many those are.
         max: u64,
     },
-    /// In a FIFO queue, groups wait for a message in flight.
+    /// Messages have expired.
+    Expired {
+        /// Whatever was left of those less than this.
+        below: Seq,
+        /// When retention removed something last.
+        at: LogTime,
+    },
+    /// In a FIFO queue, groups wait for a message in flight, or one that is being moved.
     GroupsLocked {
         /// How many groups are known.
         groups: u64,
-        /// How many of them have a message in flight.
+        /// How many of them have such a message.
         locked: u64,
         /// The first such message.
         blocker: Seq,
@@ -99,6 +111,13 @@ pub enum Fact {
         /// That one.
         blocker: Seq,
     },
+    /// The message is being moved to another queue.
+    MessageMoving,
+    /// The message waits for one of its group that is being moved.
+    MessageBehindMoving {
+        /// That one.
+        moving: Seq,
+    },
     /// The message is set aside, for its stored bytes are damaged.
     MessageDamaged {
         /// The file.
@@ -108,11 +127,16 @@ pub enum Fact {
     },
     /// The message is not durable yet.
     MessageNotDurable,
-    /// The message is gone: it was acked.
+    /// The message is gone: it was acked, or moved to another queue. Nothing remembers which.
     MessageAcked,
     /// The message is gone: it was purged, or acked before that.
     MessagePurged {
         /// When everything up to it was purged.
+        at: LogTime,
+    },
+    /// The message is gone: its retention had passed, unless it was acked or moved before.
+    MessageExpired {
+        /// When everything less than it, and it, was removed.
         at: LogTime,
     },
     /// No message has this number.

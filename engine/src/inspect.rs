@@ -288,6 +288,10 @@ impl fmt::Display for Record<'_> {
                 time.map_or(Ok(()), |time| write!(f, " time_ms={}", time.0))
             }
             Self::QueueDeleted { queue } => write!(f, "QueueDeleted queue={queue}"),
+            Self::Expired { queue, below, time, late_before } => {
+                write!(f, "Expired queue={queue} below={below} time_ms={}", time.0)?;
+                write!(f, " late_before_ms={}", late_before.0)
+            }
             Self::Sent(sent) => {
                 write!(f, "Sent queue={} seq={}", sent.queue, sent.seq)?;
                 if let Some(time) = sent.visible_from {

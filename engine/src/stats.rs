@@ -9,6 +9,8 @@ pub struct Stats {
     pub messages: u64,
     /// Messages that were delayed or received and are not gone: what takes memory.
     pub held_messages: u64,
+    /// Messages that retention removed.
+    pub expired_messages: u64,
     /// Memory.
     pub memory: MemoryStats,
     /// The files, and what was written.

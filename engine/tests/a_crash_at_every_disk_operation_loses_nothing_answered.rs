@@ -7,7 +7,7 @@
 
 mod common;
 
-use common::ops::Op;
+use common::ops::{Op, Setting};
 use common::run::Run;
 use forebay_engine::disk::Fault;
 
@@ -26,6 +26,10 @@ fn transact(receipts: Vec<usize>, to: usize) -> Op {
 }
 
 /// Name and operations: between them they touch every record kind, the roll, and opening.
+fn retain(seconds: u64) -> Op {
+    Op::Set { queue: 0, setting: Setting::RetentionS(seconds) }
+}
+
 fn scripts() -> Vec<(&'static str, Vec<Op>)> {
     let create = |queue| Op::Create { queue, visibility_s: None };
     vec![
@@ -284,6 +288,53 @@ fn scripts() -> Vec<(&'static str, Vec<Op>)> {
                 Op::Commit,
                 Op::Keep { steps: 30 },
                 Op::LoseDerived { which: u64::MAX },
+            ],
+        ),
+        (
+            "expire in every state, and compact",
+            vec![
+                create(0),
+                retain(3600),
+                send(0, 900, 5),
+                Op::Send { queue: 0, bodies: vec![(1, 9)], delay_s: Some(9000) },
+                Op::Commit,
+                receive(2),
+                Op::Advance { seconds: 1800 },
+                send(0, 1000, 5),
+                receive(7),
+                Op::Commit,
+                Op::Advance { seconds: 1800 },
+                receive(1),
+                Op::Commit,
+                Op::Keep { steps: 20 },
+                send(0, 10, 1),
+                Op::Ack { queue: 0, receipts: vec![0, 5] },
+                Op::Commit,
+                Op::Advance { seconds: 1860 },
+                Op::Commit,
+                Op::Keep { steps: 30 },
+                send(0, 10, 1),
+                Op::Commit,
+                Op::Keep { steps: 30 },
+                Op::LoseDerived { which: u64::MAX },
+            ],
+        ),
+        (
+            "a shorter retention, then a longer one",
+            vec![
+                create(0),
+                send(0, 100, 3),
+                Op::Commit,
+                Op::Advance { seconds: 100 },
+                send(0, 100, 2),
+                retain(60),
+                Op::Commit,
+                retain(600),
+                Op::Commit,
+                Op::Reopen,
+                Op::Advance { seconds: 600 },
+                retain(6000),
+                Op::Commit,
             ],
         ),
         (

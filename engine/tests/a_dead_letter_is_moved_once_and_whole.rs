@@ -12,7 +12,7 @@ mod letters;
 use bytes::Bytes;
 use client::{Client, receive};
 use common::{lose_derived, message};
-use forebay_engine::attributes::AttributeChanges;
+use forebay_engine::attributes::{AttributeChanges, RETENTION_MS_MAX};
 use forebay_engine::checksum;
 use forebay_engine::command::{Command, NewMessage, Reply};
 use forebay_engine::verify::Outcome;
@@ -209,7 +209,9 @@ fn a_fifo_queue_gives_it_the_time_of_its_death_and_keeps_the_order() {
 #[test]
 fn what_travelled_with_it_travels_on_also_through_compactions_and_lost_files() {
     let mut client = Client::new();
-    jobs_and_dead(&mut client, 1);
+    client.create_for_ever("dead");
+    let jobs = AttributeChanges { retention_ms: Some(RETENTION_MS_MAX), ..policy("dead", 1) };
+    client.create_with("jobs", jobs);
     let mut payload = vec![1, 5, 0, 0, 0];
     payload.extend(b"group");
     let attributes_bytes = payload.len() as u32;

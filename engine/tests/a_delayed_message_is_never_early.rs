@@ -52,7 +52,7 @@ fn a_queue_altered_later_changes_nothing_that_was_sent() {
 #[test]
 fn it_waits_for_years_and_over_restarts() {
     let mut client = Client::new();
-    client.create("later");
+    client.create_for_ever("later");
     client.send_delayed("later", "next year", Some(365 * DAY_MS));
     client.send_delayed("later", "in a hundred years", Some(DELAY_MS_MAX));
     for _ in 0..4 {

@@ -35,7 +35,7 @@ struct Filled {
 impl Filled {
     fn new() -> Self {
         let mut client = Client::with(options());
-        client.create("jobs");
+        client.create_for_ever("jobs");
         client.disk.set_capacity(Some(DISK_BYTES));
         Self { client, queue: BTreeMap::new(), sent: 0 }
     }

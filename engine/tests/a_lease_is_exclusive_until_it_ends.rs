@@ -96,7 +96,7 @@ fn a_restart_leaves_of_it_between_nothing_and_all() {
     let jumps = [(0, false), (1_000, false), (30_001, true), (365 * DAY_MS as i64, true)];
     for (jump, over) in jumps.into_iter().chain([(-1_000, false), (-365 * DAY_MS as i64, false)]) {
         let mut client = Client::new();
-        client.create("jobs");
+        client.create_for_ever("jobs");
         client.send("jobs", "work");
         let receipt = client.receive_one("jobs", 30_000).receipt;
         client.store().commit().unwrap();

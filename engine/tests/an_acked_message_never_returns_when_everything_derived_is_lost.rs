@@ -2,7 +2,8 @@
 //! in some older segment. Nobody would see it as long as the snapshots are there; on the day when
 //! they are lost, deleted messages would come back.
 //!
-//! Long runs with several queues, acks in any order over many segments, purges, queues deleted and
+//! Long runs with several queues, acks in any order over many segments, purges, messages that expire,
+//! queues deleted and
 //! created again under the same name, and several generations of compacted segments. Then indexes
 //! and snapshots are deleted, and what the log alone gives must be what a plain list says.
 
@@ -19,7 +20,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use client::Client;
 use common::{Shown, ShownQueue, lose_derived, tiny};
 use dice::Dice;
-use forebay_engine::attributes::{AttributeChanges, Attributes};
+use forebay_engine::attributes::{AttributeChanges, Attributes, RETENTION_MS_MAX};
 use forebay_engine::command::{Command, MessageState, Reply};
 use forebay_engine::receipt::SealedReceipt;
 use forebay_engine::verify::Outcome;
@@ -46,6 +47,7 @@ struct Expected {
 struct ExpectedQueue {
     id: u32,
     visibility_timeout_ms: u64,
+    retention_ms: u64,
     next: u64,
     messages: BTreeMap<u64, Expected>,
 }
@@ -74,21 +76,38 @@ impl Run {
         name
     }
 
+    fn retention_ms(&mut self) -> u64 {
+        [HOUR_MS / 2, 4 * HOUR_MS, 48 * HOUR_MS, RETENTION_MS_MAX][self.dice.below(4) as usize]
+    }
+
+    /// What is older than its queue keeps it is gone.
+    fn expire(&mut self) {
+        let now = self.client.store().now();
+        for queue in self.queues.values_mut().filter(|q| q.retention_ms < RETENTION_MS_MAX) {
+            let retention_ms = queue.retention_ms;
+            queue.messages.retain(|_, message| message.sent.plus_ms(retention_ms) > now);
+        }
+    }
+
     fn create(&mut self, name: &'static str) {
         let visibility_timeout_ms = self.dice.below(100) * 1000;
+        let retention_ms = self.retention_ms();
         let attributes = AttributeChanges {
             visibility_timeout_ms: Some(visibility_timeout_ms),
+            retention_ms: Some(retention_ms),
             ..AttributeChanges::default()
         };
         let id = self.client.create_with(name, attributes);
         assert!(self.ids.insert(id), "queue number {id} was given before");
         assert!(self.ids.iter().all(|before| *before <= id), "numbers ascend");
         let (next, messages) = (1, BTreeMap::new());
-        self.queues.insert(name, ExpectedQueue { id, visibility_timeout_ms, next, messages });
+        let queue = ExpectedQueue { id, visibility_timeout_ms, retention_ms, next, messages };
+        self.queues.insert(name, queue);
     }
 
     fn step(&mut self) {
         let name = self.queue();
+        self.expire();
         match self.dice.below(100) {
             0..40 => self.send(name),
             40..62 => self.receive(name),
@@ -237,17 +256,22 @@ impl Run {
 
     fn alter(&mut self, name: &'static str) {
         let visibility_timeout_ms = self.dice.below(100) * 1000;
+        let retention_ms = self.retention_ms();
         let attributes = AttributeChanges {
             visibility_timeout_ms: Some(visibility_timeout_ms),
+            retention_ms: Some(retention_ms),
             ..AttributeChanges::default()
         };
         let alter = Command::AlterQueue { name: name.to_owned(), attributes: attributes.into() };
         assert_eq!(self.client.ask(alter), Ok(Reply::Altered));
-        self.queues.get_mut(name).unwrap().visibility_timeout_ms = visibility_timeout_ms;
+        let queue = self.queues.get_mut(name).unwrap();
+        (queue.visibility_timeout_ms, queue.retention_ms) = (visibility_timeout_ms, retention_ms);
+        self.expire();
     }
 
     /// What the store must show.
     fn expected(&mut self) -> BTreeMap<String, ShownQueue> {
+        self.expire();
         let now = self.client.store().now();
         let shown = |expected: &Expected| Shown {
             state: match expected {
@@ -266,9 +290,10 @@ impl Run {
         };
         let queues = self.queues.iter().map(|(name, queue)| {
             let messages = queue.messages.iter().map(|(seq, e)| (*seq, shown(e))).collect();
-            let ExpectedQueue { id, visibility_timeout_ms, next, .. } = *queue;
+            let ExpectedQueue { id, visibility_timeout_ms, retention_ms, next, .. } = *queue;
             let next_seq = next;
-            let attributes = Attributes { visibility_timeout_ms, ..Attributes::default() };
+            let attributes =
+                Attributes { visibility_timeout_ms, retention_ms, ..Attributes::default() };
             ((*name).to_owned(), ShownQueue { id, attributes, next_seq, messages })
         });
         queues.collect()
@@ -277,6 +302,7 @@ impl Run {
     /// Everything is received, which tells of counts and times.
     fn drain(&mut self) {
         self.client.advance(13 * HOUR_MS);
+        self.expire();
         for name in QUEUES {
             let Some(queue) = self.queues.get(name) else { continue };
             let mut left = queue.messages.len();

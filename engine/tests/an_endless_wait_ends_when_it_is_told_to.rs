@@ -32,7 +32,7 @@ fn one(body: &str) -> Option<Vec<String>> {
 #[test]
 fn it_takes_what_is_there_or_whatever_comes_however_late() {
     let mut client = Client::new();
-    let queue = client.create("jobs");
+    let queue = client.create_for_ever("jobs");
     client.send("jobs", "there");
     let first = client.begin(wait_for(queue, 1, 10));
     assert_eq!(client.received(first), one("there"));

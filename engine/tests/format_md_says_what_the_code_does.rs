@@ -70,7 +70,7 @@ fn encoded() -> Vec<(Vec<u8>, usize)> {
         RedriveStarted { redrive, time, rate, through, to_move, moved: 0, destination: "name" };
     let outcome = RedriveOutcome::Failed;
     let ended = RedriveEnded { redrive, time, outcome, moved: 0, reason: "name" };
-    let writes: [(Write<'_>, usize); 21] = [
+    let writes: [(Write<'_>, usize); 22] = [
         (&|out| out.opened(Epoch(1)), 0),
         (&|out| out.queue_created(queue, time, &all, "name"), ATTRIBUTES.len()),
         (&|out| out.queue_changed(queue, time, &one), 1),
@@ -92,6 +92,7 @@ fn encoded() -> Vec<(Vec<u8>, usize)> {
         (&|out| out.deduplicated(queue, Seq(4), DeduplicationKey([7; 16]), time), 0),
         (&|out| out.redrive_started(&started), 0),
         (&|out| out.redrive_ended(&ended), 0),
+        (&|out| out.expired(queue, Seq(1), time, time), 0),
     ];
     let encode = |(write, items): (Write<'_>, usize)| {
         let mut bytes = BytesMut::new();

@@ -147,6 +147,7 @@ fn write_again(out: &mut RecordWriter<'_>, record: &Record<'_>) {
         Record::Compacted { .. } | Record::Produced { .. } | Record::Deduplicated { .. } => {
             panic!("there were none of these in the first version")
         }
+        Record::Expired { .. } => panic!("nothing expired"),
         Record::Returned { .. } => panic!("nothing was given back with a reason"),
         Record::Moved(_) | Record::RedriveStarted(_) | Record::RedriveEnded(_) => {
             panic!("nothing was moved when the store was made")

@@ -40,6 +40,12 @@ pub enum Fact {
     QueueDeleted {
         queue: QueueId,
     },
+    Expired {
+        queue: QueueId,
+        below: Seq,
+        time: LogTime,
+        late_before: LogTime,
+    },
     Opened {
         epoch: Epoch,
     },
@@ -101,7 +107,7 @@ pub enum Fact {
 impl Fact {
     /// A fact as the fuzzer chooses, in the entry of that position.
     pub fn choose(choices: &mut Choices<'_>, position: Position) -> Self {
-        let kind = choices.below(13);
+        let kind = choices.below(14);
         let queue = QueueId(choices.number_u32());
         match kind {
             0 => Fact::QueueCreated {
@@ -183,6 +189,12 @@ impl Fact {
                 numbers: std::array::from_fn(|_| choices.number()),
                 destination: text(choices),
             },
+            12 => Fact::Expired {
+                queue,
+                below: Seq(choices.number()),
+                time: LogTime(choices.number()),
+                late_before: LogTime(choices.number()),
+            },
             _ => Fact::RedriveEnded {
                 redrive: RedriveId(choices.number()),
                 time: LogTime(choices.number()),
@@ -210,6 +222,9 @@ impl Fact {
                 out.queue_purged(*queue, *through, *time);
             }
             Fact::QueueDeleted { queue } => out.queue_deleted(*queue),
+            Fact::Expired { queue, below, time, late_before } => {
+                out.expired(*queue, *below, *time, *late_before);
+            }
             Fact::Opened { epoch } => out.opened(*epoch),
             Fact::Sent { .. } => out.sent(&self.as_sent().expect("this is one")),
             Fact::Leased { queue, time, until, first, items } => {
@@ -244,6 +259,10 @@ impl Fact {
                 Record::QueuePurged { queue: q, through: t, time: at },
             ) => (*queue, *through, *time) == (q, t, at),
             (Fact::QueueDeleted { queue }, Record::QueueDeleted { queue: q }) => *queue == q,
+            (
+                Fact::Expired { queue, below, time, late_before },
+                Record::Expired { queue: q, below: b, time: t, late_before: l },
+            ) => (*queue, *below, *time, *late_before) == (q, b, t, l),
             (Fact::Opened { epoch }, Record::Opened { epoch: e }) => *epoch == e,
             (Fact::Sent { .. }, Record::Sent(sent)) => {
                 self.as_sent() == Some(sent) && sent.check_payload().is_ok()

@@ -99,6 +99,7 @@ fn groups_of_figures_with_fields_appended() {
     body.put_u8(1);
     (32..=34).for_each(|number| body.put_u64_le(number));
     body.put_slice(b"newer");
+    body.put_u64_le(4);
     body.put_slice(b"newest");
     let frame = Frame { opcode: 0x83, flags: 0, reserved: 0, correlation: 1, body: body.freeze() };
     let numbered = |first: u64| move |index: usize| first + index as u64;

@@ -259,6 +259,8 @@ fn fact(fact: facts::Fact) -> Fact {
             Fact::GroupsLocked { groups, locked, blocker_seq: blocker.0 }
         }
         facts::Fact::GroupsNoisy { groups } => Fact::GroupsNoisy { groups },
+        facts::Fact::Moving { messages } => Fact::Moving { messages },
+        facts::Fact::Expired { below, at } => Fact::Expired { before_seq: below.0, at_ms: at.0 },
         facts::Fact::QueueDelay { ms } => Fact::QueueDelay { ms },
         facts::Fact::ReceivesWait { receives } => Fact::ReceivesWait { receives },
         facts::Fact::IndexDamaged { seq } => Fact::IndexDamaged { seq: seq.0 },
@@ -272,9 +274,14 @@ fn fact(fact: facts::Fact) -> Fact {
         facts::Fact::MessageDamaged { path, offset } => {
             Fact::MessageDamaged { file: path.display().to_string(), offset }
         }
+        facts::Fact::MessageMoving => Fact::MessageMoving {},
+        facts::Fact::MessageBehindMoving { moving } => {
+            Fact::MessageBehindMoving { moving_seq: moving.0 }
+        }
         facts::Fact::MessageNotDurable => Fact::MessageNotDurable {},
         facts::Fact::MessageAcked => Fact::MessageAcked {},
         facts::Fact::MessagePurged { at } => Fact::MessagePurged { at_ms: at.0 },
+        facts::Fact::MessageExpired { at } => Fact::MessageExpired { at_ms: at.0 },
         facts::Fact::MessageUnknown { next } => Fact::MessageUnknown { next_seq: next.0 },
     }
 }
@@ -314,9 +321,9 @@ fn attributes(attributes: &Attributes) -> QueueAttributes {
 }
 
 fn stats_told(stats: stats::Stats) -> StatsTold {
-    let stats::Stats { queues, messages, held_messages, memory, disk } = stats;
+    let stats::Stats { queues, messages, held_messages, expired_messages, memory, disk } = stats;
     let (memory, disk) = (memory_stats(memory), disk_stats(disk));
-    StatsTold { queues, messages, held_messages, memory, disk }
+    StatsTold { queues, messages, held_messages, memory, disk, expired_messages }
 }
 
 fn memory_stats(memory: stats::MemoryStats) -> MemoryStats {

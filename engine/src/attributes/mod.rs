@@ -10,6 +10,7 @@ mod queue_name;
 mod value;
 
 use crate::error::RequestError;
+use crate::time::LogTime;
 pub(crate) use check::invalid;
 use check::{check_notes, check_queue_name_list, check_tags, check_target_name};
 pub use queue_name::FIFO_SUFFIX;
@@ -266,6 +267,19 @@ impl Attributes {
     /// all, whenever it is changed, and reckoned from when they were sent.
     pub(crate) fn stored_delay_ms(&self) -> u64 {
         if self.fifo { 0 } else { self.delay_ms }
+    }
+
+    /// What was sent at this time or before has expired; `None`: nothing ever does.
+    pub(crate) fn expired_by(&self, now: LogTime) -> Option<LogTime> {
+        match self.retention_ms {
+            RETENTION_MS_MAX => None,
+            ms => now.0.checked_sub(ms).map(LogTime),
+        }
+    }
+
+    /// When a message expires that was sent then; `None`: never.
+    pub(crate) fn expires_at(&self, sent: LogTime) -> Option<LogTime> {
+        (self.retention_ms < RETENTION_MS_MAX).then(|| sent.plus_ms(self.retention_ms))
     }
 
     /// What a queue has of which an older store says nothing: nothing expires there, and

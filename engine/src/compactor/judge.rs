@@ -12,7 +12,7 @@ use crate::ids::{LeaseId, Position, QueueId, RedriveId, Seq};
 use crate::index::BadBlock;
 use crate::record::{Lease, LeaseList, Moved, Record, RecordWriter, RedriveStarted, Sent};
 use crate::state::frozen::FrozenQueue;
-use crate::state::past::Swept;
+use crate::state::past::{Expiry, Swept};
 use crate::state::redrives::Redrive;
 use crate::time::LogTime;
 use crate::upkeep::SealedSegment;
@@ -94,6 +94,24 @@ impl Judge {
                     || present.first().is_some_and(|(first, _, _)| *first <= through)
                 {
                     out.queue_purged(queue, through, time);
+                }
+            }
+            Record::Expired { queue, below, time, late_before } => {
+                let Some(view) = self.views.queues.get(&queue) else { return Ok(()) };
+                let this = Expiry { below, at: time, late_before };
+                // A newer one ends whatever this one ended, unless retention was lengthened between.
+                let says_more = |last: Expiry| below > last.below || late_before > last.late_before;
+                let is_needed = match view.messages.past.last_expiry {
+                    Some(last) if last == this => true,
+                    last if last.is_none_or(says_more) => {
+                        let is_late = late_before > LogTime(0);
+                        let present = self.present(queue);
+                        present.first().is_some_and(|(first, _, _)| is_late || *first < below)
+                    }
+                    _ => false,
+                };
+                if is_needed {
+                    out.expired(queue, below, time, late_before);
                 }
             }
             Record::QueueDeleted { queue } => {

@@ -108,6 +108,8 @@ impl<R: ReplyTo> Core<R> {
             redrive: None,
             source: &source,
         };
+        let (queue, sent) = (message.queue, moved.sent);
         self.record(|out| out.moved(&moved));
+        self.message_came(queue, sent);
     }
 }

@@ -5,18 +5,19 @@ use crate::command::{MessageState, Reply, ReplyTo};
 use crate::facts::Fact;
 use crate::ids::{QueueId, Seq};
 use crate::log::NextSegment;
-use crate::state::past::End;
+use crate::state::past::{End, Expiry};
 use crate::time::LogTime;
 
 impl<R: ReplyTo> Core<R> {
     pub(super) fn explain(&mut self, name: &str, seq: Option<Seq>, now: LogTime) -> Decision {
         let queue = self.queue(name)?.id;
+        self.expire(queue, now);
         self.state.by_id(queue).expect("its name was found").messages.settle(now);
         // As a receive would: what is next in a queue with groups is known only then.
         self.walk(queue, 1, now);
         let facts = match seq {
             None => self.facts_of_queue(queue, now),
-            Some(seq) => vec![self.fact_of_message(queue, seq)],
+            Some(seq) => vec![self.fact_of_message(queue, seq, now)],
         };
         Ok(Decided::Now(Reply::Explained { queue, now, facts }))
     }
@@ -25,12 +26,17 @@ impl<R: ReplyTo> Core<R> {
         let queue = self.state.by_id(id).expect("the caller found the queue");
         let (messages, attributes, mut facts) = (&queue.messages, &queue.attributes, Vec::new());
         let counts = messages.counts();
-        if counts.waiting > 0 {
+        let moving = messages.moving_before(messages.next_seq());
+        let waiting = counts.waiting.saturating_sub(moving);
+        if waiting > 0 {
             let next = messages.waiting().next().map(|(seq, _)| seq);
-            facts.push(Fact::Waiting { messages: counts.waiting, next });
+            facts.push(Fact::Waiting { messages: waiting, next });
             if let Some(seq) = next.filter(|seq| self.index.find(id, *seq).is_err()) {
                 facts.push(Fact::IndexDamaged { seq });
             }
+        }
+        if moving > 0 {
+            facts.push(Fact::Moving { messages: moving });
         }
         if counts.delayed > 0 {
             let first_due = messages.first_due().unwrap_or(now).max(now);
@@ -64,6 +70,9 @@ impl<R: ReplyTo> Core<R> {
                 facts.push(Fact::GroupsNoisy { groups: noisy });
             }
         }
+        if let Some(Expiry { below, at, .. }) = messages.past().last_expiry {
+            facts.push(Fact::Expired { below, at });
+        }
         let receives = self.waiters.count(id);
         if receives > 0 {
             facts.push(Fact::ReceivesWait { receives });
@@ -74,7 +83,8 @@ impl<R: ReplyTo> Core<R> {
         facts
     }
 
-    fn fact_of_message(&mut self, id: QueueId, seq: Seq) -> Fact {
+    fn fact_of_message(&mut self, id: QueueId, seq: Seq, now: LogTime) -> Fact {
+        let has_expired = self.has_expired(id, seq, now);
         let messages = &self.state.by_id(id).expect("the caller found the queue").messages;
         let next = messages.next_seq();
         if seq == Seq(0) || seq >= next {
@@ -83,8 +93,12 @@ impl<R: ReplyTo> Core<R> {
         if !messages.contains(seq) {
             return match messages.past().end_of(seq) {
                 End::Purged(at) => Fact::MessagePurged { at },
+                End::Expired(at) => Fact::MessageExpired { at },
                 End::Acked => Fact::MessageAcked,
             };
+        }
+        if has_expired {
+            return Fact::MessageExpired { at: now };
         }
         if !messages.is_durable(seq) {
             return Fact::MessageNotDurable;
@@ -103,11 +117,15 @@ impl<R: ReplyTo> Core<R> {
                 Fact::MessageDamaged { path, offset }
             }
             _ if messages.is_delayed(seq) => Fact::MessageDelayed,
+            _ if messages.is_moving(seq) => Fact::MessageMoving,
             _ => {
                 let fifo = messages.order().filter(|order| order.is_fifo());
                 let group = self.index.group(id, seq).ok().flatten().map(|(group, _)| group);
                 let blocker = fifo.zip(group).and_then(|(order, group)| order.blocker(group));
                 match blocker.filter(|blocker| *blocker < seq) {
+                    Some(moving) if messages.is_moving(moving) => {
+                        Fact::MessageBehindMoving { moving }
+                    }
                     Some(blocker) => Fact::MessageBehind { blocker },
                     None => Fact::MessageWaiting { before: messages.waiting_before(seq) },
                 }

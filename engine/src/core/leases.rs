@@ -31,6 +31,7 @@ impl<R: ReplyTo> Core<R> {
         &mut self,
         queue: QueueId,
         receipt: &SealedReceipt,
+        now: LogTime,
     ) -> Result<(Receipt, bool), RequestError> {
         let receipt = self.receipts.open(receipt)?;
         if receipt.queue != queue {
@@ -43,13 +44,15 @@ impl<R: ReplyTo> Core<R> {
         if messages.held(receipt.seq).is_some_and(|held| held.lease > receipt.lease) {
             return Err(RequestError::ReceiptStale { seq: receipt.seq });
         }
-        Ok((receipt, messages.contains(receipt.seq)))
+        let is_there = messages.contains(receipt.seq);
+        Ok((receipt, is_there && !self.has_expired(queue, receipt.seq, now)))
     }
 
     pub(super) fn ack(&mut self, name: &str, receipts: &[SealedReceipt], now: LogTime) -> Decision {
         let queue = self.queue(name)?.id;
         check_batch("receipt", receipts.len())?;
         self.check_change(receipts.len(), ACKED_ITEM_BYTES)?;
+        self.expire(queue, now);
         let (mut acked, mut failures) = (Vec::new(), Vec::new());
         for (index, receipt) in (0..).zip(receipts) {
             match self.check_ack(queue, receipt, now) {
@@ -84,7 +87,7 @@ impl<R: ReplyTo> Core<R> {
         receipt: &SealedReceipt,
         now: LogTime,
     ) -> Result<(Receipt, bool), RequestError> {
-        let (receipt, is_there) = self.check_receipt(queue, receipt)?;
+        let (receipt, is_there) = self.check_receipt(queue, receipt, now)?;
         let found = self.state.by_id(queue).expect("the caller found the queue");
         if is_there && found.attributes.fifo && !self.is_leased(&receipt, now) {
             return Err(RequestError::ReceiptExpired { seq: receipt.seq });
@@ -126,6 +129,7 @@ impl<R: ReplyTo> Core<R> {
         let (queue, is_fifo) = (queue.id, queue.attributes.fifo);
         check_batch("change", changes.len())?;
         self.check_change(changes.len(), CHANGE_BYTES)?;
+        self.expire(queue, now);
         let (mut changed, mut failures) = (Vec::new(), Vec::new());
         for (index, (receipt, ms)) in (0..).zip(changes) {
             match self.plan_change((queue, is_fifo), receipt, *ms, now) {
@@ -151,7 +155,7 @@ impl<R: ReplyTo> Core<R> {
         now: LogTime,
     ) -> Result<Change, RequestError> {
         check_range("visibility", ms, 0, VISIBILITY_MS_MAX)?;
-        let (receipt, is_there) = self.check_receipt(queue, receipt)?;
+        let (receipt, is_there) = self.check_receipt(queue, receipt, now)?;
         let seq = receipt.seq;
         let messages = &self.state.by_id(queue).expect("the caller found the queue").messages;
         let held = messages.held(seq).copied();
@@ -186,9 +190,10 @@ impl<R: ReplyTo> Core<R> {
     ) -> Decision {
         let queue = self.queue(name)?.id;
         self.check_change(receipts.len(), CHANGE_BYTES)?;
+        self.expire(queue, now);
         let mut returned = Vec::new();
         for receipt in receipts {
-            let Ok((receipt, true)) = self.check_receipt(queue, receipt) else { continue };
+            let Ok((receipt, true)) = self.check_receipt(queue, receipt, now) else { continue };
             let messages = &self.state.by_id(queue).expect("the queue was found").messages;
             let in_flight = messages.held(receipt.seq).is_some_and(|held| {
                 held.lease == receipt.lease && matches!(held.state, MessageState::InFlight { .. })

@@ -10,6 +10,7 @@
 
 mod attempts;
 mod dead_letters;
+mod expiry;
 mod explain;
 mod leases;
 mod moves;
@@ -44,6 +45,7 @@ use crate::stats::{MemoryStats, Stats};
 use crate::time::LogTime;
 use crate::upkeep::Task;
 use attempts::Attempts;
+use expiry::Expiries;
 pub(crate) use moves::{Moving, MovingRead};
 use receives::Asked;
 use waiters::{Demand, Until, Waiter, Waiters};
@@ -86,6 +88,10 @@ pub(crate) struct Core<R> {
     /// What the keeper is to do.
     tasks: Vec<Task>,
     counters: Arc<Counters>,
+    /// When messages expire.
+    expiry: Expiries,
+    /// What the command that is handled takes in the log at the most, unless it sends.
+    command_bytes: u64,
     /// Messages on their way to other queues.
     moves: moves::Moves,
     redrives: runs::Runs,
@@ -146,6 +152,7 @@ impl<R: ReplyTo> Core<R> {
         state.all_durable();
         let before = index.begin_segment(tail.segment.clone());
         assert!(before.is_none(), "a recovered segment is sealed");
+        let expiry = Expiries::of(&state);
         let mut core = Self {
             state,
             index,
@@ -166,6 +173,8 @@ impl<R: ReplyTo> Core<R> {
             freeze_request: None,
             tasks: Vec::new(),
             counters,
+            expiry,
+            command_bytes: 0,
             moves: moves::Moves::default(),
             redrives: runs::Runs::default(),
         };
@@ -210,7 +219,14 @@ impl<R: ReplyTo> Core<R> {
 
     /// Decides a command. Its answer is among [`Core::take_answers`] now or later.
     pub(crate) fn handle(&mut self, command: Command, reply_to: R, now: LogTime) {
-        match self.decide(command, now) {
+        // What a send needs is there; nothing expires in its course.
+        self.command_bytes = match command {
+            Command::Send { .. } | Command::SendOnce { .. } => 0,
+            _ => room::record_bytes(&command),
+        };
+        let decision = self.decide(command, now);
+        self.command_bytes = 0;
+        match decision {
             Ok(Decided::Now(reply)) => self.answers.push((reply_to, Ok(reply))),
             Ok(Decided::WhenDurable(reply)) => self.answer_when_durable(reply_to, Ok(reply)),
             Ok(Decided::WhenWritten(reply)) => self.answer_when_written(reply_to, reply),
@@ -278,7 +294,10 @@ impl<R: ReplyTo> Core<R> {
             }
             Command::ListRedrives { queue } => self.list_redrives(&queue),
             Command::CancelRedrive { redrive } => self.cancel_redrive(redrive, now),
-            Command::Stats => Ok(Decided::Now(Reply::Stats(Box::new(self.stats())))),
+            Command::Stats => {
+                self.expire_everywhere(now);
+                Ok(Decided::Now(Reply::Stats(Box::new(self.stats()))))
+            }
         }
     }
 
@@ -436,8 +455,9 @@ impl<R: ReplyTo> Core<R> {
                 let reply = Reply::Received { queue, deliveries: Vec::new() };
                 self.answers.push((waiter.reply_to, Ok(reply)));
             }
-            self.set_alarm(queue);
+            self.set_alarm(queue, now);
         }
+        self.tick_expiry(now);
         self.tick_moves(now);
     }
 
@@ -446,7 +466,8 @@ impl<R: ReplyTo> Core<R> {
         // One that has no room waits for the next segment, not for the clock.
         let may_write = self.writing.is_none() && self.tail.has_room(0);
         let watermark = self.watermark_due.filter(|_| may_write);
-        let alarms = [self.waiters.next_alarm(), watermark, self.next_move()];
+        let (waiter, expiry) = (self.waiters.next_alarm(), self.expiry.next_alarm());
+        let alarms = [waiter, watermark, expiry, self.next_move()];
         alarms.into_iter().flatten().min()
     }
 
@@ -497,6 +518,7 @@ impl<R: ReplyTo> Core<R> {
             queues: queues as u64,
             messages,
             held_messages: state.held_messages,
+            expired_messages: self.counters.expired_messages.get(),
             memory: MemoryStats {
                 held_bytes: state.held_bytes,
                 timers_bytes: state.timer_bytes,

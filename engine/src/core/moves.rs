@@ -180,10 +180,13 @@ impl<R: ReplyTo> Core<R> {
     ) {
         let (id, seq) = (chosen.location.queue, chosen.location.seq);
         let is_full = self.check_sends_allowed().is_err();
+        self.expire(id, now);
         let Some(queue) = self.state.by_id(id) else { return };
         // Its last consumer may have asked for time that has passed.
         queue.messages.settle(now);
-        if !queue.messages.end_moving(seq, chosen.group) {
+        let expired = queue.attributes.expired_by(now);
+        let has_expired = expired.is_some_and(|expired| chosen.sent <= expired);
+        if !queue.messages.end_moving(seq, chosen.group) || has_expired {
             return;
         }
         let stored = match body {

@@ -23,6 +23,7 @@ impl<R: ReplyTo> Core<R> {
         check_batch("receipt", receipts.len())?;
         check_range("reason bytes", reason.len() as u64, 0, REASON_BYTES_MAX as u64)?;
         self.check_change_bytes(nack_bytes(receipts.len(), reason))?;
+        self.expire(queue, now);
         let (mut counted, mut uncounted, mut failures) = (Vec::new(), Vec::new(), Vec::new());
         for (index, receipt) in (0..).zip(receipts) {
             match self.plan_change((queue, is_fifo), receipt, delay_ms, now) {

@@ -23,8 +23,12 @@ impl<R: ReplyTo> Core<R> {
         let id = self.queue(name)?.id;
         check_range("max", u64::from(max), 1, BATCH_MESSAGES_MAX as u64)?;
         let peeked = |messages, next| Reply::Peeked { queue: id, messages, next };
+        self.expire(id, now);
+        let queue = self.state.get(id).expect("its name was found");
         // Dead letters keep their sent times, which do not ascend where they are.
-        let is_mixed = filter.since.is_some() && self.has_dead_letters(name);
+        let first = queue.messages.first_from(from);
+        let is_mixed = first.is_some_and(|first| queue.messages.may_be_late(first));
+        let expired = queue.attributes.expired_by(now);
         let from = match filter.since.filter(|_| !is_mixed) {
             None => from,
             Some(since) => match self.index.first_sent_after(id, since) {
@@ -59,7 +63,9 @@ impl<R: ReplyTo> Core<R> {
                 break;
             };
             let (location, sent) = indexed.expect("every message in a queue is in the index");
-            if is_mixed && filter.since.is_some_and(|since| sent <= since) {
+            let since = filter.since.filter(|_| is_mixed);
+            // What could not be removed yet.
+            if since.max(expired).is_some_and(|before| sent <= before) {
                 continue;
             }
             bytes += u64::from(location.bytes);
@@ -72,11 +78,5 @@ impl<R: ReplyTo> Core<R> {
             messages.push(Peeked { seq, state, receive_count, sent, reason, location });
         }
         Ok(Decided::Now(peeked(messages, next)))
-    }
-
-    /// Whether messages of other queues come to this one with the times when they were sent there.
-    fn has_dead_letters(&self, name: &str) -> bool {
-        let is_fifo = self.state.by_name(name).is_some_and(|queue| queue.attributes.fifo);
-        !is_fifo && self.state.dead_letter_sources(name, "").next().is_some()
     }
 }

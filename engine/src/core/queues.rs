@@ -70,9 +70,12 @@ impl<R: ReplyTo> Core<R> {
         now: LogTime,
     ) -> Decision {
         changes.check()?;
+        // What had expired by then is gone, also if retention is made longer.
+        self.expire(self.queue(name)?.id, now);
         self.change_queue(name, changes, now)?;
-        // A shorter delay of a FIFO queue, or more messages in flight.
+        // A shorter delay of a FIFO queue, more messages in flight, or a shorter retention.
         let queue = self.queue(name)?.id;
+        self.look_at_retention(queue);
         self.serve(queue, now);
         Ok(Decided::WhenDurable(Reply::Altered))
     }
@@ -144,8 +147,9 @@ impl<R: ReplyTo> Core<R> {
     }
 
     pub(super) fn describe_queue(&mut self, name: &str, now: LogTime) -> Decision {
-        let queue = self.queue(name)?.id;
-        let queue = self.state.by_id(queue).expect("its name was found");
+        let id = self.queue(name)?.id;
+        self.expire(id, now);
+        let queue = self.state.by_id(id).expect("its name was found");
         queue.messages.settle(now);
         Ok(Decided::Now(Reply::Described(queue.info())))
     }
@@ -163,6 +167,7 @@ impl<R: ReplyTo> Core<R> {
         found.truncate(max as usize);
         let (mut queues, mut texts_bytes) = (Vec::new(), 0);
         for id in found {
+            self.expire(id, now);
             let queue = self.state.by_id(id).expect("the list names queues that are there");
             texts_bytes += queue.attributes.texts_bytes();
             if texts_bytes > LIST_TEXTS_BYTES_MAX && !queues.is_empty() {
@@ -191,8 +196,10 @@ impl<R: ReplyTo> Core<R> {
     }
 
     pub(super) fn purge_queue(&mut self, name: &str, now: LogTime) -> Decision {
-        let queue = self.queue(name)?;
-        let (id, through, count) = (queue.id, queue.last_seq(), queue.messages.len());
+        let id = self.queue(name)?.id;
+        self.expire(id, now);
+        let queue = self.state.get(id).expect("its name was found");
+        let (through, count) = (queue.last_seq(), queue.messages.len());
         self.check_room(QUEUE_RECORD_BYTES, 0)?;
         self.record(|out| out.queue_purged(id, through, Some(now)));
         Ok(Decided::WhenDurable(Reply::Purged { count }))
@@ -204,6 +211,7 @@ impl<R: ReplyTo> Core<R> {
         self.record(|out| out.queue_deleted(id));
         self.index.remove_queue(id);
         self.redrives.remove(id);
+        self.expiry.forget(id);
         while let Some(waiter) = self.waiters.take_first(id) {
             let error = RequestError::UnknownQueue { name: name.to_owned() };
             self.answers.push((waiter.reply_to, Err(error)));

@@ -16,8 +16,8 @@ use crate::record::Lease;
 use crate::state::order::Order;
 use crate::time::LogTime;
 
-/// A receive passes over so many dead letters at the most, which takes some milliseconds.
-const DEAD_PASSED_MAX: usize = 1 << 16;
+/// A receive passes over so many dead letters and expired messages at the most, which takes some milliseconds.
+const PASSED_MAX: usize = 1 << 16;
 
 /// The longest name of a receive that may be asked again (SQS).
 const ATTEMPT_BYTES_MAX: u64 = 128;
@@ -47,6 +47,7 @@ impl<R: ReplyTo> Core<R> {
         let messages_max = self.leases_max(max);
         let demand = Demand { messages_max, bytes_max, visibility_ms: Some(visibility_ms) };
         self.check_room(leased_bytes(messages_max), LAST_BYTES)?;
+        self.expire(id, now);
         let attempt = attempt.filter(|_| attributes.fifo);
         if let Some(attempt) = &attempt
             && let Some(deliveries) = self.receive_again(id, attempt, visibility_ms, now)
@@ -112,7 +113,7 @@ impl<R: ReplyTo> Core<R> {
             // A receive has looked for messages before it waits; this one has not.
             self.serve(queue, now);
         } else {
-            self.set_alarm(queue);
+            self.set_alarm(queue, now);
         }
     }
 
@@ -123,6 +124,7 @@ impl<R: ReplyTo> Core<R> {
         if let Some(queue) = self.state.by_id(queue) {
             queue.messages.settle(now);
         }
+        self.remove_expired(queue, now);
         while let Some(waiter) = self.waiters.first(queue) {
             if waiter.reply_to.is_gone() {
                 self.waiters.take_first(queue);
@@ -146,12 +148,16 @@ impl<R: ReplyTo> Core<R> {
             }
             self.answers.push((waiter.reply_to, Ok(Reply::Received { queue, deliveries })));
         }
-        self.set_alarm(queue);
+        self.set_alarm(queue, now);
     }
 
-    pub(super) fn set_alarm(&mut self, queue: QueueId) {
-        let event = self.state.by_id(queue).and_then(|queue| queue.messages.next_timer());
-        self.waiters.set_alarm(queue, event);
+    pub(super) fn set_alarm(&mut self, id: QueueId, now: LogTime) {
+        let queue = self.state.get(id);
+        let timer = queue.and_then(|queue| queue.messages.next_timer());
+        // What is in flight may hold others back, until it expires.
+        let holds_back = queue.is_some_and(|queue| queue.messages.in_flight() > 0);
+        let expiry = self.expiry.next_of(id).filter(|at| holds_back && *at > now);
+        self.waiters.set_alarm(id, timer.into_iter().chain(expiry).min());
     }
 
     /// How many more messages of the queue may be in flight.
@@ -168,12 +174,15 @@ impl<R: ReplyTo> Core<R> {
         self.walk(id, messages_max, now);
         let queue = self.state.get(id).expect("the caller found the queue");
         let mut dead = self.dead_letters(queue);
+        // What could not be removed yet.
+        let expired = queue.attributes.expired_by(now);
+        let has_expired = |sent: LogTime| expired.is_some_and(|expired| sent <= expired);
         let is_fifo = queue.messages.order().is_some_and(Order::is_fifo);
         let mut bytes = 0u64;
         let (mut found, mut passed, mut locked) = (Vec::new(), 0, HashSet::new());
         for (seq, group) in queue.messages.waiting() {
             let held = queue.messages.held(seq);
-            if found.len() == messages_max as usize || passed == DEAD_PASSED_MAX {
+            if found.len() == messages_max as usize || passed == PASSED_MAX {
                 break;
             }
             if is_fifo && locked.contains(&group) {
@@ -193,7 +202,9 @@ impl<R: ReplyTo> Core<R> {
                     };
                     let (location, sent) =
                         indexed.expect("every message in a queue is in the index");
-                    dead.add(Chosen { group, location, sent });
+                    if !has_expired(sent) {
+                        dead.add(Chosen { group, location, sent });
+                    }
                 }
                 continue;
             }
@@ -203,6 +214,10 @@ impl<R: ReplyTo> Core<R> {
                 break;
             };
             let (location, sent) = indexed.expect("every message in a queue is in the index");
+            if has_expired(sent) {
+                passed += 1;
+                continue;
+            }
             bytes += u64::from(location.bytes);
             if bytes > demand.bytes_max && !found.is_empty() {
                 break;

@@ -44,7 +44,9 @@ impl<R: ReplyTo> Core<R> {
         rate: u64,
         now: LogTime,
     ) -> Decision {
-        let queue = self.queue(name)?;
+        let id = self.queue(name)?.id;
+        self.expire(id, now);
+        let queue = self.state.get(id).expect("its name was found");
         check_range("rate", rate, 0, REDRIVE_RATE_MAX)?;
         if self.state.dead_letter_sources(name, "").next().is_none() {
             return Err(RequestError::NotDeadLetterQueue { name: name.to_owned() });
@@ -165,7 +167,9 @@ impl<R: ReplyTo> Core<R> {
             redrive: Some((redrive, count)),
             source: "",
         };
+        let queue = message.queue;
         self.record(|out| out.moved(&moved));
+        self.message_came(queue, now);
     }
 
     /// Where a redrive has to bring a message of its queue; if nowhere, why.
@@ -226,6 +230,7 @@ impl<R: ReplyTo> Core<R> {
     }
 
     fn take_redriven(&mut self, id: QueueId, max: u64, now: LogTime) -> Taken {
+        self.expire(id, now);
         let Some(queue) = self.state.by_id(id) else { return Taken::Nothing };
         queue.messages.settle(now);
         self.walk(id, u32::try_from(max).unwrap_or(u32::MAX), now);
@@ -234,6 +239,7 @@ impl<R: ReplyTo> Core<R> {
             return Taken::Nothing;
         };
         let is_ordered = queue.messages.order().is_some();
+        let expired = queue.attributes.expired_by(now);
         let (mut taken, mut bytes) = (Vec::new(), 0);
         for (seq, group) in queue.messages.waiting() {
             if seq > through {
@@ -249,6 +255,10 @@ impl<R: ReplyTo> Core<R> {
             match self.index.find(id, seq) {
                 Ok(found) => {
                     let (location, sent) = found.expect("every message in a queue is in the index");
+                    // It could not be removed yet.
+                    if expired.is_some_and(|expired| sent <= expired) {
+                        continue;
+                    }
                     bytes += u64::from(location.bytes);
                     taken.push(Chosen { group, location, sent });
                 }

@@ -25,6 +25,9 @@ pub(super) const ACKED_ITEM_BYTES: u64 = 8;
 /// What a batch of a producer takes beside its messages: a `Produced` record.
 pub(super) const PRODUCED_BYTES: u64 = RECORD_HEADER_BYTES as u64 + 56;
 
+/// What retention takes at once at the most: two `Expired` records.
+pub(super) const EXPIRED_BYTES: u64 = 2 * (RECORD_HEADER_BYTES as u64 + 28);
+
 /// More than the headers and fixed fields of a command's records.
 pub(super) const HEADERS_BYTES: u64 = 64;
 
@@ -152,5 +155,7 @@ mod tests {
         let (producer, landed) = (ProducerId(7), (Seq(8), 9));
         let produced = size(|out| out.produced(queue, producer, (10, 10), landed, time));
         assert_eq!(produced, PRODUCED_BYTES);
+        let expired = size(|out| out.expired(queue, Seq(3), time, time));
+        assert_eq!(2 * expired, EXPIRED_BYTES);
     }
 }

@@ -147,6 +147,9 @@ impl<R: ReplyTo> Core<R> {
                 });
             }
         });
+        if !plan.new.is_empty() {
+            self.message_came(queue, now);
+        }
         let first = plan.seqs[0];
         let count = u32::try_from(plan.seqs.len()).expect("a batch has at most 4096 messages");
         let is_run = (first.0..).map(Seq).zip(&plan.seqs).all(|(expected, seq)| expected == *seq);

@@ -94,6 +94,7 @@ impl<R: ReplyTo> Core<R> {
     ) -> Result<(QueueId, Vec<Seq>), Refused> {
         let queue = self.queue(queue)?.id;
         check_batch("receipt", receipts.len())?;
+        self.expire(queue, now);
         let mut seqs = Vec::with_capacity(receipts.len());
         for (index, receipt) in receipts.iter().enumerate() {
             let refused = |cause| Refused { item: Some(index), cause };

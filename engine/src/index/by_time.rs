@@ -1,5 +1,6 @@
 //! From a time to the first message that was sent after it: a search by halves, for sent times
-//! ascend with a queue's numbers.
+//! ascend with a queue's numbers, but for messages that came late. Of those behind the last one that did
+//! what is found is right, whatever lies before.
 
 use super::{BrokenIndex, Index, SegmentIndex, Slot};
 use crate::ids::{QueueId, Seq};
@@ -15,12 +16,8 @@ impl Index {
         time: LogTime,
     ) -> Result<Seq, BrokenIndex> {
         let keys = self.shares.segments_of(queue);
-        let created = |key: &SegmentKey| match &self.active {
-            Some(active) if active.key == *key => active.segment.created,
-            _ => self.sealed[key].segment.created,
-        };
         // What lies in these segments was sent after it.
-        let mut at = keys.partition_point(|key| created(key) <= time);
+        let mut at = keys.partition_point(|key| self.created(*key) <= time);
         let behind = keys[at..].iter().find_map(|key| self.row_of(*key, queue));
         let mut found = behind.map(|(first, _)| first);
         // Of those before, the end of the last one may have been too.
@@ -34,6 +31,22 @@ impl Index {
             }
         }
         Ok(found.unwrap_or(Seq(1)))
+    }
+
+    /// A message of the queue before which all came at `time` or before: of the last segment that
+    /// was begun by then the first one.
+    pub(crate) fn came_by(&self, queue: QueueId, time: LogTime) -> Seq {
+        let keys = self.shares.segments_of(queue);
+        let begun = keys.partition_point(|key| self.created(*key) <= time);
+        let mut begun = keys[..begun].iter().rev();
+        begun.find_map(|key| self.row_of(*key, queue)).map_or(Seq(0), |(first, _)| first)
+    }
+
+    fn created(&self, key: SegmentKey) -> LogTime {
+        match &self.active {
+            Some(active) if active.key == key => active.segment.created,
+            _ => self.sealed[&key].segment.created,
+        }
     }
 
     /// A queue's first and last message in a segment.

@@ -74,6 +74,7 @@ impl<'a> RecordFrame<'a> {
             kind::DEDUPLICATED => decode_deduplicated,
             kind::REDRIVE_STARTED => decode_redrive_started,
             kind::REDRIVE_ENDED => decode_redrive_ended,
+            kind::EXPIRED => decode_expired,
             unknown => return Err(RecordError::UnknownKind(unknown)),
         };
         decode(Fields::new(self.fields), self.payload).ok_or(wrong)
@@ -211,5 +212,14 @@ fn decode_returned<'a>(mut fields: Fields<'a>, _: &'a [u8]) -> Option<Record<'a>
         is_counted,
         reason,
         messages,
+    })
+}
+
+fn decode_expired<'a>(mut fields: Fields<'a>, _: &'a [u8]) -> Option<Record<'a>> {
+    Some(Record::Expired {
+        queue: QueueId(fields.u32()?),
+        below: Seq(fields.u64()?),
+        time: LogTime(fields.u64()?),
+        late_before: LogTime(fields.u64()?),
     })
 }

@@ -158,6 +158,17 @@ pub enum Record<'a> {
         /// Their seqs.
         messages: List<'a, Seq>,
     },
+    /// Messages of the queue are gone: their retention has passed.
+    Expired {
+        /// The queue.
+        queue: QueueId,
+        /// Every message less than this is gone.
+        below: Seq,
+        /// When.
+        time: LogTime,
+        /// Of the others, every late one that was sent before this is gone.
+        late_before: LogTime,
+    },
     /// A message went from one queue to another.
     Moved(Moved<'a>),
     /// A redrive started.
@@ -191,6 +202,7 @@ impl<'a> Record<'a> {
             | Record::Deduplicated { queue, .. }
             | Record::Compacted { queue, .. }
             | Record::Returned { queue, .. }
+            | Record::Expired { queue, .. }
             | Record::Moved(Moved { message: Sent { queue, .. }, .. }) => Some(queue),
             Record::RedriveStarted(RedriveStarted { redrive, .. })
             | Record::RedriveEnded(RedriveEnded { redrive, .. }) => Some(redrive.queue()),
@@ -246,6 +258,7 @@ mod kind {
     pub(super) const DEDUPLICATED: u8 = 25;
     pub(super) const REDRIVE_STARTED: u8 = 26;
     pub(super) const REDRIVE_ENDED: u8 = 27;
+    pub(super) const EXPIRED: u8 = 28;
 }
 
 /// Why bytes are no record.

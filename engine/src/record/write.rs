@@ -207,6 +207,16 @@ impl<'b> RecordWriter<'b> {
             messages.iter().for_each(|item| item.write(out));
         });
     }
+
+    /// Writes [`Record::Expired`].
+    pub fn expired(&mut self, queue: QueueId, below: Seq, time: LogTime, late_before: LogTime) {
+        self.record(kind::EXPIRED, &[], |out| {
+            out.put_u32_le(queue.0);
+            out.put_u64_le(below.0);
+            out.put_u64_le(time.0);
+            out.put_u64_le(late_before.0);
+        });
+    }
 }
 
 /// How many items of the largest kind, 16 bytes, one record holds.

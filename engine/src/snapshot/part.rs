@@ -20,8 +20,9 @@ use crate::state::deduplication::{Entry, Window};
 use crate::state::delays::Delays;
 use crate::state::frozen::{FrozenMessages, FrozenQueue};
 use crate::state::held::{Held, HeldMap};
+use crate::state::late::Late;
 use crate::state::order::Discipline;
-use crate::state::past::{Past, Swept};
+use crate::state::past::{Expiry, Past, Swept};
 use crate::state::producers::{Batch, Producer, Producers};
 use crate::state::redrives::Redrives;
 use crate::state::returns::Returns;
@@ -48,6 +49,9 @@ const BATCH_BYTES: usize = 20;
 /// A delayed message's bytes.
 const DELAYED_BYTES: usize = 16;
 
+/// What comes before the set of the late messages of one stretch.
+const STRETCH_BYTES: usize = 12;
+
 /// How many messages are encoded and decoded together.
 const MESSAGES_AT_ONCE: usize = 1024;
 
@@ -71,6 +75,7 @@ pub(super) mod section {
     pub(super) const DEDUPLICATED: u32 = 8;
     pub(super) const PRODUCERS: u32 = 9;
     pub(super) const REDRIVES: u32 = 10;
+    pub(super) const LATE: u32 = 11;
     pub(super) const PAST: u32 = 16;
 }
 
@@ -149,10 +154,37 @@ pub(super) fn encode(part: &FrozenQueue, out: &mut impl Write) -> io::Result<()>
         put_section(out, section::REDRIVES, piece.len() as u64)?;
         out.write_all(&piece)?;
     }
-    if let Some(purge) = messages.past.last_purge {
-        put_section(out, section::PAST, 16)?;
-        out.write_all(&purge.through.0.to_le_bytes())?;
-        out.write_all(&purge.at.0.to_le_bytes())?;
+    put_late(out, &messages.late)?;
+    let Past { last_purge, last_expiry } = messages.past;
+    if last_purge.is_some() || last_expiry.is_some() {
+        let (through, at) = last_purge.map(|purge| (purge.through, purge.at)).unwrap_or_default();
+        let mut piece = BytesMut::new();
+        piece.put_u64_le(through.0);
+        piece.put_u64_le(at.0);
+        if let Some(Expiry { below, at, late_before }) = last_expiry {
+            piece.put_u64_le(below.0);
+            piece.put_u64_le(at.0);
+            piece.put_u64_le(late_before.0);
+        }
+        put_section(out, section::PAST, piece.len() as u64)?;
+        out.write_all(&piece)?;
+    }
+    Ok(())
+}
+
+fn put_late(out: &mut impl Write, late: &Late) -> io::Result<()> {
+    if late.is_empty() {
+        return Ok(());
+    }
+    let sizes = late.stretches().map(|(_, seqs)| (STRETCH_BYTES + seqs.serialized_size()) as u64);
+    put_section(out, section::LATE, 8 + sizes.sum::<u64>())?;
+    out.write_all(&late.last().0.to_le_bytes())?;
+    for (stretch, seqs) in late.stretches() {
+        let bytes = u32::try_from(seqs.serialized_size())
+            .expect("a minute's dead letters are far from filling 4 GiB of bits");
+        out.write_all(&stretch.to_le_bytes())?;
+        out.write_all(&bytes.to_le_bytes())?;
+        seqs.serialize_into(&mut *out)?;
     }
     Ok(())
 }
@@ -241,6 +273,7 @@ pub(super) fn decode(body: &mut Body<'_>, version: u32) -> Result<FrozenQueue, P
     // The sets' decoder takes lengths as they come, and gets to see none that was not checked.
     body.check()?;
     let (apart, due) = (read_set(&sections.apart)?, read_set(&sections.due)?);
+    let late = read_late(&sections.late)?;
     let Sections {
         held,
         delays,
@@ -253,7 +286,7 @@ pub(super) fn decode(body: &mut Body<'_>, version: u32) -> Result<FrozenQueue, P
         ..
     } = sections;
     let messages =
-        FrozenMessages { next, cursor, apart, held, delays, due, returns, past, discipline };
+        FrozenMessages { next, cursor, apart, held, delays, due, returns, past, late, discipline };
     check_messages(&messages).map_err(PartError::Wrong)?;
     Ok(FrozenQueue {
         id,
@@ -278,6 +311,7 @@ struct Sections {
     due: Vec<u8>,
     returns: Returns,
     past: Past,
+    late: Vec<u8>,
     discipline: Option<Discipline>,
     deduplication: Window,
     producers: Producers,
@@ -302,6 +336,7 @@ fn read_sections(body: &mut Body<'_>) -> Result<Sections, PartError> {
             section::PRODUCERS => sections.producers = read_producers(body, bytes)?,
             section::REASONS => sections.returns = reasons::read(body, bytes)?,
             section::REDRIVES => sections.redrives = redrives::read(&body.bytes(bytes)?)?,
+            section::LATE => sections.late = body.bytes(bytes)?,
             section::PAST => sections.past = read_past(body, bytes)?,
             _ => return Err(PartError::Wrong(format!("an unknown section {kind}"))),
         }
@@ -376,9 +411,36 @@ fn read_producers(body: &mut Body<'_>, mut bytes: u64) -> Result<Producers, Part
 
 /// What a later version may append is passed over.
 fn read_past(body: &mut Body<'_>, bytes: u64) -> Result<Past, PartError> {
-    let last_purge = Some(Swept { through: Seq(body.u64()?), at: LogTime(body.u64()?) });
-    body.bytes(bytes.saturating_sub(16))?;
-    Ok(Past { last_purge })
+    let purge = Swept { through: Seq(body.u64()?), at: LogTime(body.u64()?) };
+    let last_purge = (purge.through > Seq(0)).then_some(purge);
+    let (mut last_expiry, mut read) = (None, 16);
+    if bytes >= 40 {
+        let (below, at) = (Seq(body.u64()?), LogTime(body.u64()?));
+        last_expiry = Some(Expiry { below, at, late_before: LogTime(body.u64()?) });
+        read = 40;
+    }
+    body.bytes(bytes.saturating_sub(read))?;
+    Ok(Past { last_purge, last_expiry })
+}
+
+fn read_late(bytes: &[u8]) -> Result<Late, PartError> {
+    if bytes.is_empty() {
+        return Ok(Late::default());
+    }
+    let wrong = || PartError::Wrong("late messages that end before they should".to_owned());
+    let mut fields = Fields::new(bytes);
+    let last = Seq(fields.u64().ok_or_else(wrong)?);
+    let mut rest = fields.rest();
+    let mut stretches = Vec::new();
+    while !rest.is_empty() {
+        let mut fields = Fields::new(rest);
+        let stretch = fields.u64().ok_or_else(wrong)?;
+        let set_bytes = fields.u32().ok_or_else(wrong)? as usize;
+        let (set, behind) = fields.rest().split_at_checked(set_bytes).ok_or_else(wrong)?;
+        stretches.push((stretch, read_set(set)?));
+        rest = behind;
+    }
+    Ok(Late::restored(last, stretches))
 }
 
 fn read_delays(body: &mut Body<'_>, bytes: u64) -> Result<Delays, PartError> {

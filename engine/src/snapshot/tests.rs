@@ -17,8 +17,9 @@ use crate::state::deduplication::{Entry, Window};
 use crate::state::delays::Delays;
 use crate::state::frozen::{FrozenMessages, FrozenQueue};
 use crate::state::held::{Held, HeldMap};
+use crate::state::late::Late;
 use crate::state::order::Discipline;
-use crate::state::past::{Past, Swept};
+use crate::state::past::{Expiry, Past, Swept};
 use crate::state::producers::{Batch, Producers};
 use crate::state::redrives::{Redrive, RedriveEnd, Redrives};
 use crate::state::returns::{Return, Returns};
@@ -88,7 +89,14 @@ fn queue(id: u32, position: u64, held_messages: u64) -> FrozenQueue {
     }
     let cursor = Seq(10 * held_messages + 2);
     let last_purge = (id == 2).then_some(Swept { through: Seq(3), at: LogTime(4) });
-    let past = Past { last_purge };
+    let last_expiry =
+        (id > 1).then_some(Expiry { below: Seq(2), at: LogTime(5), late_before: LogTime(1 << 16) });
+    let past = Past { last_purge, last_expiry };
+    let stretch = |at: u64| (at, (at..at * at).collect());
+    let late = match id {
+        3 => Late::restored(Seq(77), [stretch(5), stretch(7)]),
+        _ => Late::default(),
+    };
     let discipline = (id == 3).then_some(Discipline::Fair);
     let apart = [cursor.0 + 3, cursor.0 + 4].into_iter().collect();
     FrozenQueue {
@@ -107,6 +115,7 @@ fn queue(id: u32, position: u64, held_messages: u64) -> FrozenQueue {
             due,
             returns,
             past,
+            late,
             discipline,
         },
         deduplication: window(held_messages),
@@ -172,14 +181,16 @@ fn read_it(disk: &SimDisk, position: u64) -> Read {
 
 /// All that is in a queue, to be compared.
 fn contents(queue: &FrozenQueue) -> impl PartialEq + std::fmt::Debug {
-    let FrozenMessages { next, cursor, apart, held, delays, due, returns, past, discipline } =
+    let FrozenMessages { next, cursor, apart, held, delays, due, returns, past, late, discipline } =
         &queue.messages;
+    let stretches = late.stretches().map(|(stretch, seqs)| (stretch, seqs.clone()));
+    let late = (late.last(), stretches.collect::<Vec<_>>());
     let held: Vec<_> = held.range(..).map(|(seq, held)| (seq, *held)).collect();
     let apart: Vec<_> = apart.iter().collect();
     let times = (queue.created, queue.modified, queue.position);
     let delays: BTreeMap<_, _> = delays.iter().collect();
     let returns: Vec<_> = returns.iter().map(|(seq, known)| (seq, known.clone())).collect();
-    let out_of_backlog = (apart, held, delays, due.clone(), returns, *past, *discipline);
+    let out_of_backlog = (apart, held, delays, due.clone(), returns, *past, late, *discipline);
     let attributes = Arc::clone(&queue.attributes);
     let sent_before: Vec<_> = queue.deduplication.iter().copied().collect();
     let landed: Vec<_> = queue.producers.iter().map(|(id, p)| (id, p.clone())).collect();
@@ -430,4 +441,25 @@ fn its_bytes_are_pinned() {
     let bytes = disk.image(file(&disk, 5)).unwrap();
     assert_eq!(bytes.len(), 657);
     assert_eq!(crc32fast::hash(&bytes), 0xdf2cbb6b);
+}
+
+/// Without it dead letters would never expire, or at once, after a restart with another version.
+#[test]
+fn how_it_says_what_came_late_and_what_has_expired_is_pinned() {
+    let disk = SimDisk::new(1);
+    write(&disk, 5, 9, &[queue(3, 5, 2)]).unwrap();
+    let bytes = disk.image(file(&disk, 5)).unwrap();
+    let u64s = |values: &[u64]| values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>();
+    let section = |kind: u32, content: &[u8]| {
+        [&kind.to_le_bytes(), &(content.len() as u64).to_le_bytes()[..], content].concat()
+    };
+    let stretch = |at: u64| {
+        let mut set = Vec::new();
+        (at..at * at).collect::<RoaringTreemap>().serialize_into(&mut set).unwrap();
+        [&at.to_le_bytes()[..], &(set.len() as u32).to_le_bytes(), &set].concat()
+    };
+    let late = section(11, &[u64s(&[77]), stretch(5), stretch(7)].concat());
+    // No purge; everything below 2 had expired at 5, and what was late before 65536.
+    let past = section(16, &u64s(&[0, 0, 2, 5, 1 << 16]));
+    assert!(bytes.ends_with(&[late, past].concat()), "{bytes:02x?}");
 }

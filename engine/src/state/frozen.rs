@@ -9,6 +9,7 @@ use super::Queue;
 use super::deduplication::Window;
 use super::delays::Delays;
 use super::held::{Held, HeldMap};
+use super::late::Late;
 use super::order::Discipline;
 use super::past::Past;
 use super::producers::Producers;
@@ -57,6 +58,8 @@ pub(crate) struct FrozenMessages {
     pub(crate) returns: Returns,
     /// What is remembered of those that are gone.
     pub(crate) past: Past,
+    /// Those that were sent before they came.
+    pub(crate) late: Late,
     /// In what order a queue whose messages have groups gives them.
     pub(crate) discipline: Option<Discipline>,
 }
@@ -95,7 +98,7 @@ impl FrozenMessages {
 impl Queue {
     /// The queue as it is now, at the end of the entry at `position`.
     pub(crate) fn freeze(&self, position: Position) -> FrozenQueue {
-        let Messages { next, cursor, apart, held, delays, due, returns, past, order, .. } =
+        let Messages { next, cursor, apart, held, delays, due, returns, past, late, order, .. } =
             &self.messages;
         FrozenQueue {
             id: self.id,
@@ -113,6 +116,7 @@ impl Queue {
                 due: due.clone(),
                 returns: returns.clone(),
                 past: *past,
+                late: late.clone(),
                 discipline: order.as_ref().map(|order| order.discipline()),
             },
             deduplication: self.deduplication.window().clone(),
@@ -158,6 +162,7 @@ impl From<FrozenMessages> for Messages {
             due,
             returns,
             past,
+            late,
             discipline,
         } = frozen;
         let is_damaged = |(seq, held): (Seq, &Held)| {
@@ -193,6 +198,7 @@ impl From<FrozenMessages> for Messages {
             damaged,
             returns,
             past,
+            late,
             order,
             moving,
         };

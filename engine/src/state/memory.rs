@@ -38,7 +38,7 @@ impl State {
             sum.timer_bytes += set_bytes(&messages.returned);
             sum.timer_bytes += set_bytes(&messages.due);
             sum.queue_bytes += queue.deduplication.heap_bytes() + queue.producers.heap_bytes();
-            sum.timer_bytes += set_bytes(&messages.moving);
+            sum.timer_bytes += set_bytes(&messages.moving) + messages.late.heap_bytes();
             sum.timer_bytes += messages.order().map_or(0, Order::heap_bytes);
             sum.queue_bytes += bytes_of::<(QueueId, Queue)>(1) + bytes_of::<(String, QueueId)>(1);
             let attributes = size_of::<Attributes>() + queue.attributes.texts_bytes();

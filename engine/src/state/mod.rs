@@ -11,6 +11,7 @@ pub(crate) mod deduplication;
 pub(crate) mod delays;
 pub(crate) mod frozen;
 pub(crate) mod held;
+pub(crate) mod late;
 pub(crate) mod memory;
 pub(crate) mod order;
 pub(crate) mod past;
@@ -156,6 +157,9 @@ impl State {
                     }
                 });
             }
+            Record::Expired { queue, below, time, late_before } => {
+                self.messages(queue, |messages| messages.expired(below, time, late_before));
+            }
             Record::Moved(_) => unreachable!("it is about two queues, and applied above"),
             Record::RedriveStarted(ref started) => {
                 if let Some(queue) = self.queues.get_mut(&started.redrive.queue()) {
@@ -184,6 +188,9 @@ impl State {
             && let Some(queue) = self.queues.get_mut(&moved.message.queue)
         {
             queue.sent(&moved.message);
+            if moved.sent < moved.time {
+                queue.messages.came_late(moved.message.seq, moved.sent);
+            }
         }
     }
 
@@ -215,6 +222,11 @@ impl State {
     /// The queue of that number, to be looked at.
     pub(crate) fn get(&self, id: QueueId) -> Option<&Queue> {
         self.queues.get(&id)
+    }
+
+    /// All of them.
+    pub(crate) fn queues(&self) -> impl Iterator<Item = &Queue> {
+        self.queues.values()
     }
 
     /// The redrives that run.

@@ -231,16 +231,28 @@ impl Order {
         }
     }
 
-    /// Every message up to `through` is gone.
-    pub(crate) fn purge(&mut self, through: Seq) {
+    /// Every message up to `through` is gone. If those that are in flight were told before, the
+    /// groups that have others are found among the ready ones; otherwise all are looked at.
+    pub(crate) fn purge(&mut self, through: Seq, knows_in_flight: bool) {
         self.floor = self.floor.max(through);
         self.walked = self.walked.max(through.next());
         self.strays = self.strays.split_off(&through.next());
-        let concerned = self.groups.iter().filter(|(_, known)| {
-            let first = known.visible.first().into_iter().chain(known.invisible.first()).min();
-            first.is_some_and(|first| first <= through)
-        });
-        for group in concerned.map(|(group, _)| *group).collect::<Vec<_>>() {
+        let concerned: Vec<Group> = match knows_in_flight {
+            true => {
+                let quiet = self.ready.range(..=(0, through, Group(u32::MAX)));
+                let noisy = self.ready.range((1, Seq(0), Group(0))..);
+                quiet.chain(noisy).map(|(_, _, group)| *group).collect()
+            }
+            false => {
+                let has_any = |known: &GroupOrder| {
+                    let firsts = [known.visible.first(), known.invisible.first()];
+                    firsts.into_iter().flatten().min().is_some_and(|first| first <= through)
+                };
+                let groups = self.groups.iter().filter(|(_, known)| has_any(known));
+                groups.map(|(group, _)| *group).collect()
+            }
+        };
+        for group in concerned {
             self.change(group, |known| {
                 known.visible.remove_through(through);
                 known.invisible.remove_through(through);

@@ -24,6 +24,7 @@ use roaring::RoaringTreemap;
 
 use super::delays::Delays;
 use super::held::{Held, HeldMap};
+use super::late::Late;
 use super::order::{Discipline, Order};
 use super::past::Past;
 use super::returns::Returns;
@@ -56,6 +57,8 @@ pub(crate) struct Messages {
     /// What consumers said of messages that they gave back, until the messages are gone.
     pub(super) returns: Returns,
     pub(super) past: Past,
+    /// Those that were sent before they came.
+    pub(super) late: Late,
     /// In a queue whose messages have groups, which of them comes next.
     pub(super) order: Option<Box<Order>>,
     /// Visible messages that are about to go to another queue: nobody gets them meanwhile. No
@@ -85,6 +88,7 @@ impl Default for Messages {
             damaged: 0,
             returns: Returns::default(),
             past: Past::default(),
+            late: Late::default(),
             order: None,
             moving: RoaringTreemap::new(),
         }
@@ -226,10 +230,28 @@ impl Messages {
         }
     }
 
+    /// Several messages are gone, whose groups are not told.
+    pub(super) fn all_gone(&mut self, gone: &[Seq]) {
+        // Where there are many, their groups are sooner found by walking the backlog anew.
+        let order = if gone.len() > FORGOTTEN_MAX { self.order.take() } else { None };
+        gone.iter().for_each(|seq| self.gone(*seq, None));
+        if let Some(order) = order {
+            self.set_order(order.discipline());
+        }
+    }
+
     /// Every message up to `through` is gone.
     pub(crate) fn purged(&mut self, through: Seq) {
+        self.swept(through);
+    }
+
+    /// Every message up to `through` is gone, whatever took it.
+    pub(super) fn swept(&mut self, through: Seq) {
         let through = through.min(Seq(self.next.0 - 1));
-        if self.held.range(through.next()..).next().is_none() {
+        let are_all = self.held.range(through.next()..).next().is_none();
+        let is_any_moving = self.moving.min().is_some_and(|first| first <= through.0);
+        let knows_groups = !is_any_moving && !(are_all && self.held.len() > 0);
+        if are_all {
             self.release_held();
         } else {
             let gone: Vec<Seq> = self.held.range(..=through).map(|(seq, _)| seq).collect();
@@ -240,9 +262,10 @@ impl Messages {
         self.delays.remove_through(through);
         self.due.remove_range(..=through.0);
         self.returns.remove_through(through);
+        self.late.remove_through(through);
         self.moving.remove_range(..=through.0);
         if let Some(order) = &mut self.order {
-            order.purge(through);
+            order.purge(through, knows_groups);
         }
         if self.cursor <= through {
             self.cursor = through.next();
@@ -359,6 +382,33 @@ impl Messages {
         is_visible
     }
 
+    /// Whether a message is about to go to another queue.
+    pub(crate) fn is_moving(&self, seq: Seq) -> bool {
+        self.moving.contains(seq.0)
+    }
+
+    /// How many of those less than `end` would be waiting otherwise.
+    pub(crate) fn moving_before(&self, end: Seq) -> u64 {
+        let waits =
+            |seq: &Seq| self.held.get(*seq).is_none_or(|held| held.state == MessageState::Waiting);
+        between(&self.moving, Seq(0), end).filter(waits).count() as u64
+    }
+
+    /// The first message that is in the queue, durable or not.
+    pub(crate) fn first(&self) -> Option<Seq> {
+        self.first_from(Seq(0))
+    }
+
+    /// The same of those from `from` on.
+    pub(crate) fn first_from(&self, from: Seq) -> Option<Seq> {
+        let held = self.held.range(from..).next().map(|(seq, _)| seq);
+        let delayed = between(self.delays.seqs(), from, self.next).next();
+        let due = between(&self.due, from, self.next).next();
+        let backlog = run_end(&self.apart, from.max(self.cursor));
+        let backlog = (backlog < self.next).then_some(backlog);
+        [held, delayed, due, backlog].into_iter().flatten().min()
+    }
+
     /// When the walk along the backlog goes on, if it stopped before its end.
     pub(crate) fn next_walk(&self) -> Option<LogTime> {
         self.order().and_then(Order::rests_until)
@@ -428,7 +478,9 @@ impl Messages {
         let end = seq.min(self.durable_end).0;
         let start = self.cursor.0.min(end);
         let backlog = end - start - self.apart.range_cardinality(start..end);
-        backlog + self.returned.range_cardinality(..end) + self.due.range_cardinality(..end)
+        let returned = self.returned.range_cardinality(..end);
+        let due = self.due.range_cardinality(..end);
+        backlog + returned + due - self.moving_before(Seq(end))
     }
 
     /// When the first lease ends.
@@ -591,6 +643,9 @@ impl Messages {
         }
     }
 }
+
+/// The groups of so many messages are found among all.
+const FORGOTTEN_MAX: usize = 16;
 
 fn without_group(seq: Seq) -> (Seq, Group) {
     (seq, Group::NONE)

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use forebay_engine::attributes::AttributeChanges;
+use forebay_engine::attributes::{AttributeChanges, RETENTION_MS_MAX};
 use forebay_engine::command::{Command, Counts, Delivery, PeekFilter, QueueInfo, Reply};
 use forebay_engine::disk::SimDisk;
 use forebay_engine::ids::Seq;
@@ -217,6 +217,12 @@ impl Client {
 
     pub fn create(&mut self, name: &str) -> u32 {
         self.create_with(name, AttributeChanges::default())
+    }
+
+    /// Creates a queue in which nothing expires.
+    pub fn create_for_ever(&mut self, name: &str) -> u32 {
+        let retention_ms = Some(RETENTION_MS_MAX);
+        self.create_with(name, AttributeChanges { retention_ms, ..AttributeChanges::default() })
     }
 
     pub fn create_with(&mut self, name: &str, attributes: AttributeChanges) -> u32 {

@@ -42,6 +42,9 @@ pub fn changes_of(queue: &str, setting: Setting) -> AttributeChanges {
                 ..none
             }
         }
+        Setting::RetentionS(seconds) => {
+            AttributeChanges { retention_ms: Some(seconds * 1000), ..none }
+        }
         Setting::ScopeIsGroup(is_group) => {
             let scope = [DeduplicationScope::Queue, DeduplicationScope::Group];
             let scope = scope[usize::from(is_group && is_fifo(queue))];
@@ -64,8 +67,15 @@ fn unknown(name: &str) -> RequestError {
 }
 
 impl Model {
+    /// What is older than its queue keeps it is gone.
+    pub fn expire(&mut self, now: LogTime) {
+        self.queues.values_mut().for_each(|queue| queue.expire(now));
+    }
+
     pub fn show(&self, now: LogTime) -> BTreeMap<String, ShownQueue> {
-        self.queues.iter().map(|(name, queue)| (name.clone(), queue.show(now))).collect()
+        let mut shown = self.clone();
+        shown.expire(now);
+        shown.queues.iter().map(|(name, queue)| (name.clone(), queue.show(now))).collect()
     }
 
     pub fn name_of(&self, id: u32) -> Option<&str> {
@@ -93,13 +103,13 @@ impl Model {
         match op {
             Op::Create { queue, visibility_s } => return self.create(name(queue), *visibility_s),
             Op::Set { queue, setting } => {
-                return self.set(name(queue), &changes_of(name(queue), *setting));
+                return self.set(name(queue), &changes_of(name(queue), *setting), now);
             }
             Op::Alter { queue, visibility_s } => {
                 let visibility_timeout_ms = Some(visibility_s * 1000);
                 let changes =
                     AttributeChanges { visibility_timeout_ms, ..AttributeChanges::default() };
-                return self.set(name(queue), &changes);
+                return self.set(name(queue), &changes, now);
             }
             Op::Transact { queue, to, bodies, .. } => {
                 return self.transact(name(queue), receipts, name(to), bodies, now);
@@ -185,7 +195,7 @@ impl Model {
         Ok(Reply::Created { queue: QueueId(self.last_queue), created: true })
     }
 
-    fn set(&mut self, name: &str, changes: &AttributeChanges) -> Answer {
+    fn set(&mut self, name: &str, changes: &AttributeChanges, now: LogTime) -> Answer {
         let queue = self.queues.get(name).ok_or_else(|| unknown(name))?;
         if let Some(target) = changes.dead_letter_queue.as_deref().filter(|name| !name.is_empty())
             && !self.queues.contains_key(target)
@@ -197,7 +207,9 @@ impl Model {
             });
         }
         let attributes = queue.attributes.with(changes);
-        self.queues.get_mut(name).expect("it was found above").attributes = attributes;
+        let queue = self.queues.get_mut(name).expect("it was found above");
+        queue.attributes = attributes;
+        queue.expire(now);
         Ok(Reply::Altered)
     }
 
@@ -249,6 +261,7 @@ impl Model {
 
     /// Moves a dead letter, if it is still one; whether it was moved.
     pub fn move_dead_letter(&mut self, from: u32, seq: u64, now: LogTime) -> bool {
+        self.expire(now);
         let Some(source) = self.name_of(from).map(str::to_owned) else { return false };
         let target = self.dead_letter_target(&source).map(str::to_owned);
         let dead_at = self.queues[&source].attributes.receive_count_max as u32;

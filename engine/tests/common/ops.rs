@@ -1,5 +1,6 @@
 //! The operations that random runs are made of.
 
+use forebay_engine::attributes::RETENTION_MS_MAX;
 use forebay_engine::disk::Fault;
 use proptest::prelude::*;
 
@@ -33,6 +34,8 @@ pub enum Setting {
     InFlightMax(u64),
     /// A message is a dead letter after so many receives; 0: it never is.
     ReceiveCountMax(u64),
+    /// How long messages are kept.
+    RetentionS(u64),
     /// Whether a FIFO queue looks for copies in the group alone.
     ScopeIsGroup(bool),
 }
@@ -179,6 +182,7 @@ impl Op {
             Op::Nack { .. } => 15,
             Op::Transact { .. } => 16,
             Op::Set { setting: Setting::ReceiveCountMax(_), .. } => 17,
+            Op::Set { setting: Setting::RetentionS(_), .. } => 23,
             Op::Set { .. } => 18,
             Op::SendOnce { .. } => 19,
             Op::SendAgain { .. } => 20,
@@ -219,6 +223,7 @@ pub fn op() -> impl Strategy<Value = Op> {
         2 => prop_oneof![Just(0u64), 1..60u64].prop_map(Setting::DelayS),
         2 => prop_oneof![1..6u64, Just(120_000)].prop_map(Setting::InFlightMax),
         4 => (0..4u64).prop_map(Setting::ReceiveCountMax),
+        2 => prop_oneof![Just(60u64), 60..200_000u64, Just(RETENTION_MS_MAX / 1000)].prop_map(Setting::RetentionS),
         1 => any::<bool>().prop_map(Setting::ScopeIsGroup),
     ];
     // Where dead letters are.
@@ -243,7 +248,7 @@ pub fn op() -> impl Strategy<Value = Op> {
         3 => (queue(), any::<usize>(), seconds(), any::<bool>(), 0..4u8).prop_map(|(queue, receipt, seconds, is_counted, reason)| Op::Nack { queue, receipt, seconds, is_counted, reason }),
         5 => (queue(), prop::collection::vec(any::<usize>(), 1..3), queue(), prop::collection::vec((any::<u8>(), 0..600u16), 1..4)).prop_map(|(queue, receipts, to, bodies)| Op::Transact { queue, receipts, to, bodies }),
         10 => Just(Op::Commit),
-        4 => seconds().prop_map(|seconds| Op::Advance { seconds }),
+        4 => prop_oneof![5 => seconds(), 1 => Just(2 * 24 * 3600)].prop_map(|seconds| Op::Advance { seconds }),
         1 => (-800..800i64).prop_map(|days| Op::SetWall { days }),
         1 => Just(Op::Kill),
         1 => any::<u64>().prop_map(|seed| Op::Crash { seed }),

@@ -19,6 +19,9 @@ use super::ops::{Op, QUEUES, Setting, is_fifo};
 use super::{Answer, Answers, Slot, lose_derived, open, show};
 use commands::command;
 
+/// Indexes below this are written in scripts.
+const SCRIPTED: usize = 1 << 10;
+
 /// So many batches before the newest may be sent again.
 const BATCHES_OPEN: u64 = 3;
 
@@ -272,12 +275,16 @@ impl Run {
         self.states.last().expect("there is a state")
     }
 
-    /// Receipts that consumers hold: mostly of this queue, and mostly new ones.
+    /// Receipts that consumers hold: mostly of this queue, and mostly new ones. The small indexes of
+    /// scripts count all, from the first.
     fn pick(&self, queue: usize, indexes: &[usize]) -> Vec<Held> {
         let id = self.present().queues.get(QUEUES[queue % QUEUES.len()]).map(|queue| queue.id);
         let own: Vec<_> = self.held.iter().filter(|held| Some(held.queue) == id).collect();
         let new = &own[own.len().saturating_sub(6)..];
         let picked = indexes.iter().filter_map(|index| match index % 8 {
+            _ if *index < SCRIPTED && !self.held.is_empty() => {
+                Some(self.held[index % self.held.len()])
+            }
             2.. if !new.is_empty() => Some(*new[index / 8 % new.len()]),
             1.. if !own.is_empty() => Some(*own[index / 8 % own.len()]),
             _ if self.held.is_empty() => None,
@@ -328,6 +335,7 @@ impl Run {
         let mut model = self.present().clone();
         let now = self.store().now();
         let handled = self.store().handle(command, slot);
+        model.expire(now);
         let expected = apply(&mut model, now);
         if let Some(Err(RequestError::StorageFull { .. })) = self.answers.peek(number) {
             // Refused: nothing happened.

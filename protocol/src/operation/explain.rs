@@ -83,19 +83,24 @@ facts! {
     4  InFlight { messages: u64, first_ends_ms: u64 } "So many messages are leased, or given back with a delay, the first of them until then.";
     5  Damaged { messages: u64 } "So many messages are set aside, for their stored bytes failed their checksum.";
     6  InFlightLimit { max: u64 } "As many messages are in flight as the queue's in_flight_max allows.";
-    7  GroupsLocked { groups: u64, locked: u64, blocker_seq: u64 } "So many of the known groups wait for a message in flight, that one for example.";
+    7  GroupsLocked { groups: u64, locked: u64, blocker_seq: u64 } "So many of the known groups wait for a message in flight or being moved, that one for example.";
     8  GroupsNoisy { groups: u64 } "So many groups are noisy: their messages come after those of others.";
     9  QueueDelay { ms: u64 } "The queue delays each message for so long.";
     10 ReceivesWait { receives: u64 } "So many receives wait for a message, and come first.";
     11 IndexDamaged { seq: u64 } "The next message is not found before the index of its segment is made anew.";
     12 StorageFull { detail: String } "The disk is full and sends are refused.";
+    13 Moving { messages: u64 } "So many messages are being moved to another queue: nobody gets them.";
+    14 Expired { before_seq: u64, at_ms: u64 } "Retention removed something last at that time; of the messages before that one nothing is left.";
     32 MessageWaiting { before: u64 } "The message waits, and so many with lesser seqs wait too.";
     33 MessageDelayed {} "The message's delay has not passed; Peek tells until when it lasts.";
     34 MessageInFlight { since_ms: u64, until_ms: u64, receive_count: u32 } "The message was received then, and is held back until then.";
     35 MessageBehind { blocker_seq: u64 } "The message waits for that one of its group, which is in flight.";
     36 MessageDamaged { file: String, offset: u64 } "The message is set aside: its stored bytes, there, failed their checksum.";
     37 MessageNotDurable {} "The message is on its way to the disk.";
-    38 MessageAcked {} "The message is gone: it was acked.";
+    38 MessageAcked {} "The message is gone: it was acked, or moved to another queue; nothing remembers which.";
     39 MessagePurged { at_ms: u64 } "The message is gone: it was purged then, or acked before.";
     40 MessageUnknown { next_seq: u64 } "No message has this seq yet; the next one gets that.";
+    41 MessageExpired { at_ms: u64 } "The message is gone: its retention had passed by then, or it was acked or moved before.";
+    42 MessageMoving {} "The message is being moved to another queue.";
+    43 MessageBehindMoving { moving_seq: u64 } "The message waits for that one of its group, which is being moved to another queue.";
 }

@@ -18,6 +18,8 @@ layout! {
         pub memory: MemoryStats,
         /// The files, and what was written.
         pub disk: DiskStats,
+        /// Messages that retention removed.
+        pub expired_messages: u64,
     }
 }
 

@@ -399,7 +399,7 @@ fn welcome() -> impl Strategy<Value = Welcome> {
 
 /// Figures, in the order in which they stand on the wire.
 pub(crate) fn stats_told(
-    [queues, messages, held_messages]: [u64; 3],
+    [queues, messages, held_messages, expired_messages]: [u64; 4],
     memory: [u64; 8],
     disk: [u64; 14],
     is_compacting: bool,
@@ -457,11 +457,11 @@ pub(crate) fn stats_told(
         compacted_bytes_written,
         compacted_bytes_freed,
     };
-    StatsTold { queues, messages, held_messages, memory, disk }
+    StatsTold { queues, messages, held_messages, memory, disk, expired_messages }
 }
 
 fn stats() -> impl Strategy<Value = StatsTold> {
-    (any::<[u64; 3]>(), any::<[u64; 8]>(), any::<[u64; 14]>(), any::<bool>())
+    (any::<[u64; 4]>(), any::<[u64; 8]>(), any::<[u64; 14]>(), any::<bool>())
         .prop_map(|(counts, memory, disk, bit)| stats_told(counts, memory, disk, bit))
 }
 

@@ -116,8 +116,20 @@ fn sentence(fact: &Fact, now_ms: u64) -> String {
             format!("that many may be in flight, and no more: --in-flight-max is {max}")
         }
         Fact::GroupsLocked { groups, locked, blocker_seq } => format!(
-            "{locked} of {groups} known groups wait for a message in flight, for example number \
-             {blocker_seq}: what is behind it in its group waits until it is acked or comes back"
+            "{locked} of {groups} known groups wait for a message in flight or being moved, for \
+             example number {blocker_seq}: what is behind it in its group waits until it is acked, \
+             moved or comes back"
+        ),
+        Fact::Moving { messages } => {
+            format!("{} being moved to another queue: nobody gets them", are(*messages, "message"))
+        }
+        Fact::Expired { before_seq: 0, at_ms } => {
+            format!("retention removed messages last at {}", at(at_ms))
+        }
+        Fact::Expired { before_seq, at_ms } => format!(
+            "retention removed messages last at {}; of those before number {before_seq} nothing is \
+             left",
+            at(at_ms)
         ),
         Fact::GroupsNoisy { groups } => {
             format!("{} noisy, whose messages come after those of others", are(*groups, "group"))
@@ -148,14 +160,21 @@ fn sentence(fact: &Fact, now_ms: u64) -> String {
         Fact::MessageBehind { blocker_seq } => {
             format!("it waits for number {blocker_seq} of its group, which is in flight")
         }
+        Fact::MessageMoving {} => "it is being moved to another queue".into(),
+        Fact::MessageBehindMoving { moving_seq } => format!(
+            "it waits for number {moving_seq} of its group, which is being moved to another queue"
+        ),
         Fact::MessageDamaged { file, offset } => format!(
             "it is set aside, and nobody gets it: its stored bytes are damaged, in {file} at offset \
              {offset}"
         ),
         Fact::MessageNotDurable {} => "it is on its way to the disk".into(),
-        Fact::MessageAcked {} => "it is gone: it was acked".into(),
+        Fact::MessageAcked {} => "it is gone: it was acked, or moved to another queue".into(),
         Fact::MessagePurged { at_ms } => {
             format!("it is gone: it was purged at {}, or acked before", at(at_ms))
+        }
+        Fact::MessageExpired { at_ms } => {
+            format!("it is gone: it had expired by {}, or was acked or moved before", at(at_ms))
         }
         Fact::MessageUnknown { next_seq } => {
             format!("it was never sent: the next message gets number {next_seq}")

@@ -51,7 +51,7 @@ impl Stats {
 
 impl Figures {
     fn new(stats: &StatsTold) -> Self {
-        let StatsTold { queues, messages, held_messages, memory, disk } = stats;
+        let StatsTold { queues, messages, held_messages, memory, disk, expired_messages } = stats;
         let mut disk = Group::of_disk(disk);
         if let Some(ratio) = stats.write_amplification() {
             disk.0.push(("write_amplification", Ratio(ratio)));
@@ -61,6 +61,7 @@ impl Figures {
                 ("queues", Count(*queues)),
                 ("messages", Count(*messages)),
                 ("held_messages", Count(*held_messages)),
+                ("expired_messages", Count(*expired_messages)),
             ]),
             memory: Group::of_memory(memory),
             disk,

@@ -416,7 +416,7 @@ fn stats_tell_what_was_sent_and_what_is_held() {
     let before = stats();
     assert_eq!(
         before["messages"],
-        serde_json::json!({ "queues": 1, "messages": 0, "held_messages": 0 })
+        serde_json::json!({ "queues": 1, "messages": 0, "held_messages": 0, "expired_messages": 0 })
     );
     assert_eq!(before["disk"]["sent_bytes"], 0);
     assert_eq!(before["disk"].get("write_amplification"), None, "nothing was sent yet");
@@ -426,7 +426,7 @@ fn stats_tell_what_was_sent_and_what_is_held() {
     let after = stats();
     assert_eq!(
         after["messages"],
-        serde_json::json!({ "queues": 1, "messages": 3, "held_messages": 1 })
+        serde_json::json!({ "queues": 1, "messages": 3, "held_messages": 1, "expired_messages": 0 })
     );
     let (memory, disk) = (&after["memory"], &after["disk"]);
     assert!(memory["queues_bytes"].as_u64() > Some(0), "{after}");

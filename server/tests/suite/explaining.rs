@@ -59,7 +59,10 @@ fn explain_answers_in_words() {
     let received: Value = serde_json::from_slice(&received.stdout).unwrap();
     assert!(explain(&["orders", &first]).starts_with("it is in flight until 20"));
     output(&server, &["ack", "orders", received["receipt"].as_str().unwrap()]);
-    assert_eq!(explain(&["orders", &first]), "it is gone: it was acked\n");
+    assert_eq!(
+        explain(&["orders", &first]),
+        "it is gone: it was acked, or moved to another queue\n"
+    );
     output(&server, &["queue", "purge", "orders"]);
     assert!(explain(&["orders", &delayed]).starts_with("it is gone: it was purged at 20"));
     // Ids that are not this queue's.

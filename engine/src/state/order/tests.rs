@@ -64,7 +64,12 @@ proptest! {
                     }
                     _ => {
                         let through = Seq(seq.0.min(3 + next.0 / 8));
-                        order.purge(through);
+                        let knows_in_flight = any.index(2) == 0;
+                        let gone = plain.range(..=through).filter(|(_, m)| !m.is_visible);
+                        for (seq, message) in gone.take_while(|_| knows_in_flight) {
+                            order.forget(message.group, *seq);
+                        }
+                        order.purge(through, knows_in_flight);
                         plain = plain.split_off(&through.next());
                     }
                 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use forebay_engine::attributes::{Attributes, DeduplicationScope};
+use forebay_engine::attributes::{Attributes, DeduplicationScope, RETENTION_MS_MAX};
 use forebay_engine::command::{MessageState, NewMessage};
 use forebay_engine::ids::{QueueId, Seq};
 use forebay_engine::{DeadLetter, LogTime, RequestError};
@@ -153,6 +153,14 @@ impl ModelQueue {
             attributes: self.attributes.clone(),
             next_seq: self.next_seq,
             messages: self.messages.iter().map(|(seq, m)| (*seq, m.show(now))).collect(),
+        }
+    }
+
+    /// What is older than the queue keeps it is gone.
+    pub fn expire(&mut self, now: LogTime) {
+        let retention_ms = self.attributes.retention_ms;
+        if retention_ms < RETENTION_MS_MAX {
+            self.messages.retain(|_, message| message.sent.plus_ms(retention_ms) > now);
         }
     }
 

@@ -102,6 +102,8 @@ impl Run {
         // What is about to move already is moved first.
         self.keep(1)?;
         self.settle()?;
+        let now = self.store().now();
+        self.states.last_mut().expect("there is a state").expire(now);
         let expected = self.present().check_redrive(name, to);
         let (queue, destination) = (name.to_owned(), to.unwrap_or_default().to_owned());
         let through = self.present().queues.get(name).map_or(0, |queue| queue.next_seq - 1);
@@ -178,9 +180,11 @@ impl Run {
     fn drive_on(&mut self, redrive: &Redrive) -> Result<RedriveState, LogFailure> {
         let now = self.store().now();
         let (queue, to) = (redrive.queue.as_str(), redrive.to.as_deref());
-        let waiting = self.present().queues[queue].waiting(u64::MAX, now);
-        let (mut moves, mut expected) = (Vec::new(), RedriveState::Completed);
         let mut model = self.present().clone();
+        model.expire(now);
+        let waiting = model.queues[queue].waiting(u64::MAX, now);
+        let (mut moves, mut expected) = (Vec::new(), RedriveState::Completed);
+        self.states.push(model.clone());
         for seq in waiting.into_iter().filter(|seq| *seq <= redrive.through) {
             if model.redrive_one(queue, to, seq, now).is_err() {
                 expected = RedriveState::Failed;
