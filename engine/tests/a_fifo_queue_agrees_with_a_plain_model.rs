@@ -1,5 +1,5 @@
 //! Without this: a copy could be stored, or a message of a group come before an earlier one, or
-//! never, after some order of sends, receives, acks, returns, ends of leases, purges, kills and
+//! never, after some order of sends, receives, acks, returns, ends of leases, purges, expiries, kills and
 //! compactions that nobody thought of.
 //!
 //! The default run is short. The long one:
@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use common::{Answer, Answers, Shown, Slot, in_group, lose_derived, show};
-use forebay_engine::attributes::{AttributeChanges, DeduplicationScope};
+use forebay_engine::attributes::{AttributeChanges, DeduplicationScope, RETENTION_MS_MAX};
 use forebay_engine::command::{Command, Delivery, MessageState, NewMessage, Reply};
 use forebay_engine::disk::SimDisk;
 use forebay_engine::receipt::SealedReceipt;
@@ -41,10 +41,11 @@ proptest! {
     fn every_delivery_and_all_contents_are_what_plain_lists_say(
         seed in any::<u64>(),
         scope in prop_oneof![Just(DeduplicationScope::Queue), Just(DeduplicationScope::Group)],
+        retention_ms in prop_oneof![Just(RETENTION_MS_MAX), Just(60_000), Just(2 * WINDOW_MS)],
         switched_off in prop_oneof![Just(0u32), any::<u32>()],
         ops in prop::collection::vec(op(), 1..200),
     ) {
-        let mut run = Run::new(seed, scope);
+        let mut run = Run::new(seed, scope, retention_ms);
         for op in &ops {
             if op.switch().is_none_or(|bit| switched_off & (1 << bit) == 0) {
                 run.step(op);
@@ -304,6 +305,7 @@ struct Run {
     disk: SimDisk,
     clock: SimClock,
     scope: DeduplicationScope,
+    retention_ms: u64,
     store: Option<Store<Slot>>,
     answers: Answers,
     /// The states since the last commit; the last is the present one.
@@ -315,17 +317,29 @@ struct Run {
 }
 
 impl Run {
-    fn new(seed: u64, scope: DeduplicationScope) -> Self {
+    fn new(seed: u64, scope: DeduplicationScope, retention_ms: u64) -> Self {
         let (disk, clock) = (SimDisk::new(seed), SimClock::new(1_800_000_000_000));
         let store = Some(common::open(&disk, &clock).unwrap());
         let states = vec![Model { next: 1, ..Model::default() }];
         let (answers, unanswered) = (Answers::default(), BTreeMap::new());
         let (held, leases) = (Vec::new(), 0);
-        let mut run = Self { disk, clock, scope, store, answers, states, unanswered, held, leases };
+        let mut run = Self {
+            disk,
+            clock,
+            scope,
+            retention_ms,
+            store,
+            answers,
+            states,
+            unanswered,
+            held,
+            leases,
+        };
         let attributes = AttributeChanges {
             fifo: Some(true),
             deduplication_scope: Some(scope),
             visibility_timeout_ms: Some(VISIBILITY_MS),
+            retention_ms: Some(retention_ms),
             ..AttributeChanges::default()
         };
         let (name, attributes) = (QUEUE.to_owned(), attributes.into());
@@ -342,7 +356,17 @@ impl Run {
         self.states.last().expect("there is a state")
     }
 
+    /// What is older than the queue keeps it is gone.
+    fn expire(&mut self, now: LogTime) {
+        let retention_ms = self.retention_ms;
+        for state in self.states.iter_mut().filter(|_| retention_ms < RETENTION_MS_MAX) {
+            state.messages.retain(|_, message| message.sent.plus_ms(retention_ms) > now);
+        }
+    }
+
     fn step(&mut self, op: &Op) {
+        let now = self.store().now();
+        self.expire(now);
         match op {
             Op::Send(bodies) => {
                 let (mut model, now) = (self.present().clone(), self.store().now());
@@ -526,6 +550,7 @@ impl Run {
         let mut store = common::open(&self.disk, &self.clock).unwrap();
         let now = store.now();
         let shown = show(&mut store, &mut self.answers).remove(QUEUE).expect("it was created");
+        self.expire(now);
         let found = (shown.next_seq, shown.messages);
         let is_found = |state: &Model| (state.next, state.show(now)) == found;
         let Some(at) = self.states.iter().rposition(is_found) else {
