@@ -250,7 +250,8 @@ impl Messages {
         let through = through.min(Seq(self.next.0 - 1));
         let are_all = self.held.range(through.next()..).next().is_none();
         let is_any_moving = self.moving.min().is_some_and(|first| first <= through.0);
-        let knows_groups = !is_any_moving && !(are_all && self.held.len() > 0);
+        // Those of others than what is held.
+        let finds_groups = is_any_moving || are_all && self.held.len() > 0;
         if are_all {
             self.release_held();
         } else {
@@ -265,7 +266,7 @@ impl Messages {
         self.late.remove_through(through);
         self.moving.remove_range(..=through.0);
         if let Some(order) = &mut self.order {
-            order.purge(through, knows_groups);
+            order.purge(through, !finds_groups);
         }
         if self.cursor <= through {
             self.cursor = through.next();
