@@ -189,7 +189,12 @@ impl<R: ReplyTo> Store<R> {
 
     /// Commits, takes a last snapshot, and closes the store.
     pub fn close(mut self) -> Result<(), LogFailure> {
+        self.core.stop_moving();
         self.commit()?;
+        // What a commit makes visible may let something else be decided.
+        while !self.core.is_committed() {
+            self.commit()?;
+        }
         self.core.end_waits();
         self.answer();
         close_files(&self.core, &mut self.keeper, &self.log, self.clock.now());

@@ -4,14 +4,17 @@
 //! sees it, whenever that is. For a quiet queue there is an alarm, so that its space comes back too.
 //!
 //! Sent times ascend with a queue's numbers, so what has expired is a prefix, found by halves and removed
-//! by one record. Dead letters keep older times: each is in a stretch of time ([`Late`]), and goes with
-//! that. Until then, less than 66 seconds, whoever comes upon one that has expired passes over it.
+//! by one record. Dead letters keep older times: each is in a stretch of time ([`Late`]), about a minute.
+//! Whole stretches go at once; of the one that is expiring the messages are known by their times
+//! ([`Ripe`]), and go one by one, like acked ones. Where they cannot, because there is no room to say so
+//! or because there are too many of them, whoever comes upon one that has expired passes over it.
 //!
 //! Nothing here is stored. What retention removed is, so replay reads no clock.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
-use super::room::EXPIRED_BYTES;
+use super::room::{ACKED_ITEM_BYTES, EXPIRED_BYTES, HEADERS_BYTES};
 use super::{Core, LAST_BYTES, Room};
 use crate::command::ReplyTo;
 use crate::ids::{QueueId, Seq};
@@ -34,12 +37,29 @@ const QUEUES_A_TICK: usize = 64;
 /// So many messages are looked at one by one at once, among dead letters.
 const LOOKS_MAX: usize = 1 << 16;
 
+/// Of so many messages of a stretch the times are known, at the most.
+const RIPE_MAX: u64 = 1 << 16;
+
+/// So many of them go in one record.
+const RIPE_A_RECORD: usize = 256;
+
+/// The late messages of the stretch that is expiring.
+#[derive(Debug, Default)]
+struct Ripe {
+    stretch: u64,
+    /// The last one whose time was looked up.
+    last: Seq,
+    /// Those that have not expired.
+    by_sent: BTreeSet<(LogTime, Seq)>,
+}
+
 /// When something may expire.
 #[derive(Debug, Default)]
 pub(super) struct Expiries {
     /// The queues in which something will.
     queues: HashMap<QueueId, Due>,
     alarms: BTreeSet<(LogTime, QueueId)>,
+    ripe: HashMap<QueueId, Ripe>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -76,6 +96,7 @@ impl Expiries {
     }
 
     pub(super) fn forget(&mut self, queue: QueueId) {
+        self.ripe.remove(&queue);
         if let Some(due) = self.queues.remove(&queue) {
             self.alarms.remove(&(due.alarm, queue));
         }
@@ -197,6 +218,8 @@ impl<R: ReplyTo> Core<R> {
         }
         let queue = self.state.by_id(id).expect("it was there above");
         queue.messages.forget_late_before(late_before);
+        self.remove_ripe(id, expired)?;
+        let queue = self.state.by_id(id).expect("it was there above");
         let Some(first) = queue.messages.first() else {
             self.expiry.forget(id);
             return Ok(());
@@ -232,6 +255,65 @@ impl<R: ReplyTo> Core<R> {
         Ok(below)
     }
 
+    /// Removes, of the stretch that is expiring, the late messages that have expired, as far as there
+    /// is room to say so.
+    fn remove_ripe(&mut self, id: QueueId, expired: LogTime) -> Result<(), BrokenIndex> {
+        let stretch = Late::stretch_of(expired);
+        let messages = &self.state.get(id).expect("the caller found the queue").messages;
+        let sent_in = messages.late().sent_in(stretch).filter(|sent_in| sent_in.len() <= RIPE_MAX);
+        let Some(sent_in) = sent_in.map(Arc::clone) else {
+            self.expiry.ripe.remove(&id);
+            return Ok(());
+        };
+        let known = self.expiry.ripe.entry(id).or_default();
+        if known.stretch != stretch {
+            *known = Ripe { stretch, ..Ripe::default() };
+        }
+        // Numbers ascend, also of those that came late.
+        let mut new = sent_in.iter();
+        new.advance_to(known.last.0 + 1);
+        for seq in new.map(Seq) {
+            if let Some((_, sent)) = self.index.group(id, seq)? {
+                known.by_sent.insert((sent, seq));
+            }
+            known.last = seq;
+        }
+        loop {
+            let ripe = &self.expiry.ripe[&id].by_sent;
+            let ripe = ripe.iter().take_while(|(sent, _)| *sent <= expired).take(RIPE_A_RECORD);
+            let ripe: Vec<_> = ripe.copied().collect();
+            let bytes = self.command_bytes + HEADERS_BYTES + ripe.len() as u64 * ACKED_ITEM_BYTES;
+            let has_room = self.room(bytes, LAST_BYTES / 2) == Room::Now
+                && self.check_room(bytes, LAST_BYTES / 2).is_ok();
+            if ripe.is_empty() || !has_room {
+                return Ok(());
+            }
+            let known = self.expiry.ripe.get_mut(&id).expect("it was there above");
+            for each in &ripe {
+                known.by_sent.remove(each);
+            }
+            let messages = &self.state.get(id).expect("it was there above").messages;
+            let gone = ripe.iter().map(|(_, seq)| *seq).filter(|seq| messages.contains(*seq));
+            let gone: Vec<Seq> = gone.collect();
+            if !gone.is_empty() {
+                self.record(|out| out.acked(id, &gone));
+                self.counters.expired_messages.add(gone.len() as u64);
+            }
+        }
+    }
+
+    /// When the first of the late messages expires, or a time before that: reckoned by when it was sent.
+    fn first_late(&self, queue: &Queue) -> Option<LogTime> {
+        let (stretch, begins, ends) = queue.messages.late().first()?;
+        let sent_in = queue.messages.late().sent_in(stretch)?;
+        let ripe = self.expiry.ripe.get(&queue.id).filter(|ripe| ripe.stretch == stretch);
+        Some(match ripe {
+            _ if sent_in.len() > RIPE_MAX => ends,
+            None => begins,
+            Some(ripe) => ripe.by_sent.first().map_or(ends, |(sent, _)| *sent),
+        })
+    }
+
     fn record_expired(&mut self, id: QueueId, below: Seq, now: LogTime, late_before: LogTime) {
         let messages = |core: &Self| core.state.get(id).map_or(0, |queue| queue.messages.len());
         let before = messages(self);
@@ -250,7 +332,7 @@ impl<R: ReplyTo> Core<R> {
         };
         // What is not in the index yet is of now.
         let sent = self.index.group(id, first).ok().flatten().map_or(now, |(_, sent)| sent);
-        let sent = queue.messages.late().first_ends().map_or(sent, |ends| ends.min(sent));
+        let sent = self.first_late(queue).map_or(sent, |late| late.min(sent));
         let at = queue.attributes.expires_at(sent).expect("it was asked above");
         match at > now {
             true => self.expiry.set_from(id, at),

@@ -85,10 +85,20 @@ impl Late {
         LogTime(time.0.saturating_add(1) >> STRETCH << STRETCH)
     }
 
-    /// When the first stretch ends of which a message may be there.
-    pub(crate) fn first_ends(&self) -> Option<LogTime> {
+    /// The stretch of a time.
+    pub(crate) fn stretch_of(time: LogTime) -> u64 {
+        time.0 >> STRETCH
+    }
+
+    /// The messages that were sent in a stretch.
+    pub(crate) fn sent_in(&self, stretch: u64) -> Option<&Arc<RoaringTreemap>> {
+        self.stretches.get(&stretch)
+    }
+
+    /// The first stretch of which a message may be there, with its first time and its last.
+    pub(crate) fn first(&self) -> Option<(u64, LogTime, LogTime)> {
         let (first, _) = self.stretches.first_key_value()?;
-        Some(LogTime(((first + 1) << STRETCH) - 1))
+        Some((*first, LogTime(first << STRETCH), LogTime(((first + 1) << STRETCH) - 1)))
     }
 
     /// Bytes on the heap, about; what is shared counts for each.
@@ -164,7 +174,7 @@ mod tests {
         for (seq, minute) in [(2, 5), (3, 1), (5, 3), (6, 1)] {
             queue.came_late(Seq(seq), LogTime((minute << STRETCH) + 7));
         }
-        assert_eq!(queue.late.first_ends(), Some(LogTime((2 << STRETCH) - 1)));
+        assert_eq!(queue.late.first().unwrap().2, LogTime((2 << STRETCH) - 1));
         assert_eq!(Late::end_by(LogTime((2 << STRETCH) - 1)), LogTime(2 << STRETCH));
         assert_eq!(Late::end_by(LogTime((2 << STRETCH) - 2)), LogTime(1 << STRETCH));
         assert!(!queue.has_late_before(LogTime(1 << STRETCH)));
@@ -173,7 +183,7 @@ mod tests {
         assert_eq!(there(&queue), [1, 2, 4, 5]);
         queue.late_expired(LogTime(6 << STRETCH));
         assert_eq!(there(&queue), [1, 4]);
-        assert_eq!((queue.late.named, queue.late.first_ends()), (0, None));
+        assert_eq!((queue.late.named, queue.late.first()), (0, None));
         assert!(queue.may_be_late(Seq(6)) && !queue.may_be_late(Seq(7)));
     }
 

@@ -263,6 +263,11 @@ impl Run {
                 self.change(op)?;
                 self.store().commit()
             }
+            // So with a lease that was lost in a crash, and is given again and taken off the count.
+            Op::Nack { is_counted: false, .. } => {
+                self.change(op)?;
+                self.store().commit()
+            }
             _ => self.change(op),
         }
     }
