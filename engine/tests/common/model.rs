@@ -67,14 +67,17 @@ fn unknown(name: &str) -> RequestError {
 }
 
 impl Model {
-    /// What is older than its queue keeps it is gone.
-    pub fn expire(&mut self, now: LogTime) {
-        self.queues.values_mut().for_each(|queue| queue.expire(now));
+    /// What is older than this queue keeps it is gone. Nobody sees it in other queues either, but there
+    /// it comes back if a crash takes the log's time back.
+    pub fn expire_in(&mut self, name: &str, now: LogTime) {
+        if let Some(queue) = self.queues.get_mut(name) {
+            queue.expire(now);
+        }
     }
 
     pub fn show(&self, now: LogTime) -> BTreeMap<String, ShownQueue> {
         let mut shown = self.clone();
-        shown.expire(now);
+        shown.queues.values_mut().for_each(|queue| queue.expire(now));
         shown.queues.iter().map(|(name, queue)| (name.clone(), queue.show(now))).collect()
     }
 
@@ -128,6 +131,9 @@ impl Model {
         };
         let name = name(queue);
         let queue = self.queues.get_mut(name).ok_or_else(|| unknown(name))?;
+        if !matches!(op, Op::Send { .. }) {
+            queue.expire(now);
+        }
         Ok(match op {
             Op::Delete { .. } => {
                 self.queues.remove(name);
@@ -246,6 +252,7 @@ impl Model {
         bodies: &[NewBody],
         now: LogTime,
     ) -> Answer {
+        self.expire_in(from, now);
         let seqs = self.queues.get(from).and_then(|queue| queue.check_all(receipts, now));
         let (Some(seqs), true) = (seqs, self.queues.contains_key(to)) else {
             // What exactly is wrong, and that it is told, is tested elsewhere.
@@ -261,8 +268,8 @@ impl Model {
 
     /// Moves a dead letter, if it is still one; whether it was moved.
     pub fn move_dead_letter(&mut self, from: u32, seq: u64, now: LogTime) -> bool {
-        self.expire(now);
         let Some(source) = self.name_of(from).map(str::to_owned) else { return false };
+        self.expire_in(&source, now);
         let target = self.dead_letter_target(&source).map(str::to_owned);
         let dead_at = self.queues[&source].attributes.receive_count_max as u32;
         let queue = self.queues.get_mut(&source).expect("its name was found");

@@ -340,7 +340,6 @@ impl Run {
         let mut model = self.present().clone();
         let now = self.store().now();
         let handled = self.store().handle(command, slot);
-        model.expire(now);
         let expected = apply(&mut model, now);
         if let Some(Err(RequestError::StorageFull { .. })) = self.answers.peek(number) {
             // Refused: nothing happened.

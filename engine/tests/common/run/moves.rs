@@ -103,7 +103,7 @@ impl Run {
         self.keep(1)?;
         self.settle()?;
         let now = self.store().now();
-        self.states.last_mut().expect("there is a state").expire(now);
+        self.states.last_mut().expect("there is a state").expire_in(name, now);
         let expected = self.present().check_redrive(name, to);
         let (queue, destination) = (name.to_owned(), to.unwrap_or_default().to_owned());
         let through = self.present().queues.get(name).map_or(0, |queue| queue.next_seq - 1);
@@ -181,7 +181,7 @@ impl Run {
         let now = self.store().now();
         let (queue, to) = (redrive.queue.as_str(), redrive.to.as_deref());
         let mut model = self.present().clone();
-        model.expire(now);
+        model.expire_in(queue, now);
         let waiting = model.queues[queue].waiting(u64::MAX, now);
         let (mut moves, mut expected) = (Vec::new(), RedriveState::Completed);
         self.states.push(model.clone());

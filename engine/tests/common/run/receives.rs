@@ -20,7 +20,7 @@ impl Run {
     pub(super) fn receive(&mut self, receive: &Receive<'_>) -> Result<(), LogFailure> {
         let Receive { name, max, visibility_s, attempt } = *receive;
         let (mut model, now) = (self.present().clone(), self.store().now());
-        model.expire(now);
+        model.expire_in(name, now);
         let again = attempt.filter(|_| is_fifo(name)).and_then(|attempt| {
             let id = model.queues.get(name)?.id;
             Some((id, attempt))
