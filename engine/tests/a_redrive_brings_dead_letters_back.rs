@@ -64,6 +64,7 @@ fn each_goes_back_to_its_own_source_as_a_new_message() {
         receive_count: 1,
         sent,
         first_received,
+        reason: String::new(),
     };
     assert_eq!(receive_told(&mut client, "jobs", 0), expected);
     let info = &list(&mut client, "dead")[0];

@@ -10,12 +10,11 @@ mod common;
 use std::collections::BTreeSet;
 
 use client::{Client, receive, send};
-use common::{in_group, message, tiny};
+use common::{in_group, message, peek, tiny};
 use forebay_engine::RequestError;
 use forebay_engine::attributes::{ATTRIBUTES, AttributeChanges, TextMap};
 use forebay_engine::command::{
-    BATCH_MESSAGES_MAX, Command, LIST_QUEUES_MAX, NewMessage, PeekFilter, TransactAcks,
-    TransactSends,
+    BATCH_MESSAGES_MAX, Command, LIST_QUEUES_MAX, NewMessage, TransactAcks, TransactSends,
 };
 use forebay_engine::disk::Fault;
 use forebay_engine::ids::{ProducerId, QueueId, RedriveId, Seq};
@@ -189,16 +188,7 @@ fn refusals(client: &mut Client) -> Vec<(Command, String)> {
             Command::ChangeVisibility { queue: queue(), changes: vec![] },
             of("the batch is empty, expected at least one change"),
         ),
-        (
-            Command::Peek {
-                queue: queue(),
-                from: Seq(1),
-                max: 0,
-                bytes_max: 0,
-                filter: PeekFilter::default(),
-            },
-            of("max is 0, expected 1 to 4096"),
-        ),
+        (peek("jobs", Seq(1), 0), of("max is 0, expected 1 to 4096")),
         (
             Command::ListQueues { prefix: of(""), after: of(""), max: LIST_QUEUES_MAX + 1 },
             of("max is 1001, expected 1 to 1000"),

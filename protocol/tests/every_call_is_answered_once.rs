@@ -23,6 +23,7 @@ fn received(seq: u64, block: Block) -> ReceivedMessage {
         source: String::new(),
         origin_queue_id: 1,
         origin_seq: seq,
+        reason: String::new(),
         block,
     }
 }

@@ -134,7 +134,8 @@ fn error_code(error: &RequestError) -> ErrorCode {
 /// A leased message with its bytes.
 pub(crate) fn received(delivery: &Delivery, stored: StoredMessage) -> ReceivedMessage {
     let (receive_count, sent) = (delivery.receive_count, delivery.sent);
-    let told = Told::of(&delivery.location, receive_count, sent, stored.dead_letter.as_ref());
+    let (location, reason) = (&delivery.location, delivery.reason.as_deref());
+    let told = Told::of(location, receive_count, sent, reason, stored.dead_letter.as_ref());
     let first_received = stored.dead_letter.as_ref().map(|letter| letter.first_received);
     ReceivedMessage {
         seq: delivery.seq.0,
@@ -146,6 +147,7 @@ pub(crate) fn received(delivery: &Delivery, stored: StoredMessage) -> ReceivedMe
         source: told.source,
         origin_queue_id: told.origin_queue.0,
         origin_seq: told.origin_seq.0,
+        reason: told.reason,
         block: block(stored),
     }
 }
@@ -162,14 +164,15 @@ pub(crate) fn peeked(peeked: &Peeked, stored: StoredMessage) -> Option<PeekedMes
         MessageState::Damaged => return None,
     };
     let (receive_count, sent) = (peeked.receive_count, peeked.sent);
-    let told = Told::of(&peeked.location, receive_count, sent, stored.dead_letter.as_ref());
+    let (location, reason) = (&peeked.location, peeked.reason.as_deref());
+    let told = Told::of(location, receive_count, sent, reason, stored.dead_letter.as_ref());
     Some(PeekedMessage {
         seq: peeked.seq.0,
         state,
         until_ms,
         receive_count: told.receive_count,
         sent_ms: told.sent.0,
-        reason: peeked.reason.as_deref().unwrap_or_default().to_owned(),
+        reason: told.reason,
         source: told.source,
         origin_queue_id: told.origin_queue.0,
         origin_seq: told.origin_seq.0,
@@ -185,6 +188,7 @@ struct Told {
     source: String,
     origin_queue: QueueId,
     origin_seq: Seq,
+    reason: String,
 }
 
 impl Told {
@@ -192,6 +196,7 @@ impl Told {
         location: &Location,
         receive_count: u32,
         sent: LogTime,
+        reason: Option<&str>,
         dead_letter: Option<&DeadLetter>,
     ) -> Self {
         match dead_letter {
@@ -201,6 +206,7 @@ impl Told {
                 source: String::new(),
                 origin_queue: location.queue,
                 origin_seq: location.seq,
+                reason: reason.unwrap_or_default().to_owned(),
             },
             Some(letter) => Told {
                 receive_count: letter.receive_count.saturating_add(receive_count),
@@ -208,6 +214,7 @@ impl Told {
                 source: letter.source.clone(),
                 origin_queue: letter.origin_queue,
                 origin_seq: letter.origin_seq,
+                reason: reason.unwrap_or(&letter.reason).to_owned(),
             },
         }
     }

@@ -163,6 +163,7 @@ impl<R: ReplyTo> Core<R> {
             receive_count: 0,
             time: now,
             redrive: Some((redrive, count)),
+            reason: "",
             source: "",
         };
         self.record(|out| out.moved(&moved));

@@ -75,9 +75,7 @@ impl Peek {
             }
             if !self.json && output.is_terminal() {
                 // A person will want to know; a program asks for --json.
-                for message in page.messages.iter().filter(|message| !message.reason.is_empty()) {
-                    say(format_args!("{} was given back: {}", message.seq, message.reason));
-                }
+                say_reasons(page.messages.iter().map(|message| (message.seq, &*message.reason)));
             }
             for message in &page.damaged {
                 say(format_args!("forebay: {}", message.to_error(&self.queue)));
@@ -105,6 +103,13 @@ impl Peek {
             group: self.group.clone(),
             ..PeekOptions::default()
         }
+    }
+}
+
+/// Says why messages were given back, of those of which somebody said.
+pub(super) fn say_reasons<'m>(messages: impl Iterator<Item = (u64, &'m str)>) {
+    for (seq, reason) in messages.filter(|(_, reason)| !reason.is_empty()) {
+        say(format_args!("{seq} was given back: {reason}"));
     }
 }
 

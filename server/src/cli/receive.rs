@@ -14,6 +14,7 @@ use super::connect::Connect;
 use super::failure::Failure;
 use super::message_json;
 use super::output::Output;
+use super::peek::say_reasons;
 use super::receipt_text::receipt_text;
 use super::say::say;
 
@@ -45,8 +46,8 @@ pub(super) struct Receive {
     /// Go on for ever, until Ctrl-C
     #[arg(long, conflicts_with_all = ["max", "wait"])]
     follow: bool,
-    /// One JSON object a line, with id, receipt, times, counts, group, attributes, and a dead
-    /// letter's source
+    /// One JSON object a line, with id, receipt, times, counts, reason, group, attributes, and a
+    /// dead letter's source
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -204,6 +205,9 @@ impl Receive {
             return output.write_lines(lines.iter().map(Vec::as_slice));
         }
         output.write_lines(messages.iter().map(|message| message.block.body().as_ref()))?;
+        if output.is_terminal() {
+            say_reasons(messages.iter().map(|message| (message.seq, &*message.reason)));
+        }
         if !self.ack && output.is_terminal() {
             // A person will want to ack what they see; a program asks for --json.
             for message in messages {

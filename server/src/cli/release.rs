@@ -9,7 +9,7 @@ use super::receipt_text::ReceiptText;
 
 /// Give received messages back, at once or after a delay
 ///
-/// A reason is shown by peek until the message is gone.
+/// A reason is shown by receive and peek until the message is gone, also among dead letters.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Example: forebay release orders AQAAAAEAAAAAAAAAAQAAAAABAAD1o2PkFqkzVQ --delay 1m \
