@@ -44,6 +44,9 @@ pub(super) struct NamedProducer {
     /// The oldest first.
     under_way: VecDeque<Batch>,
     answered: u64,
+    /// A batch may not have landed, and is not among those under way any more: nothing is sent that
+    /// would say of another one that it is the oldest.
+    has_failed: bool,
 }
 
 /// A batch of which not all has landed yet.
@@ -92,6 +95,7 @@ impl NamedProducer {
             first: 1,
             under_way: VecDeque::new(),
             answered: 0,
+            has_failed: false,
         }
     }
 
@@ -111,8 +115,11 @@ impl NamedProducer {
     }
 
     /// Sends what was pushed, and waits until all is stored. The answer to the last batch, if it was
-    /// known.
-    pub(super) async fn flush(&mut self) -> Result<Option<Sent>, Failure> {
+    /// known. Nothing, if a push has failed and said so.
+    async fn flush(&mut self) -> Result<Option<Sent>, Failure> {
+        if self.has_failed {
+            return Ok(None);
+        }
         if !self.messages.is_empty() {
             self.begin().await?;
         }
@@ -139,7 +146,9 @@ impl NamedProducer {
         self.first += messages.len() as u64;
         self.bytes = 0;
         let oldest = self.under_way.front().map_or(first, |batch| batch.first);
-        let pending = self.begin_send((first, oldest), messages.clone()).await?;
+        let pending = self.begin_send((first, oldest), messages.clone()).await;
+        self.has_failed |= pending.is_err();
+        let pending = pending?;
         self.under_way.push_back(Batch { first, messages, landed: 0, pending });
         Ok(())
     }
@@ -155,6 +164,12 @@ impl NamedProducer {
 
     /// Waits for the oldest batch.
     async fn settle_one(&mut self) -> Result<Option<Sent>, Failure> {
+        let settled = self.settle_oldest().await;
+        self.has_failed |= settled.is_err();
+        settled
+    }
+
+    async fn settle_oldest(&mut self) -> Result<Option<Sent>, Failure> {
         let Some(mut batch) = self.under_way.pop_front() else { return Ok(None) };
         let count = batch.messages.len();
         loop {

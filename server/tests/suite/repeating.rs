@@ -97,6 +97,46 @@ fn a_sender_that_was_killed_is_started_again_and_nothing_is_doubled() {
     assert_eq!(bodies(&server).lines().count(), 300_000);
 }
 
+/// What is told to be the oldest batch without an answer vouches for all before it.
+#[test]
+fn a_batch_that_was_refused_lands_when_the_sender_is_started_again() {
+    let dir = TempDir::new().unwrap();
+    let server = server(&dir);
+    output(&server, &["queue", "create", "orders"]);
+    let mut child = forebay(["send", "orders", "--lines", "--producer", "june"])
+        .args(["--server", &server.server()])
+        .stdin(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    // A whole batch, which is sent when the next one begins: so the queue's limit is known to it.
+    let first = numbered(257);
+    stdin.write_all(first.as_bytes()).unwrap();
+    while !bodies(&server).ends_with("255\n") {}
+    output(&server, &["queue", "set", "orders", "--message-bytes-max", "1KiB"]);
+    let large = format!("{}\n", "x".repeat(2000)).repeat(200);
+    let rest = [large, numbered(5000)].concat();
+    // It may end before it has read everything.
+    let _ = stdin.write_all(rest.as_bytes());
+    drop(stdin);
+    let refused = child.wait_with_output().unwrap();
+    let stderr = String::from_utf8(refused.stderr).unwrap();
+    assert_eq!(refused.status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains("MessageTooLarge"), "{stderr}");
+    output(&server, &["queue", "set", "orders", "--message-bytes-max", "1MiB"]);
+    let all = [first, rest].concat();
+    let sent = send_lines(&server, &["--producer", "june"], &all);
+    assert_eq!(String::from_utf8(sent.stderr).unwrap(), "5457 messages sent\n");
+    let (mut stored, mut expected) = (bodies(&server), all);
+    for lines in [&mut stored, &mut expected] {
+        let mut sorted: Vec<_> = lines.lines().collect();
+        sorted.sort_unstable();
+        *lines = sorted.join("\n");
+    }
+    assert!(stored == expected, "{} lines are stored", stored.lines().count());
+}
+
 #[test]
 fn a_single_message_that_is_sent_again_has_its_first_id() {
     let dir = TempDir::new().unwrap();
