@@ -55,7 +55,10 @@ pub(crate) fn translate(reply: command::Reply, kind: &Kind) -> Translated {
             let (first_seq, count) = (seqs.first().copied().unwrap_or(0), seqs.len() as u32);
             Sent { queue_id: queue.0, first_seq, count, seqs }.into()
         }
-        command::Reply::Changed { failures } => {
+        command::Reply::Changed { mut failures } => {
+            if *kind == Kind::Nack {
+                failures.iter_mut().for_each(|(_, error)| name_delay(error));
+            }
             let failures = failures.into_iter().map(failure).collect();
             match kind {
                 Kind::ChangeVisibility => VisibilityChanged { failures }.into(),
@@ -86,6 +89,13 @@ pub(crate) fn translate(reply: command::Reply, kind: &Kind) -> Translated {
             wrong_kind().into()
         }
     })
+}
+
+/// What a Nack calls a delay is to the engine how long the message stays invisible.
+fn name_delay(error: &mut RequestError) {
+    if let RequestError::OutOfRange { parameter, .. } = error {
+        *parameter = "delay";
+    }
 }
 
 /// The engine's fault.

@@ -128,7 +128,7 @@ impl<R: ReplyTo> Core<R> {
         self.check_change(changes.len(), CHANGE_BYTES)?;
         let (mut changed, mut failures) = (Vec::new(), Vec::new());
         for (index, (receipt, ms)) in (0..).zip(changes) {
-            match self.plan_change((queue, is_fifo), receipt, ("visibility", *ms), now) {
+            match self.plan_change((queue, is_fifo), receipt, *ms, now) {
                 Ok(Change { seq, until, lost: None, .. }) => changed.push((seq, until)),
                 Ok(change) => self.lease_again(queue, &change, now),
                 Err(error) => failures.push((index, error)),
@@ -141,16 +141,16 @@ impl<R: ReplyTo> Core<R> {
         Ok(Decided::WhenDurable(Reply::Changed { failures }))
     }
 
-    /// The change after which a message's lease ends so many ms from now, if it may; whoever asks
-    /// calls that `name`. Records nothing.
+    /// The change after which a message's lease ends so many ms from now, if it may. Records
+    /// nothing.
     pub(super) fn plan_change(
         &mut self,
         (queue, is_fifo): (QueueId, bool),
         receipt: &SealedReceipt,
-        (name, ms): (&'static str, u64),
+        ms: u64,
         now: LogTime,
     ) -> Result<Change, RequestError> {
-        check_range(name, ms, 0, VISIBILITY_MS_MAX)?;
+        check_range("visibility", ms, 0, VISIBILITY_MS_MAX)?;
         let (receipt, is_there) = self.check_receipt(queue, receipt)?;
         let seq = receipt.seq;
         let messages = &self.state.by_id(queue).expect("the caller found the queue").messages;
@@ -167,7 +167,7 @@ impl<R: ReplyTo> Core<R> {
             return Ok(Change { seq, until, lost: Some(receipt.lease), is_in_count: true });
         };
         let longest = VISIBILITY_MS_MAX.saturating_sub(now.ms_since(held.received));
-        check_range(name, ms, 0, longest)?;
+        check_range("visibility", ms, 0, longest)?;
         Ok(Change { seq, until, lost: None, is_in_count: held.lease == receipt.lease })
     }
 

@@ -25,7 +25,7 @@ impl<R: ReplyTo> Core<R> {
         self.check_change_bytes(nack_bytes(receipts.len(), reason))?;
         let (mut counted, mut uncounted, mut failures) = (Vec::new(), Vec::new(), Vec::new());
         for (index, receipt) in (0..).zip(receipts) {
-            match self.plan_change((queue, is_fifo), receipt, ("delay", delay_ms), now) {
+            match self.plan_change((queue, is_fifo), receipt, delay_ms, now) {
                 Ok(change) => {
                     self.lease_again(queue, &change, now);
                     match is_counted || !change.is_in_count {
