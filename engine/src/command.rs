@@ -529,6 +529,9 @@ pub struct Delivery {
     pub sent: LogTime,
     /// When it was first received.
     pub first_received: LogTime,
+    /// Why it was last given back to this queue, if a reason was told. That of a dead letter's
+    /// queues before is in its [`DeadLetter`](crate::DeadLetter).
+    pub reason: Option<Arc<str>>,
     /// Where it is stored.
     pub location: Location,
 }
@@ -591,7 +594,7 @@ pub struct Peeked {
     pub receive_count: u32,
     /// When it was sent.
     pub sent: LogTime,
-    /// Why it was last given back, if a reason was told.
+    /// Why it was last given back to this queue, if a reason was told.
     pub reason: Option<Arc<str>>,
     /// Where it is stored.
     pub location: Location,

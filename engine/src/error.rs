@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use crate::disk::DiskError;
 use crate::ids::{Position, RedriveId, Seq};
+use crate::unit::Unit;
 
 /// Why one request was refused. Concerns nobody else.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -58,7 +59,7 @@ pub enum RequestError {
         expected: String,
     },
     /// A number outside its range.
-    #[error("{parameter} is {value}, expected {min} to {max}")]
+    #[error("{}", out_of_range(parameter, *value, *min, *max))]
     OutOfRange {
         /// The parameter.
         parameter: &'static str,
@@ -193,10 +194,12 @@ pub enum RequestError {
         max: usize,
     },
     /// No such redrive runs.
-    #[error("redrive {redrive} does not run")]
+    #[error("redrive {redrive} does not run: {reason}")]
     UnknownRedrive {
         /// The one that was named.
         redrive: RedriveId,
+        /// How it ended, or that none is known.
+        reason: &'static str,
     },
     /// The log cannot grow, as a rule because the disk is full. Sends are refused; receives and
     /// deletes go on in what is reserved for them.
@@ -214,6 +217,12 @@ pub enum RequestError {
     /// The store is being closed; nothing was done.
     #[error("the store is shutting down")]
     ShuttingDown,
+}
+
+/// In the words in which a duration or a size is given.
+fn out_of_range(parameter: &str, value: u64, min: u64, max: u64) -> String {
+    let [value, min, max] = [value, min, max].map(|number| Unit::of(parameter).shown(number));
+    format!("{parameter} is {value}, expected {min} to {max}")
 }
 
 /// Why a store could not be opened. Nothing was changed, unless said.

@@ -349,6 +349,9 @@ impl fmt::Display for Record<'_> {
                     Some((redrive, count)) => write!(f, " redrive={redrive} moved={count}")?,
                     None => write!(f, " source={source:?}")?,
                 }
+                if !moved.reason.is_empty() {
+                    write!(f, " reason={:?}", moved.reason)?;
+                }
                 write!(f, " origin_queue={} origin_seq={}", moved.origin_queue, moved.origin_seq)?;
                 write!(f, " sent_ms={} receive_count={}", moved.sent.0, moved.receive_count)?;
                 write!(

@@ -42,6 +42,7 @@ mod state;
 pub mod stats;
 mod store;
 pub mod time;
+pub mod unit;
 mod upkeep;
 pub mod verify;
 

@@ -8,7 +8,7 @@ use crate::disk::{Disk, DiskFile};
 use crate::entry::{EntryHeader, records};
 use crate::error::{Damage, OpenError};
 use crate::ids::{Position, StoreId};
-use crate::index::{IndexIdentity, MappedIndex};
+use crate::index::{IndexError, IndexIdentity, MappedIndex};
 use crate::location::Segment;
 use crate::log::replay::{Replay, log_files, replay};
 use crate::log::{self, ListedSegment, Sealed, SegmentHeader, SegmentName, names};
@@ -58,7 +58,11 @@ pub struct VerifyReport {
     pub messages: u64,
     /// Bytes of valid entries.
     pub bytes: u64,
-    /// Files that are no concern of the store, and leftovers that the next opening removes.
+    /// Indexes and snapshots that are not what was written, or not to be used: the next opening makes
+    /// them anew, or does without. Nothing is lost with them, but somebody has changed them.
+    pub spoiled: Vec<String>,
+    /// Files that are no concern of the store, leftovers that the next opening removes, and indexes
+    /// that are not there and will be made anew.
     pub notes: Vec<String>,
 }
 
@@ -137,6 +141,7 @@ impl<'p> Check<'p> {
             records: 0,
             messages: 0,
             bytes: 0,
+            spoiled: Vec::new(),
             notes: Vec::new(),
         };
         let damages = Vec::new();
@@ -153,14 +158,14 @@ impl<'p> Check<'p> {
             match snapshot::read(self.disk, data, self.store, position, &mut |_| {}) {
                 Ok(_) if position < compacted => {
                     let note = format!("the snapshot of entry {position} is too old to be used");
-                    self.report.notes.push(note);
+                    self.report.spoiled.push(note);
                 }
                 Ok(header) => {
                     self.report.snapshots += 1;
                     durable = durable.max(header.through);
                 }
                 Err(SnapshotError::Disk(error)) => return Err(error.into()),
-                Err(error) => self.report.notes.push(format!("{error}; it is not used")),
+                Err(error) => self.report.spoiled.push(format!("{error}; it is not used")),
             }
         }
         Ok(durable)
@@ -172,11 +177,19 @@ impl<'p> Check<'p> {
         let identity = IndexIdentity::new(self.store, segment, sealed.last, sealed.bytes);
         let checked = match MappedIndex::open(self.disk, &path, &identity) {
             Ok(index) => index.check_all().map_err(|error| error.to_string()),
+            // A killed server leaves segments without one.
+            Err(IndexError::Disk(error)) if error.kind() == std::io::ErrorKind::NotFound => {
+                let note = format!("{} is not there; it will be made anew", path.display());
+                self.report.notes.push(note);
+                return;
+            }
             Err(error) => Err(error.to_string()),
         };
         match checked {
             Ok(()) => self.report.indexes += 1,
-            Err(error) => self.report.notes.push(format!("{error}; the index will be made anew")),
+            Err(error) => {
+                self.report.spoiled.push(format!("{error}; the index will be made anew"));
+            }
         }
     }
 }
@@ -232,7 +245,8 @@ impl Replay for Check<'_> {
 impl fmt::Display for VerifyReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.outcome {
-            Outcome::Clean => writeln!(f, "clean")?,
+            Outcome::Clean if self.spoiled.is_empty() => writeln!(f, "clean")?,
+            Outcome::Clean => writeln!(f, "whole, but for files that can be made anew")?,
             Outcome::TornTail { bytes, at } => {
                 writeln!(f, "torn tail of {bytes} bytes: {at}")?;
             }
@@ -241,6 +255,7 @@ impl fmt::Display for VerifyReport {
                 damages.iter().try_for_each(|damage| writeln!(f, "  {damage}"))?;
             }
         }
+        self.spoiled.iter().try_for_each(|file| writeln!(f, "spoiled: {file}"))?;
         self.notes.iter().try_for_each(|note| writeln!(f, "note: {note}"))?;
         write!(
             f,

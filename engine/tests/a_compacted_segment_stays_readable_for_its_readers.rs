@@ -8,7 +8,8 @@ mod client;
 mod common;
 
 use client::{Client, DAY_MS};
-use forebay_engine::command::{Command, PeekFilter, Reply};
+use common::peek;
+use forebay_engine::command::{Command, Reply};
 use forebay_engine::ids::Seq;
 use forebay_engine::location::Location;
 
@@ -23,14 +24,8 @@ fn about_to_be_compacted() -> (Client, Vec<(u64, Location)>) {
     for number in 1..=50 {
         client.send_all("jobs", &[body(number)]);
     }
-    let peek = Command::Peek {
-        queue: "jobs".into(),
-        from: Seq(1),
-        max: 25,
-        bytes_max: u64::MAX,
-        filter: PeekFilter::default(),
-    };
-    let Ok(Reply::Peeked { messages, .. }) = client.ask(peek) else { panic!("they are there") };
+    let peeked = client.ask(peek("jobs", Seq(1), 25));
+    let Ok(Reply::Peeked { messages, .. }) = peeked else { panic!("they are there") };
     let mut locations: Vec<_> = messages.into_iter().map(|m| (m.seq.0, m.location)).collect();
     let received = client.receive_max("jobs", 50, DAY_MS / 2);
     locations.extend(received.iter().map(|d| (d.seq.0, d.location.clone())));

@@ -12,9 +12,9 @@ mod common;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use common::{Answers, Slot, ask, assert_undamaged, lose_derived, message, open};
+use common::{Answers, Slot, ask, assert_undamaged, lose_derived, message, open, peek};
 use forebay_engine::attributes::AttributeChanges;
-use forebay_engine::command::{Command, PeekFilter, RedriveState, Reply};
+use forebay_engine::command::{Command, RedriveState, Reply};
 use forebay_engine::disk::{Fault, SimDisk};
 use forebay_engine::ids::Seq;
 use forebay_engine::receipt::SealedReceipt;
@@ -268,17 +268,9 @@ impl Run {
         for queue in ["jobs", "dead"] {
             let mut from = Some(Seq(1));
             while let Some(seq) = from {
-                let name = queue.to_owned();
-                let peek = Command::Peek {
-                    queue: name,
-                    from: seq,
-                    max: 50,
-                    bytes_max: u64::MAX,
-                    filter: PeekFilter::default(),
-                };
                 // The queue may not have been created.
                 let Ok(Reply::Peeked { messages, next, .. }) =
-                    ask(self.store(), &mut answers, peek)
+                    ask(self.store(), &mut answers, peek(queue, seq, 50))
                 else {
                     break;
                 };

@@ -10,8 +10,9 @@ mod common;
 use std::path::PathBuf;
 
 use client::{Client, DAY_MS};
+use common::peek;
 use forebay_engine::ReadError;
-use forebay_engine::command::{Command, PeekFilter, Reply};
+use forebay_engine::command::{Command, Reply};
 use forebay_engine::ids::{QueueId, Seq};
 use forebay_engine::verify::Outcome;
 
@@ -35,14 +36,8 @@ fn damaged(seq: u64, at: u32) -> (Client, PathBuf, u64) {
     }
     client.keep_all();
     assert_eq!(client.stats().disk.compactions, 0, "nothing is gone yet");
-    let peek = Command::Peek {
-        queue: "jobs".into(),
-        from: Seq(seq),
-        max: 1,
-        bytes_max: 1,
-        filter: PeekFilter::default(),
-    };
-    let Ok(Reply::Peeked { messages, .. }) = client.ask(peek) else { panic!("it is there") };
+    let peeked = client.ask(peek("jobs", Seq(seq), 1));
+    let Ok(Reply::Peeked { messages, .. }) = peeked else { panic!("it is there") };
     let location = &messages[0].location;
     let (path, offset) = (location.segment.path.clone(), u64::from(location.offset));
     client.disk.flip_bit(&path, offset + u64::from(at), 2).unwrap();

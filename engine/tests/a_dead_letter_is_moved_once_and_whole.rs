@@ -15,9 +15,11 @@ use common::{lose_derived, message};
 use forebay_engine::attributes::{AttributeChanges, RETENTION_MS_MAX};
 use forebay_engine::checksum;
 use forebay_engine::command::{Command, NewMessage, Reply};
+use forebay_engine::record::REASON_BYTES_MAX;
 use forebay_engine::verify::Outcome;
 use letters::{
-    Told, alter, bodies_in, delete, fifo, jobs_and_dead, let_die, policy, receive_told, told,
+    Told, alter, bodies_in, delete, fifo, jobs_and_dead, let_die, policy, reasons_in, receive_told,
+    start, told,
 };
 
 #[test]
@@ -46,6 +48,7 @@ fn a_consumer_gets_it_exactly_so_often_and_the_dead_letter_queue_goes_on_countin
             receive_count: receive_count_max as u32 + 1,
             sent,
             first_received,
+            reason: String::new(),
         };
         client.advance(10_000);
         assert_eq!(receive_told(&mut client, "dead", 0), expected);
@@ -53,6 +56,68 @@ fn a_consumer_gets_it_exactly_so_often_and_the_dead_letter_queue_goes_on_countin
         let again = Told { receive_count: expected.receive_count + 1, ..expected };
         assert_eq!(receive_told(&mut client, "dead", 0), again);
     }
+}
+
+/// Who looks after dead letters asks first of all why they are there.
+#[test]
+fn it_keeps_the_reason_with_which_it_was_given_back_whatever_is_lost() {
+    let mut client = Client::new();
+    client.create("cemetery");
+    client.create_with("dead", policy("cemetery", 2));
+    client.create_with("jobs", policy("dead", 1));
+    let first = "x".repeat(REASON_BYTES_MAX);
+    for reason in [&*first, "", "no stock"] {
+        client.send("jobs", "poison");
+        let receipt = client.receive_one("jobs", 1_000).receipt;
+        client.nack("jobs", receipt, 0, true, reason).unwrap();
+        let_die(&mut client, "jobs");
+    }
+    let before = [&*first, "", "no stock"];
+    assert_eq!(reasons_in(&mut client, "dead"), before);
+    client.commit_and_kill();
+    assert_eq!(reasons_in(&mut client, "dead"), before);
+    // A compaction writes the moves anew; then the log alone has to say it.
+    client.create("other");
+    for _ in 0..8 {
+        client.send_all("other", &vec![vec![0; 1000]; 5]);
+        client.consume("other", 5, |_| true);
+    }
+    client.keep_all();
+    assert!(client.stats().disk.compactions > 0);
+    client.stop();
+    lose_derived(&client.disk, u64::MAX);
+    client.open().unwrap();
+    assert_eq!(reasons_in(&mut client, "dead"), before);
+    // Another one takes its place, an empty one does not.
+    let receipt = client.receive_one("dead", 1_000).receipt;
+    client.nack("dead", receipt, 0, true, "").unwrap();
+    assert_eq!(reasons_in(&mut client, "dead"), before);
+    let letter = client.receive_one("dead", 1_000);
+    assert_eq!(told(&mut client, &letter).reason, first);
+    client.nack("dead", letter.receipt, 0, true, "still none").unwrap();
+    assert_eq!(reasons_in(&mut client, "dead"), ["still none", "", "no stock"]);
+    // The next queue gets the one that was given last, in whatever queue.
+    let_die(&mut client, "dead");
+    let mut after = reasons_in(&mut client, "cemetery");
+    after.sort();
+    assert_eq!(after, ["", "no stock", "still none"]);
+}
+
+#[test]
+fn a_redriven_message_starts_without_a_reason() {
+    let mut client = Client::new();
+    jobs_and_dead(&mut client, 1);
+    client.send("jobs", "told");
+    let receipt = client.receive_one("jobs", 1_000).receipt;
+    client.nack("jobs", receipt, 0, true, "no stock").unwrap();
+    let_die(&mut client, "jobs");
+    let receipt = client.receive_one("dead", 1_000).receipt;
+    client.nack("dead", receipt, 0, true, "still none").unwrap();
+    start(&mut client, "dead", "", 0);
+    client.keep();
+    assert_eq!(reasons_in(&mut client, "jobs"), [""]);
+    client.commit_and_kill();
+    assert_eq!(receive_told(&mut client, "jobs", 0).reason, "");
 }
 
 #[test]

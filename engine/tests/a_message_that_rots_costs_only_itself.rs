@@ -8,8 +8,9 @@ mod client;
 mod common;
 
 use client::Client;
+use common::peek;
 use forebay_engine::ReadError;
-use forebay_engine::command::{Command, MessageState, PeekFilter, Peeked, Reply};
+use forebay_engine::command::{Command, MessageState, Peeked, Reply};
 use forebay_engine::ids::{QueueId, Seq};
 use forebay_engine::location::Location;
 
@@ -20,14 +21,8 @@ fn filled() -> (Client, Vec<Peeked>) {
     for number in 0..10 {
         client.send("jobs", &format!("{number}").repeat(1024));
     }
-    let peek = Command::Peek {
-        queue: "jobs".to_owned(),
-        from: Seq(1),
-        max: 10,
-        bytes_max: 1 << 20,
-        filter: PeekFilter::default(),
-    };
-    let Ok(Reply::Peeked { messages, next: None, .. }) = client.ask(peek) else {
+    let peeked = client.ask(peek("jobs", Seq(1), 10));
+    let Ok(Reply::Peeked { messages, next: None, .. }) = peeked else {
         panic!("ten messages are there");
     };
     (client, messages)
@@ -95,14 +90,8 @@ fn it_is_set_aside_counted_and_in_nobodys_way() {
     client.advance(1_000);
     let next = client.receive_one("jobs", 1_000);
     assert_eq!(next.seq, Seq(2), "its lease does not bring it back");
-    let peek = Command::Peek {
-        queue: "jobs".to_owned(),
-        from: Seq(1),
-        max: 1,
-        bytes_max: 1,
-        filter: PeekFilter::default(),
-    };
-    let Ok(Reply::Peeked { messages, .. }) = client.ask(peek) else { panic!("it is shown") };
+    let peeked = client.ask(peek("jobs", Seq(1), 1));
+    let Ok(Reply::Peeked { messages, .. }) = peeked else { panic!("it is shown") };
     assert_eq!((messages[0].seq, messages[0].state), (Seq(1), MessageState::Damaged));
     // Its consumer may delete it, and no more than that.
     client.change("jobs", delivery.receipt, 0).unwrap_err();

@@ -64,6 +64,7 @@ fn each_goes_back_to_its_own_source_as_a_new_message() {
         receive_count: 1,
         sent,
         first_received,
+        reason: String::new(),
     };
     assert_eq!(receive_told(&mut client, "jobs", 0), expected);
     let info = &list(&mut client, "dead")[0];
@@ -221,7 +222,8 @@ fn a_cancelled_one_stops_and_another_may_start() {
     assert_eq!(newest(&mut client, "dead"), (RedriveState::Cancelled, 1, 10));
     assert_eq!((client.counts("dead")[0], client.counts("jobs")[0]), (9, 1));
     let gone = refused(&mut client, Command::CancelRedrive { redrive });
-    assert_eq!(gone.to_string(), format!("redrive {redrive} does not run"));
+    let text = format!("redrive {redrive} does not run: it was cancelled before");
+    assert_eq!(gone.to_string(), text);
     let next = start(&mut client, "dead", "", 0);
     assert_eq!((next.queue(), next.count()), (redrive.queue(), redrive.count() + 1));
     client.keep();
@@ -240,21 +242,83 @@ fn it_fails_where_a_message_has_nowhere_to_go() {
     assert_eq!(newest(&mut client, "dead"), (RedriveState::Failed, 1, 3));
     assert_eq!(list(&mut client, "dead")[0].reason, "queue \"jobs\" does not exist");
     assert_eq!(client.bodies("dead", 0), numbers(1..3), "what is left can be received");
-    // ... or it has none, ...
-    let mut client = dead(1);
-    client.send("dead", "by hand");
-    start(&mut client, "dead", "", 0);
-    client.keep();
-    assert_eq!(newest(&mut client, "dead"), (RedriveState::Failed, 1, 2));
-    let reason = "message 2 came from no other queue: it was sent to it";
-    assert_eq!(list(&mut client, "dead")[0].reason, reason);
     // ... or the destination that was named is gone.
+    let mut client = dead(0);
+    client.send("dead", "by hand");
     client.create("target");
     start(&mut client, "dead", "target", 0);
     delete(&mut client, "target");
     client.keep();
     assert_eq!(newest(&mut client, "dead"), (RedriveState::Failed, 0, 1));
     assert_eq!(client.bodies("dead", 0), ["by hand"]);
+}
+
+/// One message that was sent by hand would keep all dead letters behind it where they are.
+#[test]
+fn it_leaves_what_was_sent_to_the_dead_letter_queue_and_says_so() {
+    let mut client = Client::new();
+    jobs_and_dead(&mut client, 1);
+    let by_hand = |number: u64| format!("by hand {number}");
+    for number in 0..600 {
+        client.send("dead", &by_hand(number));
+        if number.is_multiple_of(200) {
+            client.send("jobs", &format!("dead {number}"));
+            let_die(&mut client, "jobs");
+        }
+    }
+    // One of them goes while the redrive runs.
+    let gone = client.receive_max("dead", 1, 1_000).remove(0);
+    start(&mut client, "dead", "", 0);
+    client.keep();
+    client.store().commit().unwrap();
+    client.ack("dead", gone.receipt).unwrap();
+    client.keep();
+    assert_eq!(newest(&mut client, "dead"), (RedriveState::Completed, 3, 603));
+    let reason = "599 messages were left: they came from no other queue";
+    assert_eq!(list(&mut client, "dead")[0].reason, reason);
+    assert_eq!(bodies_in(&mut client, "jobs"), ["dead 0", "dead 200", "dead 400"]);
+    let left: Vec<_> = (1..600).map(by_hand).collect();
+    assert_eq!(bodies_in(&mut client, "dead"), left);
+    client.commit_and_kill();
+    assert_eq!(list(&mut client, "dead")[0].reason, reason);
+    // With a destination they go there.
+    client.create("target");
+    start(&mut client, "dead", "target", 0);
+    client.keep();
+    assert_eq!(bodies_in(&mut client, "target"), left);
+}
+
+#[test]
+fn a_redrive_that_leaves_messages_ends_also_over_a_crash_and_at_a_rate() {
+    let mut client = dead(2);
+    for number in 0..3 {
+        client.send("dead", &format!("by hand {number}"));
+    }
+    start(&mut client, "dead", "", 1);
+    client.keep();
+    client.commit_and_kill();
+    for _ in 0..20 {
+        client.advance(1_000);
+        client.keep();
+    }
+    assert_eq!(newest(&mut client, "dead"), (RedriveState::Completed, 2, 5));
+    let reason = "3 messages were left: they came from no other queue";
+    assert_eq!(list(&mut client, "dead")[0].reason, reason);
+}
+
+#[test]
+fn too_many_messages_that_came_from_nowhere_end_it() {
+    let mut client = dead(0);
+    let bodies = vec![b"by hand".to_vec(); 100];
+    for _ in 0..660 {
+        client.send_all("dead", &bodies);
+    }
+    start(&mut client, "dead", "", 0);
+    client.keep();
+    let info = list(&mut client, "dead").remove(0);
+    let text = "more than 65536 messages came from no other queue: they need a destination";
+    assert_eq!((info.state, &*info.reason), (RedriveState::Failed, text));
+    assert_eq!(client.counts("dead")[0], 66_000);
 }
 
 #[test]

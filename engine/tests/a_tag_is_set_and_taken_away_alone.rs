@@ -74,18 +74,19 @@ fn what_is_no_tag_is_refused() {
     let (long_key, long_value) = ("\u{fc}".repeat(129), "\u{fc}".repeat(257));
     let cut = |text: &str| format!("\"{}", &text[..2 * 99]);
     let characters = "letters, digits, spaces and _ . : / = + - @";
-    for (key, value, found, expected) in [
-        ("", "a", "\"\"", "a key of 1 to 128 characters"),
-        (&long_key, "", &cut(&long_key), "a key of 1 to 128 characters"),
-        ("a", &long_value, &cut(&long_value), "a value of at most 256 characters"),
-        ("aws:a", "", "\"aws:a\"", "a key that does not begin with aws:"),
-        ("AWS:", "", "\"AWS:\"", "a key that does not begin with aws:"),
-        ("a,b", "", "\"a,b\"", characters),
-        ("a", "{}", "\"{}\"", characters),
-        ("a", "a\nb", "\"a\\nb\"", characters),
+    let (of_key, of_value) = ("the key of a tag", "the value of a tag");
+    for (key, value, part, found, expected) in [
+        ("", "a", of_key, "\"\"", "1 to 128 characters"),
+        (&long_key, "", of_key, &cut(&long_key), "1 to 128 characters"),
+        ("a", &long_value, of_value, &cut(&long_value), "at most 256 characters"),
+        ("aws:a", "", of_key, "\"aws:a\"", "one that does not begin with aws:"),
+        ("AWS:", "", of_key, "\"AWS:\"", "one that does not begin with aws:"),
+        ("a,b", "", of_key, "\"a,b\"", characters),
+        ("a", "{}", of_value, "\"{}\"", characters),
+        ("a", "a\nb", of_value, "\"a\\nb\"", characters),
     ] {
         let text = client.ask(tag(&[(key, value)])).unwrap_err().to_string();
-        assert_eq!(text, format!("tags is {found}, expected {expected}"));
+        assert_eq!(text, format!("{part} is {found}, expected {expected}"));
     }
     assert_eq!(shown(&mut client), tags(&[("team", "water")]), "what is refused changes nothing");
     let odd =

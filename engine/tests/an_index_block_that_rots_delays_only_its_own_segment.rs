@@ -120,16 +120,8 @@ fn a_peek_says_where_it_stopped_and_goes_on_from_there() {
     for (_, offset) in BLOCKS {
         let mut client = rotten(offset + 20);
         let peek = |client: &mut Client| {
-            use forebay_engine::command::{Command, PeekFilter, Reply};
-            let from = forebay_engine::ids::Seq(1);
-            let queue = "early".to_owned();
-            match client.ask(Command::Peek {
-                queue,
-                from,
-                max: 100,
-                bytes_max: u64::MAX,
-                filter: PeekFilter::default(),
-            }) {
+            use forebay_engine::command::Reply;
+            match client.ask(common::peek("early", forebay_engine::ids::Seq(1), 100)) {
                 Ok(Reply::Peeked { messages, next, .. }) => (messages.len(), next),
                 other => panic!("{other:?}"),
             }

@@ -10,16 +10,16 @@ mod common;
 use std::collections::BTreeSet;
 
 use client::{Client, receive, send};
-use common::{in_group, message, tiny};
+use common::{in_group, message, peek, tiny};
 use forebay_engine::RequestError;
 use forebay_engine::attributes::{ATTRIBUTES, AttributeChanges, TextMap};
 use forebay_engine::command::{
-    BATCH_MESSAGES_MAX, Command, LIST_QUEUES_MAX, NewMessage, PeekFilter, TransactAcks,
-    TransactSends,
+    BATCH_MESSAGES_MAX, Command, LIST_QUEUES_MAX, NewMessage, TransactAcks, TransactSends,
 };
 use forebay_engine::disk::Fault;
 use forebay_engine::ids::{ProducerId, QueueId, RedriveId, Seq};
 use forebay_engine::receipt::SealedReceipt;
+use forebay_engine::unit::Unit;
 
 /// The variant's name. A new variant does not compile until it is in the list.
 fn variant(error: &RequestError) -> &'static str {
@@ -118,7 +118,7 @@ fn refusals(client: &mut Client) -> Vec<(Command, String)> {
         ),
         (
             create("jobs", AttributeChanges { tags: Some(tags("", "b")), ..Default::default() }),
-            of("tags is \"\", expected a key of 1 to 128 characters"),
+            of("the key of a tag is \"\", expected 1 to 128 characters"),
         ),
         (create("jobs", with(8, 1)), of("queue \"jobs\" exists with fifo false, not true")),
         (create("", with(1, 0)), format!("queue name \"\": it is empty; {name_rule}")),
@@ -138,7 +138,7 @@ fn refusals(client: &mut Client) -> Vec<(Command, String)> {
         ),
         (
             batch(vec![message(b"", None), message(b"", Some(u64::MAX))]),
-            of("delay is 18446744073709551615, expected 0 to 3153600000000"),
+            of("delay is 213503982334d14h25m51s615ms, expected 0s to 36500d"),
         ),
         (
             batch(vec![message(b"", None), message(&[0; 1025], None)]),
@@ -179,8 +179,8 @@ fn refusals(client: &mut Client) -> Vec<(Command, String)> {
         ),
         (receive("jobs", 0, 0, 0), of("max is 0, expected 1 to 4096")),
         (receive("jobs", 4097, 0, 0), of("max is 4097, expected 1 to 4096")),
-        (receive("jobs", 1, 20_001, 0), of("wait is 20001, expected 0 to 20000")),
-        (receive("jobs", 1, 0, 43_200_001), of("visibility is 43200001, expected 0 to 43200000")),
+        (receive("jobs", 1, 20_001, 0), of("wait is 20s1ms, expected 0s to 20s")),
+        (receive("jobs", 1, 0, 43_200_001), of("visibility is 12h1ms, expected 0s to 12h")),
         (
             Command::Ack { queue: queue(), receipts: vec![] },
             of("the batch is empty, expected at least one receipt"),
@@ -189,16 +189,7 @@ fn refusals(client: &mut Client) -> Vec<(Command, String)> {
             Command::ChangeVisibility { queue: queue(), changes: vec![] },
             of("the batch is empty, expected at least one change"),
         ),
-        (
-            Command::Peek {
-                queue: queue(),
-                from: Seq(1),
-                max: 0,
-                bytes_max: 0,
-                filter: PeekFilter::default(),
-            },
-            of("max is 0, expected 1 to 4096"),
-        ),
+        (peek("jobs", Seq(1), 0), of("max is 0, expected 1 to 4096")),
         (
             Command::ListQueues { prefix: of(""), after: of(""), max: LIST_QUEUES_MAX + 1 },
             of("max is 1001, expected 1 to 1000"),
@@ -209,7 +200,7 @@ fn refusals(client: &mut Client) -> Vec<(Command, String)> {
         ),
         (
             Command::CancelRedrive { redrive: RedriveId::new(QueueId(1), 7) },
-            of("redrive 1-7 does not run"),
+            of("redrive 1-7 does not run: none of this number is known"),
         ),
     ]
 }
@@ -247,7 +238,7 @@ fn of_a_command() {
     let invalid = client.ack("jobs", forged).unwrap_err();
     assert_eq!(invalid.to_string(), "the receipt is not valid: this store did not make it");
     let long = client.change("jobs", new, 43_200_001).unwrap_err();
-    assert_eq!(long.to_string(), "visibility is 43200001, expected 0 to 43200000");
+    assert_eq!(long.to_string(), "visibility is 12h1ms, expected 0s to 12h");
 
     // Those of a FIFO queue, of producers, and of a queue with too much in flight.
     let fifo = AttributeChanges { fifo: Some(true), ..AttributeChanges::default() };
@@ -328,8 +319,10 @@ fn of_an_attribute_outside_its_range() {
     for row in ATTRIBUTES {
         let below = row.min.checked_sub(1);
         for value in below.into_iter().chain([row.max + 1, u64::MAX]) {
-            let (name, min, max) = (row.name, row.min, row.max);
-            let text = format!("{name} is {value}, expected {min} to {max}");
+            let name = row.name;
+            let shown = |number| Unit::of(name).shown(number);
+            let (found, min, max) = (shown(value), shown(row.min), shown(row.max));
+            let text = format!("{name} is {found}, expected {min} to {max}");
             let mut attributes = AttributeChanges::default();
             if let Err(error) = attributes.set(row.id, value) {
                 // No word has this number.

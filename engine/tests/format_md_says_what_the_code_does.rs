@@ -62,6 +62,7 @@ fn encoded() -> Vec<(Vec<u8>, usize)> {
         receive_count: 1,
         time,
         redrive,
+        reason: "",
         source,
     };
     let redrive = RedriveId::new(QueueId(2), 1);

@@ -22,6 +22,18 @@ const MOVED: &str = "
     6a 6f 62 73
     70 61 79 6c 6f";
 
+/// A dead letter with a reason.
+const MOVED_WITH_REASON: &str = "
+    82 00 00 00  16  01  71 00  00 00 00 00
+    01 00 00 00  02 00 00 00 00 00 00 00  03 00 00 00 00 00 00 00
+    04 00 00 00 00 00 00 00  05 00 00 00  01 00 00 00
+    06 00 00 00  07 00 00 00 00 00 00 00  08 00 00 00  09 00 00 00 00 00 00 00
+    0a 00 00 00 00 00 00 00  0b 00 00 00 00 00 00 00  0c 00 00 00
+    0d 00 00 00 00 00 00 00  00 00 00 00 00 00 00 00  00 00 00 00 00 00 00 00
+    03 00 77 68 79
+    6a 6f 62 73
+    70 61 79 6c 6f";
+
 const STARTED: &str = "
     40 00 00 00  1a  00  34 00  00 00 00 00
     02 00 00 00 01 00 00 00  03 00 00 00 00 00 00 00  04 00 00 00 00 00 00 00
@@ -58,6 +70,7 @@ fn moved() -> Moved<'static> {
         receive_count: 12,
         time: LogTime(13),
         redrive: Some((RedriveId::new(QueueId(6), 14), 15)),
+        reason: "",
         source: "jobs",
     }
 }
@@ -106,6 +119,14 @@ fn a_dead_letter_has_no_redrive() {
 }
 
 #[test]
+fn a_reason_stands_before_the_source() {
+    let letter = Moved { redrive: None, reason: "why", ..moved() };
+    assert_eq!(written(|out| out.moved(&letter)), bytes(MOVED_WITH_REASON));
+    let written = bytes(MOVED_WITH_REASON);
+    assert_eq!(Record::decode(&written), Ok((Record::Moved(letter), &[][..])));
+}
+
+#[test]
 fn what_contradicts_itself_is_no_record() {
     let refused = |mut bytes: Vec<u8>, at: usize, byte: u8| {
         bytes[at] = byte;
@@ -115,6 +136,12 @@ fn what_contradicts_itself_is_no_record() {
     refused(bytes(MOVED), 12 + 32, 6);
     refused(bytes(MOVED), 12 + 92, 7);
     refused(bytes(MOVED), 12 + 104, 0xff);
+    // A reason that is longer than what is there, empty, no text, or of another kind of record.
+    refused(bytes(MOVED_WITH_REASON), 12 + 104, 8);
+    refused(bytes(MOVED_WITH_REASON), 12 + 104, 0);
+    refused(bytes(MOVED_WITH_REASON), 12 + 106, 0xff);
+    refused(bytes(STARTED), 5, 1);
+    refused(bytes(MOVED), 5, 2);
     // An outcome that there is not, and a payload where none belongs.
     refused(bytes(ENDED), 12 + 16, 4);
     refused(bytes(STARTED), 6, 0x30);

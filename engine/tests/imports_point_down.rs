@@ -13,7 +13,7 @@ const ORDER: [&[&str]; 28] = [
     &["ids"],
     &["stats", "progress"],
     &["counters"],
-    &["time"],
+    &["time", "unit"],
     &["disk"],
     &["error"],
     &["checksum"],

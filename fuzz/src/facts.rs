@@ -86,6 +86,7 @@ pub enum Fact {
         numbers: [u64; 7],
         receive_count: u32,
         redrive: Option<(RedriveId, u64)>,
+        reason: String,
         source: String,
         attributes_bytes: u32,
         payload: Vec<u8>,
@@ -179,6 +180,7 @@ impl Fact {
                     // One that names no queue is none.
                     redrive: Some((RedriveId(choices.number()), choices.number()))
                         .filter(|(redrive, _)| redrive.0 > 0),
+                    reason: text(choices),
                     source: text(choices),
                     attributes_bytes: choices.below(payload.len() + 1) as u32,
                     payload,
@@ -307,6 +309,7 @@ impl Fact {
             numbers,
             receive_count,
             redrive,
+            reason,
             source,
             attributes_bytes,
             payload,
@@ -336,6 +339,7 @@ impl Fact {
             receive_count: *receive_count,
             time: LogTime(time),
             redrive: *redrive,
+            reason,
             source,
         })
     }

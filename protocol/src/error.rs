@@ -120,7 +120,7 @@ error_codes! {
     35 ChecksumMismatch   Never          "A message does not match its checksum: it was damaged on the way here.";
     36 BadMessageAttribute Never         "A group id, deduplication id, trace header or attribute of a message breaks a rule; the text names it.";
     37 MessageInvalid     Never          "The queue does not take a message as it is; the text names its index and what is wrong.";
-    38 BatchForgotten     Never          "The batch is so old that it is not known whether it has landed.";
+    38 BatchForgotten     UnknownOutcome "The batch is so old that it is not known whether it has landed.";
     48 ReceiptInvalid     Never          "The receipt was not made by this store, is of another queue, or was altered.";
     49 ReceiptStale       Never          "The message was received again since: the receipt no longer holds it.";
     50 MessageGone        Never          "The message is no longer in the queue.";

@@ -93,9 +93,9 @@ impl FromStr for MessageId {
     type Err = MessageIdError;
 
     fn from_str(text: &str) -> Result<MessageId, MessageIdError> {
-        let refuse = |error: uuid::Error| MessageIdError {
+        let refuse = |_| MessageIdError {
             text: text.to_owned(),
-            reason: error.to_string(),
+            reason: "expected a UUID like 0f1e2d00-0000-801c-8000-00000000002a".to_owned(),
         };
         MessageId::try_from(Uuid::parse_str(text).map_err(refuse)?)
     }

@@ -24,6 +24,7 @@ fn message(seq: u64) -> ReceivedMessage {
         source,
         origin_queue_id,
         origin_seq,
+        reason: String::new(),
         block,
     }
 }

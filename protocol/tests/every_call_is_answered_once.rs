@@ -23,6 +23,7 @@ fn received(seq: u64, block: Block) -> ReceivedMessage {
         source: String::new(),
         origin_queue_id: 1,
         origin_seq: seq,
+        reason: String::new(),
         block,
     }
 }
@@ -108,6 +109,25 @@ async fn a_refusal_is_told_with_its_code_and_the_connection_goes_on() {
             Err(ClientError::Refused(ProtocolError::new(code, "as the script says")))
         );
     }
+}
+
+/// Who took it for a refusal would send the batch under another number, and double it.
+#[tokio::test]
+async fn a_batch_that_the_server_has_forgotten_has_an_unknown_outcome() {
+    let script = Script::listen().await;
+    let (client, mut peer) = script.client(options()).await;
+    let serve = async {
+        let (correlation, _) = peer.request().await;
+        peer.refuse(correlation, ErrorCode::BatchForgotten).await;
+    };
+    let numbers = (uuid::Uuid::from_u128(7), 1, 1);
+    let send = client.send_once("q", numbers, vec![OutgoingMessage::new("m")]);
+    let (answer, ()) = tokio::join!(send, serve);
+    let code = Some(ErrorCode::BatchForgotten);
+    assert!(
+        matches!(&answer, Err(ClientError::Unknown { code: told, .. }) if *told == code),
+        "{answer:?}"
+    );
 }
 
 #[tokio::test]

@@ -55,7 +55,10 @@ pub(crate) fn translate(reply: command::Reply, kind: &Kind) -> Translated {
             let (first_seq, count) = (seqs.first().copied().unwrap_or(0), seqs.len() as u32);
             Sent { queue_id: queue.0, first_seq, count, seqs }.into()
         }
-        command::Reply::Changed { failures } => {
+        command::Reply::Changed { mut failures } => {
+            if *kind == Kind::Nack {
+                failures.iter_mut().for_each(|(_, error)| name_delay(error));
+            }
             let failures = failures.into_iter().map(failure).collect();
             match kind {
                 Kind::ChangeVisibility => VisibilityChanged { failures }.into(),
@@ -86,6 +89,13 @@ pub(crate) fn translate(reply: command::Reply, kind: &Kind) -> Translated {
             wrong_kind().into()
         }
     })
+}
+
+/// What a Nack calls a delay is to the engine how long the message stays invisible.
+fn name_delay(error: &mut RequestError) {
+    if let RequestError::OutOfRange { parameter, .. } = error {
+        *parameter = "delay";
+    }
 }
 
 /// The engine's fault.
@@ -134,7 +144,8 @@ fn error_code(error: &RequestError) -> ErrorCode {
 /// A leased message with its bytes.
 pub(crate) fn received(delivery: &Delivery, stored: StoredMessage) -> ReceivedMessage {
     let (receive_count, sent) = (delivery.receive_count, delivery.sent);
-    let told = Told::of(&delivery.location, receive_count, sent, stored.dead_letter.as_ref());
+    let (location, reason) = (&delivery.location, delivery.reason.as_deref());
+    let told = Told::of(location, receive_count, sent, reason, stored.dead_letter.as_ref());
     let first_received = stored.dead_letter.as_ref().map(|letter| letter.first_received);
     ReceivedMessage {
         seq: delivery.seq.0,
@@ -146,6 +157,7 @@ pub(crate) fn received(delivery: &Delivery, stored: StoredMessage) -> ReceivedMe
         source: told.source,
         origin_queue_id: told.origin_queue.0,
         origin_seq: told.origin_seq.0,
+        reason: told.reason,
         block: block(stored),
     }
 }
@@ -162,14 +174,15 @@ pub(crate) fn peeked(peeked: &Peeked, stored: StoredMessage) -> Option<PeekedMes
         MessageState::Damaged => return None,
     };
     let (receive_count, sent) = (peeked.receive_count, peeked.sent);
-    let told = Told::of(&peeked.location, receive_count, sent, stored.dead_letter.as_ref());
+    let (location, reason) = (&peeked.location, peeked.reason.as_deref());
+    let told = Told::of(location, receive_count, sent, reason, stored.dead_letter.as_ref());
     Some(PeekedMessage {
         seq: peeked.seq.0,
         state,
         until_ms,
         receive_count: told.receive_count,
         sent_ms: told.sent.0,
-        reason: peeked.reason.as_deref().unwrap_or_default().to_owned(),
+        reason: told.reason,
         source: told.source,
         origin_queue_id: told.origin_queue.0,
         origin_seq: told.origin_seq.0,
@@ -185,6 +198,7 @@ struct Told {
     source: String,
     origin_queue: QueueId,
     origin_seq: Seq,
+    reason: String,
 }
 
 impl Told {
@@ -192,6 +206,7 @@ impl Told {
         location: &Location,
         receive_count: u32,
         sent: LogTime,
+        reason: Option<&str>,
         dead_letter: Option<&DeadLetter>,
     ) -> Self {
         match dead_letter {
@@ -201,6 +216,7 @@ impl Told {
                 source: String::new(),
                 origin_queue: location.queue,
                 origin_seq: location.seq,
+                reason: reason.unwrap_or_default().to_owned(),
             },
             Some(letter) => Told {
                 receive_count: letter.receive_count.saturating_add(receive_count),
@@ -208,6 +224,7 @@ impl Told {
                 source: letter.source.clone(),
                 origin_queue: letter.origin_queue,
                 origin_seq: letter.origin_seq,
+                reason: reason.unwrap_or(&letter.reason).to_owned(),
             },
         }
     }

@@ -143,6 +143,7 @@ impl Answers {
                 source: String::new(),
                 origin_queue_id: 1,
                 origin_seq: seq,
+                reason: String::new(),
                 block: Block::new(random_bytes(options.bytes)?),
             })
         };

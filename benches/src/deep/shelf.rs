@@ -75,6 +75,7 @@ mod tests {
             source: String::new(),
             origin_queue_id: 1,
             origin_seq: seq,
+            reason: String::new(),
             block,
         }
     }

@@ -63,27 +63,29 @@ pub(super) fn check_queue_name_list(
 }
 
 pub(super) fn check_tags(name: &'static str, tags: &TextMap) -> Result<(), RequestError> {
+    const KEY: &str = "the key of a tag";
+    const VALUE: &str = "the value of a tag";
     check_count(name, tags.len(), "tags", TAGS_MAX)?;
     for (key, value) in tags {
         let is_reserved = key
             .get(..TAG_PREFIX_RESERVED.len())
             .is_some_and(|start| start.eq_ignore_ascii_case(TAG_PREFIX_RESERVED));
         if is_reserved {
-            return Err(invalid(name, format!("{key:?}"), "a key that does not begin with aws:"));
+            return Err(invalid(KEY, format!("{key:?}"), "one that does not begin with aws:"));
         }
         if key.is_empty() || key.chars().count() > TAG_KEY_CHARS_MAX {
-            let expected = format!("a key of 1 to {TAG_KEY_CHARS_MAX} characters");
-            return Err(invalid(name, format!("{key:?}"), expected));
+            let expected = format!("1 to {TAG_KEY_CHARS_MAX} characters");
+            return Err(invalid(KEY, format!("{key:?}"), expected));
         }
         if value.chars().count() > TAG_VALUE_CHARS_MAX {
-            let expected = format!("a value of at most {TAG_VALUE_CHARS_MAX} characters");
-            return Err(invalid(name, format!("{value:?}"), expected));
+            let expected = format!("at most {TAG_VALUE_CHARS_MAX} characters");
+            return Err(invalid(VALUE, format!("{value:?}"), expected));
         }
         let is_allowed = |c: char| c.is_alphanumeric() || " _.:/=+-@".contains(c);
-        for text in [key, value] {
+        for (part, text) in [(KEY, key), (VALUE, value)] {
             if !text.chars().all(is_allowed) {
                 let expected = "letters, digits, spaces and _ . : / = + - @";
-                return Err(invalid(name, format!("{text:?}"), expected));
+                return Err(invalid(part, format!("{text:?}"), expected));
             }
         }
     }

@@ -116,13 +116,14 @@ impl<R: ReplyTo> Core<R> {
             let (location, sent) = self.index.find(queue, *seq).ok()??;
             let receipt = self.receipts.seal(Receipt { queue, seq: *seq, lease: *lease });
             let (receive_count, first_received) = (held.receive_count, held.first_received);
-            let seq = *seq;
+            let (seq, reason) = (*seq, messages.reason(*seq).cloned());
             deliveries.push(Delivery {
                 seq,
                 receipt,
                 receive_count,
                 sent,
                 first_received,
+                reason,
                 location,
             });
         }

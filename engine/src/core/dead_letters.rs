@@ -91,6 +91,9 @@ impl<R: ReplyTo> Core<R> {
         };
         let (fifo, source) = (target.attributes.fifo, queue.name.clone());
         let before = stored.dead_letter.as_ref();
+        // Of several queues the last one where somebody said why.
+        let reason = queue.messages.reason(from_seq).map(|reason| &**reason);
+        let reason = reason.or(before.map(|before| &*before.reason)).unwrap_or_default().to_owned();
         let message = self.moved_message(target.id, stored, None);
         let moved = Moved {
             message,
@@ -106,6 +109,7 @@ impl<R: ReplyTo> Core<R> {
                 .saturating_add(held.receive_count),
             time: now,
             redrive: None,
+            reason: &reason,
             source: &source,
         };
         let (queue, sent) = (message.queue, moved.sent);

@@ -17,7 +17,7 @@ use crate::error::ReadError;
 use crate::ids::{Group, QueueId, RedriveId};
 use crate::location::Location;
 use crate::log::reader::{Reader, StoredMessage};
-use crate::record::{MOVED_OVERHEAD_BYTES, Sent};
+use crate::record::{MOVED_OVERHEAD_BYTES, MOVED_REASON_BYTES_MAX, Sent};
 use crate::time::LogTime;
 
 /// So many bytes of dead letters are on their way at once, and as many of redriven messages, ...
@@ -306,5 +306,6 @@ impl Moves {
 
 /// More than a moved message takes in the log.
 fn moved_bytes(location: &Location) -> u64 {
-    u64::from(location.bytes) + (MOVED_OVERHEAD_BYTES + QUEUE_NAME_BYTES_MAX) as u64
+    let most = MOVED_OVERHEAD_BYTES + MOVED_REASON_BYTES_MAX + QUEUE_NAME_BYTES_MAX;
+    u64::from(location.bytes) + most as u64
 }

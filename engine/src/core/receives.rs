@@ -238,12 +238,14 @@ impl<R: ReplyTo> Core<R> {
         let until = now.plus_ms(visibility_ms);
         let leased: Vec<_> = found.iter().map(|(lease, ..)| *lease).collect();
         self.record(|out| out.leased(id, now, until, first_lease, &leased));
+        let messages = &self.state.get(id).expect("it was there above").messages;
         let deliveries =
             (0..).zip(found).map(|(offset, (leased, location, sent, first_received))| {
                 let Lease { seq, receive_count, .. } = leased;
                 let lease = first_lease.plus(offset);
                 let receipt = self.receipts.seal(Receipt { queue: id, seq, lease });
-                Delivery { seq, receipt, receive_count, sent, first_received, location }
+                let reason = messages.reason(seq).cloned();
+                Delivery { seq, receipt, receive_count, sent, first_received, reason, location }
             });
         deliveries.collect()
     }

@@ -5,11 +5,12 @@
 //! oldest first, and is at its end when there is nothing more to take.
 
 use super::moves::Chosen;
+use super::runs::LEFT_MAX;
 use super::{Core, Decided, Decision, LAST_BYTES};
 use crate::attributes::check_range;
 use crate::command::{REDRIVE_RATE_MAX, RedriveInfo, RedriveState, Reply, ReplyTo};
 use crate::error::RequestError;
-use crate::ids::{QueueId, RedriveId, Seq};
+use crate::ids::{QueueId, RedriveId};
 use crate::location::Location;
 use crate::log::reader::StoredMessage;
 use crate::record::{Moved, RedriveEnded, RedriveOutcome, RedriveStarted};
@@ -88,12 +89,19 @@ impl<R: ReplyTo> Core<R> {
     }
 
     pub(super) fn cancel_redrive(&mut self, redrive: RedriveId, now: LogTime) -> Decision {
-        let queue = self.state.get(redrive.queue());
-        let running = queue.and_then(|queue| queue.redrives.running());
-        let Some(running) = running.filter(|running| running.id == redrive) else {
-            return Err(RequestError::UnknownRedrive { redrive });
+        let known = self.state.get(redrive.queue()).and_then(|queue| queue.redrives.get(redrive));
+        let end = known.map(|known| known.end.as_ref().map(|end| end.outcome));
+        let reason = match end {
+            Some(None) => None,
+            Some(Some(RedriveOutcome::Completed)) => Some("it has completed"),
+            Some(Some(RedriveOutcome::Cancelled)) => Some("it was cancelled before"),
+            Some(Some(RedriveOutcome::Failed)) => Some("it has failed"),
+            None => Some("none of this number is known"),
         };
-        let moved = running.moved;
+        if let Some(reason) = reason {
+            return Err(RequestError::UnknownRedrive { redrive, reason });
+        }
+        let moved = known.map_or(0, |running| running.moved);
         self.check_room(REDRIVE_RECORD_BYTES, LAST_BYTES)?;
         self.record_end(redrive, RedriveOutcome::Cancelled, moved, "", now);
         Ok(Decided::WhenDurable(Reply::RedriveCancelled { moved }))
@@ -143,7 +151,18 @@ impl<R: ReplyTo> Core<R> {
             return;
         };
         let count = running.moved + 1;
-        let target = match self.redrive_target(queue, running, from_seq, stored) {
+        // Who sent it here meant it to be here.
+        if running.destination.is_empty() && stored.dead_letter.is_none() {
+            let has_room = self.redrives.get_mut(from_queue).is_none_or(|run| run.leave(from_seq));
+            if !has_room {
+                let reason = format!(
+                    "more than {LEFT_MAX} messages came from no other queue: they need a destination"
+                );
+                self.end_redrive(redrive, RedriveOutcome::Failed, &reason, now);
+            }
+            return;
+        }
+        let target = match self.redrive_target(queue, running, stored) {
             Ok(target) => target,
             Err(reason) => {
                 self.end_redrive(redrive, RedriveOutcome::Failed, &reason, now);
@@ -165,6 +184,7 @@ impl<R: ReplyTo> Core<R> {
             receive_count: 0,
             time: now,
             redrive: Some((redrive, count)),
+            reason: "",
             source: "",
         };
         let queue = message.queue;
@@ -177,13 +197,9 @@ impl<R: ReplyTo> Core<R> {
         &self,
         queue: &Queue,
         redrive: &Redrive,
-        seq: Seq,
         stored: &StoredMessage,
     ) -> Result<&Queue, String> {
         let name = match (&*redrive.destination, &stored.dead_letter) {
-            ("", None) => {
-                return Err(format!("message {seq} came from no other queue: it was sent to it"));
-            }
             ("", Some(dead_letter)) => &dead_letter.source,
             (destination, _) => destination,
         };
@@ -224,8 +240,23 @@ impl<R: ReplyTo> Core<R> {
                 Taken::Nothing => run.rest(None),
                 // What is under way may turn out to stay.
                 Taken::Done if run.under_way > 0 => run.rest(None),
-                Taken::Done => self.end_redrive(id, RedriveOutcome::Completed, "", now),
+                Taken::Done => {
+                    let reason = self.left_by(queue);
+                    self.end_redrive(id, RedriveOutcome::Completed, &reason, now);
+                }
             }
+        }
+    }
+
+    /// What a redrive says at its end of messages that it has left where they are.
+    fn left_by(&mut self, id: QueueId) -> String {
+        let (Some(run), Some(queue)) = (self.redrives.get_mut(id), self.state.by_id(id)) else {
+            return String::new();
+        };
+        match run.left().filter(|seq| queue.messages.contains(*seq)).count() {
+            0 => String::new(),
+            1 => "1 message was left: it came from no other queue".to_owned(),
+            count => format!("{count} messages were left: they came from no other queue"),
         }
     }
 
@@ -240,11 +271,15 @@ impl<R: ReplyTo> Core<R> {
         };
         let is_ordered = queue.messages.order().is_some();
         let expired = queue.attributes.expired_by(now);
+        let run = self.redrives.get(id);
         let (mut taken, mut bytes) = (Vec::new(), 0);
         for (seq, group) in queue.messages.waiting() {
             if seq > through {
                 // Only those of a plain queue come by their numbers.
                 if is_ordered { continue } else { break }
+            }
+            if run.is_some_and(|run| run.has_left(seq)) {
+                continue;
             }
             if taken.len() as u64 == max {
                 break;

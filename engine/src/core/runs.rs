@@ -5,7 +5,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::ids::{QueueId, RedriveId};
+use roaring::RoaringTreemap;
+
+use crate::ids::{QueueId, RedriveId, Seq};
 use crate::state::redrives::Redrive;
 use crate::time::LogTime;
 
@@ -14,6 +16,9 @@ const BATCH_MESSAGES_MAX: u64 = 256;
 
 /// What a redrive did not use of its rate is good for so long: clocks tick in milliseconds.
 const CREDIT_MS: u64 = 10;
+
+/// So many messages that came from no other queue are left where they are, and passed each time.
+pub(super) const LEFT_MAX: u64 = 65_536;
 
 /// The redrives that run.
 #[derive(Debug, Default)]
@@ -37,6 +42,8 @@ pub(super) struct Run {
     pub(super) under_way: u64,
     /// It waits for room in the log, or for an index.
     is_postponed: bool,
+    /// Messages that it leaves. After a restart it comes upon them once more.
+    left: RoaringTreemap,
 }
 
 impl Runs {
@@ -50,6 +57,7 @@ impl Runs {
             due: Some(now),
             under_way: 0,
             is_postponed: false,
+            left: RoaringTreemap::new(),
         };
         self.runs.insert(redrive.id.queue(), run);
     }
@@ -64,7 +72,12 @@ impl Runs {
         self.runs.len()
     }
 
-    /// That of a queue.
+    /// That of a queue, ...
+    pub(super) fn get(&self, queue: QueueId) -> Option<&Run> {
+        self.runs.get(&queue)
+    }
+
+    /// ... to be changed.
     pub(super) fn get_mut(&mut self, queue: QueueId) -> Option<&mut Run> {
         self.runs.get_mut(&queue)
     }
@@ -127,6 +140,22 @@ impl Run {
     pub(super) fn took(&mut self, messages: u64) {
         self.under_way += messages;
         self.credit = self.credit.saturating_sub(messages * 1000);
+    }
+
+    /// It leaves a message where it is; false if those are too many.
+    pub(super) fn leave(&mut self, seq: Seq) -> bool {
+        self.left.insert(seq.0);
+        self.left.len() <= LEFT_MAX
+    }
+
+    /// Whether it leaves a message where it is.
+    pub(super) fn has_left(&self, seq: Seq) -> bool {
+        self.left.contains(seq.0)
+    }
+
+    /// Those that it leaves.
+    pub(super) fn left(&self) -> impl Iterator<Item = Seq> + '_ {
+        self.left.iter().map(Seq)
     }
 
     /// It goes on when it may take another message.

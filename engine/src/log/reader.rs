@@ -50,6 +50,8 @@ pub struct DeadLetter {
     pub first_received: LogTime,
     /// How often it was received in all queues before this one.
     pub receive_count: u32,
+    /// Why it was last given back before it came here; empty if nobody said.
+    pub reason: String,
 }
 
 /// Reads messages. Clones share the cache; any thread may read.
@@ -202,10 +204,9 @@ fn parse<'a>(
 
 impl From<Moved<'_>> for DeadLetter {
     fn from(moved: Moved<'_>) -> Self {
-        let Moved { source, origin_queue, origin_seq, sent, first_received, receive_count, .. } =
-            moved;
-        let source = source.to_owned();
-        Self { source, origin_queue, origin_seq, sent, first_received, receive_count }
+        let Moved { origin_queue, origin_seq, sent, first_received, receive_count, .. } = moved;
+        let (source, reason) = (moved.source.to_owned(), moved.reason.to_owned());
+        Self { source, origin_queue, origin_seq, sent, first_received, receive_count, reason }
     }
 }
 

@@ -2,8 +2,8 @@
 
 use super::moved::{decode_moved, decode_redrive_ended, decode_redrive_started};
 use super::{
-    EncodedAttributes, HAS_GROUPS, LeaseList, List, RECORD_HEADER_BYTES, Record, RecordError,
-    SEAL_AT, Sent, UNCOUNTED, kind,
+    EncodedAttributes, HAS_GROUPS, HAS_REASON, LeaseList, List, RECORD_HEADER_BYTES, Record,
+    RecordError, SEAL_AT, Sent, UNCOUNTED, kind,
 };
 use crate::checksum::{self, Salt};
 use crate::codec::Fields;
@@ -53,7 +53,10 @@ impl<'a> RecordFrame<'a> {
         let wrong = RecordError::Fields { kind: self.kind, bytes: self.fields.len() };
         let flags = self.header[5];
         let has_groups = self.kind == kind::LEASED && flags == HAS_GROUPS;
-        if flags != 0 && !has_groups || (!has_message(self.kind) && !self.payload.is_empty()) {
+        let has_reason = self.kind == kind::MOVED && flags == HAS_REASON;
+        if flags != 0 && !has_groups && !has_reason
+            || (!has_message(self.kind) && !self.payload.is_empty())
+        {
             return Err(wrong);
         }
         let decode = match self.kind {
@@ -69,7 +72,8 @@ impl<'a> RecordFrame<'a> {
             kind::ACKED => decode_acked,
             kind::COMPACTED => decode_compacted,
             kind::RETURNED => decode_returned,
-            kind::MOVED => decode_moved,
+            kind::MOVED if has_reason => decode_moved::<true>,
+            kind::MOVED => decode_moved::<false>,
             kind::PRODUCED => decode_produced,
             kind::DEDUPLICATED => decode_deduplicated,
             kind::REDRIVE_STARTED => decode_redrive_started,

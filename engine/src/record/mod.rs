@@ -19,6 +19,7 @@ pub use attributes::EncodedAttributes;
 pub(crate) use attributes::put_attributes;
 pub(crate) use decode::RecordFrame;
 pub use list::{Item, Lease, LeaseList, List};
+pub(crate) use moved::MOVED_REASON_BYTES_MAX;
 pub use moved::{MOVED_OVERHEAD_BYTES, Moved, RedriveEnded, RedriveOutcome, RedriveStarted};
 pub use write::RecordWriter;
 pub(crate) use write::seal_record;
@@ -233,6 +234,9 @@ pub struct Sent<'a> {
 
 /// Flags of records: in `Leased`, each message comes with its group.
 const HAS_GROUPS: u8 = 1;
+
+/// In `Moved`, the message comes with a reason.
+const HAS_REASON: u8 = 1;
 
 /// The `flags` field of `Returned`: the newest lease does not count.
 const UNCOUNTED: u8 = 1;

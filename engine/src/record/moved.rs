@@ -2,15 +2,18 @@
 
 use bytes::{BufMut, BytesMut};
 
-use super::{Record, RecordWriter, Sent, kind};
+use super::{HAS_REASON, REASON_BYTES_MAX, Record, RecordWriter, Sent, kind};
 use crate::codec::Fields;
 use crate::ids::{Position, QueueId, RedriveId, Seq};
 use crate::time::LogTime;
 
-/// The bytes that a move takes beyond the payload and the name of the queue it came from.
+/// The bytes that a move takes beyond the payload, the name of the queue it came from, and a reason.
 pub const MOVED_OVERHEAD_BYTES: usize = super::RECORD_HEADER_BYTES + FIELDS_BYTES;
 
-/// Its fields without that name.
+/// The most that a reason takes.
+pub(crate) const MOVED_REASON_BYTES_MAX: usize = 2 + REASON_BYTES_MAX;
+
+/// Its fields without name and reason.
 const FIELDS_BYTES: usize = 4 + 8 + 8 + 8 + 4 + 4 + (4 + 8) + (4 + 8) + 8 + 8 + 4 + 8 + 8 + 8;
 
 /// The record of a message's end in one queue and its beginning in another.
@@ -37,6 +40,8 @@ pub struct Moved<'a> {
     /// The redrive that moved it, and how many that has moved, this one included; `None` of a dead
     /// letter.
     pub redrive: Option<(RedriveId, u64)>,
+    /// Why it was last given back; empty if nobody said, and of a redriven message.
+    pub reason: &'a str,
     /// The name of the queue that it came from; empty of a redriven message.
     pub source: &'a str,
 }
@@ -103,7 +108,10 @@ impl RedriveOutcome {
     }
 }
 
-pub(super) fn decode_moved<'a>(mut fields: Fields<'a>, payload: &'a [u8]) -> Option<Record<'a>> {
+pub(super) fn decode_moved<'a, const HAS_REASON: bool>(
+    mut fields: Fields<'a>,
+    payload: &'a [u8],
+) -> Option<Record<'a>> {
     let message = Sent {
         queue: QueueId(fields.u32()?),
         seq: Seq(fields.u64()?),
@@ -125,15 +133,22 @@ pub(super) fn decode_moved<'a>(mut fields: Fields<'a>, payload: &'a [u8]) -> Opt
         receive_count: fields.u32()?,
         time: LogTime(fields.u64()?),
         redrive: None,
+        reason: "",
         source: "",
     };
     let (redrive, count) = (RedriveId(fields.u64()?), fields.u64()?);
     moved.redrive = (redrive.0 > 0).then_some((redrive, count));
+    if HAS_REASON {
+        let reason_bytes = fields.u16()?;
+        moved.reason = str::from_utf8(fields.bytes(usize::from(reason_bytes))?).ok()?;
+    }
     moved.source = str::from_utf8(fields.rest()).ok()?;
     let is_whole = message.attributes_bytes as usize <= payload.len();
     // A redrive is of the queue that its messages leave.
     let is_of_its_queue = redrive.0 == 0 && count == 0 || redrive.queue() == moved.from_queue;
-    (is_whole && is_of_its_queue).then_some(Record::Moved(moved))
+    // One way to write each move.
+    let says_why = HAS_REASON != moved.reason.is_empty();
+    (is_whole && is_of_its_queue && says_why).then_some(Record::Moved(moved))
 }
 
 pub(super) fn decode_redrive_started<'a>(
@@ -165,7 +180,10 @@ impl RecordWriter<'_> {
     /// Writes [`Record::Moved`].
     pub fn moved(&mut self, moved: &Moved<'_>) {
         let message = &moved.message;
-        self.record(kind::MOVED, message.payload, |out| {
+        let reason_bytes =
+            u16::try_from(moved.reason.len()).expect("a reason has at most 256 bytes");
+        let flags = if moved.reason.is_empty() { 0 } else { HAS_REASON };
+        self.flagged(kind::MOVED, flags, message.payload, |out| {
             let start = out.len();
             out.put_u32_le(message.queue.0);
             out.put_u64_le(message.seq.0);
@@ -185,6 +203,10 @@ impl RecordWriter<'_> {
             out.put_u64_le(redrive.0);
             out.put_u64_le(count);
             debug_assert_eq!(out.len() - start, FIELDS_BYTES);
+            if flags == HAS_REASON {
+                out.put_u16_le(reason_bytes);
+                out.put_slice(moved.reason.as_bytes());
+            }
             out.put_slice(moved.source.as_bytes());
         });
     }

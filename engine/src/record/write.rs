@@ -28,7 +28,13 @@ impl<'b> RecordWriter<'b> {
         self.flagged(kind, 0, payload, fields);
     }
 
-    fn flagged(&mut self, kind: u8, flags: u8, payload: &[u8], fields: impl FnOnce(&mut BytesMut)) {
+    pub(super) fn flagged(
+        &mut self,
+        kind: u8,
+        flags: u8,
+        payload: &[u8],
+        fields: impl FnOnce(&mut BytesMut),
+    ) {
         let start = self.out.len();
         self.out.put_bytes(0, RECORD_HEADER_BYTES);
         fields(self.out);

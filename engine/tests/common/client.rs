@@ -12,15 +12,19 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use forebay_engine::attributes::{AttributeChanges, RETENTION_MS_MAX};
-use forebay_engine::command::{Command, Counts, Delivery, PeekFilter, QueueInfo, Reply};
+use forebay_engine::command::{Command, Counts, Delivery, QueueInfo, Reply};
 use forebay_engine::disk::SimDisk;
 use forebay_engine::ids::Seq;
 use forebay_engine::receipt::SealedReceipt;
 use forebay_engine::stats::Stats;
 use forebay_engine::verify::{VerifyReport, verify};
-use forebay_engine::{Clock, OpenError, Opening, Options, RequestError, SimClock, Store};
+use forebay_engine::{
+    Clock, OpenError, Opening, Options, RequestError, SimClock, Store, StoredMessage,
+};
 
-use crate::common::{Answer, Answers, DATA, ShownQueue, Slot, ask, in_group, message, show, tiny};
+use crate::common::{
+    Answer, Answers, DATA, ShownQueue, Slot, ask, in_group, message, peek, show, tiny,
+};
 
 pub const DAY_MS: u64 = 24 * 3600 * 1000;
 
@@ -158,15 +162,8 @@ impl Client {
         for queue in queues {
             let (mut from, mut waits) = (Some(Seq(1)), 0);
             while let Some(seq) = from {
-                let name = queue.name.clone();
-                let peek = Command::Peek {
-                    queue: name,
-                    from: seq,
-                    max: 100,
-                    bytes_max: u64::MAX,
-                    filter: PeekFilter::default(),
-                };
-                let Ok(Reply::Peeked { messages, next, .. }) = self.ask(peek) else { panic!() };
+                let peeked = self.ask(peek(&queue.name, seq, 100));
+                let Ok(Reply::Peeked { messages, next, .. }) = peeked else { panic!("{peeked:?}") };
                 if next.is_some() && messages.is_empty() {
                     waits += 1;
                     assert!(waits < 10, "{}: message {seq} stays hidden", queue.name);
@@ -308,9 +305,7 @@ impl Client {
     }
 
     pub fn body(&mut self, delivery: &Delivery) -> String {
-        let stored = self.store().read(&delivery.location).unwrap();
-        let body = &stored.payload[stored.attributes_bytes as usize..];
-        String::from_utf8(body.to_vec()).unwrap()
+        body_of(&self.store().read(&delivery.location).unwrap())
     }
 
     /// Acks one receipt; the error that it failed with.
@@ -354,6 +349,11 @@ impl Client {
         let Counts { waiting, in_flight, delayed, damaged } = self.describe(name).counts;
         [waiting, in_flight, delayed, damaged]
     }
+}
+
+pub fn body_of(stored: &StoredMessage) -> String {
+    let body = &stored.payload[stored.attributes_bytes as usize..];
+    String::from_utf8(body.to_vec()).unwrap()
 }
 
 pub fn send(queue: &str, body: &str, delay_ms: Option<u64>) -> Command {

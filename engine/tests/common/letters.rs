@@ -8,11 +8,12 @@
 )]
 
 use forebay_engine::attributes::AttributeChanges;
-use forebay_engine::command::{Command, Delivery, PeekFilter, RedriveInfo, RedriveState, Reply};
+use forebay_engine::command::{Command, Delivery, Peeked, RedriveInfo, RedriveState, Reply};
 use forebay_engine::ids::{RedriveId, Seq};
 use forebay_engine::{LogTime, RequestError, StoredMessage};
 
-use crate::client::Client;
+use crate::client::{Client, body_of};
+use crate::common::peek;
 
 /// A queue's dead letters go to that one when they were received so often.
 pub fn policy(dead_letter_queue: &str, receive_count_max: u64) -> AttributeChanges {
@@ -66,16 +67,14 @@ pub struct Told {
     pub receive_count: u32,
     pub sent: LogTime,
     pub first_received: LogTime,
-}
-
-fn body_of(stored: &StoredMessage) -> String {
-    let body = &stored.payload[stored.attributes_bytes as usize..];
-    String::from_utf8(body.to_vec()).unwrap()
+    /// Why it was last given back, in whatever queue.
+    pub reason: String,
 }
 
 pub fn told(client: &mut Client, delivery: &Delivery) -> Told {
     let stored: StoredMessage = client.store().read(&delivery.location).unwrap();
     let body = body_of(&stored);
+    let reason = delivery.reason.as_deref().unwrap_or_default().to_owned();
     match stored.dead_letter {
         None => Told {
             body,
@@ -84,6 +83,7 @@ pub fn told(client: &mut Client, delivery: &Delivery) -> Told {
             receive_count: delivery.receive_count,
             sent: delivery.sent,
             first_received: delivery.first_received,
+            reason,
         },
         Some(letter) => Told {
             body,
@@ -92,6 +92,7 @@ pub fn told(client: &mut Client, delivery: &Delivery) -> Told {
             receive_count: letter.receive_count + delivery.receive_count,
             sent: letter.sent,
             first_received: letter.first_received,
+            reason: if reason.is_empty() { letter.reason } else { reason },
         },
     }
 }
@@ -102,26 +103,37 @@ pub fn receive_told(client: &mut Client, queue: &str, visibility_ms: u64) -> Tol
     told(client, &delivery)
 }
 
-/// The bodies in a queue, in the order of their numbers.
-pub fn bodies_in(client: &mut Client, queue: &str) -> Vec<String> {
-    let (mut bodies, mut from) = (Vec::new(), Some(Seq(1)));
+/// What is in a queue, in the order of the numbers.
+pub fn messages_in(client: &mut Client, queue: &str) -> Vec<Peeked> {
+    let (mut found, mut from) = (Vec::new(), Some(Seq(1)));
     while let Some(seq) = from {
-        let queue = queue.to_owned();
-        let peek = Command::Peek {
-            queue,
-            from: seq,
-            max: 100,
-            bytes_max: u64::MAX,
-            filter: PeekFilter::default(),
-        };
-        let Ok(Reply::Peeked { messages, next, .. }) = client.ask(peek) else { panic!("peeked") };
-        for message in messages {
-            let stored = client.store().read(&message.location).unwrap();
-            bodies.push(body_of(&stored));
-        }
+        let peeked = client.ask(peek(queue, seq, 100));
+        let Ok(Reply::Peeked { messages, next, .. }) = peeked else { panic!("{peeked:?}") };
+        found.extend(messages);
         from = next;
     }
-    bodies
+    found
+}
+
+/// The bodies in a queue, in the order of their numbers.
+pub fn bodies_in(client: &mut Client, queue: &str) -> Vec<String> {
+    let messages = messages_in(client, queue);
+    let body =
+        |message: Peeked| body_of(&client.store().read(&message.location).expect("it can be read"));
+    messages.into_iter().map(body).collect()
+}
+
+/// Why each message of a queue was last given back, in whatever queue, as a peek tells it.
+pub fn reasons_in(client: &mut Client, queue: &str) -> Vec<String> {
+    let messages = messages_in(client, queue);
+    let reason = |message: Peeked| match message.reason {
+        Some(reason) => reason.to_string(),
+        None => {
+            let stored = client.store().read(&message.location).expect("it can be read");
+            stored.dead_letter.map_or_else(String::new, |letter| letter.reason)
+        }
+    };
+    messages.into_iter().map(reason).collect()
 }
 
 pub fn start_command(queue: &str, destination: &str, rate: u64) -> Command {

@@ -174,6 +174,12 @@ pub fn ask(store: &mut Store<Slot>, answers: &mut Answers, command: Command) -> 
     answers.take(number).expect("a committed command is answered")
 }
 
+/// Asks for so many messages of a queue, from that one on.
+pub fn peek(queue: &str, from: Seq, max: u32) -> Command {
+    let (queue, filter) = (queue.to_owned(), PeekFilter::default());
+    Command::Peek { queue, from, max, bytes_max: u64::MAX, filter }
+}
+
 /// Everything that a store holds, bodies read and checked.
 pub fn show(store: &mut Store<Slot>, answers: &mut Answers) -> BTreeMap<String, ShownQueue> {
     let list = Command::ListQueues { prefix: String::new(), after: String::new(), max: 1000 };
@@ -185,15 +191,8 @@ pub fn show(store: &mut Store<Slot>, answers: &mut Answers) -> BTreeMap<String, 
         let mut messages = BTreeMap::new();
         let mut from = Some(Seq(1));
         while let Some(seq) = from {
-            let queue = info.name.clone();
-            let peek = Command::Peek {
-                queue,
-                from: seq,
-                max: 7,
-                bytes_max: u64::MAX,
-                filter: PeekFilter::default(),
-            };
-            let Ok(Reply::Peeked { messages: peeked, next, .. }) = ask(store, answers, peek) else {
+            let page = ask(store, answers, peek(&info.name, seq, 7));
+            let Ok(Reply::Peeked { messages: peeked, next, .. }) = page else {
                 panic!("messages are peeked");
             };
             for message in peeked {

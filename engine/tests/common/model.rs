@@ -290,7 +290,8 @@ impl Model {
                 None => message.sent,
             },
             first_received: before.as_ref().map_or(message.first_received, |b| b.first_received),
-            receive_count: before.map_or(0, |b| b.receive_count) + message.receive_count,
+            receive_count: before.as_ref().map_or(0, |b| b.receive_count) + message.receive_count,
+            reason: message.reason.or(before.map(|b| b.reason)).unwrap_or_default(),
         };
         // A FIFO queue's messages are as old as their move.
         let sent = if is_fifo { now } else { letter.sent };
@@ -315,17 +316,18 @@ impl Model {
         }
     }
 
-    /// Moves a message on behalf of a redrive; whether it was there to be moved.
+    /// Moves a message on behalf of a redrive; false if it stays, because it came from nowhere.
     pub fn redrive_one(
         &mut self,
         from: &str,
         to: Option<&str>,
         seq: u64,
         now: LogTime,
-    ) -> Result<(), NoTarget> {
+    ) -> Result<bool, NoTarget> {
         let queue = &self.queues[from];
         let letter = queue.messages[&seq].letter.as_ref();
-        let to = to.or(letter.map(|letter| letter.source.as_str())).ok_or(NoTarget)?.to_owned();
+        let Some(to) = to.or(letter.map(|letter| letter.source.as_str())) else { return Ok(false) };
+        let to = to.to_owned();
         let target = self.queues.get(&to).ok_or(NoTarget)?;
         if target.attributes.fifo != queue.attributes.fifo || to == from {
             return Err(NoTarget);
@@ -337,7 +339,7 @@ impl Model {
         let moved = ModelMessage::new(message.payload, message.group, now);
         let target = self.queues.get_mut(&to).expect("it was found above");
         target.push(ModelMessage { hidden, ..moved });
-        Ok(())
+        Ok(true)
     }
 }
 

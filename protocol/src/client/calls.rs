@@ -110,7 +110,12 @@ impl Call {
     }
 
     fn unknown(&self, cause: &str) -> ClientError {
-        ClientError::Unknown { operation: self.operation.name(), cause: cause.to_owned() }
+        self.unknown_by(None, cause)
+    }
+
+    fn unknown_by(&self, code: Option<ErrorCode>, cause: &str) -> ClientError {
+        let (operation, cause) = (self.operation.name(), cause.to_owned());
+        ClientError::Unknown { operation, cause, code }
     }
 }
 
@@ -259,7 +264,7 @@ impl Numbered {
                         _ => false,
                     };
                 if error.retry == Retry::UnknownOutcome || may_be_stored {
-                    return Err(self.call.unknown(&error.to_string()));
+                    return Err(self.call.unknown_by(Some(error.code), &error.to_string()));
                 }
                 Err(ClientError::Refused(error))
             }

@@ -1,6 +1,6 @@
 //! What a call can come to, other than its reply.
 
-use crate::error::ProtocolError;
+use crate::error::{ErrorCode, ProtocolError};
 use crate::wire::TooLong;
 
 /// Why a call has no reply. A clone shares nothing and says the same.
@@ -17,13 +17,15 @@ pub enum ClientError {
     /// The server refused the request, and did nothing of it.
     #[error("{0}")]
     Refused(ProtocolError),
-    /// The request may have been carried out or not: its answer was lost.
+    /// The request may have been carried out or not: its answer was lost, or says so.
     #[error("{operation}: outcome unknown: {cause}")]
     Unknown {
         /// The operation's name.
         operation: &'static str,
-        /// How the answer was lost.
+        /// How the answer was lost, or what it says.
         cause: String,
+        /// What the server answered, if it did: that it does not know either.
+        code: Option<ErrorCode>,
     },
     /// A message arrived, but its bytes do not match the checksum its sender gave it.
     #[error("queue {queue}, seq {seq}: checksum {found:08x}, expected {expected:08x}")]

@@ -202,7 +202,7 @@ impl Feeds {
     }
 
     fn unreadable(&mut self, correlation: u32, cause: String) -> Verdict {
-        self.end(correlation, ClientError::Unknown { operation: "Subscribe", cause });
+        self.end(correlation, ClientError::Unknown { operation: "Subscribe", cause, code: None });
         Verdict::Stray
     }
 }

@@ -135,11 +135,22 @@ impl Client {
     pub async fn send_once(
         &self,
         queue: &str,
-        (producer, batch, oldest): (Uuid, u64, u64),
+        numbers: (Uuid, u64, u64),
         messages: Vec<OutgoingMessage>,
     ) -> Result<Sent, ClientError> {
+        self.begin_send_once(queue, numbers, messages).await?.answer().await
+    }
+
+    /// Like [`Client::send_once`], but returns as soon as the request has room in the window.
+    pub async fn begin_send_once(
+        &self,
+        queue: &str,
+        (producer, batch, oldest): (Uuid, u64, u64),
+        messages: Vec<OutgoingMessage>,
+    ) -> Result<PendingSend, ClientError> {
         let queue = queue.to_owned();
-        self.call(Send { queue, producer, batch, oldest, messages }).await
+        let send = Send { queue, producer, batch, oldest, messages };
+        Ok(PendingSend { pending: self.begin(send).await?, _batch: None })
     }
 
     /// Leases messages. If the future is dropped, or the answer lost, messages leased by it come

@@ -187,6 +187,7 @@ impl<O: Operation> Pending<O> {
         let reply = O::reply(answer.reply).ok_or_else(|| ClientError::Unknown {
             operation: O::OPCODE.name(),
             cause: format!("the reply is {found}, expected {}", O::OPCODE.reply_name()),
+            code: None,
         })?;
         Ok((reply, answer.resent))
     }

@@ -53,7 +53,8 @@ layout! {
             pub receive_count: u32,
             /// When it was sent, in milliseconds since 1970 UTC.
             pub sent_ms: u64,
-            /// Why it was last given back; empty if nobody said.
+            /// Why it was last given back, of a dead letter also before it came here; empty if nobody
+            /// said.
             pub reason: String,
             /// The name of the queue that it came from, if it is a dead letter; else empty.
             pub source: String,

@@ -59,6 +59,9 @@ layout! {
             /// ... and its number there: its id is made of both. Of a message that is no dead letter,
             /// its queue and `seq`.
             pub origin_seq: u64,
+            /// Why it was last given back, of a dead letter also before it came here; empty if nobody
+            /// said.
+            pub reason: String,
         }
         /// The message, as it was sent.
         pub block: Block,

@@ -300,8 +300,8 @@ fn queue_info() -> impl Strategy<Value = QueueInfo> {
 }
 
 fn received() -> impl Strategy<Value = ReceivedMessage> {
-    (any::<[u64; 4]>(), receipt(), any::<[u32; 2]>(), text(), block()).prop_map(
-        |(numbers, receipt, [receive_count, origin_queue_id], source, block)| {
+    (any::<[u64; 4]>(), receipt(), any::<[u32; 2]>(), [text(), text()], block()).prop_map(
+        |(numbers, receipt, [receive_count, origin_queue_id], [source, reason], block)| {
             let [seq, sent_ms, first_received_ms, origin_seq] = numbers;
             ReceivedMessage {
                 seq,
@@ -312,6 +312,7 @@ fn received() -> impl Strategy<Value = ReceivedMessage> {
                 source,
                 origin_queue_id,
                 origin_seq,
+                reason,
                 block,
             }
         },

@@ -5,6 +5,7 @@ use std::time::Duration;
 use forebay_protocol::client::{Client, ClientOptions};
 
 use super::failure::Failure;
+use super::quantity::wrong_port;
 
 /// The server that a command talks to.
 #[derive(Debug, clap::Args)]
@@ -16,13 +17,16 @@ pub(super) struct Connect {
 }
 
 /// A host and a port. Whether the host is there shows when it is connected to.
-fn server_address(text: &str) -> Result<String, &'static str> {
+fn server_address(text: &str) -> Result<String, String> {
+    if let Some(wrong) = wrong_port(text) {
+        return Err(wrong);
+    }
     // The colons of an IPv6 address are its own, outside of brackets.
     let port = text.rsplit_once(':').filter(|(host, _)| !host.contains(':') || host.ends_with(']'));
     match port {
-        None => Err("the port is missing, expected a host and a port: 127.0.0.1:7480"),
+        None => Err("the port is missing, expected a host and a port: 127.0.0.1:7480".to_owned()),
         Some((host, port)) if host.is_empty() || port.parse::<u16>().is_err() => {
-            Err("expected a host and a port: 127.0.0.1:7480")
+            Err("expected a host and a port: 127.0.0.1:7480".to_owned())
         }
         Some(_) => Ok(text.to_owned()),
     }

@@ -14,6 +14,8 @@ pub(super) enum Failure {
     Usage(String),
     /// Told already: the exit status is all that is left to say.
     Reported,
+    /// Told already: derived files are to be made anew.
+    Spoiled,
     /// Whoever read stdout has closed it: a quiet end.
     OutputClosed,
 }

@@ -3,14 +3,13 @@
 //! Invariant: a message is acked in the entry of the log that has its copy. So however this ends,
 //! each message is in one of the two queues, once.
 
-use std::time::Duration;
-
 use forebay_protocol::client::{Client, ClientError, ReceiveOptions};
 use forebay_protocol::{ErrorCode, OutgoingMessage, Receipt, ReceivedMessage};
 
 use super::connect::Connect;
 use super::failure::Failure;
-use super::receive::Interrupted;
+use super::quantity::count;
+use super::receive::{Interrupted, is_full};
 use super::say::say;
 
 /// Move messages from one queue to another
@@ -28,7 +27,7 @@ pub(super) struct Forward {
     #[arg(value_name = "TO")]
     to: String,
     /// At most this many messages; 0: until no message is waiting
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = count)]
     max: u64,
     /// Go on for ever, until Ctrl-C
     #[arg(long, conflicts_with = "max")]
@@ -42,9 +41,9 @@ const BATCH_MESSAGES: u64 = 1000;
 /// ... and their bytes, unless one is larger.
 const BATCH_BYTES: u32 = 1 << 20;
 /// The wait of each receive with --follow.
-const FOLLOW_WAIT: Duration = Duration::from_secs(20);
+const FOLLOW_WAIT_MS: u64 = 20_000;
 /// How long a batch may take before others get its messages.
-const VISIBILITY: Duration = Duration::from_secs(60);
+const VISIBILITY_MS: u64 = 60_000;
 
 /// What became of messages.
 #[derive(Default)]
@@ -63,6 +62,10 @@ impl Forward {
             return Err(Failure::because(format!("{queue:?} is both where from and where to")));
         }
         let client = self.connect.open().await?;
+        // Both are asked for now: what comes may be a long time coming.
+        for queue in [&self.from, &self.to] {
+            client.describe_queue(queue).await?;
+        }
         let mut moved = Moved::default();
         let result = self.move_all(&client, &mut moved).await;
         let noun = if moved.messages == 1 { "message" } else { "messages" };
@@ -86,8 +89,16 @@ impl Forward {
             let delivery = tokio::select! {
                 // A message that is there is dealt with before an interrupt is heeded.
                 biased;
-                delivery = receiving => delivery?,
+                delivery = receiving => delivery,
                 () = interrupted.wait() => break,
+            };
+            let delivery = match delivery {
+                Ok(delivery) => delivery,
+                Err(error) if is_full(&error) && moved.messages > 0 => {
+                    say(format_args!("forebay: no more now: {error}"));
+                    break;
+                }
+                Err(error) => return Err(error.into()),
             };
             for message in &delivery.damaged {
                 say(format_args!("forebay: {}", message.to_error(&self.from)));
@@ -106,11 +117,10 @@ impl Forward {
     }
 
     fn options(&self, left: u64) -> ReceiveOptions {
-        let ms = |duration: Duration| u64::try_from(duration.as_millis()).expect("it is short");
         ReceiveOptions {
             max: u32::try_from(left.min(BATCH_MESSAGES)).expect("a batch fits a u32"),
-            wait_ms: Some(if self.follow { ms(FOLLOW_WAIT) } else { 0 }),
-            visibility_ms: Some(ms(VISIBILITY)),
+            wait_ms: Some(if self.follow { FOLLOW_WAIT_MS } else { 0 }),
+            visibility_ms: Some(VISIBILITY_MS),
             bytes_max: BATCH_BYTES,
         }
     }
@@ -129,13 +139,14 @@ impl Forward {
             Err(ClientError::Refused(error)) if count > 1 && is_of_one(error.code) => {
                 self.move_each(client, messages, moved).await
             }
-            other => other,
+            Err(error) if count == 1 => Err(self.refused(messages[0].seq, error)),
+            other => other.map_err(Failure::from),
         };
         if result.is_err() {
             // Nobody has to wait for those that stay. That it may fail too is no news.
             let _ = client.release(&self.from, &receipts).await;
         }
-        Ok(result?)
+        result
     }
 
     async fn move_each(
@@ -143,11 +154,29 @@ impl Forward {
         client: &Client,
         messages: Vec<ReceivedMessage>,
         moved: &mut Moved,
-    ) -> Result<(), ClientError> {
+    ) -> Result<(), Failure> {
         for message in messages {
-            self.commit(client, vec![message], moved).await?;
+            let seq = message.seq;
+            if let Err(error) = self.commit(client, vec![message], moved).await {
+                return Err(self.refused(seq, error));
+            }
         }
         Ok(())
+    }
+
+    /// Why a message stays, without where it is in the request.
+    fn refused(&self, seq: u64, error: ClientError) -> Failure {
+        let ClientError::Refused(error) = error else { return error.into() };
+        let mut reason = error.text;
+        let places = [("sends[0].messages[0]: ", ""), ("sends[0]: ", "")];
+        let subjects = [("message 0 of the batch: ", ""), ("message 0 of the batch ", "it ")];
+        for (place, instead) in places.into_iter().chain(subjects) {
+            if let Some(rest) = reason.strip_prefix(place) {
+                reason = format!("{instead}{rest}");
+            }
+        }
+        let Self { from, to, .. } = self;
+        Failure::because(format!("message {seq} of {from:?} cannot go to {to:?}: {reason}"))
     }
 
     /// One transaction. A single message that is gone, or somebody else's by now, is done with.
@@ -180,5 +209,9 @@ fn is_done(code: ErrorCode) -> bool {
 
 /// Whether one message may be at fault, or their number, and others could be moved without it.
 fn is_of_one(code: ErrorCode) -> bool {
-    is_done(code) || code == ErrorCode::BatchTooLarge
+    let is_its_fault = matches!(
+        code,
+        ErrorCode::MessageInvalid | ErrorCode::MessageTooLarge | ErrorCode::BadMessageAttribute
+    );
+    is_done(code) || is_its_fault || code == ErrorCode::BatchTooLarge
 }

@@ -22,6 +22,9 @@ struct Received<'a> {
     receive_count: u32,
     sent_ms: u64,
     first_received_ms: u64,
+    /// Why it was last given back.
+    #[serde(skip_serializing_if = "str::is_empty")]
+    reason: &'a str,
     /// The queue that a dead letter came from.
     #[serde(skip_serializing_if = "str::is_empty")]
     source: &'a str,
@@ -108,6 +111,7 @@ pub(super) fn received(store_id: Uuid, message: &ReceivedMessage) -> Vec<u8> {
         receive_count: message.receive_count,
         sent_ms: message.sent_ms,
         first_received_ms: message.first_received_ms,
+        reason: &message.reason,
         source: &message.source,
         content: content(&message.block),
     })

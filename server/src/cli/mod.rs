@@ -1,6 +1,7 @@
 //! The commands of the `forebay` binary, one file each.
 //!
-//! Results go to stdout, everything else to stderr. Exit status: 0 done, 1 failed, 2 wrong usage.
+//! Results go to stdout, everything else to stderr. Exit status: 0 done, 1 failed, 2 wrong usage; 3 is
+//! `verify`'s.
 
 mod ack;
 mod attributes;
@@ -14,7 +15,9 @@ mod message_json;
 mod open_files;
 mod output;
 mod peek;
+mod producing;
 mod progress;
+mod quantity;
 mod queue;
 mod receipt_text;
 mod receive;
@@ -72,6 +75,7 @@ pub fn run() -> ExitCode {
         // Whoever read the output has enough: `forebay peek q | head -1`.
         Ok(()) | Err(Failure::OutputClosed) => ExitCode::SUCCESS,
         Err(Failure::Reported) => ExitCode::FAILURE,
+        Err(Failure::Spoiled) => ExitCode::from(3),
         Err(Failure::Because(reason)) => {
             say(format_args!("forebay: {reason}"));
             ExitCode::FAILURE

@@ -9,6 +9,7 @@ use super::connect::Connect;
 use super::failure::Failure;
 use super::message_json;
 use super::output::Output;
+use super::quantity::{count, duration_ms};
 use super::say::say;
 
 /// Show messages without receiving them
@@ -22,14 +23,14 @@ pub(super) struct Peek {
     /// The queue's name
     queue: String,
     /// At most this many messages; 0: all
-    #[arg(long, value_name = "N", default_value_t = 10)]
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = count)]
     max: u64,
     /// Begin at this message's number
-    #[arg(long, value_name = "SEQ", default_value_t = 1)]
+    #[arg(long, value_name = "SEQ", default_value_t = 1, value_parser = count)]
     from: u64,
     /// Only messages that were sent so long ago or later
-    #[arg(long, value_name = "DURATION", conflicts_with = "from")]
-    since: Option<humantime::Duration>,
+    #[arg(long, value_name = "DURATION", conflicts_with = "from", value_parser = duration_ms)]
+    since: Option<u64>,
     /// Only messages in this state; may be given more than once
     #[arg(long = "state", value_name = "STATE")]
     states: Vec<State>,
@@ -75,9 +76,7 @@ impl Peek {
             }
             if !self.json && output.is_terminal() {
                 // A person will want to know; a program asks for --json.
-                for message in page.messages.iter().filter(|message| !message.reason.is_empty()) {
-                    say(format_args!("{} was given back: {}", message.seq, message.reason));
-                }
+                say_reasons(page.messages.iter().map(|message| (message.seq, &*message.reason)));
             }
             for message in &page.damaged {
                 say(format_args!("forebay: {}", message.to_error(&self.queue)));
@@ -101,15 +100,24 @@ impl Peek {
         PeekOptions {
             from_seq: self.from,
             states: states.collect(),
-            since_ms: self.since.map_or(0, |since| ms_before_now(since.into())),
+            since_ms: self.since.map_or(0, ms_before_now),
             group: self.group.clone(),
             ..PeekOptions::default()
         }
     }
 }
 
+/// Says why messages were given back, of those of which somebody said.
+pub(super) fn say_reasons<'m>(messages: impl Iterator<Item = (u64, &'m str)>) {
+    for (seq, reason) in messages.filter(|(_, reason)| !reason.is_empty()) {
+        say(format_args!("{seq} was given back: {reason}"));
+    }
+}
+
 /// The time so long ago, in milliseconds since 1970; at least 1, for 0 stands for all times.
-fn ms_before_now(ago: Duration) -> u64 {
+fn ms_before_now(ago_ms: u64) -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(now.saturating_sub(ago).as_millis()).unwrap_or(u64::MAX).max(1)
+    u64::try_from(now.saturating_sub(Duration::from_millis(ago_ms)).as_millis())
+        .unwrap_or(u64::MAX)
+        .max(1)
 }

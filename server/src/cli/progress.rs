@@ -29,12 +29,18 @@ pub(super) fn hidden_bytes(what: &str) -> ProgressBar {
     styled(ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden()), &template)
 }
 
-/// Shows a hidden bar as soon as `work` has taken a second, until it ends.
-pub(super) async fn while_slow<W: Future>(bar: &ProgressBar, work: W) -> W::Output {
+/// Shows a hidden bar as soon as `work` has taken a second, until it ends, and calls `say_slow` then:
+/// who has no terminal is to know too.
+pub(super) async fn while_slow<W: Future>(
+    bar: &ProgressBar,
+    say_slow: impl FnOnce(),
+    work: W,
+) -> W::Output {
     let mut work = pin!(work);
     let done = match tokio::time::timeout(PATIENCE, &mut work).await {
         Ok(done) => done,
         Err(_) => {
+            say_slow();
             bar.set_draw_target(ProgressDrawTarget::stderr());
             work.await
         }
@@ -59,14 +65,17 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn nothing_is_shown_within_a_second_nor_off_a_terminal() {
-        for (ms, is_shown) in [(999, false), (1001, std::io::stderr().is_terminal())] {
+    async fn what_takes_a_second_is_said_and_shown_on_a_terminal() {
+        for (ms, is_slow) in [(999, false), (1001, true)] {
+            let is_shown = is_slow && std::io::stderr().is_terminal();
             let bar = hidden_bytes("read");
             let work = async {
                 tokio::time::sleep(Duration::from_millis(ms)).await;
                 !bar.is_hidden()
             };
-            assert_eq!(while_slow(&bar, work).await, is_shown, "after {ms} ms");
+            let mut is_said = false;
+            assert_eq!(while_slow(&bar, || is_said = true, work).await, is_shown, "after {ms} ms");
+            assert_eq!(is_said, is_slow, "after {ms} ms");
             assert!(bar.is_finished());
         }
     }

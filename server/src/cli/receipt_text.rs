@@ -9,14 +9,15 @@ use forebay_protocol::Receipt;
 #[derive(Debug, Clone)]
 pub(super) struct ReceiptText(pub(super) Receipt);
 
+/// What a text is that is refused.
+const EXPECTED: &str = "expected a receipt as receive shows it: 38 letters, digits, - and _";
+
 impl FromStr for ReceiptText {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let bytes = BASE64URL_NOPAD
-            .decode(text.as_bytes())
-            .map_err(|error| format!("not a receipt as receive --json shows it: {error}"))?;
-        Receipt::new(bytes).map(Self).map_err(|error| error.to_string())
+        let bytes = BASE64URL_NOPAD.decode(text.as_bytes()).map_err(|_| EXPECTED.to_owned())?;
+        Receipt::new(bytes).map(Self).map_err(|_| EXPECTED.to_owned())
     }
 }
 

@@ -2,8 +2,6 @@
 //!
 //! Invariant: with `--ack` a message is acked after its line was written and flushed, never before.
 
-use std::time::Duration;
-
 use forebay_protocol::client::{
     Client, ClientError, Delivery, ReceiveOptions, SubscribeOptions, Subscription,
 };
@@ -14,6 +12,8 @@ use super::connect::Connect;
 use super::failure::Failure;
 use super::message_json;
 use super::output::Output;
+use super::peek::say_reasons;
+use super::quantity::{count, duration_ms};
 use super::receipt_text::receipt_text;
 use super::say::say;
 
@@ -24,29 +24,37 @@ use super::say::say;
 ///
 /// --max 0 receives until the queue is empty: until no message is waiting. Messages that other
 /// consumers hold may come back later.
+///
+/// Exit status 0 also if fewer came, or the queue's limit of messages in flight ended it behind some;
+/// 1 if that kept it from receiving any.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example: forebay receive orders --max 0 --ack > orders.txt")]
+#[command(after_help = "Example: forebay receive orders --max 0 --ack > orders.txt\n         \
+                        forebay receive accounts.fifo --max 10 --json --attempt job-7")]
 pub(super) struct Receive {
     /// The queue's name
     queue: String,
     /// At most this many messages; 0: until the queue is empty
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = count)]
     max: u64,
     /// Wait this long for a message, up to 20s; default: the queue's own wait, with --max 0 not at
     /// all
-    #[arg(long, value_name = "DURATION")]
-    wait: Option<humantime::Duration>,
-    /// How long the messages are invisible to others; default: the queue's own timeout
-    #[arg(long, value_name = "DURATION")]
-    visibility: Option<humantime::Duration>,
+    #[arg(long, value_name = "DURATION", value_parser = duration_ms)]
+    wait: Option<u64>,
+    /// How long the messages are invisible to others, up to 12h; default: the queue's own timeout
+    #[arg(long, value_name = "DURATION", value_parser = duration_ms)]
+    visibility: Option<u64>,
+    /// From a FIFO queue: the same attempt again, within five minutes, gets the same messages with the
+    /// same receipts, if the answer to the first was lost. Up to 1000 messages, and up to 128 bytes
+    #[arg(long, value_name = "ID", conflicts_with = "follow", value_parser = attempt)]
+    attempt: Option<String>,
     /// Ack each message once it is written
     #[arg(long)]
     ack: bool,
     /// Go on for ever, until Ctrl-C
     #[arg(long, conflicts_with_all = ["max", "wait"])]
     follow: bool,
-    /// One JSON object a line, with id, receipt, times, counts, group, attributes, and a dead
-    /// letter's source
+    /// One JSON object a line, with id, receipt, times, counts, reason, group, attributes, and a
+    /// dead letter's source
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -57,6 +65,8 @@ pub(super) struct Receive {
 const BATCH_MESSAGES: u64 = 1000;
 /// Acks under way at once.
 const ACKS_MAX: usize = 8;
+/// The longest name of an attempt.
+const ATTEMPT_BYTES_MAX: usize = 128;
 
 impl Receive {
     pub(super) async fn run(self) -> Result<(), Failure> {
@@ -81,14 +91,25 @@ impl Receive {
         interrupted: &mut Interrupted,
     ) -> Result<(), Failure> {
         let mut left = if self.max == 0 { u64::MAX } else { self.max };
-        let mut damaged = 0;
+        let (mut damaged, mut received) = (0, 0);
         while left > 0 {
-            let receiving = client.receive(&self.queue, self.options(left));
+            let attempt = self.attempt.as_deref().unwrap_or_default();
+            let receiving = client.receive_attempt(&self.queue, self.options(left), attempt);
             let delivery = tokio::select! {
                 // A message that is there is dealt with before an interrupt is heeded.
                 biased;
-                delivery = receiving => delivery?,
+                delivery = receiving => delivery,
                 () = interrupted.wait() => break,
+            };
+            let delivery = match delivery {
+                Ok(delivery) => delivery,
+                // What was received is in flight until its ack has arrived.
+                Err(error) if is_full(&error) && acks.settle_all().await? => continue,
+                Err(error) if is_full(&error) && received > 0 => {
+                    say(format_args!("forebay: {received} received, no more now: {error}"));
+                    break;
+                }
+                Err(error) => return Err(error.into()),
             };
             let count = delivery.messages.len() as u64;
             if count == 0 && delivery.damaged.is_empty() {
@@ -97,6 +118,11 @@ impl Receive {
             damaged += delivery.damaged.len();
             self.deal_with(client, delivery, output, acks).await?;
             left -= count;
+            received += count;
+            // The same attempt again would get the same messages.
+            if self.attempt.is_some() {
+                break;
+            }
         }
         if damaged == 0 { Ok(()) } else { Err(Failure::Reported) }
     }
@@ -110,7 +136,7 @@ impl Receive {
         interrupted: &mut Interrupted,
     ) -> Result<(), Failure> {
         let options = SubscribeOptions {
-            visibility_ms: self.visibility_ms(),
+            visibility_ms: self.visibility,
             // What was written and is to be acked by others stays leased when this process ends.
             release_on_close: self.ack,
             ..SubscribeOptions::default()
@@ -175,20 +201,16 @@ impl Receive {
 
     fn options(&self, left: u64) -> ReceiveOptions {
         let wait = match self.wait {
-            Some(wait) => Some(Duration::from(wait)),
-            None if self.max == 0 => Some(Duration::ZERO),
+            Some(wait) => Some(wait),
+            None if self.max == 0 => Some(0),
             None => None,
         };
         ReceiveOptions {
             max: u32::try_from(left.min(BATCH_MESSAGES)).expect("a batch fits a u32"),
-            wait_ms: wait.map(ms),
-            visibility_ms: self.visibility_ms(),
+            wait_ms: wait,
+            visibility_ms: self.visibility,
             bytes_max: 0,
         }
-    }
-
-    fn visibility_ms(&self) -> Option<u64> {
-        self.visibility.map(|visibility| ms(visibility.into()))
     }
 
     fn write(
@@ -204,6 +226,9 @@ impl Receive {
             return output.write_lines(lines.iter().map(Vec::as_slice));
         }
         output.write_lines(messages.iter().map(|message| message.block.body().as_ref()))?;
+        if output.is_terminal() {
+            say_reasons(messages.iter().map(|message| (message.seq, &*message.reason)));
+        }
         if !self.ack && output.is_terminal() {
             // A person will want to ack what they see; a program asks for --json.
             for message in messages {
@@ -214,9 +239,16 @@ impl Receive {
     }
 }
 
-/// Too long for the protocol is for the server to refuse.
-fn ms(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX - 1)
+fn attempt(text: &str) -> Result<String, String> {
+    match text.len() {
+        1..=ATTEMPT_BYTES_MAX => Ok(text.to_owned()),
+        bytes => Err(format!("{bytes} bytes, expected 1 to {ATTEMPT_BYTES_MAX}")),
+    }
+}
+
+/// Whether as many messages of the queue are in flight as may be.
+pub(super) fn is_full(error: &ClientError) -> bool {
+    matches!(error, ClientError::Refused(error) if error.code == ErrorCode::InFlightFull)
 }
 
 /// Acks on their way, so that the next messages need not wait for them.
@@ -244,11 +276,18 @@ impl Acks {
         Ok(())
     }
 
-    /// Waits for all of them.
-    async fn finish(mut self) -> Result<(), Failure> {
+    /// Waits for those that are on their way; whether there were any.
+    async fn settle_all(&mut self) -> Result<bool, Failure> {
+        let any = !self.running.is_empty();
         while !self.running.is_empty() {
             self.settle_one().await?;
         }
+        Ok(any)
+    }
+
+    /// Waits for all of them.
+    async fn finish(mut self) -> Result<(), Failure> {
+        self.settle_all().await?;
         if self.again > 0 {
             say(format_args!(
                 "forebay: {} messages were received by others too, or will be: their leases ended \

@@ -23,7 +23,8 @@ enum Action {
     ///
     /// The server goes on by itself, also after a restart. Each message goes back to the queue that it
     /// came from; it is a new message there, received 0 times. Messages that somebody has received,
-    /// or whose delay has not passed, are left unless they become visible meanwhile.
+    /// or whose delay has not passed, are left unless they become visible meanwhile. Without --to,
+    /// those that were sent to the dead-letter queue itself are left too; list says how many.
     #[command(after_help = "Example: forebay redrive start dead\n\
                             Example: forebay redrive start dead --to orders --rate 100")]
     Start {
@@ -33,8 +34,7 @@ enum Action {
         #[arg(long, value_name = "QUEUE", default_value = "", hide_default_value = true)]
         to: String,
         /// At most so many messages a second; default: no limit
-        #[arg(long, value_name = "N",
-              value_parser = clap::value_parser!(u32).range(1..=i64::from(REDRIVE_RATE_MAX)))]
+        #[arg(long, value_name = "N", value_parser = rate)]
         rate: Option<u32>,
         #[command(flatten)]
         connect: Connect,
@@ -103,6 +103,15 @@ impl Redrive {
             }
         }
     }
+}
+
+fn rate(text: &str) -> Result<u32, String> {
+    let rate = text.parse().ok().filter(|rate| (1..=REDRIVE_RATE_MAX).contains(rate));
+    rate.ok_or_else(|| {
+        format!(
+            "expected messages a second, 1 to {REDRIVE_RATE_MAX}; without --rate there is no limit"
+        )
+    })
 }
 
 fn word(state: RedriveState) -> &'static str {

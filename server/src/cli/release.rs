@@ -1,15 +1,17 @@
 //! `forebay release`: gives received messages back to the queue.
 
+use forebay_engine::record::REASON_BYTES_MAX;
 use forebay_protocol::client::NackOptions;
 
 use super::ack::report;
 use super::connect::Connect;
 use super::failure::Failure;
+use super::quantity::duration_ms;
 use super::receipt_text::ReceiptText;
 
 /// Give received messages back, at once or after a delay
 ///
-/// A reason is shown by peek until the message is gone.
+/// A reason is shown by receive and peek until the message is gone, also among dead letters.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Example: forebay release orders AQAAAAEAAAAAAAAAAQAAAAABAAD1o2PkFqkzVQ --delay 1m \
@@ -21,11 +23,11 @@ pub(super) struct Release {
     /// Receipts, as receive shows them
     #[arg(required = true, value_name = "RECEIPT")]
     receipts: Vec<ReceiptText>,
-    /// How long the messages stay invisible from now on, up to 12h
-    #[arg(long, value_name = "DURATION", default_value = "0s")]
-    delay: humantime::Duration,
+    /// How long the messages stay invisible from now on, up to 12h from their receive
+    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = duration_ms)]
+    delay: u64,
     /// Why, up to 256 bytes
-    #[arg(long, value_name = "TEXT", default_value = "")]
+    #[arg(long, value_name = "TEXT", default_value = "", value_parser = reason)]
     reason: String,
     /// Do not count this attempt: the receive count is one less again
     #[arg(long)]
@@ -37,10 +39,17 @@ pub(super) struct Release {
 impl Release {
     pub(super) async fn run(self) -> Result<(), Failure> {
         let client = self.connect.open().await?;
-        let delay_ms = u64::try_from(self.delay.as_millis()).unwrap_or(u64::MAX);
-        let options = NackOptions { delay_ms, uncounted: self.uncounted, reason: self.reason };
+        let Self { delay, uncounted, reason, .. } = self;
+        let options = NackOptions { delay_ms: delay, uncounted, reason };
         let receipts: Vec<_> = self.receipts.into_iter().map(|text| text.0).collect();
         let failures = client.nack(&self.queue, &receipts, options).await?;
         report(&failures, "released", receipts.len())
+    }
+}
+
+fn reason(text: &str) -> Result<String, String> {
+    match text.len() {
+        ..=REASON_BYTES_MAX => Ok(text.to_owned()),
+        bytes => Err(format!("{bytes} bytes, expected at most {REASON_BYTES_MAX}")),
     }
 }

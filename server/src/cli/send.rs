@@ -15,7 +15,9 @@ use super::connect::{Connect, GIVE_UP_AFTER};
 use super::failure::Failure;
 use super::lines::Lines;
 use super::output::Output;
+use super::producing::{NamedProducer, Sending};
 use super::progress;
+use super::quantity::duration_ms;
 use super::say::say;
 
 /// Send a message, or one for each line
@@ -28,7 +30,8 @@ use super::say::say;
 /// every message.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: seq 1000000 | forebay send orders --lines\n         \
-                        forebay send orders 'one order' --attr colour=red --attr pieces:Number=5")]
+                        forebay send orders 'one order' --attr colour=red --attr pieces:Number=5\n         \
+                        forebay send orders --lines --file june.txt --producer june")]
 pub(super) struct Send {
     /// The queue's name
     queue: String,
@@ -42,11 +45,15 @@ pub(super) struct Send {
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
     /// Hide the messages for this long; default: the queue's own delay
-    #[arg(long, value_name = "DURATION")]
-    delay: Option<humantime::Duration>,
+    #[arg(long, value_name = "DURATION", value_parser = duration_ms)]
+    delay: Option<u64>,
+    /// Store once what is sent again under this id: repeat a send that was killed, with the same
+    /// input, within a day. FIFO queues look for copies themselves
+    #[arg(long, value_name = "ID", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    producer: Option<String>,
     /// How long to wait for a server that went away
-    #[arg(long, value_name = "DURATION")]
-    give_up_after: Option<humantime::Duration>,
+    #[arg(long, value_name = "DURATION", value_parser = duration_ms)]
+    give_up_after: Option<u64>,
     #[command(flatten)]
     attributes: AttributeArguments,
     #[command(flatten)]
@@ -61,9 +68,11 @@ struct Common {
 
 impl Send {
     pub(super) async fn run(self) -> Result<(), Failure> {
-        let common =
-            Common { delay: self.delay.map(Into::into), attributes: self.attributes.read()? };
-        let give_up_after = self.give_up_after.map_or(GIVE_UP_AFTER, Into::into);
+        let common = Common {
+            delay: self.delay.map(Duration::from_millis),
+            attributes: self.attributes.read()?,
+        };
+        let give_up_after = self.give_up_after.map_or(GIVE_UP_AFTER, Duration::from_millis);
         let client = self.connect.open_for(give_up_after).await?;
         if self.lines {
             self.send_lines(client, &common).await
@@ -77,7 +86,13 @@ impl Send {
             Some(body) => Bytes::from(body.clone()),
             None => self.read_body()?,
         };
-        let sent = client.send(&self.queue, vec![common.message(body)]).await?;
+        let message = common.message(body);
+        let sent = match &self.producer {
+            Some(id) => {
+                NamedProducer::new(client.clone(), &self.queue, id).send_one(message).await?
+            }
+            None => client.send(&self.queue, vec![message]).await?,
+        };
         let id = MessageId::new(client.store_id(), sent.queue_id, sent.first_seq);
         Output::new().write_line(id.to_string())
     }
@@ -107,13 +122,19 @@ impl Send {
         let attributes_bytes = common.attributes.counted_bytes() as u64;
         let line_bytes_max = message_bytes_max.saturating_sub(attributes_bytes);
         let mut lines = Lines::new(self.input()?, line_bytes_max);
-        let mut producer = Producer::new(client, self.queue.as_str(), ProducerOptions::default());
+        let mut sending = match &self.producer {
+            Some(id) => Sending::Named(NamedProducer::new(client, &self.queue, id)),
+            None => {
+                let options = ProducerOptions::default();
+                Sending::Unnamed(Producer::new(client, self.queue.as_str(), options))
+            }
+        };
         let bar = progress::counter("messages");
-        let pushed = self.push_lines(&mut lines, &mut producer, common, &bar).await;
+        let pushed = self.push_lines(&mut lines, &mut sending, common, &bar).await;
         // What was read before a bad line is sent all the same, and counted.
-        let flushed = producer.flush().await;
+        let flushed = sending.flush().await;
         bar.finish_and_clear();
-        say(format_args!("{} messages sent", producer.answered()));
+        say(format_args!("{} messages sent", sending.answered()));
         flushed?;
         pushed
     }
@@ -121,7 +142,7 @@ impl Send {
     async fn push_lines(
         &self,
         lines: &mut Lines<Box<dyn Read + std::marker::Send>>,
-        producer: &mut Producer,
+        sending: &mut Sending,
         common: &Common,
         bar: &indicatif::ProgressBar,
     ) -> Result<(), Failure> {
@@ -130,9 +151,9 @@ impl Send {
         };
         loop {
             while let Some(line) = lines.buffered().map_err(|error| failed(&error))? {
-                producer.push(common.message(line)).await?;
+                sending.push(common.message(line)).await?;
             }
-            bar.set_position(producer.answered());
+            bar.set_position(sending.answered());
             if !block_in_place(|| lines.fill()).map_err(|error| failed(&error))? {
                 return Ok(());
             }

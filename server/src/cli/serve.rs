@@ -130,7 +130,8 @@ async fn open_engine(
         });
         Engine::open(Arc::new(RealDisk), Arc::new(SystemClock), &data, options, on_failure)
     };
-    let opened = progress::while_slow(&bar, tokio::task::spawn_blocking(open)).await;
+    let say_slow = || tracing::info!("reading the store; the server listens when that is done");
+    let opened = progress::while_slow(&bar, say_slow, tokio::task::spawn_blocking(open)).await;
     Ok(opened.map_err(|error| Failure::because(format!("opening the store: {error}")))??)
 }
 

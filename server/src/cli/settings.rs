@@ -15,6 +15,7 @@ use serde::{Deserialize, Deserializer};
 use tracing::level_filters::LevelFilter;
 
 use super::failure::Failure;
+use super::quantity::wrong_port;
 use crate::byte_size::ByteSize;
 use crate::limits::Limits;
 
@@ -128,8 +129,9 @@ fn check_size(name: &str, size: Option<u64>, range: RangeInclusive<u64>) -> Resu
     }
 }
 
-fn listen_address(text: &str) -> Result<SocketAddr, &'static str> {
-    text.parse().map_err(|_| "expected an IP address and a port: 127.0.0.1:7480")
+fn listen_address(text: &str) -> Result<SocketAddr, String> {
+    let expected = || "expected an IP address and a port: 127.0.0.1:7480".to_owned();
+    text.parse().map_err(|_| wrong_port(text).unwrap_or_else(expected))
 }
 
 fn log_level(text: &str) -> Result<LevelFilter, &'static str> {

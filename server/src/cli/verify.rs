@@ -13,7 +13,8 @@ use super::progress;
 /// Check every checksum of a store, offline
 ///
 /// Exit status 0: clean, or with a torn tail, which is what a killed server leaves of a write that
-/// it never answered; the next start cuts it off. 1: damaged, or not to be read.
+/// it never answered; the next start cuts it off. 3: nothing is lost, but an index or a snapshot is not
+/// what was written; the next start makes it anew or does without. 1: damaged, or not to be read.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: forebay verify ./forebay-data")]
 pub(super) struct Verify {
@@ -30,6 +31,7 @@ struct ReportJson<'a> {
     outcome: &'static str,
     torn_bytes: u64,
     damages: Vec<String>,
+    spoiled: &'a [String],
     segments: u64,
     indexes: u64,
     snapshots: u64,
@@ -52,7 +54,8 @@ impl Verify {
         let text = if self.json { to_json(&report) } else { report.to_string() };
         writeln!(std::io::stdout(), "{text}")?;
         match report.outcome {
-            Outcome::Clean | Outcome::TornTail { .. } => Ok(()),
+            Outcome::Clean | Outcome::TornTail { .. } if report.spoiled.is_empty() => Ok(()),
+            Outcome::Clean | Outcome::TornTail { .. } => Err(Failure::Spoiled),
             Outcome::Damaged(_) => Err(Failure::Reported),
         }
     }
@@ -70,6 +73,7 @@ fn to_json(report: &VerifyReport) -> String {
         outcome,
         torn_bytes,
         damages,
+        spoiled: &report.spoiled,
         segments: report.segments,
         indexes: report.indexes,
         snapshots: report.snapshots,

@@ -243,8 +243,10 @@ impl Drop for Connection {
 
 /// The bodies in one answer: they leave room in its frame for what comes with each message.
 fn bodies_bytes_max(limits: &Limits) -> u32 {
-    /// At least what the fields of [`forebay_protocol::RECEIVE_MESSAGES_MAX`] messages take.
-    const FIELDS_BYTES: u32 = 1 << 20;
+    /// At least what the fields of one message take: of a reason's 256 bytes, a queue's name of 80 and
+    /// a receipt of 28 the most.
+    const FIELDS_BYTES_EACH: u32 = 512;
+    const FIELDS_BYTES: u32 = FIELDS_BYTES_EACH * forebay_protocol::RECEIVE_MESSAGES_MAX;
     limits.frame_bytes_max.saturating_sub(FIELDS_BYTES).max(1)
 }
 

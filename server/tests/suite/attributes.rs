@@ -64,7 +64,7 @@ async fn what_breaks_a_rule_is_refused_with_the_rule() {
         (
             QueueAttributes { retention_ms: Some(59_999), ..none() },
             ErrorCode::OutOfRange,
-            "retention is 59999, expected 60000 to 3153600000000",
+            "retention is 59s999ms, expected 1m to 36500d",
         ),
         (
             QueueAttributes { receive_count_max: Some(3), ..none() },
@@ -74,7 +74,7 @@ async fn what_breaks_a_rule_is_refused_with_the_rule() {
         (
             QueueAttributes { tags: map(&[("aws:team", "water")]), ..none() },
             ErrorCode::AttributeInvalid,
-            "tags is \"aws:team\", expected a key that does not begin with aws:",
+            "the key of a tag is \"aws:team\", expected one that does not begin with aws:",
         ),
         (
             QueueAttributes {

@@ -75,7 +75,7 @@ fn wrong_usage_is_status_2_and_failure_is_status_1() {
         (&["sned"][..], "sned"),
         (&["send"], "<QUEUE>"),
         (&["ack", "orders"], "<RECEIPT"),
-        (&["queue", "set", "orders"], "--visibility-timeout"),
+        (&["queue", "set", "orders"], "expected an attribute, like --delay"),
         (&["queue", "list", "--server", "127.0.0.1"], "the port is missing"),
         (&["queue", "list", "--server", "::1"], "the port is missing"),
         (&["receive", "orders", "--follow", "--wait", "1s"], "--follow"),
@@ -391,7 +391,7 @@ fn every_attribute_is_an_option_and_is_shown() {
     assert_eq!(shown("steps.fifo")["tags"], serde_json::json!({ "new": "", "stage": "test" }));
 
     for (arguments, status, expected) in [
-        ("queue set steps.fifo", 2, "required arguments"),
+        ("queue set steps.fifo", 2, "expected an attribute"),
         ("queue set steps.fifo --durability fast", 2, "sync, written"),
         ("queue set steps.fifo --retention ever", 2, "forever"),
         ("queue tag steps.fifo stage", 2, "team=water"),
@@ -497,4 +497,135 @@ fn flags_are_stronger_than_variables_and_variables_than_the_file() {
     served.wait().unwrap();
     assert!(first.starts_with("forebay listening on 127.0.0.1:"), "{first}");
     assert!(!first.ends_with(":0\n") && !first.ends_with(":1\n"), "{first}");
+}
+
+/// Whoever typed it must be able to see what was wrong with it.
+#[test]
+fn what_cannot_be_is_refused_in_the_words_in_which_it_was_given() {
+    let dir = TempDir::new().unwrap();
+    let server = server(&dir);
+    output(&server, &["send", "orders", "one"]);
+    let received = output(&server, &["receive", "orders", "--json", "--visibility", "1h"]);
+    let received: Value = serde_json::from_slice(&received.stdout).unwrap();
+    let receipt = received["receipt"].as_str().unwrap();
+    let set = |option: &'static str, value: &'static str| ["queue", "set", "orders", option, value];
+    let receive = |option: &'static str, value: &'static str| ["receive", "orders", option, value];
+    let refused: [(&[&str], i32, &str); 26] = [
+        (&set("--visibility-timeout", "13h"), 1, "visibility-timeout is 13h, expected 0s to 12h"),
+        (&set("--delay", "101y"), 1, "delay is 36890d6h, expected 0s to 36500d"),
+        (&set("--retention", "5s"), 1, "retention is 5s, expected 1m to 36500d"),
+        (&set("--retention", "x"), 2, "30s, 5m, 12h or 4d, or forever"),
+        (&set("--message-bytes-max", "20MiB"), 1, "is 20MiB, expected 1KiB to 16MiB"),
+        (&set("--in-flight-max", "120,000"), 2, "expected a whole number, digits only: 120000"),
+        (&set("--tag", "aws:x=1"), 1, "the key of a tag is \"aws:x\", expected one that does not"),
+        (&set("--tag", "x=?"), 1, "the value of a tag is \"?\", expected letters, digits"),
+        (&set("--note", "x"), 2, "expected a key, = and a value: team=water, or '' for none"),
+        (&["queue", "set", "orders", "--fifo"], 2, "--fifo is for queue create"),
+        (&["queue", "set", "orders"], 2, "nothing is to be set, expected an attribute"),
+        (&receive("--wait", "30s"), 1, "wait is 30s, expected 0s to 20s"),
+        (&receive("--visibility", "13h"), 1, "visibility is 13h, expected 0s to 12h"),
+        (&receive("--visibility", "5"), 2, "expected a number and its unit: 500ms, 30s"),
+        (&receive("--max", "many"), 2, "expected a whole number, digits only"),
+        (&receive("--attempt", ""), 2, "0 bytes, expected 1 to 128"),
+        (&["send", "orders", "x", "--delay", "101y"], 1, "expected 0s to 36500d"),
+        (&["release", "orders", receipt, "--delay", "13h"], 1, "delay is 13h, expected 0s to 12h"),
+        (&["release", "orders", receipt, "--delay", "12h"], 1, "delay is 12h, expected 0s to 11h5"),
+        (
+            &["release", "orders", receipt, "--reason", &"x".repeat(257)],
+            2,
+            "257 bytes, expected at",
+        ),
+        (&["release", "orders", "!!"], 2, "expected a receipt as receive shows it"),
+        (&["peek", "orders", "--since", "x"], 2, "expected a number and its unit"),
+        (&["explain", "orders", "x"], 2, "message id \"x\": expected a UUID like 0f1e2d00-0000-"),
+        (
+            &["redrive", "start", "orders", "--rate", "0"],
+            2,
+            "1 to 100000; without --rate there is no",
+        ),
+        (&["serve", "--listen", "127.0.0.1:99999"], 2, "port 99999, expected 0 to 65535"),
+        (&["queue", "list", "--server", "localhost:99999"], 2, "port 99999, expected 0 to 65535"),
+    ];
+    for (arguments, status, text_expected) in refused {
+        let is_own = ["serve", "list"].iter().any(|word| arguments.contains(word));
+        let refused = match is_own {
+            true => forebay(arguments).output().unwrap(),
+            false => output(&server, arguments),
+        };
+        let stderr = text(&refused.stderr);
+        assert_eq!(refused.status.code(), Some(status), "{arguments:?}: {stderr}");
+        assert!(stderr.contains(text_expected), "{arguments:?}: {stderr}");
+    }
+}
+
+#[test]
+fn an_empty_note_or_tag_removes_them() {
+    let dir = TempDir::new().unwrap();
+    let server = server(&dir);
+    let attributes = |arguments: &[&str]| {
+        let set = output(&server, &[&["queue", "set", "orders"], arguments].concat());
+        assert_eq!(set.status.code(), Some(0), "{}", text(&set.stderr));
+        let shown = output(&server, &["queue", "show", "orders", "--json"]);
+        let shown: Value = serde_json::from_slice(&shown.stdout).unwrap();
+        (shown["attributes"]["notes"].clone(), shown["attributes"]["tags"].clone())
+    };
+    let both = attributes(&["--note", "policy=x", "--tag", "team=water"]);
+    assert_eq!(both, (serde_json::json!({"policy": "x"}), serde_json::json!({"team": "water"})));
+    let (notes, tags) = attributes(&["--note", ""]);
+    assert_eq!((notes, &tags), (serde_json::json!({}), &both.1));
+    assert_eq!(attributes(&["--tag", ""]).1, serde_json::json!({}));
+}
+
+/// Messages that were written and reported as a failure would be received twice by a script.
+#[test]
+fn a_receive_that_the_in_flight_limit_ends_is_done_with_what_it_got() {
+    let dir = TempDir::new().unwrap();
+    let server = server(&dir);
+    output(&server, &["queue", "create", "few", "--in-flight-max", "3"]);
+    output_of(&server, &["send", "few", "--lines"], b"1\n2\n3\n4\n5\n6\n7\n8\n");
+    let received = output(&server, &["receive", "few", "--max", "5"]);
+    let told = "forebay: 3 received, no more now: InFlightFull: queue \"few\" has 3 messages in \
+                flight, its maximum\n";
+    assert_eq!((received.status.code(), text(&received.stdout)), (Some(0), "1\n2\n3\n"));
+    assert_eq!(text(&received.stderr), told);
+    let none = output(&server, &["receive", "few"]);
+    assert_eq!((none.status.code(), text(&none.stdout)), (Some(1), ""));
+    output(&server, &["queue", "purge", "few"]);
+    // With acks it goes on: what is acked is not in flight.
+    output_of(&server, &["send", "few", "--lines"], b"1\n2\n3\n4\n5\n6\n7\n8\n");
+    let all = output(&server, &["receive", "few", "--max", "0", "--ack"]);
+    assert_eq!((all.status.code(), text(&all.stderr)), (Some(0), ""));
+    assert_eq!(text(&all.stdout), "1\n2\n3\n4\n5\n6\n7\n8\n");
+}
+
+/// A snapshot that is not used costs time at the next start, and says that somebody has touched it.
+#[test]
+fn verify_tells_a_spoiled_snapshot_by_its_exit_status() {
+    let dir = TempDir::new().unwrap();
+    let mut server = server(&dir);
+    output(&server, &["send", "orders", "one"]);
+    server.terminate();
+    assert!(server.wait().success());
+    let data = dir.path().join("data");
+    let snapshots = std::fs::read_dir(data.join("snapshot")).unwrap();
+    let path = snapshots.map(|entry| entry.unwrap().path()).max().unwrap();
+    let mut bytes = std::fs::read(&path).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+    let verified = forebay(["verify"]).arg(&data).output().unwrap();
+    let told = text(&verified.stdout);
+    assert_eq!(verified.status.code(), Some(3), "{told}");
+    assert!(told.starts_with("whole, but for files that can be made anew\nspoiled: "), "{told}");
+    assert!(told.contains(&path.display().to_string()), "{told}");
+    let json = forebay(["verify", "--json"]).arg(&data).output().unwrap();
+    let json: Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert_eq!(
+        (&json["outcome"], json["spoiled"].as_array().map(Vec::len)),
+        (&"clean".into(), Some(1))
+    );
+    // The next start passes it over, and takes another one.
+    let mut server = Process::serve(&data, ([127, 0, 0, 1], 0).into());
+    assert_eq!(text(&output(&server, &["receive", "orders"]).stdout), "one\n");
+    server.terminate();
+    assert!(server.wait().success());
 }

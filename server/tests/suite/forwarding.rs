@@ -93,7 +93,9 @@ fn what_cannot_be_forwarded_stays_and_need_not_be_waited_for() {
     assert_eq!(forwarded.status.code(), Some(1));
     let text = String::from_utf8(forwarded.stderr).unwrap();
     assert!(text.starts_with("0 messages forwarded\n"), "{text}");
-    assert!(text.contains("sends[0].messages[0]: message 0 of the batch has 2000 bytes"), "{text}");
+    let told =
+        "message 1 of \"in\" cannot go to \"out\": it has 2000 bytes, queue \"out\" allows 1024";
+    assert!(text.contains(told), "{text}");
     let again = output(&server, &["receive", "in"]);
     assert_eq!(again.stdout.len(), 2001, "it is there at once");
 }
@@ -145,4 +147,33 @@ async fn bodies_of(client: &Client, queue: &str) -> BTreeSet<Bytes> {
         }
     }
     bodies
+}
+
+/// Found only when the first message comes, it would be found days later with --follow.
+#[test]
+fn forward_says_at_once_and_plainly_what_cannot_be() {
+    let dir = TempDir::new().unwrap();
+    let server = server(&dir);
+    for arguments in [["forward", "in", "nowhere"], ["forward", "nowhere", "out"]] {
+        for follow in [&[][..], &["--follow"]] {
+            let refused = output(&server, &[&arguments[..], follow].concat());
+            let stderr = String::from_utf8(refused.stderr).unwrap();
+            assert_eq!(refused.status.code(), Some(1), "{stderr}");
+            assert_eq!(stderr, "forebay: UnknownQueue: queue \"nowhere\" does not exist\n");
+        }
+    }
+    // What one message is refused for is told of that message, and those before it have gone.
+    output(&server, &["queue", "create", "small", "--message-bytes-max", "1KiB"]);
+    output(&server, &["send", "in", "one"]);
+    output(&server, &["send", "in", &"x".repeat(2000)]);
+    let refused = output(&server, &["forward", "in", "small"]);
+    let stderr = String::from_utf8(refused.stderr).unwrap();
+    assert_eq!(refused.status.code(), Some(1), "{stderr}");
+    let told = "1 message forwarded\nforebay: message 2 of \"in\" cannot go to \"small\": ";
+    assert!(stderr.starts_with(told), "{stderr}");
+    assert!(!stderr.contains("sends["), "{stderr}");
+    output(&server, &["queue", "create", "steps.fifo", "--fifo"]);
+    let refused = output(&server, &["forward", "in", "steps.fifo"]);
+    let stderr = String::from_utf8(refused.stderr).unwrap();
+    assert!(stderr.contains("message 2 of \"in\" cannot go to \"steps.fifo\": "), "{stderr}");
 }

@@ -2,7 +2,7 @@
 //! with a reason could not trust that it arrived.
 
 use forebay_protocol::client::NackOptions;
-use forebay_protocol::{ErrorCode, MessageState};
+use forebay_protocol::{ErrorCode, MessageState, QueueAttributes};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -37,6 +37,35 @@ async fn a_reason_travels_to_whoever_peeks() {
     let long = NackOptions { reason: "x".repeat(257), ..NackOptions::default() };
     let (code, text) = refusal(client.nack("orders", &receipts, long).await);
     assert_eq!((code, &*text), (ErrorCode::OutOfRange, "reason bytes is 257, expected 0 to 256"));
+}
+
+/// The reason is of most use where the message comes to rest.
+#[tokio::test]
+async fn a_reason_reaches_whoever_receives_the_dead_letter() {
+    let server = Server::start(Default::default()).await;
+    let client = server.client().await;
+    client.create_queue("dead", Default::default()).await.unwrap();
+    let policy = QueueAttributes {
+        dead_letter_queue: Some("dead".to_owned()),
+        receive_count_max: Some(1),
+        ..QueueAttributes::default()
+    };
+    client.create_queue("orders", policy).await.unwrap();
+    send(&client, "orders", &[b"poison"]).await;
+    let nack = async |queue: &str, reason: &str| {
+        let message = receive(&client, queue, 1).await.remove(0);
+        let options = NackOptions { reason: reason.to_owned(), ..NackOptions::default() };
+        assert_eq!(client.nack(queue, &[message.receipt], options).await.unwrap(), []);
+        message.reason
+    };
+    assert_eq!(nack("orders", "no stock").await, "");
+    // Whoever asks for it once more sends it away.
+    assert_eq!(client.receive("orders", Default::default()).await.unwrap().messages, []);
+    assert_eq!(nack("dead", "").await, "no stock");
+    let peeked = client.peek("dead", 1, 1, 0).await.unwrap().messages.remove(0);
+    assert_eq!(peeked.reason, "no stock");
+    assert_eq!(nack("dead", "still none").await, "no stock");
+    assert_eq!(nack("dead", "").await, "still none");
 }
 
 #[test]

@@ -24,6 +24,7 @@ mod giving_back;
 mod message_attributes;
 mod one_fact_twice;
 mod real_input;
+mod repeating;
 mod slow_clients;
 mod subscriptions;
 mod unheard;

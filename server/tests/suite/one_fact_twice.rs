@@ -4,6 +4,7 @@
 use bytes::Bytes;
 use forebay_engine::attributes::{ATTRIBUTES, TEXT_ATTRIBUTES, Value};
 use forebay_engine::attributes_section::AttributesSection;
+use forebay_engine::unit::Unit;
 use forebay_protocol::{Block, MessageAttribute, MessageAttributes, QueueAttributes};
 use proptest::prelude::*;
 
@@ -53,6 +54,11 @@ fn queue_attributes_have_the_same_numbers_defaults_and_ranges() {
         let name = protocol.name.replace('_', "-");
         assert!(name.starts_with(engine.name), "{name}, {}", engine.name);
         assert_eq!(engine.id, protocol.id, "{name}");
+        // A refusal of it is in the words in which it is given.
+        let is_duration = Unit::of(engine.name) == Unit::Milliseconds;
+        assert_eq!(is_duration, name.ends_with("-ms"), "{name}");
+        let is_size = Unit::of(engine.name) == Unit::Bytes;
+        assert_eq!(is_size, name.contains("-bytes-"), "{name}");
         assert_eq!(
             (engine.default, engine.min, engine.max),
             (protocol.default, protocol.min, protocol.max),

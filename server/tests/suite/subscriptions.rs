@@ -329,7 +329,7 @@ async fn wrong_numbers_are_refused_by_name_and_the_connection_goes_on() {
         (Subscribe { credit_bytes: (1 << 30) + 1, ..subscribe() }, "credit-bytes is 1073741825"),
         (Subscribe { batch_max: 0, ..subscribe() }, "batch-max is 0, expected 1 to 4096"),
         (Subscribe { batch_max: 4097, ..subscribe() }, "batch-max is 4097"),
-        (Subscribe { visibility_ms: Some(43_200_001), ..subscribe() }, "visibility is 43200001"),
+        (Subscribe { visibility_ms: Some(43_200_001), ..subscribe() }, "visibility is 12h1ms"),
     ] {
         raw.request(2, request).await;
         let (correlation, code, text) = raw.error().await;

@@ -6,7 +6,7 @@ use forebay_engine::command::{Command, PeekFilter, RedriveState, Reply};
 use forebay_engine::ids::Seq;
 
 use super::{Redrive, Run, kind};
-use crate::common::model::Model;
+use crate::common::model::{Model, NoTarget};
 
 impl Run {
     pub(super) fn keep(&mut self, steps: u32) -> Result<(), LogFailure> {
@@ -186,13 +186,18 @@ impl Run {
         let (mut moves, mut expected) = (Vec::new(), RedriveState::Completed);
         self.states.push(model.clone());
         for seq in waiting.into_iter().filter(|seq| *seq <= redrive.through) {
-            if model.redrive_one(queue, to, seq, now).is_err() {
-                expected = RedriveState::Failed;
-                break;
+            match model.redrive_one(queue, to, seq, now) {
+                Ok(true) => moves.push((model.queues[queue].id, seq)),
+                Ok(false) => {}
+                Err(NoTarget) => {
+                    expected = RedriveState::Failed;
+                    break;
+                }
             }
-            moves.push((model.queues[queue].id, seq));
         }
-        self.moves(&moves, |model, (_, seq)| model.redrive_one(queue, to, seq, now).is_ok())?;
+        self.moves(&moves, |model, (_, seq)| {
+            matches!(model.redrive_one(queue, to, seq, now), Ok(true))
+        })?;
         Ok(expected)
     }
 }

@@ -5,27 +5,28 @@ use forebay_engine::attributes::RETENTION_MS_MAX;
 use forebay_protocol::QueueAttributes;
 
 use crate::byte_size::ByteSize;
+use crate::cli::quantity::{count, duration_ms};
 
 /// Attributes as options.
 #[derive(Debug, Args)]
 pub(super) struct Attributes {
     /// How long a received message is invisible to others, 0s to 12h
-    #[arg(long, value_name = "DURATION")]
-    visibility_timeout: Option<humantime::Duration>,
-    /// How long a sent message waits before its first delivery, 0s to 100 years
-    #[arg(long, value_name = "DURATION")]
-    delay: Option<humantime::Duration>,
+    #[arg(long, value_name = "DURATION", value_parser = duration_ms)]
+    visibility_timeout: Option<u64>,
+    /// How long a sent message waits before its first delivery, 0s to 36500d
+    #[arg(long, value_name = "DURATION", value_parser = duration_ms)]
+    delay: Option<u64>,
     /// How long a receive waits when nothing is there, 0s to 20s
-    #[arg(long, value_name = "DURATION")]
-    receive_wait: Option<humantime::Duration>,
+    #[arg(long, value_name = "DURATION", value_parser = duration_ms)]
+    receive_wait: Option<u64>,
     /// The largest message, 1KiB to 16MiB
     #[arg(long, value_name = "SIZE")]
     message_bytes_max: Option<ByteSize>,
-    /// How long a message is kept: 1m to 100 years, or forever
+    /// How long a message is kept: 1m to 36500d, or forever
     #[arg(long, value_name = "DURATION", value_parser = retention)]
     retention: Option<u64>,
     /// The most messages in flight at once, 1 to 100000000
-    #[arg(long, value_name = "COUNT")]
+    #[arg(long, value_name = "COUNT", value_parser = count)]
     in_flight_max: Option<u64>,
     /// When a send is answered: when it is synced to the disk, or when the system has it
     #[arg(long, value_parser = DURABILITIES)]
@@ -34,7 +35,7 @@ pub(super) struct Attributes {
     #[arg(long, value_name = "QUEUE")]
     dead_letter_queue: Option<String>,
     /// How often a message is received before it is a dead letter, 1 to 1000
-    #[arg(long, value_name = "COUNT")]
+    #[arg(long, value_name = "COUNT", value_parser = count)]
     receive_count_max: Option<u64>,
     /// Whose dead-letter queue this may be: of every queue, of none, or of each --redrive-source
     #[arg(long, value_parser = PERMISSIONS)]
@@ -53,36 +54,17 @@ pub(super) struct Attributes {
     #[arg(long, value_parser = EXTENTS)]
     fifo_throughput_limit: Option<String>,
     /// FIFO: how long a deduplication id is remembered, 5m to 7d
-    #[arg(long, value_name = "DURATION")]
-    deduplication_window: Option<humantime::Duration>,
-    /// A tag; may be given up to 50 times, and replaces those before. To add one: queue tag
-    #[arg(long = "tag", value_name = "KEY=VALUE", value_parser = pair)]
-    tags: Vec<(String, String)>,
-    /// What a front door such as the SQS endpoint keeps; replaces all that was noted before
-    #[arg(long = "note", value_name = "KEY=VALUE", value_parser = pair)]
-    notes: Vec<(String, String)>,
+    #[arg(long, value_name = "DURATION", value_parser = duration_ms)]
+    deduplication_window: Option<u64>,
+    /// A tag; may be given up to 50 times, and replaces those before; '' removes all. To add one:
+    /// queue tag
+    #[arg(long = "tag", value_name = "KEY=VALUE", value_parser = pair_or_none)]
+    tags: Vec<Option<(String, String)>>,
+    /// What a front door such as the SQS endpoint keeps; replaces all that was noted before; ''
+    /// removes it
+    #[arg(long = "note", value_name = "KEY=VALUE", value_parser = pair_or_none)]
+    notes: Vec<Option<(String, String)>>,
 }
-
-/// The options' names: of a change, one at least is given.
-pub(super) const ARGUMENTS: [&str; 17] = [
-    "visibility_timeout",
-    "delay",
-    "receive_wait",
-    "message_bytes_max",
-    "retention",
-    "in_flight_max",
-    "durability",
-    "dead_letter_queue",
-    "receive_count_max",
-    "redrive_permission",
-    "redrive_sources",
-    "content_based_deduplication",
-    "deduplication_scope",
-    "fifo_throughput_limit",
-    "deduplication_window",
-    "tags",
-    "notes",
-];
 
 /// Words, in the order of the numbers that stand for them.
 pub(super) const SWITCHES: [&str; 2] = ["false", "true"];
@@ -120,13 +102,13 @@ impl Attributes {
         let by_queue = number(&PERMISSIONS, "by-queue");
         let sources_end = redrive_permission.is_some_and(|permission| permission != by_queue);
         let sources_given = sources_end || !self.redrive_sources.is_empty();
-        let map = |pairs: &[(String, String)]| {
-            (!pairs.is_empty()).then(|| pairs.iter().cloned().collect())
+        let map = |pairs: &[Option<(String, String)>]| {
+            (!pairs.is_empty()).then(|| pairs.iter().flatten().cloned().collect())
         };
         QueueAttributes {
-            visibility_timeout_ms: self.visibility_timeout.map(ms),
-            delay_ms: self.delay.map(ms),
-            receive_wait_ms: self.receive_wait.map(ms),
+            visibility_timeout_ms: self.visibility_timeout,
+            delay_ms: self.delay,
+            receive_wait_ms: self.receive_wait,
             message_bytes_max: self.message_bytes_max.map(|size| size.0),
             retention_ms: self.retention,
             in_flight_max: self.in_flight_max,
@@ -135,7 +117,7 @@ impl Attributes {
             content_based_deduplication: word(&self.content_based_deduplication, &SWITCHES),
             deduplication_scope: word(&self.deduplication_scope, &EXTENTS),
             fifo_throughput_limit: word(&self.fifo_throughput_limit, &EXTENTS),
-            deduplication_window_ms: self.deduplication_window.map(ms),
+            deduplication_window_ms: self.deduplication_window,
             durability: word(&self.durability, &DURABILITIES),
             redrive_permission,
             dead_letter_queue: self.dead_letter_queue.clone(),
@@ -146,18 +128,10 @@ impl Attributes {
     }
 }
 
-fn ms(duration: humantime::Duration) -> u64 {
-    // Beyond any range, so that the server names the range.
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX - 1)
-}
-
 fn retention(text: &str) -> Result<u64, String> {
     match text {
         FOREVER => Ok(RETENTION_MS_MAX),
-        _ => match text.parse() {
-            Ok(duration) => Ok(ms(duration)),
-            Err(error) => Err(format!("{error}; expected a duration, 14d, or {FOREVER}")),
-        },
+        _ => duration_ms(text).map_err(|error| format!("{error}, or {FOREVER}")),
     }
 }
 
@@ -166,5 +140,16 @@ pub(super) fn pair(text: &str) -> Result<(String, String), &'static str> {
     match text.split_once('=') {
         Some((key, value)) => Ok((key.to_owned(), value.to_owned())),
         None => Err("expected a key, = and a value: team=water"),
+    }
+}
+
+/// The same, or nothing: who gives nothing else has none left.
+fn pair_or_none(text: &str) -> Result<Option<(String, String)>, String> {
+    match text {
+        "" => Ok(None),
+        _ => match pair(text) {
+            Ok(pair) => Ok(Some(pair)),
+            Err(expected) => Err(format!("{expected}, or '' for none")),
+        },
     }
 }

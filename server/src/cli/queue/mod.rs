@@ -5,7 +5,7 @@ mod show;
 
 use attributes::{Attributes, pair};
 use clap::{Args, Subcommand};
-use forebay_protocol::QueueInfo;
+use forebay_protocol::{QueueAttributes, QueueInfo};
 
 use super::connect::Connect;
 use super::failure::Failure;
@@ -75,14 +75,14 @@ enum Action {
                             Example: forebay queue set orders --retention forever\n\
                             Example: forebay queue set orders --dead-letter-queue dead \
                             --receive-count-max 5\n\
-                            Example: forebay queue set orders --dead-letter-queue ''")]
-    #[command(group = clap::ArgGroup::new("changes")
-        .args(attributes::ARGUMENTS)
-        .multiple(true)
-        .required(true))]
+                            Example: forebay queue set orders --dead-letter-queue ''\n\
+                            Example: forebay queue set orders --note ''")]
     Set {
         /// The queue's name
         name: String,
+        /// Not to be set, and refused with a word about that
+        #[arg(long, hide = true)]
+        fifo: bool,
         #[command(flatten)]
         attributes: Attributes,
         #[command(flatten)]
@@ -157,8 +157,17 @@ impl Queue {
                 let queue = connect.open().await?.describe_queue(&name).await?;
                 output.write_line(if json { show::json(&queue) } else { show::text(&queue) })
             }
-            Action::Set { name, attributes, connect } => {
-                connect.open().await?.alter_queue(&name, attributes.given()).await?;
+            Action::Set { fifo: true, .. } => Err(Failure::Usage(
+                "--fifo is for queue create: a queue is FIFO or not for as long as it exists"
+                    .to_owned(),
+            )),
+            Action::Set { name, fifo: false, attributes, connect } => {
+                let given = attributes.given();
+                if given == QueueAttributes::default() {
+                    let expected = "nothing is to be set, expected an attribute, like --delay 5s";
+                    return Err(Failure::Usage(expected.to_owned()));
+                }
+                connect.open().await?.alter_queue(&name, given).await?;
                 output.write_line(format!("queue {name} changed"))
             }
             Action::Tag { name, tags, connect } => {
