@@ -214,6 +214,8 @@ impl Model {
         }
         let attributes = queue.attributes.with(changes);
         let queue = self.queues.get_mut(name).expect("it was found above");
+        // First by the retention that it had, then by the one that it has.
+        queue.expire(now);
         queue.attributes = attributes;
         queue.expire(now);
         Ok(Reply::Altered)
