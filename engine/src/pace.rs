@@ -28,8 +28,10 @@ const WINDOW: Duration = Duration::from_millis(250);
 /// What took longer than it should is made up for as far back.
 const MADE_UP: Duration = Duration::from_millis(10);
 
-/// Rests are gathered to so long.
+/// Rests are gathered to so long, and what is left of a longer one is for the next time: it may have
+/// become urgent meanwhile.
 const REST_MIN: Duration = Duration::from_micros(200);
+const REST_MAX: Duration = Duration::from_millis(50);
 
 /// A piece is as small as the disk lets it be at that rate: each costs a sync. It is doubled when the
 /// rate is missed, and becomes an eighth smaller when there is time for a rest.
@@ -80,9 +82,11 @@ impl Pace {
     /// So many bytes were moved: rests until the next may be.
     pub(crate) fn moved(&self, bytes: u64) {
         let rest = self.owe(bytes);
-        // Nothing is more urgent than space for those who are refused.
-        if rest >= REST_MIN && self.counters.is_refusing.get() == 0 {
-            std::thread::sleep(rest);
+        // Nothing is more urgent than space for those who are refused, and what they would be refused
+        // for: without the compactor's reserve no segment is prepared.
+        let is_urgent = self.counters.is_refusing.get() > 0 || self.counters.has_reserve.get() == 0;
+        if rest >= REST_MIN && !is_urgent {
+            std::thread::sleep(rest.min(REST_MAX));
         }
     }
 
