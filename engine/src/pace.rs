@@ -9,12 +9,17 @@ use std::time::{Duration, Instant};
 
 use crate::counters::Counters;
 
-/// The keeper may always move so many bytes a second.
-const BYTES_PER_SECOND_MIN: u64 = 128 << 20;
+/// The keeper may always write so many bytes a second.
+const BYTES_PER_SECOND_MIN: u64 = 64 << 20;
 
-/// And so many for each byte that the log writes: reading three and writing one keeps up with a
-/// log of which a third is still needed when it is compacted.
+/// And so many for each byte that the log writes.
 const BYTES_PER_LOG_BYTE: u64 = 4;
+
+/// To read so many bytes and see what of them is needed counts as one that is written, ...
+pub(crate) const BYTES_READ_PER_BYTE: u64 = 2;
+
+/// ... and so does freeing so many.
+pub(crate) const BYTES_CUT_PER_BYTE: u64 = 4;
 
 /// As many more for each percent that there is more garbage than is let be, ...
 const MORE_PER_PERCENT: f64 = 0.4;
@@ -79,7 +84,7 @@ impl Pace {
         }
     }
 
-    /// So many bytes were moved: rests until the next may be.
+    /// So many bytes were written, or what counts as that: rests until the next may be.
     pub(crate) fn moved(&self, bytes: u64) {
         let rest = self.owe(bytes);
         // Nothing is more urgent than space for those who are refused, and what they would be refused
@@ -172,7 +177,7 @@ mod tests {
         let mut rate = Rate::new(began, 0);
         let later = began + 2 * WINDOW;
         assert!(rate.rest(later, 0, 0, 1000) < REST_MIN);
-        let rest = rate.rest(later, 128 * MIB, 0, 1000);
+        let rest = rate.rest(later, BYTES_PER_SECOND_MIN, 0, 1000);
         assert!(rest <= Duration::from_secs(1) && rest >= Duration::from_secs(1) - MADE_UP);
     }
 
@@ -192,7 +197,7 @@ mod tests {
     fn a_slow_disk_gets_larger_pieces_and_no_burst() {
         let began = Instant::now();
         let mut rate = Rate::new(began, 0);
-        // One piece took a tenth of a second: what follows is not twelve MiB at once.
+        // One piece took a tenth of a second: what follows is not six MiB at once.
         let later = began + Duration::from_millis(100);
         assert_eq!(rate.rest(later, 1, 0, 0), Duration::ZERO);
         assert_eq!(rate.piece_bytes, 2 * PIECE_BYTES_MIN);

@@ -24,7 +24,7 @@ const SETTLE: Duration = Duration::from_secs(1);
 /// How often a round looks whether it may end, ...
 const LOOK: Duration = Duration::from_millis(500);
 /// ... and when it ends all the same, in times of `--lone-seconds`.
-const LONE_SECONDS_MOST: u32 = 10;
+const LONE_SECONDS_MOST: u32 = 6;
 
 /// The settings of this workload.
 #[derive(Debug, clap::Args)]
@@ -42,8 +42,9 @@ pub(super) struct Churn {
     /// Rounds in which the paced sender is alone
     #[arg(long, value_name = "N", default_value_t = 5)]
     lone_rounds: u32,
-    /// A round ends when the compactor has had nothing to do for so many seconds
-    #[arg(long, value_name = "S", default_value_t = 12)]
+    /// A round ends when the compactor has had nothing to do for so many seconds; what was acked before
+    /// it is known to the compactor after 15 seconds
+    #[arg(long, value_name = "S", default_value_t = 20)]
     lone_seconds: u64,
 }
 

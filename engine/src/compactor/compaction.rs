@@ -19,6 +19,7 @@ use crate::ids::Position;
 use crate::index::{self, IndexIdentity, MappedIndex, SegmentIndex};
 use crate::location::Segment;
 use crate::log::{ListedSegment, Listing, ListingError, SEGMENT_HEADER_BYTES, Sealed, names};
+use crate::pace::BYTES_READ_PER_BYTE;
 use crate::time::LogTime;
 use crate::upkeep::{Home, SealedSegment};
 
@@ -179,10 +180,10 @@ impl Compaction {
                 judged_bytes += bytes as u64;
                 // Not only the disk is needed by others, but the processor too.
                 if judged_bytes >= pace.piece_bytes() {
-                    pace.moved(std::mem::take(&mut judged_bytes));
+                    pace.moved(std::mem::take(&mut judged_bytes) / BYTES_READ_PER_BYTE);
                 }
             }
-            pace.moved(judged_bytes);
+            pace.moved(judged_bytes / BYTES_READ_PER_BYTE);
             *newest = header.log_time;
             let added = output.add(header, needed);
             written += added.map_err(|error| CopyError::Failed(error.into()))?;

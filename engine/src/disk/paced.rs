@@ -12,10 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::{Access, Disk, DiskError, DiskFile, DiskLock, DiskMap};
-use crate::pace::Pace;
-
-/// To free a byte takes so much less of a disk's time than to write it.
-const CUT_BYTES_PER_BYTE: u64 = 4;
+use crate::pace::{BYTES_CUT_PER_BYTE, Pace};
 
 /// Another disk, used at a pace.
 #[derive(Debug)]
@@ -122,15 +119,15 @@ impl DiskFile for PacedFile {
     fn set_size(&self, bytes: u64) -> Result<(), DiskError> {
         let mut size = self.file.size()?;
         loop {
-            let piece = self.pace.piece_bytes() * CUT_BYTES_PER_BYTE;
+            let piece = self.pace.piece_bytes() * BYTES_CUT_PER_BYTE;
             let rest = size.saturating_sub(bytes);
             if rest <= piece {
-                self.pace.owe(rest / CUT_BYTES_PER_BYTE);
+                self.pace.owe(rest / BYTES_CUT_PER_BYTE);
                 return self.file.set_size(bytes);
             }
             size -= piece;
             self.file.set_size(size)?;
-            self.pace.moved(piece / CUT_BYTES_PER_BYTE);
+            self.pace.moved(piece / BYTES_CUT_PER_BYTE);
         }
     }
 
@@ -177,7 +174,7 @@ mod tests {
     #[test]
     fn a_file_is_cut_in_pieces() {
         let (disk, file, piece) = file();
-        let cut = CUT_BYTES_PER_BYTE * piece;
+        let cut = BYTES_CUT_PER_BYTE * piece;
         file.set_size(3 * cut + 9).unwrap();
         let before = disk.operations();
         file.set_size(5).unwrap();
