@@ -27,7 +27,7 @@ pub(crate) struct Counters {
     pub(crate) has_reserve: Counter,
     /// 1 while sends are refused because no segment can be prepared.
     pub(crate) is_refusing: Counter,
-    /// 1 while the compactor has segments in work.
+    /// 1 while the compactor has segments in work, or gives their space back.
     pub(crate) compacting: Counter,
     /// Bytes of indexes written when segments were sealed.
     pub(crate) index_bytes_written: Counter,

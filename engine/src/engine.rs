@@ -67,6 +67,7 @@ pub struct Engine<R> {
     mover: JoinHandle<()>,
     keeper: JoinHandle<Keeper>,
     clock: LogClock,
+    pace: Arc<Pace>,
 }
 
 /// Gives commands to an engine and reads its messages. Cheap to clone.
@@ -119,6 +120,8 @@ impl<R: ReplyTo> Engine<R> {
         let (store, opening) = Store::open(disk, clock, data, options)?;
         let (reader, store_id) = (store.reader().clone(), store.store_id());
         let Store { core, log, keeper, clock, segment_bytes, counters } = store;
+        let pace = keeper.pace().clone();
+        pace.keep(true);
 
         // The core bounds what is in each: one entry, one segment, and few events and tasks. The
         // commands are bounded by those who submit them, who must not block.
@@ -142,8 +145,7 @@ impl<R: ReplyTo> Engine<R> {
         };
         let keeper = {
             let (events, clock) = (events.clone(), clock.clone());
-            let counters = counters.clone();
-            spawn("forebay-keeper", move || keep(keeper, &tasks_out, &events, &clock, &counters))
+            spawn("forebay-keeper", move || keep(keeper, &tasks_out, &events, &clock))
         };
         let mover = {
             let (events, reader) = (events.clone(), reader.clone());
@@ -165,7 +167,7 @@ impl<R: ReplyTo> Engine<R> {
         };
         let core = spawn("forebay-core", move || runner.run(&commands_out, &events_out));
         let handle = EngineHandle { commands, reader, store: store_id };
-        Ok((Self { handle, core, writer, preparer, mover, keeper, clock }, opening))
+        Ok((Self { handle, core, writer, preparer, mover, keeper, clock, pace }, opening))
     }
 
     /// A handle to this engine.
@@ -176,6 +178,7 @@ impl<R: ReplyTo> Engine<R> {
     /// Commits and answers everything submitted before, ends all waits with an empty answer, and
     /// closes the store. What is submitted after is answered with [`RequestError::ShuttingDown`].
     pub fn shutdown(self) -> Result<(), LogFailure> {
+        self.pace.keep(false);
         // The core is gone only after a failure, which joining it returns.
         let _ = self.handle.commands.send(Input::Shutdown);
         let (core, result) = self.core.join().expect("a panic ends the process");
@@ -350,9 +353,7 @@ fn keep(
     tasks: &Receiver<Task>,
     events: &Sender<Event>,
     clock: &LogClock,
-    counters: &Counters,
 ) -> Keeper {
-    let mut pace = Pace::new(counters);
     loop {
         tasks.try_iter().for_each(|task| keeper.take(task));
         let step = keeper.step(clock.now());
@@ -360,20 +361,21 @@ fn keep(
         for upkeep in keeper.take_upkeep() {
             let _ = events.send(Event::Upkeep(upkeep));
         }
-        let rest = match step {
-            // More garbage than is let be is more urgent than the pace.
-            Ok(Step::Did(_)) if keeper.is_behind() => Duration::ZERO,
-            Ok(Step::Did(bytes)) => pace.rest(bytes, counters),
+        let wait = match step {
+            Ok(Step::Did) => Duration::ZERO,
             Ok(Step::Idle) => KEEPER_IDLE,
             Err(SwapFailed(error)) => {
                 let _ = events.send(Event::SwapFailed(error));
                 return keeper;
             }
         };
-        match tasks.recv_timeout(rest) {
+        match tasks.recv_timeout(wait) {
             Ok(task) => keeper.take(task),
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return keeper,
+        }
+        if !wait.is_zero() {
+            keeper.pace().was_idle();
         }
     }
 }

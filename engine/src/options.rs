@@ -46,7 +46,7 @@ impl Default for Options {
             watermark_ms: 50,
             snapshot_bytes: 64 << 20,
             snapshot_ms: 15_000,
-            garbage_percent: 35,
+            garbage_percent: 30,
             garbage_segment_percent: 25,
             on_progress: OnProgress::default(),
         }

@@ -1,48 +1,222 @@
-//! How fast the keeper may go: so that disk and processor are the log's first.
+//! How fast the keeper goes: disk and processor are the log's first.
+//!
+//! What is moved is spread evenly over time: a piece, then a rest. A disk works off what it was given
+//! in the order in which it came, so the log's next sync waits for whatever burst is before it.
 
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::counters::Counters;
 
-/// It may always move so many bytes a second.
-const BYTES_PER_SECOND_MIN: u64 = 128 << 20;
+/// The keeper may always write so many bytes a second.
+const BYTES_PER_SECOND_MIN: u64 = 64 << 20;
 
-/// And so many for each byte that the log writes: reading three and writing one keeps up with a
-/// log of which a third is still needed when it is compacted.
+/// And so many for each byte that the log writes.
 const BYTES_PER_LOG_BYTE: u64 = 4;
 
-/// The log's rate is measured over so long, and a step that took long is made up for as far back.
+/// To read so many bytes and see what of them is needed counts as one that is written, ...
+pub(crate) const BYTES_READ_PER_BYTE: u64 = 2;
+
+/// ... and so does freeing so many.
+pub(crate) const BYTES_CUT_PER_BYTE: u64 = 4;
+
+/// As many more for each percent that there is more garbage than is let be, ...
+const MORE_PER_PERCENT: f64 = 0.4;
+
+/// ... up to so many percent. A log that stands still makes nothing urgent: the disk does not grow.
+const PERCENT_MAX: u64 = 30;
+
+/// The log's rate is measured over so long.
 const WINDOW: Duration = Duration::from_millis(250);
 
-/// Says how long to rest after moving some bytes.
+/// What took longer than it should is made up for as far back.
+const MADE_UP: Duration = Duration::from_millis(10);
+
+/// Rests are gathered to so long, and what is left of a longer one is for the next time: it may have
+/// become urgent meanwhile.
+const REST_MIN: Duration = Duration::from_micros(200);
+const REST_MAX: Duration = Duration::from_millis(50);
+
+/// A piece is as small as the disk lets it be at that rate: each costs a sync. It is doubled when the
+/// rate is missed, and becomes an eighth smaller when there is time for a rest.
+const PIECE_BYTES_MIN: u64 = 64 << 10;
+const PIECE_BYTES_MAX: u64 = 4 << 20;
+
+/// The piece of a store without threads, where nobody rests: small, so that simulations with their
+/// small files have a crash between two pieces, too.
+const PIECE_BYTES_UNPACED: u64 = 16 << 10;
+
+/// The pace of one keeper.
 #[derive(Debug)]
 pub(crate) struct Pace {
+    counters: Arc<Counters>,
+    /// Whether there is a log beside the keeper, on another thread.
+    is_kept: AtomicBool,
+    /// By how many percent there is more garbage than is let be.
+    excess_percent: AtomicU64,
+    rate: Mutex<Option<Rate>>,
+}
+
+impl Pace {
+    /// No rests before [`Pace::keep`].
+    pub(crate) fn new(counters: Arc<Counters>) -> Self {
+        let (is_kept, excess_percent) = (AtomicBool::new(false), AtomicU64::new(0));
+        Self { counters, is_kept, excess_percent, rate: Mutex::new(None) }
+    }
+
+    /// There are rests from here on, or no more: an engine that is being closed has no time.
+    pub(crate) fn keep(&self, is_kept: bool) {
+        self.is_kept.store(is_kept, Ordering::Relaxed);
+    }
+
+    /// What there is of garbage beside what is let be.
+    pub(crate) fn set_garbage(&self, bytes: u64, bytes_max: u64) {
+        let percent = bytes.saturating_sub(bytes_max) * 100 / bytes_max.max(1);
+        self.excess_percent.store(percent, Ordering::Relaxed);
+    }
+
+    /// The most to be moved at once.
+    pub(crate) fn piece_bytes(&self) -> u64 {
+        match self.lock().as_ref() {
+            Some(rate) => rate.piece_bytes,
+            None => PIECE_BYTES_UNPACED,
+        }
+    }
+
+    /// So many bytes were written, or what counts as that: rests until the next may be.
+    pub(crate) fn moved(&self, bytes: u64) {
+        let rest = self.owe(bytes);
+        // Nothing is more urgent than space for those who are refused, and what they would be refused
+        // for: without the compactor's reserve no segment is prepared.
+        let is_urgent = self.counters.is_refusing.get() > 0 || self.counters.has_reserve.get() == 0;
+        if rest >= REST_MIN && !is_urgent {
+            std::thread::sleep(rest.min(REST_MAX));
+        }
+    }
+
+    /// The same, but rests later; says for how long.
+    pub(crate) fn owe(&self, bytes: u64) -> Duration {
+        if !self.is_kept.load(Ordering::Relaxed) {
+            return Duration::ZERO;
+        }
+        let logged = self.counters.log_bytes_written.get();
+        let excess_percent = self.excess_percent.load(Ordering::Relaxed);
+        let now = Instant::now();
+        let mut rate = self.lock();
+        let rate = rate.get_or_insert_with(|| Rate::new(now, logged));
+        rate.rest(now, bytes, logged, excess_percent)
+    }
+
+    /// Nothing was to be done for a while: that is not to be made up for.
+    pub(crate) fn was_idle(&self) {
+        if let Some(rate) = self.lock().as_mut() {
+            rate.due = rate.due.max(Instant::now());
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Rate>> {
+        self.rate.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Says how long to rest.
+#[derive(Debug)]
+struct Rate {
     window_began: Instant,
     log_bytes_then: u64,
     bytes_per_second: u64,
+    piece_bytes: u64,
     /// When what was moved so far would have been moved at the right pace.
     due: Instant,
 }
 
-impl Pace {
-    pub(crate) fn new(counters: &Counters) -> Self {
-        let log_bytes_then = counters.log_bytes_written.get();
-        let (now, bytes_per_second) = (Instant::now(), BYTES_PER_SECOND_MIN);
-        Self { window_began: now, log_bytes_then, bytes_per_second, due: now }
+impl Rate {
+    fn new(now: Instant, log_bytes: u64) -> Self {
+        Self {
+            window_began: now,
+            log_bytes_then: log_bytes,
+            bytes_per_second: BYTES_PER_SECOND_MIN,
+            piece_bytes: PIECE_BYTES_MIN,
+            due: now,
+        }
     }
 
-    /// The rest that is due after so many bytes were moved.
-    pub(crate) fn rest(&mut self, bytes: u64, counters: &Counters) -> Duration {
-        let now = Instant::now();
+    /// The rest that is due after so many bytes were moved. `log_bytes` is what the log has written
+    /// in all.
+    fn rest(&mut self, now: Instant, bytes: u64, log_bytes: u64, excess_percent: u64) -> Duration {
         let passed = now - self.window_began;
         if passed >= WINDOW {
-            let log_bytes = counters.log_bytes_written.get();
             let logged = (log_bytes - self.log_bytes_then) as f64 / passed.as_secs_f64();
-            self.bytes_per_second = BYTES_PER_SECOND_MIN.max(logged as u64 * BYTES_PER_LOG_BYTE);
+            let more = excess_percent.min(PERCENT_MAX) as f64 * MORE_PER_PERCENT;
+            let rate = logged * (BYTES_PER_LOG_BYTE as f64 + more);
+            self.bytes_per_second = BYTES_PER_SECOND_MIN.max(rate as u64);
             (self.window_began, self.log_bytes_then) = (now, log_bytes);
         }
         let takes = Duration::from_secs_f64(bytes as f64 / self.bytes_per_second as f64);
-        self.due = self.due.max(now.checked_sub(WINDOW).unwrap_or(now)) + takes;
+        let oldest = now.checked_sub(MADE_UP).unwrap_or(now);
+        let bytes = match self.due < oldest {
+            true => self.piece_bytes * 2,
+            false => self.piece_bytes - self.piece_bytes / 8,
+        };
+        self.piece_bytes = bytes.clamp(PIECE_BYTES_MIN, PIECE_BYTES_MAX);
+        self.due = self.due.max(oldest) + takes;
         self.due.saturating_duration_since(now)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: u64 = 1 << 20;
+
+    #[test]
+    fn a_log_that_stands_still_leaves_the_least_rate_whatever_there_is_of_garbage() {
+        let began = Instant::now();
+        let mut rate = Rate::new(began, 0);
+        let later = began + 2 * WINDOW;
+        assert!(rate.rest(later, 0, 0, 1000) < REST_MIN);
+        let rest = rate.rest(later, BYTES_PER_SECOND_MIN, 0, 1000);
+        assert!(rest <= Duration::from_secs(1) && rest >= Duration::from_secs(1) - MADE_UP);
+    }
+
+    #[test]
+    fn the_rate_follows_the_log_and_the_garbage() {
+        let rate_of = |excess_percent| {
+            let began = Instant::now();
+            let mut rate = Rate::new(began, 7);
+            // The log wrote 100 MiB in a second.
+            rate.rest(began + Duration::from_secs(1), 0, 7 + 100 * MIB, excess_percent);
+            rate.bytes_per_second / MIB
+        };
+        assert_eq!([0, 10, 30, 1000].map(rate_of), [400, 800, 1600, 1600]);
+    }
+
+    #[test]
+    fn a_slow_disk_gets_larger_pieces_and_no_burst() {
+        let began = Instant::now();
+        let mut rate = Rate::new(began, 0);
+        // One piece took a tenth of a second: what follows is not six MiB at once.
+        let later = began + Duration::from_millis(100);
+        assert_eq!(rate.rest(later, 1, 0, 0), Duration::ZERO);
+        assert_eq!(rate.piece_bytes, 2 * PIECE_BYTES_MIN);
+        assert!(rate.rest(later, 2 * MIB, 0, 0) > Duration::ZERO);
+        assert!(rate.piece_bytes < 2 * PIECE_BYTES_MIN);
+        for _ in 0..100 {
+            rate.rest(later, 1, 0, 0);
+        }
+        assert_eq!(rate.piece_bytes, PIECE_BYTES_MIN);
+    }
+
+    #[test]
+    fn without_a_log_beside_it_nobody_rests() {
+        let pace = Pace::new(Arc::default());
+        assert_eq!(pace.owe(u64::MAX / 2), Duration::ZERO);
+        assert_eq!(pace.piece_bytes(), PIECE_BYTES_UNPACED);
+        pace.keep(true);
+        assert!(pace.owe(MIB) > Duration::ZERO);
+        pace.keep(false);
+        assert_eq!(pace.owe(MIB), Duration::ZERO);
     }
 }

@@ -37,7 +37,7 @@ use std::sync::Arc;
 use crate::command::{Command, ReplyTo};
 use crate::core::{Core, Room};
 use crate::counters::Counters;
-use crate::disk::{Disk, DiskError};
+use crate::disk::{Disk, DiskError, PacedDisk};
 use crate::error::{LogFailure, OpenError, ReadError};
 use crate::ids::StoreId;
 use crate::keeper::{Keeper, Step, SwapFailed};
@@ -46,6 +46,7 @@ use crate::log::reader::{Reader, StoredMessage};
 use crate::log::{self, Log, NextSegment, OpenedLog, PreparedSegment};
 use crate::opening::Opening;
 use crate::options::Options;
+use crate::pace::Pace;
 use crate::recovery::Recovery;
 use crate::time::{Clock, LogClock, LogTime};
 use crate::upkeep::Home;
@@ -86,8 +87,10 @@ impl<R: ReplyTo> Store<R> {
         let OpenedLog { log, tail, clock: log_clock, end, segments, mut warnings } = opened;
         let recovered = recovery.finish(&end);
         let now = log_clock.now();
+        let pace = Arc::new(Pace::new(counters.clone()));
+        let disk = Arc::new(PacedDisk::new(disk, pace.clone()));
         let keeper = Keeper::new(
-            Home { disk, data: data.to_path_buf(), store: identity.store },
+            Home { disk, pace, data: data.to_path_buf(), store: identity.store },
             options.clone(),
             log.listing().clone(),
             counters.clone(),

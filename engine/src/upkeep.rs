@@ -8,13 +8,15 @@ use crate::disk::Disk;
 use crate::ids::{Position, QueueId, StoreId};
 use crate::index::{MappedIndex, SegmentIndex};
 use crate::location::Segment;
+use crate::pace::Pace;
 use crate::state::frozen::FrozenQueue;
 use crate::time::LogTime;
 
-/// Where a store's files are, and whose they are.
+/// Where a store's files are, whose they are, and at what pace the keeper uses them.
 #[derive(Debug, Clone)]
 pub(crate) struct Home {
     pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) pace: Arc<Pace>,
     pub(crate) data: PathBuf,
     pub(crate) store: StoreId,
 }

@@ -13,7 +13,7 @@ const ORDER: [&[&str]; 28] = [
     &["ids"],
     &["stats", "progress"],
     &["counters"],
-    &["time", "unit"],
+    &["time", "unit", "pace"],
     &["disk"],
     &["error"],
     &["checksum"],
@@ -34,7 +34,7 @@ const ORDER: [&[&str]; 28] = [
     &["core"],
     // What is done beside the log.
     &["compactor"],
-    &["keeper", "pace"],
+    &["keeper"],
     // The whole.
     &["recovery"],
     &["opening"],

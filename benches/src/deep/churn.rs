@@ -6,22 +6,25 @@ use std::time::{Duration, Instant};
 
 use crate::BenchError;
 use crate::deep::ledger::Ledger;
+use crate::deep::lone::{self, Latencies};
 use crate::deep::paced::{Answered, Paced};
 use crate::deep::report::{self, Wanted, judged, megabytes_per_second, row};
-use crate::deep::samples::{Sample, Sampler, compacted, compacted_at};
+use crate::deep::samples::{Sample, Sampler, compacted};
 use crate::deep::setup::Setup;
 use crate::deep::size::Size;
 use crate::deep::stats::{self, Told};
 use crate::deep::store::Store;
 use crate::deep::turnover::{Turnover, Until};
 use crate::deep::{device, proc};
-use crate::measure::Measure;
 
-/// Rounds of the sender alone. Before each, this share of what is live is acked.
-const LONE_ROUNDS: u32 = 3;
-const LONE_GARBAGE: u64 = 5;
+/// Before each round of the sender alone, this share of what is live is acked.
+const LONE_GARBAGE: u64 = 10;
 /// Between the load's last answer and the sender's first: the load's own queues are empty.
 const SETTLE: Duration = Duration::from_secs(1);
+/// How often a round looks whether it may end, ...
+const LOOK: Duration = Duration::from_millis(500);
+/// ... and when it ends all the same, in times of `--lone-seconds`.
+const LONE_SECONDS_MOST: u32 = 6;
 
 /// The settings of this workload.
 #[derive(Debug, clap::Args)]
@@ -36,7 +39,11 @@ pub(super) struct Churn {
     #[arg(long, value_name = "N", default_value_t = 4096)]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=1 << 20))]
     body: u32,
-    /// Seconds of each of the three rounds in which the paced sender is alone
+    /// Rounds in which the paced sender is alone
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    lone_rounds: u32,
+    /// A round ends when the compactor has had nothing to do for so many seconds; what was acked before
+    /// it is known to the compactor after 15 seconds
     #[arg(long, value_name = "S", default_value_t = 20)]
     lone_seconds: u64,
 }
@@ -52,13 +59,6 @@ struct Written {
     by_disk: Option<u64>,
     /// By the server, as it counts itself.
     told: Told,
-}
-
-/// Latencies of the paced sender.
-#[derive(Debug)]
-struct Latencies {
-    compacting: Measure,
-    quiet: Measure,
 }
 
 impl Churn {
@@ -100,34 +100,41 @@ impl Churn {
         report_amplification("all", empty, end);
         report_amplification("steady", full, end);
         report::memory("at the end", store.resident()?);
-        latencies(&samples, &beside).report("beside the load", false);
+        Latencies::of(&samples, &beside).report_beside_load();
 
         let mut alone = Vec::new();
         let garbage = live_bytes / LONE_GARBAGE;
-        for _ in 0..LONE_ROUNDS {
+        for _ in 0..self.lone_rounds {
             turnover.run(&mut store, 0, live_bytes - garbage, Until::Settled).await?;
-            alone.extend(self.lone_round(&mut store, &ledger).await?);
+            alone.push(self.lone_round(&mut store, &ledger, &sampler).await?);
             turnover.run(&mut store, garbage, live_bytes, Until::Sent).await?;
         }
-        latencies(&sampler.samples()?, &alone).report("alone", true);
+        lone::report_rounds(&sampler.samples()?, &alone);
         Ok(())
     }
 
-    /// The paced sender, with nobody beside it but the compactor.
+    /// The paced sender, with nobody beside it but the compactor, until that has had nothing to do
+    /// for a while.
     async fn lone_round(
         &self,
         store: &mut Store,
         ledger: &Arc<Ledger>,
+        sampler: &Sampler,
     ) -> Result<Vec<Answered>, BenchError> {
         tokio::time::sleep(SETTLE).await;
         let paced = Paced::start(&store.address(), ledger).await?;
-        let seconds = Duration::from_secs(self.lone_seconds);
-        store
-            .under(&ledger.answered, async {
-                tokio::time::sleep(seconds).await;
-                Ok(())
-            })
-            .await?;
+        let (began, seconds) = (Instant::now(), Duration::from_secs(self.lone_seconds));
+        let round = async {
+            while began.elapsed() < seconds * LONE_SECONDS_MOST {
+                tokio::time::sleep(LOOK).await;
+                let idle = lone::idle_since(&sampler.samples()?);
+                if idle.is_some_and(|since| since.max(began).elapsed() >= seconds) {
+                    break;
+                }
+            }
+            Ok(())
+        };
+        store.under(&ledger.answered, round).await?;
         paced.end().await
     }
 }
@@ -181,39 +188,5 @@ fn report_amplification(phase: &str, from: Written, until: Written) {
     ] {
         let ratio = bytes as f64 / sent;
         row(format!("    {what}, / sent, {phase}"), format!("{} / {ratio:.3}", Size(bytes)));
-    }
-}
-
-/// Latencies apart: with the compactor at work between the time the send was due and the answer,
-/// and without.
-fn latencies(samples: &[Sample], answered: &[Answered]) -> Latencies {
-    let mut found = Latencies { compacting: Measure::new(), quiet: Measure::new() };
-    for Answered { due, at } in answered.iter().copied() {
-        let compacting = compacted_at(samples, due) || compacted_at(samples, at);
-        let part = if compacting { &mut found.compacting } else { &mut found.quiet };
-        part.note(1, at.saturating_duration_since(due));
-    }
-    found
-}
-
-impl Latencies {
-    fn report(&self, where_: &str, is_judged: bool) {
-        for (what, part) in [("quiet", &self.quiet), ("compacting", &self.compacting)] {
-            let [p50, p99, p999] = [0.5, 0.99, 0.999].map(|quantile| part.latency_us(quantile));
-            let text = match part.messages {
-                0 => "none".to_owned(),
-                count => format!("{p50:.0}/{p99:.0}/{p999:.0} us ({count})"),
-            };
-            row(format_args!("paced sends {where_}, {what}, p50/p99/p99.9"), text);
-        }
-        let what = format!("paced sends {where_}, p99 compacting / quiet");
-        if self.quiet.messages.min(self.compacting.messages) == 0 {
-            return row(what, "nothing to compare");
-        }
-        let ratio = self.compacting.latency_us(0.99) / self.quiet.latency_us(0.99);
-        match is_judged {
-            true => judged(what, ratio, "", Wanted::AtMost(1.5)),
-            false => row(what, format!("{ratio:.2}")),
-        }
     }
 }

@@ -31,6 +31,7 @@ mod fifo;
 mod filling;
 mod ledger;
 mod ledger_of_groups;
+mod lone;
 mod marked;
 mod paced;
 mod proc;

@@ -12,7 +12,7 @@ use crate::deep::stats::{self, Compactor};
 use crate::deep::store::Store;
 
 /// Between two looks.
-const EVERY: Duration = Duration::from_millis(250);
+const EVERY: Duration = Duration::from_millis(100);
 
 /// One look.
 #[derive(Debug, Clone, Copy)]
@@ -86,17 +86,25 @@ impl Drop for Sampler {
     }
 }
 
-/// Whether the compactor was at work between the look before `index` and that one: it is, or has
-/// finished something since.
-pub(super) fn compacted(samples: &[Sample], index: usize) -> bool {
-    let Compactor { finished, at_work } = samples[index].compactor;
-    at_work || index > 0 && finished > samples[index - 1].compactor.finished
+impl Sample {
+    /// How many snapshots the server has taken.
+    pub(super) fn snapshots(&self) -> u64 {
+        self.compactor.snapshots
+    }
+
+    #[cfg(test)]
+    pub(super) fn for_tests(at: Instant, finished: u64, at_work: bool, snapshots: u64) -> Self {
+        let compactor = Compactor { finished, at_work, snapshots };
+        Self { at, disk: DiskUse::default(), live: 0, compactor }
+    }
 }
 
-/// The same of the time in which `at` lies; false if it lies behind the last look.
-pub(super) fn compacted_at(samples: &[Sample], at: Instant) -> bool {
-    let index = samples.partition_point(|sample| sample.at < at);
-    index < samples.len() && compacted(samples, index)
+/// Whether the compactor was at work between the look before `index` and that one: it is, or was, or
+/// has finished something since.
+pub(super) fn compacted(samples: &[Sample], index: usize) -> bool {
+    let Compactor { finished, at_work, .. } = samples[index].compactor;
+    let before = index.checked_sub(1).map(|index| samples[index].compactor);
+    at_work || before.is_some_and(|before| before.at_work || finished > before.finished)
 }
 
 #[cfg(test)]
@@ -106,22 +114,18 @@ mod tests {
     #[test]
     fn a_compactor_that_has_finished_was_at_work_between_the_looks() {
         let began = Instant::now();
-        let sample = |ms: u64, finished: u64, at_work: bool| Sample {
-            at: began + Duration::from_millis(ms),
-            disk: DiskUse::default(),
-            live: 0,
-            compactor: Compactor { finished, at_work },
+        let sample = |ms, finished, at_work| {
+            Sample::for_tests(began + Duration::from_millis(ms), finished, at_work, 0)
         };
         let samples = [
             sample(0, 5, false),
-            sample(250, 5, true),
+            sample(100, 5, true),
+            sample(200, 5, false),
+            sample(300, 5, false),
+            sample(400, 6, false),
             sample(500, 6, false),
-            sample(750, 6, false),
         ];
-        let at = |ms: u64| compacted_at(&samples, began + Duration::from_millis(ms));
-        assert_eq!(
-            [0, 100, 250, 251, 400, 600, 900].map(at),
-            [false, true, true, true, true, false, false]
-        );
+        let found = [0, 1, 2, 3, 4, 5].map(|index| compacted(&samples, index));
+        assert_eq!(found, [false, true, true, false, true, false]);
     }
 }

@@ -21,8 +21,10 @@ pub(super) struct Told {
 pub(super) struct Compactor {
     /// Compactions finished since the server started.
     pub(super) finished: u64,
-    /// Whether one is under way.
+    /// Whether one is under way, or space is given back.
     pub(super) at_work: bool,
+    /// Snapshots taken since the server started.
+    pub(super) snapshots: u64,
 }
 
 /// What was written.
@@ -38,7 +40,8 @@ pub(super) async fn written_by_log_and_compactor(address: &str) -> Result<Told, 
 /// The compactor, now.
 pub(super) async fn compacting(address: &str) -> Result<Compactor, BenchError> {
     let disk = disk(address).await?;
-    Ok(Compactor { finished: disk.compactions, at_work: disk.is_compacting })
+    let (finished, snapshots) = (disk.compactions, disk.snapshots);
+    Ok(Compactor { finished, at_work: disk.is_compacting, snapshots })
 }
 
 /// Entries of the log that a restart would replay. Their bytes are not told:

@@ -19,6 +19,8 @@ use crate::wire::{Wire, ask_once, reply_of};
 
 /// The longest that a lease can be: no message may come twice.
 const VISIBILITY_MS: u64 = 12 * 3_600_000;
+/// The highest there is: all that is live was received, and is acked later.
+const IN_FLIGHT_MAX: u64 = 100_000_000;
 const CONNECTIONS: usize = 8;
 /// The bodies of a batch, and the most messages in it.
 const BATCH_BYTES: usize = 128 << 10;
@@ -65,6 +67,7 @@ impl Turnover {
     ) -> Result<Self, BenchError> {
         let attributes = QueueAttributes {
             visibility_timeout_ms: Some(VISIBILITY_MS),
+            in_flight_max: Some(IN_FLIGHT_MAX),
             ..QueueAttributes::default()
         };
         let create = CreateQueue { name: QUEUE.to_owned(), attributes };

@@ -19,6 +19,7 @@ use crate::ids::Position;
 use crate::index::{self, IndexIdentity, MappedIndex, SegmentIndex};
 use crate::location::Segment;
 use crate::log::{ListedSegment, Listing, ListingError, SEGMENT_HEADER_BYTES, Sealed, names};
+use crate::pace::BYTES_READ_PER_BYTE;
 use crate::time::LogTime;
 use crate::upkeep::{Home, SealedSegment};
 
@@ -43,16 +44,14 @@ pub(crate) struct Compaction {
 /// What a step came to.
 #[derive(Debug)]
 pub(crate) enum Stepped {
-    /// So many bytes were read and written.
-    Moved(u64),
+    /// More was read, and what is needed of it written.
+    Copied,
     /// `added` is in the place of `removed` from now on.
     Swapped {
         /// The group.
         removed: Vec<Retired>,
         /// What it was made into.
         added: SealedSegment,
-        /// Bytes moved in this step.
-        bytes: u64,
     },
 }
 
@@ -163,20 +162,28 @@ impl Compaction {
         reserve.reset().ok().map(|()| reserve)
     }
 
-    /// Moves about a mebibyte; the last step swaps.
+    /// Reads about a mebibyte; the last step swaps.
     pub(crate) fn step(&mut self, listing: &Listing) -> Result<Stepped, Failure> {
         let Some(source) = self.sources.last_mut() else { return self.finish(listing) };
         let segment = source.sealed.segment.first;
         let (judge, output, newest) = (&mut self.judge, &mut self.output, &mut self.newest);
+        let pace = &*self.home.pace;
         let mut written = 0;
         let read = source.read(STEP_BYTES, |_, header, body| {
             // The entry's checksum was checked, which covers the messages; their own go with them.
             let mut needed = EntryBuilder::with_capacity(body.len());
-            for (record, _, _) in records(body) {
+            let mut judged_bytes = header.bytes() - body.len() as u64;
+            for (record, _, bytes) in records(body) {
                 let mut judged = Ok(());
                 needed.append(|out| judged = judge.write_needed(&record, out));
                 judged.map_err(|bad| CopyError::Failed(bad.into()))?;
+                judged_bytes += bytes as u64;
+                // Not only the disk is needed by others, but the processor too.
+                if judged_bytes >= pace.piece_bytes() {
+                    pace.moved(std::mem::take(&mut judged_bytes) / BYTES_READ_PER_BYTE);
+                }
             }
+            pace.moved(judged_bytes / BYTES_READ_PER_BYTE);
             *newest = header.log_time;
             let added = output.add(header, needed);
             written += added.map_err(|error| CopyError::Failed(error.into()))?;
@@ -195,7 +202,7 @@ impl Compaction {
         let read = read.unwrap_or(0);
         self.counters.compacted_bytes_read.add(read);
         self.counters.compacted_bytes_written.add(written);
-        Ok(Stepped::Moved(read + written))
+        Ok(Stepped::Copied)
     }
 
     fn finish(&mut self, listing: &Listing) -> Result<Stepped, Failure> {
@@ -215,7 +222,7 @@ impl Compaction {
         self.counters.compacted_bytes_freed.add(freed.saturating_sub(bytes));
         let removed = self.remove_old();
         let added = SealedSegment { segment, last, bytes, index };
-        Ok(Stepped::Swapped { removed, added, bytes: written + index_bytes })
+        Ok(Stepped::Swapped { removed, added })
     }
 
     /// On a full disk the index stays in memory: it can be made anew at any time.

@@ -17,10 +17,7 @@ use crate::log::{SEGMENT_HEADER_BYTES, SegmentHeader, names, new_salt};
 use crate::time::LogTime;
 
 /// Written at once.
-const WRITE_BYTES: usize = 1 << 20;
-
-/// Synced each time so much was written: one sync of all would hold up those of the log.
-const SYNC_BYTES: u64 = 4 << 20;
+const WRITE_BYTES: usize = 64 << 10;
 
 /// What the new segment is.
 #[derive(Debug, Clone, Copy)]
@@ -41,7 +38,6 @@ pub(super) struct Output {
     index: HeapIndex,
     /// Behind the last byte that was written.
     written: u64,
-    unsynced: u64,
     buffer: BytesMut,
     /// The newest entry, to which something may be added yet.
     newest: Option<(EntryHeader, EntryBuilder)>,
@@ -56,7 +52,6 @@ impl Output {
             salt,
             index: HeapIndex::default(),
             written: SEGMENT_HEADER_BYTES,
-            unsynced: 0,
             buffer: BytesMut::new(),
             newest: None,
         })
@@ -99,11 +94,6 @@ impl Output {
         self.reserve.file.write_all_at(self.written, &self.buffer)?;
         self.buffer.clear();
         self.written += bytes;
-        self.unsynced += bytes;
-        if self.unsynced >= SYNC_BYTES {
-            self.reserve.file.sync()?;
-            self.unsynced = 0;
-        }
         Ok(bytes)
     }
 

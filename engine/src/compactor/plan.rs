@@ -41,6 +41,8 @@ pub(crate) struct Planned {
     pub(crate) next: Plan,
     /// What all sealed segments would come to without what is gone.
     pub(crate) live_bytes: u64,
+    /// What is gone.
+    pub(crate) garbage_bytes: u64,
 }
 
 /// A segment and what it would come to.
@@ -73,6 +75,7 @@ pub(crate) fn plan<'s>(
         })
         .collect();
     let live_bytes = estimates.iter().map(|estimate| estimate.live_bytes).sum();
+    let garbage_bytes = estimates.iter().map(Estimate::garbage).sum();
     let later = choose(&estimates, live_bytes, options, bytes_max);
     for estimate in &mut estimates {
         estimate.is_free &= estimate.sealed.last <= reach;
@@ -82,7 +85,7 @@ pub(crate) fn plan<'s>(
         None if later.is_some() => Plan::AfterSnapshot,
         None => Plan::Nothing,
     };
-    Planned { next, live_bytes }
+    Planned { next, live_bytes, garbage_bytes }
 }
 
 fn choose(

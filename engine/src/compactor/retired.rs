@@ -5,8 +5,7 @@ use std::sync::Arc;
 use crate::disk::{Access, Disk, DiskFile};
 use crate::upkeep::SealedSegment;
 
-/// Given back at once: a disk that discards what is freed is busy with 256 MiB for a tenth of a
-/// second, and the log would wait.
+/// Given back in one step.
 const STEP_BYTES: u64 = 8 << 20;
 
 /// A segment whose file has no name any more, and who may still read it.
@@ -31,13 +30,11 @@ impl Retired {
         Arc::strong_count(&self.sealed.segment) == 1
     }
 
-    /// Gives back some of its space, and says how much; `None` when nothing is left.
-    pub(crate) fn shrink(&mut self) -> Option<u64> {
-        let file = self.file.as_ref().filter(|_| self.bytes > 0)?;
-        let step = self.bytes.min(STEP_BYTES);
-        self.bytes -= step;
+    /// Gives back some of its space; false when nothing is left.
+    pub(crate) fn shrink(&mut self) -> bool {
+        let Some(file) = self.file.as_ref().filter(|_| self.bytes > 0) else { return false };
+        self.bytes = self.bytes.saturating_sub(STEP_BYTES);
         // What cannot be cut goes when the file is closed.
-        file.set_size(self.bytes).ok()?;
-        Some(step)
+        file.set_size(self.bytes).is_ok()
     }
 }

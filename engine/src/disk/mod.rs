@@ -5,6 +5,7 @@
 //! Every error names the operation and the path ([`DiskError`]); none is retried here, because a
 //! retried `fdatasync` may report success for data that the kernel has dropped.
 
+mod paced;
 mod real;
 mod sim;
 mod zeros;
@@ -15,6 +16,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+pub(crate) use paced::PacedDisk;
 pub use real::RealDisk;
 pub use sim::{Fault, SimDisk};
 pub(crate) use zeros::fill_with_zeros;

@@ -15,10 +15,7 @@ use crate::disk::{Disk, DiskError, DiskFile, remove_if_there};
 use crate::ids::QueueId;
 
 /// The bytes of one write.
-const WRITE_BYTES: usize = 1 << 20;
-
-/// Synced each time so much was written.
-const SYNC_BYTES: usize = 4 << 20;
+const WRITE_BYTES: usize = 64 << 10;
 
 /// Writes the index of a sealed segment and returns its bytes. When this returns, `path` and what
 /// it holds are durable; an index that was there is replaced. On an error the old one is there,
@@ -134,12 +131,11 @@ struct Output {
     /// Where the buffer goes.
     offset: u64,
     buffer: Vec<u8>,
-    unsynced: usize,
 }
 
 impl Output {
     fn new(file: Arc<dyn DiskFile>, offset: u64) -> Self {
-        Self { file, offset, buffer: Vec::with_capacity(WRITE_BYTES), unsynced: 0 }
+        Self { file, offset, buffer: Vec::with_capacity(WRITE_BYTES) }
     }
 
     /// Appends at most a block.
@@ -159,13 +155,7 @@ impl Output {
     fn flush(&mut self) -> Result<(), DiskError> {
         self.file.write_all_at(self.offset, &self.buffer)?;
         self.offset += self.buffer.len() as u64;
-        self.unsynced += self.buffer.len();
         self.buffer.clear();
-        // In small steps: one sync of all would hold up those of the log meanwhile.
-        if self.unsynced >= SYNC_BYTES {
-            self.unsynced = 0;
-            self.file.sync()?;
-        }
         Ok(())
     }
 

@@ -2,9 +2,10 @@
 //! other: it writes the indexes of sealed segments, takes snapshots, and compacts.
 //!
 //! Invariants. It knows only what is durable. Nothing that it makes is needed to be correct but a
-//! swap of segments: indexes and snapshots may fail, be late, or be lost. No step takes longer
-//! than writing one index, or a mebibyte of a compaction. An error is told and the work tried
-//! again later; only a swap whose outcome is unknown ends the store.
+//! swap of segments: indexes and snapshots may fail, be late, or be lost. No step does more than
+//! write one index, a batch of queues for a snapshot, or what a mebibyte of a compaction leaves; and
+//! in a step it rests as its pace demands. An error is told and the work tried again later; only a
+//! swap whose outcome is unknown ends the store.
 
 mod snapshots;
 
@@ -22,6 +23,7 @@ use crate::ids::Position;
 use crate::index::{self, Hole, IndexIdentity, MappedIndex, SalvagedIndex, SegmentIndex};
 use crate::log::{Listing, names};
 use crate::options::Options;
+use crate::pace::Pace;
 use crate::snapshot::Kept;
 use crate::time::LogTime;
 use crate::upkeep::{Frozen, Home, SealedSegment, Task, Upkeep};
@@ -30,14 +32,11 @@ use snapshots::Snapshots;
 /// After a failure the same kind of work is left alone for so long.
 const RETRY_MS: u64 = 5_000;
 
-/// Garbage is urgent above this share of what is let be, in percent.
-const URGENT_PERCENT: u64 = 115;
-
 /// What a step came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Step {
-    /// Something was done, moving so many bytes; there may be more.
-    Did(u64),
+    /// Something was done; there may be more.
+    Did,
     /// There is nothing to do until a task comes or time passes.
     Idle,
 }
@@ -117,6 +116,11 @@ impl Keeper {
         keeper
     }
 
+    /// At what pace it works.
+    pub(crate) fn pace(&self) -> &Arc<Pace> {
+        &self.home.pace
+    }
+
     /// Takes a task.
     pub(crate) fn take(&mut self, task: Task) {
         match task {
@@ -136,12 +140,17 @@ impl Keeper {
 
     /// Does the most urgent piece of work.
     pub(crate) fn step(&mut self, now: LogTime) -> Result<Step, SwapFailed> {
-        if let Some(bytes) = self.step_retired() {
-            return Ok(Step::Did(bytes));
-        }
-        // Before anything else takes the last space.
-        if let Some(bytes) = self.keep_reserve(now) {
-            return Ok(Step::Did(bytes));
+        let step = self.most_urgent(now);
+        let gives_back = || self.retired.iter().any(Retired::is_unread);
+        let is_compacting = self.compaction.is_some() || gives_back();
+        self.counters.compacting.set(u64::from(is_compacting));
+        step
+    }
+
+    fn most_urgent(&mut self, now: LogTime) -> Result<Step, SwapFailed> {
+        // Before anything else takes the last space; and the next segment waits for it.
+        if self.keep_reserve(now) || self.step_retired() {
+            return Ok(Step::Did);
         }
         if now >= self.retry_broken
             && let Some(first) = self.broken.pop_front()
@@ -154,23 +163,13 @@ impl Keeper {
             return Ok(self.write_index(first, now));
         }
         // The last space is the compactor's: with it more is given back, with a snapshot alone none.
-        if self.has_reserve()
-            && let Some(bytes) = self.step_snapshot(now)
-        {
-            return Ok(Step::Did(bytes));
+        if self.has_reserve() && self.step_snapshot(now) {
+            return Ok(Step::Did);
         }
         if now >= self.retry_compaction {
             return self.step_compaction(now);
         }
         Ok(Step::Idle)
-    }
-
-    /// Whether there is clearly more garbage than is let be: the log is faster than the compactor.
-    pub(crate) fn is_behind(&self) -> bool {
-        let live_bytes = self.counters.live_bytes.get();
-        let garbage = self.counters.sealed_bytes.get().saturating_sub(live_bytes);
-        self.compaction.is_some()
-            && garbage * 100 > URGENT_PERCENT * self.options.garbage_bytes_max(live_bytes)
     }
 
     /// Takes the last snapshot of a store that is being closed.
@@ -190,8 +189,8 @@ impl Keeper {
     }
 
     fn write_index(&mut self, first: Position, now: LogTime) -> Step {
-        let Some(sealed) = self.segments.get(&first) else { return Step::Did(0) };
-        let SegmentIndex::Heap(heap) = &sealed.index else { return Step::Did(0) };
+        let Some(sealed) = self.segments.get(&first) else { return Step::Did };
+        let SegmentIndex::Heap(heap) = &sealed.index else { return Step::Did };
         let (segment, heap) = (sealed.segment.clone(), heap.clone());
         let path = names::index(&segment.path);
         let identity = IndexIdentity::new(self.home.store, &segment, sealed.last, sealed.bytes);
@@ -201,22 +200,22 @@ impl Keeper {
                 let sealed = self.segments.get_mut(&first).expect("it was found above");
                 sealed.index = SegmentIndex::Mapped(index.clone());
                 self.upkeep.push(Upkeep::Indexed(segment, index));
-                Step::Did(bytes)
+                Step::Did
             }
             Err(error) => {
                 // Nothing is lost: the index stays in memory, and is written later.
                 tracing::warn!("an index is kept in memory for now: {error}");
                 self.unindexed.push_front(first);
                 self.retry_index = now.plus_ms(RETRY_MS);
-                Step::Did(0)
+                Step::Did
             }
         }
     }
 
     fn rebuild_index(&mut self, first: Position, now: LogTime) -> Step {
-        let Some(sealed) = self.segments.get_mut(&first) else { return Step::Did(0) };
+        let Some(sealed) = self.segments.get_mut(&first) else { return Step::Did };
         // It may have been found broken twice.
-        let SegmentIndex::Mapped(broken) = &sealed.index else { return Step::Did(0) };
+        let SegmentIndex::Mapped(broken) = &sealed.index else { return Step::Did };
         let path = names::index(&sealed.segment.path);
         tracing::warn!("{} is damaged: it is made anew from the log", path.display());
         match salvage(sealed) {
@@ -238,38 +237,37 @@ impl Keeper {
                 };
                 let rebuilt = Upkeep::Rebuilt(sealed.segment.clone(), sealed.index.clone());
                 self.upkeep.push(rebuilt);
-                Step::Did(sealed.bytes)
+                Step::Did
             }
             Err(error) => {
                 tracing::error!("its messages are not served before the log can be read: {error}");
                 self.broken.push_back(first);
                 self.retry_broken = now.plus_ms(RETRY_MS);
-                Step::Did(0)
+                Step::Did
             }
         }
     }
 
-    fn step_snapshot(&mut self, now: LogTime) -> Option<u64> {
-        let stepped = self.snapshots.step(now, &self.counters)?;
+    fn step_snapshot(&mut self, now: LogTime) -> bool {
+        let Some(stepped) = self.snapshots.step(now, &self.counters) else { return false };
         self.upkeep.extend(stepped.request.map(Upkeep::Freeze));
         if let Some(views) = stepped.finished {
             self.views = Some(Arc::new(views));
             self.bytes_max = u64::MAX;
         }
-        Some(stepped.bytes)
+        true
     }
 
     fn step_compaction(&mut self, now: LogTime) -> Result<Step, SwapFailed> {
         let Some(compaction) = &mut self.compaction else { return Ok(self.begin_compaction(now)) };
         match compaction.step(&self.listing) {
-            Ok(Stepped::Moved(bytes)) => Ok(Step::Did(bytes)),
-            Ok(Stepped::Swapped { removed, added, bytes }) => {
+            Ok(Stepped::Copied) => Ok(Step::Did),
+            Ok(Stepped::Swapped { removed, added }) => {
                 self.compaction = None;
                 self.swapped(removed, added, now);
-                Ok(Step::Did(bytes))
+                Ok(Step::Did)
             }
             Err(failure) => {
-                self.counters.compacting.set(0);
                 let compaction = self.compaction.take();
                 let failure = match failure {
                     Failure::Swap(error) => return Err(SwapFailed(error)),
@@ -278,7 +276,7 @@ impl Keeper {
                 self.reserve = compaction.and_then(Compaction::abandon);
                 self.counters.has_reserve.set(u64::from(self.reserve.is_some()));
                 self.compaction_failed(failure, now);
-                Ok(Step::Did(0))
+                Ok(Step::Did)
             }
         }
     }
@@ -317,13 +315,13 @@ impl Keeper {
         self.compaction.is_some() || self.reserve.is_some()
     }
 
-    /// Makes the compactor's reserve if there is none, or makes it whole; says how many bytes were
-    /// written for it.
-    pub(crate) fn keep_reserve(&mut self, now: LogTime) -> Option<u64> {
+    /// Makes the compactor's reserve if there is none, or makes it whole; whether there was
+    /// anything to do.
+    pub(crate) fn keep_reserve(&mut self, now: LogTime) -> bool {
         let wanted = self.options.compaction_reserve_bytes();
         let before = self.reserve.as_ref().map_or(0, |reserve| reserve.bytes);
         if self.compaction.is_some() || before >= wanted || now < self.retry_reserve {
-            return None;
+            return false;
         }
         let made = match &mut self.reserve {
             Some(reserve) => reserve.grow(wanted),
@@ -340,13 +338,15 @@ impl Keeper {
             tracing::warn!("{bytes} bytes are kept for the compactor, expected {wanted}{cause}");
             self.retry_reserve = now.plus_ms(RETRY_MS);
         }
-        Some(bytes.saturating_sub(before))
+        true
     }
 
     fn begin_compaction(&mut self, now: LogTime) -> Step {
         let Some(views) = &self.views else { return Step::Idle };
         let planned = self.plan(views);
         self.counters.live_bytes.set(planned.live_bytes);
+        let garbage_bytes_max = self.options.garbage_bytes_max(planned.live_bytes);
+        self.home.pace.set_garbage(planned.garbage_bytes, garbage_bytes_max);
         let group = match planned.next {
             Plan::Compact(group) => group,
             Plan::Nothing => {
@@ -372,7 +372,6 @@ impl Keeper {
         );
         match begun {
             Ok(compaction) => {
-                self.counters.compacting.set(1);
                 self.compaction = Some(compaction);
             }
             Err(error) => {
@@ -381,7 +380,7 @@ impl Keeper {
                 self.retry_compaction = now.plus_ms(RETRY_MS);
             }
         }
-        Step::Did(0)
+        Step::Did
     }
 
     /// The next compaction, within the first reach that has one.
@@ -401,17 +400,14 @@ impl Keeper {
     }
 
     /// Gives back a piece of a file that nobody reads any more.
-    fn step_retired(&mut self) -> Option<u64> {
-        let at = self.retired.iter().position(|retired| retired.is_unread())?;
-        match self.retired[at].shrink() {
-            Some(bytes) => Some(bytes),
-            None => {
-                self.retired.swap_remove(at);
-                // Before others take what came free.
-                self.retry_reserve = LogTime::default();
-                Some(0)
-            }
+    fn step_retired(&mut self) -> bool {
+        let Some(at) = self.retired.iter().position(Retired::is_unread) else { return false };
+        if !self.retired[at].shrink() {
+            self.retired.swap_remove(at);
+            // Before others take what came free.
+            self.retry_reserve = LogTime::default();
         }
+        true
     }
 
     fn swapped(&mut self, removed: Vec<Retired>, added: SealedSegment, now: LogTime) {
@@ -422,7 +418,6 @@ impl Keeper {
         self.counters.has_reserve.set(0);
         self.retry_reserve = LogTime::default();
         self.counters.compactions.add(1);
-        self.counters.compacting.set(0);
         self.snapshots.remove_before(added.last);
         if self.views.as_ref().is_some_and(|views| !views.is_kept) {
             // There may be space for it now.

@@ -66,7 +66,6 @@ enum File {
 /// What a step of a snapshot came to.
 #[derive(Debug, Default)]
 pub(super) struct Stepped {
-    pub(super) bytes: u64,
     pub(super) request: Option<FreezeRequest>,
     pub(super) finished: Option<Views>,
 }
@@ -210,7 +209,7 @@ impl Snapshots {
         taking.views.queues.extend(queues);
         if !frozen.is_last {
             let request = FreezeRequest { after, behind: None };
-            return Ok(Stepped { bytes, request: Some(request), ..Stepped::default() });
+            return Ok(Stepped { request: Some(request), ..Stepped::default() });
         }
         let Taking { file, mut views, .. } = self.taking.take().expect("it was taken above");
         views.is_kept = matches!(file, File::Kept);
@@ -219,7 +218,7 @@ impl Snapshots {
             counters.snapshot_position.set(kept.position.0);
             snapshot::keep_last_two(&*self.home.disk, &self.home.data)?;
         }
-        Ok(Stepped { bytes, finished: Some(views), ..Stepped::default() })
+        Ok(Stepped { finished: Some(views), ..Stepped::default() })
     }
 
     /// Takes a snapshot of all queues at once.

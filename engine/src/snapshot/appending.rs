@@ -8,7 +8,7 @@ use crc32fast::Hasher;
 use crate::disk::{DiskError, DiskFile};
 
 /// How much is gathered for a write.
-const WRITE_BYTES: usize = 1 << 20;
+const WRITE_BYTES: usize = 64 << 10;
 
 /// The file and its end. Bytes are put by [`io::Write`]; what fails is a [`DiskError`] inside
 /// ([`disk_error`]).

@@ -23,7 +23,7 @@ mod write;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::disk::{Disk, DiskError};
+use crate::disk::{Access, Disk, DiskError};
 use crate::error::Damage;
 use crate::ids::Position;
 use names::SnapshotName;
@@ -77,8 +77,7 @@ pub(crate) fn list(disk: &dyn Disk, data: &Path) -> Result<Vec<Position>, DiskEr
 
 /// Removes a snapshot, durably.
 pub(crate) fn remove(disk: &dyn Disk, data: &Path, position: Position) -> Result<(), DiskError> {
-    disk.remove(&names::snapshot(data, position))?;
-    disk.sync_dir(&names::dir(data))
+    remove_all(disk, data, &[position])
 }
 
 /// Removes all but the two newest snapshots. The second is there for the day when the first turns
@@ -86,11 +85,22 @@ pub(crate) fn remove(disk: &dyn Disk, data: &Path, position: Position) -> Result
 pub(crate) fn keep_last_two(disk: &dyn Disk, data: &Path) -> Result<(), DiskError> {
     let positions = list(disk, data)?;
     let older = &positions[..positions.len().saturating_sub(2)];
-    for position in older {
-        disk.remove(&names::snapshot(data, *position))?;
-    }
     match older.is_empty() {
         true => Ok(()),
-        false => disk.sync_dir(&names::dir(data)),
+        false => remove_all(disk, data, older),
     }
+}
+
+fn remove_all(disk: &dyn Disk, data: &Path, positions: &[Position]) -> Result<(), DiskError> {
+    let mut open = Vec::with_capacity(positions.len());
+    for position in positions {
+        let path = names::snapshot(data, *position);
+        // To close the last handle of a removed file is to free all of it at once: it is cut before,
+        // which a paced disk does in pieces. One that cannot be opened is freed at once.
+        open.extend(disk.open(&path, Access::Write).ok());
+        disk.remove(&path)?;
+    }
+    disk.sync_dir(&names::dir(data))?;
+    // Not before the names are gone for good: none must lead to half a snapshot.
+    open.iter().try_for_each(|file| file.set_size(0))
 }
