@@ -13,6 +13,7 @@
 //! | `deduplication`, `dispatch`, `replies` | the protocol's words to the engine's and back |
 //! | `connection` | one connection's task |
 //! | `server` | accepting and draining |
+//! | `sqs` | the SQS endpoint: another front door |
 //! | `cli` | the commands of the `forebay` binary |
 
 mod byte_size;
@@ -28,8 +29,9 @@ mod memory;
 mod replies;
 mod server;
 mod socket;
+pub mod sqs;
 
 pub use caller::{Caller, Engine, EngineHandle};
 pub use ending::{Ending, EndingReceiver, EndingSender, ending};
 pub use limits::Limits;
-pub use server::run;
+pub use server::{Budget, run, run_within};

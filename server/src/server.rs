@@ -27,7 +27,23 @@ use crate::socket;
 const REFUSALS_MAX: usize = 64;
 
 /// The waits after errors of accept: doubled from the first to the last.
-const ACCEPT_BACKOFF: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
+pub(crate) const ACCEPT_BACKOFF: (Duration, Duration) =
+    (Duration::from_millis(20), Duration::from_secs(1));
+
+/// What the front doors of one process share: memory and blocking reads of the disk. Clones are the same.
+#[derive(Debug, Clone)]
+pub struct Budget {
+    pub(crate) memory: Memory,
+    pub(crate) disk_reads: Arc<Semaphore>,
+}
+
+impl Budget {
+    /// What these limits allow in all.
+    pub fn new(limits: &Limits) -> Self {
+        let memory = Memory::new(limits.memory_bytes_max);
+        Self { memory, disk_reads: Arc::new(Semaphore::new(limits.disk_reads_max)) }
+    }
+}
 
 /// Serves the engine on the listener until `ending` says to end, and returns why, when every
 /// connection is closed.
@@ -35,9 +51,21 @@ pub async fn run(
     listener: TcpListener,
     engine: EngineHandle,
     limits: Limits,
+    ending: EndingReceiver,
+) -> Ending {
+    let budget = Budget::new(&limits);
+    run_within(listener, engine, limits, budget, ending).await
+}
+
+/// As [`run`], with a budget that others may share.
+pub async fn run_within(
+    listener: TcpListener,
+    engine: EngineHandle,
+    limits: Limits,
+    budget: Budget,
     mut ending: EndingReceiver,
 ) -> Ending {
-    let mut server = Server::new(engine, limits, ending.clone());
+    let mut server = Server::new(engine, limits, budget, ending.clone());
     let mut backoff = ACCEPT_BACKOFF.0;
     let reason = loop {
         tokio::select! {
@@ -74,14 +102,9 @@ struct Server {
 }
 
 impl Server {
-    fn new(engine: EngineHandle, limits: Limits, ending: EndingReceiver) -> Self {
-        let shared = Shared {
-            engine,
-            memory: Memory::new(limits.memory_bytes_max),
-            disk_reads: Arc::new(Semaphore::new(limits.disk_reads_max)),
-            limits: Arc::new(limits),
-            ending,
-        };
+    fn new(engine: EngineHandle, limits: Limits, budget: Budget, ending: EndingReceiver) -> Self {
+        let Budget { memory, disk_reads } = budget;
+        let shared = Shared { engine, memory, disk_reads, limits: Arc::new(limits), ending };
         Self { shared, connections: JoinSet::new(), refusals: JoinSet::new() }
     }
 
@@ -124,7 +147,7 @@ impl Server {
 }
 
 /// The edge at which a task's panic ends: it is logged, and nothing else happens.
-fn report(ended: Result<(), JoinError>) {
+pub(crate) fn report(ended: Result<(), JoinError>) {
     if let Err(error) = ended
         && error.is_panic()
     {
@@ -133,7 +156,7 @@ fn report(ended: Result<(), JoinError>) {
 }
 
 /// Whether accept failed because of the peer, so that the next may succeed at once.
-fn concerns_one_peer(error: &io::Error) -> bool {
+pub(crate) fn concerns_one_peer(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         io::ErrorKind::ConnectionAborted

@@ -472,7 +472,7 @@ fn flags_are_stronger_than_variables_and_variables_than_the_file() {
     let config = dir.path().join("forebay.toml");
     std::fs::write(&config, "listen = '127.0.0.1:1'\nlog-level = 'loud'\n").unwrap();
     let serve = |arguments: &[&str]| {
-        let mut command = forebay(["serve", "--data"]);
+        let mut command = forebay(["serve", "--sqs-listen", "off", "--data"]);
         command.arg(dir.path().join("data")).arg("--config").arg(&config).args(arguments);
         command
     };

@@ -1,0 +1,86 @@
+//! The SQS endpoint: the API of Amazon SQS over HTTP, in front of the same engine as the native protocol.
+//! What it does is in `SQS.md`.
+//!
+//! ```text
+//!  HTTP ─▶ JSON ──────────┐                                        ┌─▶ JSON ─▶ HTTP
+//!                          ├─▶ Request ─▶ action ─▶ engine ─▶ Output ─┤
+//!  HTTP ─▶ Query ─▶ JSON ─┘                                        └─▶ XML ──▶ HTTP
+//! ```
+//!
+//! Nothing of the engine knows of it. Each layer uses only those above it:
+//!
+//! | module | what |
+//! | --- | --- |
+//! | `error`, `address`, `names`, `inputs`, `outputs` | words: errors, URLs and ARNs, what the protocols call things, what each action takes and gives |
+//! | `query`, `xml` | the Query protocol to JSON and back |
+//! | `recent`, `endpoint` | what happened to queues of late; what all requests share |
+//! | `redrive_policy`, `queue_attributes`, `message_attributes`, `batch` | rules of SQS |
+//! | `queues`, `permissions`, `move_tasks`, `send`, `receive`, `receipts` | what the actions do |
+//! | `action` | the table of actions |
+//! | `stream`, `http`, `server` | one connection's bytes, one request, all connections |
+
+mod action;
+mod address;
+mod batch;
+mod endpoint;
+mod error;
+mod http;
+mod inputs;
+mod message_attributes;
+mod move_tasks;
+mod names;
+mod outputs;
+mod permissions;
+mod query;
+mod queue_attributes;
+mod queues;
+mod receipts;
+mod receive;
+mod recent;
+mod redrive_policy;
+mod send;
+mod server;
+mod stream;
+mod xml;
+
+use std::time::Duration;
+
+use address::Addresses;
+pub use server::run;
+
+/// The region of a queue's ARN, unless another is set.
+pub const REGION: &str = "us-east-1";
+
+/// The account of a queue's URL and ARN, unless another is set.
+pub const ACCOUNT: &str = "000000000000";
+
+/// For so long the name of a deleted queue is not used again, and a purged one not purged again (SQS).
+pub const PAUSE: Duration = Duration::from_secs(60);
+
+/// How the endpoint is set up.
+#[derive(Debug, Clone)]
+pub struct Config {
+    addresses: Addresses,
+    pause: Duration,
+}
+
+impl Config {
+    /// Queue URLs begin with `base_url`, or else with what the client has reached the server by; ARNs are
+    /// of this region and account. For `pause` a deleted queue's name cannot be used again, and a purged
+    /// queue cannot be purged again.
+    pub fn new(
+        base_url: Option<String>,
+        region: impl Into<String>,
+        account: impl Into<String>,
+        pause: Duration,
+    ) -> Self {
+        let (region, account) = (region.into(), account.into());
+        Self { addresses: Addresses { base_url, region, account }, pause }
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self::new(None, REGION, ACCOUNT, PAUSE)
+    }
+}
