@@ -57,6 +57,7 @@ macro_rules! actions {
             pub(crate) fn from_json(action: Action, body: &[u8]) -> Result<Self> {
                 // A request without members may be without a body.
                 let body = if body.is_empty() { b"{}" } else { body };
+                check_is_object(body)?;
                 let wrong = |error| undecodable(&error);
                 Ok(match action {
                     $( Action::$name => Self::$name(serde_json::from_slice(body).map_err(wrong)?), )*
@@ -146,6 +147,14 @@ impl Request {
             endpoint.describe(name).await?;
         }
         result
+    }
+}
+
+/// Members have names: a list of values would be taken for them in their order.
+fn check_is_object(body: &[u8]) -> Result<()> {
+    match body.trim_ascii_start().first() {
+        Some(b'{') => Ok(()),
+        _ => Err(SqsError::new(Code::Serialization, "expected a JSON object")),
     }
 }
 

@@ -25,6 +25,7 @@ mod message_attributes;
 mod one_fact_twice;
 mod real_input;
 mod slow_clients;
+mod sqs;
 mod subscriptions;
 mod unheard;
 mod unreadable;
