@@ -69,6 +69,8 @@ impl Serve {
 }
 
 async fn serve(settings: &Settings) -> Result<(), Failure> {
+    let sqs_config = settings.sqs()?;
+    check_open(settings)?;
     let address = settings.listen.unwrap_or(LISTEN);
     let data = settings.data.as_deref().unwrap_or(Path::new(DATA));
     // Bound before the store is opened, so that a taken address changes nothing; listening after,
@@ -90,13 +92,14 @@ async fn serve(settings: &Settings) -> Result<(), Failure> {
         Some((socket, address)) => listen_for_sqs(socket, address, settings.sqs_listen.is_none())?,
         None => None,
     };
-    announce(&opening, data, address, sqs_listener.as_ref().map(|(_, address)| *address));
+    let is_open = settings.sqs_credentials.is_none();
+    let sqs_address = sqs_listener.as_ref().map(|(_, address)| (*address, is_open));
+    announce(&opening, data, address, sqs_address);
     let budget = Budget::new(&limits);
     let sqs = async {
         if let Some((listener, _)) = sqs_listener {
             let (limits, budget) = (limits.clone(), budget.clone());
-            sqs::run(listener, engine.handle(), limits, budget, settings.sqs(), ending.clone())
-                .await;
+            sqs::run(listener, engine.handle(), limits, budget, sqs_config, ending.clone()).await;
         }
     };
     let native = server::run_within(
@@ -131,6 +134,24 @@ fn bind(address: SocketAddr) -> Result<TcpSocket, Failure> {
         Ok(socket)
     };
     bound().map_err(|error| cannot_listen(address, &error))
+}
+
+/// What everybody may do is done for everybody only where nobody else than this machine asks, or when that
+/// is meant.
+fn check_open(settings: &Settings) -> Result<(), Failure> {
+    match settings.sqs_listen {
+        Some(SqsListen::At(address))
+            if !address.ip().is_loopback()
+                && settings.sqs_credentials.is_none()
+                && settings.sqs_open != Some(true) =>
+        {
+            Err(Failure::Usage(format!(
+                "--sqs-listen is {address}, which other machines may reach: expected \
+                 --sqs-credentials with it, or --sqs-open to let everybody do everything"
+            )))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Where SQS is served, if anywhere. An address that nobody asked for and that is taken is no reason not to
@@ -193,7 +214,7 @@ async fn open_engine(
 }
 
 /// Tells, in the log and on stdout, what was found and what can be done now.
-fn announce(opening: &Opening, data: &Path, address: SocketAddr, sqs: Option<SocketAddr>) {
+fn announce(opening: &Opening, data: &Path, address: SocketAddr, sqs: Option<(SocketAddr, bool)>) {
     tracing::info!(data = %data.display(), "{opening}");
     for warning in &opening.warnings {
         tracing::warn!("{warning}");
@@ -201,7 +222,10 @@ fn announce(opening: &Opening, data: &Path, address: SocketAddr, sqs: Option<Soc
     let program = std::env::args().next().unwrap_or_else(|| "forebay".to_owned());
     let server = if address == LISTEN { String::new() } else { format!(" --server {address}") };
     let sqs = match sqs {
-        Some(address) => format!("SQS on http://{address}, open to whoever reaches it\n"),
+        Some((address, true)) => {
+            format!("SQS on http://{address}, open: whoever reaches it may do everything\n")
+        }
+        Some((address, false)) => format!("SQS on http://{address}, with access keys\n"),
         None => String::new(),
     };
     let text = format!(

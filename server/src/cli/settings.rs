@@ -42,6 +42,18 @@ pub(super) struct Settings {
     /// The account in URLs and ARNs of queues, 12 digits [default: 000000000000]
     #[arg(long, value_name = "ACCOUNT", env = "FOREBAY_SQS_ACCOUNT")]
     pub(super) sqs_account: Option<String>,
+    /// A TOML file with the access keys of SQS; without one nothing need be signed
+    #[arg(long, value_name = "FILE", env = "FOREBAY_SQS_CREDENTIALS")]
+    pub(super) sqs_credentials: Option<PathBuf>,
+    /// Serve SQS to everybody without access keys, also where others than this machine can reach it
+    #[arg(
+        long,
+        value_name = "BOOL",
+        env = "FOREBAY_SQS_OPEN",
+        num_args = 0..=1,
+        default_missing_value = "true"
+    )]
+    pub(super) sqs_open: Option<bool>,
     /// How long the name of a queue that was deleted over SQS is not used again, and one that was purged
     /// not purged again; 0s: not at all [default: 60s]
     #[arg(long, value_name = "DURATION", env = "FOREBAY_SQS_PAUSE")]
@@ -144,6 +156,8 @@ impl Settings {
             sqs_url: self.sqs_url.or(weaker.sqs_url),
             sqs_region: self.sqs_region.or(weaker.sqs_region),
             sqs_account: self.sqs_account.or(weaker.sqs_account),
+            sqs_credentials: self.sqs_credentials.or(weaker.sqs_credentials),
+            sqs_open: self.sqs_open.or(weaker.sqs_open),
             sqs_pause: self.sqs_pause.or(weaker.sqs_pause),
             segment_bytes: self.segment_bytes.or(weaker.segment_bytes),
             connections_max: self.connections_max.or(weaker.connections_max),
@@ -169,11 +183,17 @@ impl Settings {
     }
 
     /// How the SQS endpoint is set up.
-    pub(super) fn sqs(&self) -> sqs::Config {
+    pub(super) fn sqs(&self) -> Result<sqs::Config, Failure> {
         let region = self.sqs_region.clone().unwrap_or_else(|| sqs::REGION.to_owned());
         let account = self.sqs_account.clone().unwrap_or_else(|| sqs::ACCOUNT.to_owned());
         let pause = self.sqs_pause.map_or(sqs::PAUSE, Into::into);
-        sqs::Config::new(self.sqs_url.clone(), region, account, pause)
+        let config = sqs::Config::new(self.sqs_url.clone(), region, account, pause);
+        let Some(path) = &self.sqs_credentials else { return Ok(config) };
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| Failure::io(&path.display().to_string(), &error))?;
+        let credentials = sqs::Credentials::parse(&text)
+            .map_err(|wrong| Failure::Usage(format!("{}: {wrong}", path.display())))?;
+        Ok(config.with_credentials(credentials))
     }
 
     /// The engine's options.

@@ -37,6 +37,7 @@ macro_rules! actions {
 
         impl Action {
             /// All of them.
+            #[cfg(test)]
             pub(crate) const ALL: &[Action] = &[$( Action::$name, )*];
 
             pub(crate) fn name(self) -> &'static str {

@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use forebay_engine::command::{Command, QueueInfo, Reply};
 use forebay_engine::error::RequestError;
+use forebay_engine::time::Clock;
 use forebay_protocol::MessageId;
 use tokio::sync::Semaphore;
 
 use super::address::Addresses;
+use super::credentials::Credentials;
 use super::error::{Code, Result, SqsError};
 use super::recent::Recent;
 use crate::caller::{Answer, Caller, EngineHandle};
@@ -23,7 +25,10 @@ pub(crate) struct Endpoint {
     pub(crate) memory: Memory,
     pub(crate) disk_reads: Arc<Semaphore>,
     pub(crate) ending: EndingReceiver,
+    pub(crate) clock: Arc<dyn Clock>,
     pub(crate) addresses: Addresses,
+    /// Whose requests are taken; `None`: everybody's.
+    pub(crate) credentials: Option<Credentials>,
     pub(crate) deleted: Recent,
     pub(crate) purged: Recent,
     /// Held while attributes are read, changed and written back: notes are one attribute.

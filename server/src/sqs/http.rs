@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST};
@@ -11,6 +12,7 @@ use http::request::Parts;
 use http::{HeaderValue, Method, StatusCode};
 use http_body::Body;
 use hyper::body::Incoming;
+use time::OffsetDateTime;
 use tokio::time::{Instant, timeout_at};
 use uuid::Uuid;
 
@@ -21,7 +23,7 @@ use super::error::{Code, Result, SqsError};
 use super::outputs::Output;
 use super::query::Parameters;
 use super::stream::{AnswerBody, Unwritten};
-use super::xml;
+use super::{rights, signature, xml};
 use crate::memory::Charge;
 
 /// The longest body: ten of the largest messages, which is more than any batch may have, are told how long
@@ -84,6 +86,19 @@ impl Exchange<'_> {
                 return response;
             }
         };
+        let key = match &self.endpoint.credentials {
+            None => None,
+            Some(credentials) => {
+                let now = OffsetDateTime::from(
+                    UNIX_EPOCH + Duration::from_millis(self.endpoint.clock.wall_ms()),
+                );
+                let region = &self.endpoint.addresses.region;
+                match signature::verify(credentials, region, now, parts, &body) {
+                    Ok(key) => Some(key),
+                    Err(error) => return self.refuse(&error),
+                }
+            }
+        };
         let request = match self.protocol {
             Protocol::Json => json_request(parts, &body).map(Some),
             Protocol::Query => query_request(parts, &body),
@@ -98,6 +113,11 @@ impl Exchange<'_> {
             Err(error) => return self.refuse(&error),
         };
         let action = request.action();
+        if let Some(key) = key
+            && let Err(error) = rights::check(self.endpoint, key, &request).await
+        {
+            return self.refuse(&error);
+        }
         match request.act(self.endpoint, &asked(parts)).await {
             Ok(answer) => self.answer(action, answer),
             Err(error) => self.refuse(&error),

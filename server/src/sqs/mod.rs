@@ -17,11 +17,13 @@
 //! | `redrive_policy`, `queue_attributes`, `message_attributes`, `batch` | rules of SQS |
 //! | `queues`, `permissions`, `move_tasks`, `send`, `receive`, `receipts` | what the actions do |
 //! | `action` | the table of actions |
+//! | `credentials`, `signature`, `rights` | access keys, who has signed a request, what each may do |
 //! | `stream`, `http`, `server` | one connection's bytes, one request, all connections |
 
 mod action;
 mod address;
 mod batch;
+mod credentials;
 mod endpoint;
 mod error;
 mod http;
@@ -38,14 +40,20 @@ mod receipts;
 mod receive;
 mod recent;
 mod redrive_policy;
+mod rights;
 mod send;
 mod server;
+mod signature;
 mod stream;
 mod xml;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use address::Addresses;
+pub use credentials::Credentials;
+use forebay_engine::SystemClock;
+use forebay_engine::time::Clock;
 pub use server::run;
 
 /// The region of a queue's ARN, unless another is set.
@@ -58,10 +66,12 @@ pub const ACCOUNT: &str = "000000000000";
 pub const PAUSE: Duration = Duration::from_secs(60);
 
 /// How the endpoint is set up.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Config {
     addresses: Addresses,
     pause: Duration,
+    credentials: Option<Credentials>,
+    clock: Arc<dyn Clock>,
 }
 
 impl Config {
@@ -75,7 +85,18 @@ impl Config {
         pause: Duration,
     ) -> Self {
         let (region, account) = (region.into(), account.into());
-        Self { addresses: Addresses { base_url, region, account }, pause }
+        let addresses = Addresses { base_url, region, account };
+        Self { addresses, pause, credentials: None, clock: Arc::new(SystemClock) }
+    }
+
+    /// Only what is signed with one of these keys is done, and only what the key may do.
+    pub fn with_credentials(self, credentials: Credentials) -> Self {
+        Self { credentials: Some(credentials), ..self }
+    }
+
+    /// The clock by which signatures expire and pauses end.
+    pub fn with_clock(self, clock: Arc<dyn Clock>) -> Self {
+        Self { clock, ..self }
     }
 }
 

@@ -87,9 +87,7 @@ pub(super) async fn cancel(
     input: inputs::CancelMessageMoveTask,
 ) -> Result<TaskCancelled> {
     let text = required(input.task_handle, "TaskHandle")?;
-    let handle = BASE64.decode(text.as_bytes()).ok();
-    let handle = handle.and_then(|json| serde_json::from_slice::<Handle>(&json).ok());
-    let Some(handle) = handle else {
+    let Some(handle) = read_handle(&text) else {
         return Err(SqsError::invalid("Value for parameter TaskHandle is invalid."));
     };
     queue_of(endpoint, &handle.source_arn, "SourceArn").await?;
@@ -107,6 +105,15 @@ pub(super) async fn cancel(
         Err(RequestError::UnknownRedrive { .. }) => Err(gone()),
         Err(error) => Err(error.into()),
     }
+}
+
+/// The ARN in a task's handle, if it is one.
+pub(super) fn source_arn(handle: Option<&str>) -> Option<String> {
+    Some(read_handle(handle?)?.source_arn)
+}
+
+fn read_handle(text: &str) -> Option<Handle> {
+    serde_json::from_slice(&BASE64.decode(text.as_bytes()).ok()?).ok()
 }
 
 /// The queue of an ARN, which must be there.

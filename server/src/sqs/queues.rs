@@ -1,7 +1,5 @@
 //! Actions on queues: create, delete, find, list, purge; attributes; tags.
 
-use std::time::Instant;
-
 use data_encoding::BASE64;
 use forebay_engine::attributes::{
     Attributes as EngineAttributes, FIFO_SUFFIX, QUEUE_NAME_BYTES_MAX,
@@ -50,7 +48,7 @@ pub(super) async fn create(
         let default = EngineAttributes::default();
         let mut attributes =
             queue_attributes::changes(&given, &default, true, &endpoint.addresses)?;
-        if endpoint.deleted.contains(&name, Instant::now()) {
+        if endpoint.deleted.contains(&name, endpoint.clock.boot_ms()) {
             let text = "You must wait 60 seconds after deleting a queue before you can create \
                         another with the same name.";
             return Err(SqsError::new(Code::QueueDeletedRecently, text));
@@ -90,7 +88,7 @@ pub(super) async fn delete(
 ) -> Result<Nothing> {
     let name = queue(input.queue_url.as_ref())?;
     endpoint.ask(Command::DeleteQueue { name: name.clone() }).await?;
-    endpoint.deleted.add(&name, Instant::now());
+    endpoint.deleted.add(&name, endpoint.clock.boot_ms());
     endpoint.purged.remove(&name);
     Ok(Nothing)
 }
@@ -192,7 +190,7 @@ pub(super) async fn purge(
 ) -> Result<Nothing> {
     let name = queue(input.queue_url.as_ref())?;
     endpoint.describe(&name).await?;
-    if !endpoint.purged.begin(&name, Instant::now()) {
+    if !endpoint.purged.begin(&name, endpoint.clock.boot_ms()) {
         let text = format!("Only one PurgeQueue operation on {name} is allowed every 60 seconds.");
         return Err(SqsError::new(Code::PurgeQueueInProgress, text));
     }

@@ -6,55 +6,56 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// The most names that are remembered.
 const NAMES_MAX: usize = 100_000;
 
-/// Names, and when something happened to them.
+/// Names, and when something happened to them. Times are the boot clock's, in milliseconds.
 #[derive(Debug)]
 pub(crate) struct Recent {
-    pause: Duration,
+    pause_ms: u64,
     names: Mutex<Names>,
 }
 
 #[derive(Debug, Default)]
 struct Names {
-    times: HashMap<String, Instant>,
-    by_time: VecDeque<(Instant, String)>,
+    times: HashMap<String, u64>,
+    by_time: VecDeque<(u64, String)>,
 }
 
 impl Recent {
     /// Remembers for `pause`; zero: nothing.
     pub(crate) fn new(pause: Duration) -> Self {
-        Self { pause, names: Mutex::default() }
+        let pause_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
+        Self { pause_ms, names: Mutex::default() }
     }
 
     /// Whether it has happened to this name of late.
-    pub(crate) fn contains(&self, name: &str, now: Instant) -> bool {
+    pub(crate) fn contains(&self, name: &str, now_ms: u64) -> bool {
         let names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
-        names.times.get(name).is_some_and(|time| now.duration_since(*time) < self.pause)
+        names.times.get(name).is_some_and(|time| now_ms.saturating_sub(*time) < self.pause_ms)
     }
 
     /// It happens to this name now, unless it has of late: then false.
-    pub(crate) fn begin(&self, name: &str, now: Instant) -> bool {
-        if self.contains(name, now) {
+    pub(crate) fn begin(&self, name: &str, now_ms: u64) -> bool {
+        if self.contains(name, now_ms) {
             return false;
         }
-        self.add(name, now);
+        self.add(name, now_ms);
         true
     }
 
     /// It happens to this name now.
-    pub(crate) fn add(&self, name: &str, now: Instant) {
-        if self.pause.is_zero() {
+    pub(crate) fn add(&self, name: &str, now_ms: u64) {
+        if self.pause_ms == 0 {
             return;
         }
         let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
-        names.times.insert(name.to_owned(), now);
-        names.by_time.push_back((now, name.to_owned()));
+        names.times.insert(name.to_owned(), now_ms);
+        names.by_time.push_back((now_ms, name.to_owned()));
         while let Some((time, name)) = names.by_time.front().cloned()
-            && (now.duration_since(time) >= self.pause || names.by_time.len() > NAMES_MAX)
+            && (now_ms.saturating_sub(time) >= self.pause_ms || names.by_time.len() > NAMES_MAX)
         {
             names.by_time.pop_front();
             // If it has happened again since, the newer time counts.
@@ -77,8 +78,8 @@ mod tests {
 
     #[test]
     fn a_name_is_remembered_for_the_pause_and_no_longer() {
-        let (recent, start) = (Recent::new(Duration::from_secs(60)), Instant::now());
-        let after = |seconds| start + Duration::from_secs(seconds);
+        let (recent, start) = (Recent::new(Duration::from_secs(60)), 7_000);
+        let after = |seconds: u64| start + 1000 * seconds;
         assert!(recent.begin("q", start));
         assert!(!recent.begin("q", after(59)) && recent.begin("other", after(59)));
         assert!(recent.begin("q", after(60)));
@@ -90,7 +91,7 @@ mod tests {
 
     #[test]
     fn without_a_pause_nothing_is_remembered() {
-        let (recent, now) = (Recent::new(Duration::ZERO), Instant::now());
+        let (recent, now) = (Recent::new(Duration::ZERO), 7_000);
         assert!(recent.begin("q", now) && recent.begin("q", now));
         assert!(recent.names.lock().unwrap().times.is_empty());
     }

@@ -39,7 +39,7 @@ pub async fn run(
     config: Config,
     mut ending: EndingReceiver,
 ) {
-    let Config { addresses, pause } = config;
+    let Config { addresses, pause, credentials, clock } = config;
     let connections_max = limits.connections_max;
     let drain_timeout = limits.drain_timeout;
     let endpoint = Arc::new(Endpoint {
@@ -48,7 +48,9 @@ pub async fn run(
         memory: budget.memory,
         disk_reads: budget.disk_reads,
         ending: ending.clone(),
+        clock,
         addresses,
+        credentials,
         deleted: Recent::new(pause),
         purged: Recent::new(pause),
         changing: tokio::sync::Mutex::default(),

@@ -11,4 +11,5 @@ mod messages;
 mod permissions;
 mod queues;
 mod receipts;
+mod signatures;
 mod wire;

@@ -119,8 +119,16 @@ impl Sqs {
         Self::start_on(SimDisk::new(1), config, limits).await
     }
 
+    /// With a clock that the configuration has too.
+    pub(super) async fn start_at(clock: SimClock, config: Config, limits: Limits) -> Self {
+        Self::start_whole(SimDisk::new(1), clock, config, limits).await
+    }
+
     pub(super) async fn start_on(disk: SimDisk, config: Config, limits: Limits) -> Self {
-        let clock = SimClock::new(BEGIN_MS);
+        Self::start_whole(disk, SimClock::new(BEGIN_MS), config, limits).await
+    }
+
+    async fn start_whole(disk: SimDisk, clock: SimClock, config: Config, limits: Limits) -> Self {
         let options = Options { segment_bytes: 16 << 20, ..Options::default() };
         let (ending, hears_ending) = forebay::ending();
         let (engine, _) = Engine::open(
