@@ -30,9 +30,11 @@ const REFUSALS_MAX: usize = 64;
 pub(crate) const ACCEPT_BACKOFF: (Duration, Duration) =
     (Duration::from_millis(20), Duration::from_secs(1));
 
-/// What the front doors of one process share: memory and blocking reads of the disk. Clones are the same.
+/// What the front doors of one process share: connections, memory, blocking reads of the disk. Clones are
+/// the same.
 #[derive(Debug, Clone)]
 pub struct Budget {
+    pub(crate) connections: Arc<Semaphore>,
     pub(crate) memory: Memory,
     pub(crate) disk_reads: Arc<Semaphore>,
 }
@@ -40,8 +42,12 @@ pub struct Budget {
 impl Budget {
     /// What these limits allow in all.
     pub fn new(limits: &Limits) -> Self {
-        let memory = Memory::new(limits.memory_bytes_max);
-        Self { memory, disk_reads: Arc::new(Semaphore::new(limits.disk_reads_max)) }
+        let connections = limits.connections_max.min(Semaphore::MAX_PERMITS);
+        Self {
+            connections: Arc::new(Semaphore::new(connections)),
+            memory: Memory::new(limits.memory_bytes_max),
+            disk_reads: Arc::new(Semaphore::new(limits.disk_reads_max)),
+        }
     }
 }
 
@@ -97,20 +103,22 @@ pub async fn run_within(
 
 struct Server {
     shared: Shared,
+    /// Room for connections.
+    room: Arc<Semaphore>,
     connections: JoinSet<()>,
     refusals: JoinSet<()>,
 }
 
 impl Server {
     fn new(engine: EngineHandle, limits: Limits, budget: Budget, ending: EndingReceiver) -> Self {
-        let Budget { memory, disk_reads } = budget;
+        let Budget { connections: room, memory, disk_reads } = budget;
         let shared = Shared { engine, memory, disk_reads, limits: Arc::new(limits), ending };
-        Self { shared, connections: JoinSet::new(), refusals: JoinSet::new() }
+        Self { shared, room, connections: JoinSet::new(), refusals: JoinSet::new() }
     }
 
     fn take(&mut self, stream: TcpStream, peer: std::net::SocketAddr) {
         let connections_max = self.shared.limits.connections_max;
-        if self.connections.len() >= connections_max {
+        let Ok(place) = Arc::clone(&self.room).try_acquire_owned() else {
             tracing::info!(%peer, connections_max, "refused a connection: there are too many");
             if self.refusals.len() < REFUSALS_MAX {
                 let text = format!("the server has {connections_max} connections, its maximum");
@@ -118,13 +126,16 @@ impl Server {
                 self.refusals.spawn(refuse(stream, error));
             }
             return;
-        }
+        };
         if let Err(error) = socket::prepare(&stream) {
             tracing::debug!(%peer, %error, "a connection was gone before it was served");
             return;
         }
         let connection = Connection::new(stream, self.shared.clone());
-        self.connections.spawn(connection.serve(peer));
+        self.connections.spawn(async move {
+            connection.serve(peer).await;
+            drop(place);
+        });
     }
 
     /// Waits until all connections have ended, but not for ever.

@@ -69,6 +69,8 @@ impl Serve {
 }
 
 async fn serve(settings: &Settings) -> Result<(), Failure> {
+    let mut limits = settings.limits();
+    limits.connections_max = open_files::allow(limits.connections_max);
     let sqs_config = settings.sqs()?;
     check_open(settings)?;
     let address = settings.listen.unwrap_or(LISTEN);
@@ -77,11 +79,6 @@ async fn serve(settings: &Settings) -> Result<(), Failure> {
     // so that nobody connects to a server that cannot answer yet.
     let socket = bind(address)?;
     let sqs_socket = bind_sqs(settings.sqs_listen)?;
-    // Each front door may have so many.
-    let mut limits = settings.limits();
-    let doors = 1 + usize::from(sqs_socket.is_some());
-    let connections = limits.connections_max.saturating_mul(doors);
-    limits.connections_max = (open_files::allow(connections) / doors).max(1);
     let (tell_ending, ending) = ending();
     // Before the store is opened, which may take long: the second signal ends that too.
     tokio::spawn(Signals::listen()?.supervise(tell_ending.clone()));

@@ -181,7 +181,7 @@ impl Filter {
             match &*name {
                 "All" | ".*" | "*" => filter.is_all = true,
                 name if name.ends_with(".*") => {
-                    filter.prefixes.push(name[..name.len() - 1].to_owned());
+                    filter.prefixes.push(name[..name.len() - ".*".len()].to_owned());
                 }
                 _ => filter.names.push(name),
             }
@@ -216,7 +216,8 @@ mod tests {
             assert!(filter(&[all]).takes("Hello"), "{all}");
         }
         let some = filter(&["Hello", "bar.*", "nothing"]);
-        assert!(some.takes("Hello") && some.takes("bar.x") && !some.takes("bar"));
+        assert!(some.takes("Hello") && some.takes("bar.x") && some.takes("barn"));
+        assert!(!some.takes("ba") && !some.takes("foobar"));
         assert!(!some.takes("hello") && !some.takes("Help.Me"));
     }
 }

@@ -56,6 +56,30 @@ use forebay_engine::SystemClock;
 use forebay_engine::time::Clock;
 pub use server::run;
 
+/// A request as it was understood. For the fuzzer and the benchmarks.
+#[doc(hidden)]
+#[derive(Debug, PartialEq, Eq)]
+pub struct Understood(action::Request);
+
+/// What a body of the JSON protocol for an action is understood as; `Err`: why it is refused.
+#[doc(hidden)]
+pub fn understand_json(action: &str, body: &[u8]) -> Result<Understood, String> {
+    let action = action::Action::by_name(action).ok_or("no action")?;
+    action::Request::from_json(action, body).map(Understood).map_err(|error| error.message)
+}
+
+/// As [`understand_json`], of parameters of the Query protocol, with the JSON that they were made.
+#[doc(hidden)]
+pub fn understand_query(action: &str, parameters: &[u8]) -> Result<(Understood, String), String> {
+    let action = action::Action::by_name(action).ok_or("no action")?;
+    let mut found = query::Parameters::default();
+    found.add(parameters);
+    let members = found.into_json().map_err(|error| error.message)?;
+    let json = members.to_string();
+    let request = action::Request::from_value(action, members).map_err(|error| error.message)?;
+    Ok((Understood(request), json))
+}
+
 /// The region of a queue's ARN, unless another is set.
 pub const REGION: &str = "us-east-1";
 

@@ -135,6 +135,8 @@ async fn change_all<I>(
             Err(error) => Err(error),
             Ok(_) => match results.next().flatten() {
                 None => Ok(()),
+                // Of a FIFO queue, whose message is visible: there is nothing to do.
+                Some(RequestError::ReceiptExpired { .. }) if seconds == 0 => Ok(()),
                 Some(RequestError::OutOfRange { .. }) => {
                     let limit = VISIBILITY_MS_MAX / 1000;
                     let reason = format!(

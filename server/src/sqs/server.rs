@@ -23,7 +23,8 @@ use crate::limits::Limits;
 use crate::server::{ACCEPT_BACKOFF, Budget, concerns_one_peer, report};
 use crate::socket;
 
-/// The time for a request's head, from the end of the request before it.
+/// The time for a request's head, from the end of the request before it, if connections may not be idle
+/// for less.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The longest head, and what a connection may hold unread of a body.
@@ -45,8 +46,8 @@ pub async fn run(
     let endpoint = Arc::new(Endpoint {
         engine,
         limits: Arc::new(limits),
-        memory: budget.memory,
-        disk_reads: budget.disk_reads,
+        memory: budget.memory.clone(),
+        disk_reads: Arc::clone(&budget.disk_reads),
         ending: ending.clone(),
         clock,
         addresses,
@@ -64,12 +65,17 @@ pub async fn run(
             accepted = listener.accept() => match accepted {
                 Ok((stream, peer)) => {
                     backoff = ACCEPT_BACKOFF.0;
-                    if connections.len() >= connections_max {
+                    let place = Arc::clone(&budget.connections).try_acquire_owned();
+                    if place.is_err() {
                         tracing::info!(%peer, connections_max, "closed a connection: there are too many");
                     } else if let Err(error) = socket::prepare(&stream) {
                         tracing::debug!(%peer, %error, "a connection was gone before it was served");
                     } else {
-                        connections.spawn(serve(stream, peer, Arc::clone(&endpoint)));
+                        let endpoint = Arc::clone(&endpoint);
+                        connections.spawn(async move {
+                            serve(stream, peer, endpoint).await;
+                            drop(place);
+                        });
                     }
                 }
                 Err(error) if concerns_one_peer(&error) => {
@@ -105,11 +111,15 @@ async fn serve(stream: TcpStream, peer: SocketAddr, endpoint: Arc<Endpoint>) {
     let unwritten = Unwritten::default();
     let stream = Stream::new(stream, unwritten.clone(), endpoint.limits.write_timeout);
     let mut ending = endpoint.ending.clone();
+    let head_timeout = match endpoint.limits.idle_timeout {
+        Duration::ZERO => HEAD_TIMEOUT,
+        idle_timeout => idle_timeout.min(HEAD_TIMEOUT),
+    };
     let service =
         service_fn(move |request| respond(Arc::clone(&endpoint), unwritten.clone(), request));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
+        .header_read_timeout(head_timeout)
         .max_buf_size(BUFFER_BYTES_MAX)
         .serve_connection(TokioIo::new(stream), service);
     let mut connection = pin!(connection);

@@ -127,6 +127,19 @@ async fn a_body_that_does_not_come_is_not_waited_for() {
 }
 
 #[tokio::test]
+async fn a_head_that_does_not_come_is_not_waited_for() {
+    let limits = Limits { idle_timeout: Duration::from_millis(50), ..Limits::default() };
+    let sqs = Sqs::start_with(Config::default(), limits).await;
+    for begun in ["", "POST / HTTP/1.1\r\nHost: h\r\nX-Amz-"] {
+        let mut stream = connect(&sqs).await;
+        stream.write_all(begun.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        within("the end", stream.read_to_end(&mut answer)).await.unwrap();
+    }
+    sqs.ask("ListQueues", json!({})).await;
+}
+
+#[tokio::test]
 async fn what_is_not_http_ends_its_own_connection() {
     let sqs = Sqs::start().await;
     let refused = sqs.send(b"\x00\x01\x02 nonsense\r\n\r\n").await;

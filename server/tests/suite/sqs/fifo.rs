@@ -131,7 +131,12 @@ async fn a_group_waits_for_what_is_in_flight_and_others_do_not() {
         "Value {handle} for parameter ReceiptHandle is invalid. Reason: The receipt handle has expired."
     );
     let expired = json!({"QueueUrl": url, "ReceiptHandle": handle});
-    sqs.refuses("DeleteMessage", expired, INVALID, &message).await;
+    sqs.refuses("DeleteMessage", expired.clone(), INVALID, &message).await;
+    let mut change = expired;
+    change["VisibilityTimeout"] = json!(1);
+    sqs.refuses("ChangeMessageVisibility", change.clone(), INVALID, &message).await;
+    change["VisibilityTimeout"] = json!(0);
+    sqs.ask("ChangeMessageVisibility", change).await;
     // Of a message that is gone a delete succeeds.
     sqs.ask("DeleteMessage", delete).await;
 }

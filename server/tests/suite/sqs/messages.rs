@@ -45,6 +45,7 @@ async fn a_message_has_the_digests_that_aws_gives_it() {
         (json!(["Hello"]), "a311262e065454b75da111d535b8dacd"),
         (json!(["Hello", "General"]), "fca026605781cb4126a1e9044df24232"),
         (json!(["Hello", "Help.*"]), "83fee93c1bcd8b9a5a923ffacdc636c7"),
+        (json!(["Hel.*"]), "83fee93c1bcd8b9a5a923ffacdc636c7"),
         (json!(["All"]), "4c360f3fdafd970e05fae2f149d997f5"),
         (json!([".*"]), "4c360f3fdafd970e05fae2f149d997f5"),
     ] {
