@@ -143,7 +143,8 @@ impl SqsError {
 fn shorten(mut value: String) -> String {
     const BYTES_MAX: usize = 1024;
     if value.len() > BYTES_MAX {
-        value.truncate(value.floor_char_boundary(BYTES_MAX));
+        let end = (0..=BYTES_MAX).rev().find(|end| value.is_char_boundary(*end));
+        value.truncate(end.unwrap_or_default());
     }
     value
 }

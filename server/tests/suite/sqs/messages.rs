@@ -111,11 +111,9 @@ async fn what_sqs_says_of_a_message_is_told_as_texts() {
         sqs.refuses("ReceiveMessage", members, BAD_ATTRIBUTE_NAME, message).await;
     }
     // The header of a request stands for the attribute, and has no digest.
-    let request = format!(
-        "POST /000000000000/r HTTP/1.1\r\nHost: h\r\nX-Amz-Target: AmazonSQS.SendMessage\r\n\
-         X-Amzn-Trace-Id: Root=1-2-3\r\nContent-Length: 19\r\nConnection: close\r\n\r\n\
-         {{\"MessageBody\":\"x\"}}"
-    );
+    let request = "POST /000000000000/r HTTP/1.1\r\nHost: h\r\nX-Amz-Target: AmazonSQS.SendMessage\r\n\
+                   X-Amzn-Trace-Id: Root=1-2-3\r\nContent-Length: 19\r\nConnection: close\r\n\r\n\
+                   {\"MessageBody\":\"x\"}";
     let url = sqs.create("r", json!({})).await;
     let sent = sqs.send(request.as_bytes()).await;
     assert_eq!(sent.json().get("MD5OfMessageSystemAttributes"), None, "{sent:?}");
