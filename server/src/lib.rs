@@ -1,4 +1,5 @@
-//! The Forebay server: the native protocol over TCP in front of one store, and the command line.
+//! The Forebay server: the native protocol over TCP and the API of Amazon SQS over HTTP in front of one
+//! store, and the command line.
 //!
 //! The server is thin: [`run`] turns requests into the engine's commands and answers into replies.
 //! What it adds is that nobody can cost anybody else anything: memory, connections and time are

@@ -7,7 +7,7 @@ use forebay_engine::command::Command;
 use forebay_engine::error::{ReadError, RequestError};
 use forebay_engine::location::Location;
 use forebay_protocol::{
-    MessageAttributes, ReceivedMessage, md5_of_body, md5_of_message_attributes,
+    MessageAttributes, ReceivedMessage, is_sqs_character, md5_of_body, md5_of_message_attributes,
 };
 use sha2::{Digest, Sha256};
 
@@ -193,7 +193,7 @@ fn message(
 ) -> Message {
     // What cannot be read was not checked when it was stored: then there is nothing to tell.
     let travels = received.block.message_attributes().unwrap_or_default();
-    let body = String::from_utf8_lossy(received.block.body()).into_owned();
+    let body = text(received.block.body());
     let message_id = endpoint.message_id(received.origin_queue_id, received.origin_seq).to_string();
     let told = |name: &&str| {
         let value = system_attribute(endpoint, queue, &received, &travels, &message_id, name)?;
@@ -213,6 +213,15 @@ fn message(
             .map(|attribute| (attribute.name.clone(), message_attributes::value(attribute)))
             .collect(),
         message_id,
+    }
+}
+
+/// A body as the text that SQS can carry. One that came over SQS is that already.
+fn text(body: &[u8]) -> String {
+    let text = String::from_utf8_lossy(body).into_owned();
+    match text.chars().all(is_sqs_character) {
+        true => text,
+        false => text.replace(|character| !is_sqs_character(character), "\u{fffd}"),
     }
 }
 

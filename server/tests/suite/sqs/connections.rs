@@ -1,6 +1,8 @@
 //! Without these, one client of the endpoint could cost the others messages, memory or time, and a message
 //! could be lost on its way to a client that has gone.
 
+use std::io::{BufRead, BufReader, Read, Write};
+use std::process::Stdio;
 use std::time::Duration;
 
 use forebay::sqs::Config;
@@ -10,7 +12,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::wire::Sqs;
-use crate::support::within;
+use crate::support::{forebay, within};
 
 fn request(action: &str, body: &str) -> String {
     format!(
@@ -208,4 +210,41 @@ async fn a_full_disk_is_told_as_a_service_that_is_not_available() {
     let message = sqs.receive(&url, 60).await.remove(0);
     let members = json!({"QueueUrl": url, "ReceiptHandle": message["ReceiptHandle"]});
     sqs.ask("DeleteMessage", members).await;
+}
+
+/// What the binary says and answers: the address of its SQS endpoint, how open it is, and a request
+/// that nobody signed.
+fn served(arguments: &[&str]) -> (String, String) {
+    let dir = tempfile::tempdir().unwrap();
+    let keys = dir.path().join("keys.toml");
+    std::fs::write(&keys, "[[key]]\nid = 'AKID'\nsecret = 'secret'\n").unwrap();
+    let mut command = forebay(["serve", "--listen", "127.0.0.1:0", "--sqs-listen", "127.0.0.1:0"]);
+    command.args(["--segment-bytes", "1MiB", "--log-level", "off", "--data"]);
+    command.arg(dir.path().join("data")).args(arguments);
+    if arguments.contains(&"--sqs-credentials") {
+        command.arg(&keys);
+    }
+    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let line = lines.find_map(|line| Some(line.ok()?.strip_prefix("SQS on http://")?.to_owned()));
+    let (address, how) = line.as_deref().unwrap().split_once(", ").unwrap();
+    let mut stream = std::net::TcpStream::connect(address).unwrap();
+    let request = "GET /?Action=ListQueues HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    (how.to_owned(), answer)
+}
+
+#[test]
+fn the_binary_serves_sqs_and_says_how_open_it_is() {
+    let (how, answer) = served(&[]);
+    assert_eq!(how, "open: whoever reaches it may do everything");
+    assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
+    let (how, answer) = served(&["--sqs-credentials"]);
+    assert_eq!(how, "with access keys");
+    assert!(answer.starts_with("HTTP/1.1 403 Forbidden"), "{answer}");
+    assert!(answer.contains("<Code>MissingAuthenticationToken</Code>"), "{answer}");
 }
