@@ -66,9 +66,9 @@ async fn check_one(
         serde_json::from_str::<Value>(text).ok()
     });
     let arn = queue.map_or_else(|| "*".to_owned(), |queue| endpoint.addresses.arn(queue));
-    let asked =
-        Asked { principal: &key.arn(own), account: key.account(own), action, resource: &arn };
-    let said = policy.map_or(Said::Nothing, |policy| asked.of_policy(&policy));
+    let access =
+        Access { principal: &key.arn(own), account: key.account(own), action, resource: &arn };
+    let said = policy.map_or(Said::Nothing, |policy| access.of_policy(&policy));
     let by_key = key.account(own) == own && key.may(action, queue);
     if said == Said::Allowed || (said == Said::Nothing && by_key) {
         return Ok(());
@@ -90,14 +90,14 @@ enum Said {
 }
 
 /// Who asks to do what.
-struct Asked<'a> {
+struct Access<'a> {
     principal: &'a str,
     account: &'a str,
     action: &'a str,
     resource: &'a str,
 }
 
-impl Asked<'_> {
+impl Access<'_> {
     fn of_policy(&self, policy: &Value) -> Said {
         let mut said = Said::Nothing;
         for statement in several(&policy["Statement"]) {
@@ -136,8 +136,7 @@ impl Asked<'_> {
         };
         is_principal
             && says("Action", &|pattern| {
-                matches(pattern, self.action, Case::Ignored) && pattern == "*"
-                    || matches(pattern, &format!("sqs:{}", self.action), Case::Ignored)
+                matches(pattern, &format!("sqs:{}", self.action), Case::Ignored)
             })
             && says("Resource", &|pattern| matches(pattern, self.resource, Case::Respected))
     }
@@ -166,13 +165,13 @@ mod tests {
     use super::*;
 
     fn said(statements: Value) -> Said {
-        let asked = Asked {
+        let access = Access {
             principal: "arn:aws:iam::111111111111:user/ada",
             account: "111111111111",
             action: "SendMessage",
             resource: "arn:aws:sqs:us-east-1:000000000000:q",
         };
-        asked.of_policy(&json!({ "Statement": statements }))
+        access.of_policy(&json!({ "Statement": statements }))
     }
 
     fn statement(effect: &str, principal: Value, action: Value) -> Value {
