@@ -11,7 +11,7 @@
 //!
 //! | module | what |
 //! | --- | --- |
-//! | `error`, `address`, `names`, `inputs`, `outputs` | words: errors, URLs and ARNs, what the protocols call things, what each action takes and gives |
+//! | `error`, `address`, `attribute_name`, `names`, `inputs`, `outputs` | words: errors, URLs and ARNs, attributes of queues, what the protocols call things, what each action takes and gives |
 //! | `query`, `xml` | the Query protocol to JSON and back |
 //! | `recent`, `endpoint` | what happened to queues of late; what all requests share |
 //! | `redrive_policy`, `queue_attributes`, `message_attributes`, `batch` | rules of SQS |
@@ -22,6 +22,7 @@
 
 mod action;
 mod address;
+mod attribute_name;
 mod batch;
 mod credentials;
 mod endpoint;

@@ -4,11 +4,12 @@ use forebay_engine::attributes::{AttributeChanges, Attributes};
 use forebay_engine::command::Command;
 use serde_json::{Map, Value, json};
 
+use super::attribute_name::Name;
 use super::endpoint::{Asked, Endpoint};
 use super::error::{Code, Result, SqsError};
 use super::inputs::{self, TextMap, required};
 use super::outputs::Nothing;
-use super::queue_attributes::{self, Name};
+use super::queue_attributes;
 use super::queues::queue;
 
 /// The most actions of a statement.

@@ -1,4 +1,4 @@
-//! The attributes of a queue as SQS has them: one table, and the way to the engine's and back.
+//! The attributes of a queue as SQS has them, from and to the engine's.
 
 use std::collections::BTreeMap;
 
@@ -8,104 +8,18 @@ use forebay_engine::attributes::{
 use forebay_engine::command::QueueInfo;
 
 use super::address::Addresses;
+use super::attribute_name::{Kind, Name, invalid, invalid_because, unknown};
 use super::error::{Code, Result, SqsError};
 use super::inputs::TextMap;
 use super::redrive_policy::{
     redrive_allow_policy, redrive_policy, set_redrive_allow_policy, set_redrive_policy,
 };
 
-/// What an attribute is called in [`Attributes::notes`], if it is kept there, begins so.
-const NOTE_PREFIX: &str = "sqs.";
-
 /// The longest Policy.
 const POLICY_BYTES_MAX: usize = 8192;
 
 /// KmsDataKeyReusePeriodSeconds of a queue that was given a key without it.
 const REUSE_SECONDS: &str = "300";
-
-macro_rules! names {
-    ($( $kind:ident { $( $name:ident, )* } )*) => {
-        /// The name of an attribute.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        pub(crate) enum Name { $( $( $name, )* )* }
-
-        impl Name {
-            /// All of them.
-            pub(crate) const ALL: &[Name] = &[$( $( Name::$name, )* )*];
-
-            pub(crate) fn as_str(self) -> &'static str {
-                match self { $( $( Self::$name => stringify!($name), )* )* }
-            }
-
-            fn kind(self) -> Kind {
-                match self { $( $( Self::$name => Kind::$kind, )* )* }
-            }
-        }
-    };
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    AnyQueue,
-    FifoOnly,
-    ReadOnly,
-}
-
-names! {
-    AnyQueue {
-        DelaySeconds,
-        MaximumMessageSize,
-        MessageRetentionPeriod,
-        ReceiveMessageWaitTimeSeconds,
-        VisibilityTimeout,
-        Policy,
-        RedrivePolicy,
-        RedriveAllowPolicy,
-        KmsMasterKeyId,
-        KmsDataKeyReusePeriodSeconds,
-        SqsManagedSseEnabled,
-    }
-    FifoOnly {
-        FifoQueue,
-        ContentBasedDeduplication,
-        DeduplicationScope,
-        FifoThroughputLimit,
-    }
-    ReadOnly {
-        ApproximateNumberOfMessages,
-        ApproximateNumberOfMessagesDelayed,
-        ApproximateNumberOfMessagesNotVisible,
-        CreatedTimestamp,
-        LastModifiedTimestamp,
-        QueueArn,
-    }
-}
-
-impl Name {
-    /// The attribute of this name.
-    pub(crate) fn parse(text: &str) -> Result<Self> {
-        let found = Self::ALL.iter().find(|name| name.as_str() == text);
-        found.copied().ok_or_else(|| unknown(text))
-    }
-
-    fn note(self) -> String {
-        format!("{NOTE_PREFIX}{}", self.as_str())
-    }
-}
-
-fn unknown(name: &str) -> SqsError {
-    SqsError::new(Code::InvalidAttributeName, format!("Unknown Attribute {name}."))
-}
-
-fn invalid(name: Name) -> SqsError {
-    let text = format!("Invalid value for the parameter {}.", name.as_str());
-    SqsError::new(Code::InvalidAttributeValue, text)
-}
-
-fn invalid_because(name: Name, reason: &str) -> SqsError {
-    let text = format!("Invalid value for the parameter {}. Reason: {reason}", name.as_str());
-    SqsError::new(Code::InvalidAttributeValue, text)
-}
 
 /// What a request changes: `before` is what the queue has, the defaults if it is to be created.
 pub(crate) fn changes(

@@ -8,11 +8,12 @@ use forebay_engine::command::{Command, LIST_QUEUES_MAX, Reply};
 use forebay_engine::error::RequestError;
 
 use super::address::queue_of_url;
+use super::attribute_name::Name;
 use super::endpoint::{Asked, Endpoint, unexpected};
 use super::error::{Code, Result, SqsError};
 use super::inputs::{self, required};
 use super::outputs::{Attributes, Nothing, QueueUrl, Queues, SourceQueues, Tags};
-use super::queue_attributes::{self, Name};
+use super::queue_attributes;
 
 /// The name of the queue that an action is about.
 pub(super) fn queue(url: Option<&String>) -> Result<String> {

@@ -11,12 +11,12 @@ use forebay_protocol::{
 };
 use sha2::{Digest, Sha256};
 
+use super::attribute_name::Name;
 use super::endpoint::{Asked, Endpoint};
 use super::error::{Code, Result, SqsError};
 use super::inputs;
 use super::message_attributes::{self, Filter};
 use super::outputs::{Message, Received};
-use super::queue_attributes;
 use super::queues::queue;
 use super::send::{check_id, sequence_number};
 use crate::caller::Caller;
@@ -132,7 +132,7 @@ fn system_attributes(
             _ if name == "All" => wanted.extend(SYSTEM_ATTRIBUTES),
             Some(known) => wanted.push(*known),
             // The deprecated list may name attributes of queues, which no message has.
-            None => drop(queue_attributes::Name::parse(&name)?),
+            None => drop(Name::parse(&name)?),
         }
     }
     Ok(wanted)

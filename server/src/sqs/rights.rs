@@ -8,10 +8,11 @@ use serde_json::Value;
 
 use super::action::{Action, Request};
 use super::address::queue_of_url;
+use super::attribute_name::Name;
 use super::credentials::{Case, Key, matches};
 use super::endpoint::Endpoint;
 use super::error::{Code, Result, SqsError};
-use super::queue_attributes::{self, Name};
+use super::queue_attributes;
 
 /// Checks that the holder of the key may do what a request asks for.
 pub(super) async fn check(endpoint: &Endpoint, key: &Key, request: &Request) -> Result<()> {
