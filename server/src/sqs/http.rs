@@ -30,6 +30,9 @@ use crate::memory::Charge;
 /// they are.
 const BODY_BYTES_MAX: usize = 12 << 20;
 
+/// So many bytes are made room for at once if they are announced.
+const SMALL_BODY_BYTES: usize = 16 << 10;
+
 /// A body is in memory as it came, and as what is made of it.
 const COPIES: usize = 2;
 
@@ -196,7 +199,10 @@ async fn read(endpoint: &Endpoint, parts: &Parts, mut body: Incoming) -> Result<
     if announced > BODY_BYTES_MAX as u64 {
         return Err(too_long());
     }
-    let (mut bytes, mut charge, began) = (Vec::new(), Charge::default(), Instant::now());
+    // What is announced costs nothing until it comes; of a small body it saves growing step by step.
+    let expected = (announced as usize).min(SMALL_BODY_BYTES);
+    let mut bytes = Vec::with_capacity(expected);
+    let (mut charge, began) = (Charge::default(), Instant::now());
     loop {
         let deadline = began + endpoint.limits.frame_patience(bytes.len());
         let frame = poll_fn(|context| Pin::new(&mut body).poll_frame(context));

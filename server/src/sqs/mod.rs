@@ -62,6 +62,19 @@ pub use server::run;
 #[derive(Debug, PartialEq, Eq)]
 pub struct Understood(action::Request);
 
+impl Understood {
+    /// The bodies of the messages that it sends.
+    pub fn bodies(&self) -> Vec<&str> {
+        let entries = match &self.0 {
+            action::Request::SendMessageBatch(batch) => {
+                batch.entries.as_deref().unwrap_or_default()
+            }
+            _ => &[],
+        };
+        entries.iter().filter_map(|entry| entry.message_body.as_deref()).collect()
+    }
+}
+
 /// What a body of the JSON protocol for an action is understood as; `Err`: why it is refused.
 #[doc(hidden)]
 pub fn understand_json(action: &str, body: &[u8]) -> Result<Understood, String> {

@@ -15,7 +15,7 @@ use super::attribute_name::Name;
 use super::endpoint::{Asked, Endpoint};
 use super::error::{Code, Result, SqsError};
 use super::inputs;
-use super::message_attributes::{self, Filter};
+use super::message_attributes::{self, Filter, is_sqs_text};
 use super::outputs::{Message, Received};
 use super::queues::queue;
 use super::send::{check_id, sequence_number};
@@ -219,7 +219,7 @@ fn message(
 /// A body as the text that SQS can carry. One that came over SQS is that already.
 fn text(body: &[u8]) -> String {
     let text = String::from_utf8_lossy(body).into_owned();
-    match text.chars().all(is_sqs_character) {
+    match is_sqs_text(&text) {
         true => text,
         false => text.replace(|character| !is_sqs_character(character), "\u{fffd}"),
     }

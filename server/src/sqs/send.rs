@@ -3,15 +3,13 @@
 use forebay_engine::attributes::FIFO_SUFFIX;
 use forebay_engine::command::{Command, NewMessage, Reply};
 use forebay_engine::error::RequestError;
-use forebay_protocol::{
-    Block, MessageAttributes, is_sqs_character, md5_of_body, md5_of_message_attributes,
-};
+use forebay_protocol::{Block, MessageAttributes, md5_of_body, md5_of_message_attributes};
 
 use super::batch;
 use super::endpoint::{Asked, Endpoint, unexpected};
 use super::error::{Code, Result, SqsError};
 use super::inputs::{self, SendEntry};
-use super::message_attributes::{attributes, invalid_characters, trace_header};
+use super::message_attributes::{attributes, invalid_characters, is_sqs_text, trace_header};
 use super::outputs::{FailedEntry, Sent, SentBatch, SentEntry};
 use super::queues::queue;
 use crate::deduplication::deduplication;
@@ -138,7 +136,7 @@ fn prepare(queue: &str, asked: &Asked, entry: SendEntry) -> Result<Prepared> {
     let is_fifo = queue.ends_with(FIFO_SUFFIX);
     let body = entry.message_body.filter(|body| !body.is_empty());
     let body = body.ok_or_else(|| SqsError::missing("MessageBody"))?;
-    if !body.chars().all(is_sqs_character) {
+    if !is_sqs_text(&body) {
         return Err(invalid_characters());
     }
     let attributes = attributes(entry.message_attributes)?;
