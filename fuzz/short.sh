@@ -12,7 +12,7 @@ if ! cargo fuzz --version >/dev/null 2>&1; then
 fi
 
 failed=0
-for target in frame record segment; do
+for target in frame record segment sqs_json sqs_query; do
     mkdir -p "fuzz/corpus/$target"
     cargo fuzz build --fuzz-dir fuzz --sanitizer none "$target" || exit 1
     # The address space is limited for the target alone: an allocation of a length that nobody

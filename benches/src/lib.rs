@@ -17,6 +17,7 @@
 //! | `syncs` | how many messages share a sync |
 //! | `rounds` | runs in turns, and their medians |
 //! | `report` | the table and the JSON |
+//! | `sqs` | the SQS endpoint beside the native protocol and a bare HTTP server |
 //! | `deep` | the workloads of a lot of data, on servers of their own |
 
 pub mod bare;
@@ -32,6 +33,7 @@ mod report;
 pub mod rounds;
 mod send;
 mod server;
+pub mod sqs;
 mod subscribe;
 pub mod syncs;
 mod wire;

@@ -9,6 +9,7 @@ use clap::Parser;
 use forebay_bench::bare::{self, BareOptions};
 use forebay_bench::deep::{Deep, Promise};
 use forebay_bench::rounds::{self, Options};
+use forebay_bench::sqs::{self, Sqs};
 use forebay_bench::{BenchError, Report, syncs, workload};
 use tokio::runtime::Runtime;
 
@@ -53,6 +54,10 @@ enum Command {
     Deep(Deep),
     #[command(flatten)]
     Promise(Promise),
+    Sqs(Sqs),
+    /// Run the bare HTTP server: started by the benchmark itself
+    #[command(hide = true)]
+    SqsBare,
     /// Run the bare server: started by the benchmark itself
     #[command(hide = true)]
     Bare {
@@ -77,6 +82,8 @@ fn main() -> ExitCode {
         Some(Command::Promise(promise)) => {
             one_thread().and_then(|runtime| runtime.block_on(promise.run()))
         }
+        Some(Command::Sqs(sqs)) => one_thread().and_then(|runtime| runtime.block_on(sqs.run())),
+        Some(Command::SqsBare) => sqs::bare::serve(),
         None => run(arguments),
     };
     match result {

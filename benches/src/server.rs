@@ -21,7 +21,16 @@ impl Server {
     /// Starts `forebay serve` on a fresh directory in `dir`.
     pub(crate) fn forebay(program: &Path, dir: &Path) -> Result<Self, BenchError> {
         let mut command = Command::new(program);
-        command.args(["serve", "--listen", "127.0.0.1:0", "--log-level", "warn", "--data"]);
+        command.args([
+            "serve",
+            "--listen",
+            "127.0.0.1:0",
+            "--log-level",
+            "warn",
+            "--sqs-listen",
+            "off",
+            "--data",
+        ]);
         Self::start(command, dir)
     }
 

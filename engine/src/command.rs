@@ -169,6 +169,14 @@ pub enum Command {
         /// Receipt and new visibility timeout in ms, 0 to 12 h from the receive.
         changes: Vec<(SealedReceipt, u64)>,
     },
+    /// As [`Command::ChangeVisibility`], but of the message, whoever has received it since: the newest
+    /// lease of the message is changed (SQS). Of a FIFO queue only as long as the receipt's own lasts.
+    ChangeVisibilityOfMessage {
+        /// The queue's name.
+        queue: String,
+        /// As in [`Command::ChangeVisibility`].
+        changes: Vec<(SealedReceipt, u64)>,
+    },
     /// Gives received messages back, saying why.
     Nack {
         /// The queue's name.

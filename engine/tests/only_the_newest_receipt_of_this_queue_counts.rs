@@ -9,7 +9,7 @@ mod common;
 
 use client::Client;
 use forebay_engine::RequestError;
-use forebay_engine::command::Command;
+use forebay_engine::command::{Command, Reply};
 use forebay_engine::ids::Seq;
 use forebay_engine::receipt::SealedReceipt;
 
@@ -54,6 +54,28 @@ fn a_receipt_of_an_earlier_receive_is_stale() {
     client.ack("jobs", new).unwrap();
     client.ack("jobs", new).unwrap();
     assert_eq!(client.counts("jobs"), [0; 4]);
+}
+
+/// What SQS allows, and the native protocol does not.
+#[test]
+fn an_earlier_receipt_changes_the_newest_lease_if_that_is_asked_for() {
+    let (mut client, old) = received();
+    client.advance(1_000);
+    client.receive_one("jobs", 60_000);
+    let change = |client: &mut Client, receipt| {
+        let changes = vec![(receipt, 0)];
+        let command = Command::ChangeVisibilityOfMessage { queue: "jobs".to_owned(), changes };
+        match client.ask(command).unwrap() {
+            Reply::Changed { failures } => failures,
+            other => panic!("expected Changed, found {other:?}"),
+        }
+    };
+    assert_eq!(change(&mut client, old), []);
+    let newest = client.receive_one("jobs", 60_000).receipt;
+    // Of a message that is gone there is no lease.
+    client.ack("jobs", newest).unwrap();
+    let gone = vec![(0, RequestError::MessageGone { seq: Seq(1) })];
+    assert_eq!(change(&mut client, old), gone);
 }
 
 #[test]

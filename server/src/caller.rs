@@ -5,13 +5,15 @@
 //!   engine drops it unanswered.
 //! - A connection is woken once for all answers that came since it last looked, not once each.
 //! - After [`Outbox::close`] answers are dropped, and leases among them give themselves back.
+//! - A single caller, of a request that has no connection's task behind it, gets its answer through a
+//!   channel of its own; when the receiver is gone, the same holds.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use forebay_engine::command::{Reply, ReplyTo};
 use forebay_engine::error::RequestError;
 use forebay_engine::ids::WaitId;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 
 use crate::leases::Leases;
 use crate::memory::Charge;
@@ -22,8 +24,21 @@ pub type Engine = forebay_engine::Engine<Caller>;
 /// A handle to it, for any number of tasks.
 pub type EngineHandle = forebay_engine::EngineHandle<Caller>;
 
-/// Who asked the engine: a connection, or nobody who listens.
-pub struct Caller(Option<(Arc<Outbox>, Ticket)>);
+/// Who asked the engine: a connection, a single request, or nobody who listens.
+pub struct Caller(Asker);
+
+enum Asker {
+    Nobody,
+    Connection(Arc<Outbox>, Ticket),
+    Single(Single),
+}
+
+/// A request that waits for its answer by itself.
+struct Single {
+    answer_to: oneshot::Sender<Result<Answer, RequestError>>,
+    /// If the answer brings leases: whose engine they go back to, and the queue that they are of.
+    leases: Option<(EngineHandle, String)>,
+}
 
 /// A request of a connection, while the engine works on it.
 #[derive(Debug)]
@@ -87,33 +102,65 @@ struct Waiting {
 impl Caller {
     /// A caller of the connection that `outbox` belongs to.
     pub(crate) fn connection(outbox: Arc<Outbox>, ticket: Ticket) -> Self {
-        Self(Some((outbox, ticket)))
+        Self(Asker::Connection(outbox, ticket))
     }
 
     /// A caller who does not wait for the answer.
     pub(crate) fn nobody() -> Self {
-        Self(None)
+        Self(Asker::Nobody)
+    }
+
+    /// A caller with a channel of its own. `leases` is given with a receive: the engine that leases go
+    /// back to, and the queue's name.
+    pub(crate) fn single(
+        leases: Option<(EngineHandle, String)>,
+    ) -> (Self, oneshot::Receiver<Result<Answer, RequestError>>) {
+        let (answer_to, answer) = oneshot::channel();
+        (Self(Asker::Single(Single { answer_to, leases })), answer)
+    }
+
+    fn answer(&mut self, result: Result<Reply, RequestError>) {
+        match std::mem::replace(&mut self.0, Asker::Nobody) {
+            Asker::Nobody => {}
+            Asker::Connection(outbox, ticket) => outbox.put(ticket, result),
+            // Whoever waited may be gone: then leases in the answer give themselves back.
+            Asker::Single(Single { answer_to, leases }) => {
+                drop(answer_to.send(result.map(|reply| answer_with(reply, leases))));
+            }
+        }
     }
 }
 
 impl ReplyTo for Caller {
     fn reply(mut self, result: Result<Reply, RequestError>) {
-        if let Some((outbox, ticket)) = self.0.take() {
-            outbox.put(ticket, result);
-        }
+        self.answer(result);
     }
 
     fn is_gone(&self) -> bool {
-        self.0.as_ref().is_some_and(|(outbox, _)| outbox.waiting().closed)
+        match &self.0 {
+            Asker::Nobody => false,
+            Asker::Connection(outbox, _) => outbox.waiting().closed,
+            Asker::Single(single) => single.answer_to.is_closed(),
+        }
     }
 }
 
 impl Drop for Caller {
     fn drop(&mut self) {
-        if let Some((outbox, ticket)) = self.0.take() {
+        if !matches!(self.0, Asker::Nobody) {
             let cause = "the engine ended without an answer".to_owned();
-            outbox.put(ticket, Err(RequestError::StorageFailed { cause }));
+            self.answer(Err(RequestError::StorageFailed { cause }));
         }
+    }
+}
+
+/// The answer that a reply is, where `leases` says whose the leases in it would be.
+fn answer_with(reply: Reply, leases: Option<(EngineHandle, String)>) -> Answer {
+    match (reply, leases) {
+        (Reply::Received { queue: id, deliveries }, Some((engine, queue))) => {
+            Answer::Received(Leases::new(engine, queue, id, deliveries))
+        }
+        (reply, _) => Answer::Other(reply),
     }
 }
 
@@ -159,13 +206,13 @@ impl Outbox {
     }
 
     fn answer(&self, ticket: &Ticket, reply: Reply) -> Answer {
-        match (reply, &ticket.kind) {
-            (
-                Reply::Received { queue: id, deliveries },
-                Kind::Receive { queue } | Kind::Push { queue, .. },
-            ) => Answer::Received(Leases::new(self.engine.clone(), queue.clone(), id, deliveries)),
-            (reply, _) => Answer::Other(reply),
-        }
+        let leases = match &ticket.kind {
+            Kind::Receive { queue } | Kind::Push { queue, .. } => {
+                Some((self.engine.clone(), queue.clone()))
+            }
+            _ => None,
+        };
+        answer_with(reply, leases)
     }
 
     fn waiting(&self) -> MutexGuard<'_, Waiting> {

@@ -1,4 +1,5 @@
-//! The Forebay server: the native protocol over TCP in front of one store, and the command line.
+//! The Forebay server: the native protocol over TCP and the API of Amazon SQS over HTTP in front of one
+//! store, and the command line.
 //!
 //! The server is thin: [`run`] turns requests into the engine's commands and answers into replies.
 //! What it adds is that nobody can cost anybody else anything: memory, connections and time are
@@ -13,6 +14,7 @@
 //! | `deduplication`, `dispatch`, `replies` | the protocol's words to the engine's and back |
 //! | `connection` | one connection's task |
 //! | `server` | accepting and draining |
+//! | `sqs` | the SQS endpoint: another front door |
 //! | `cli` | the commands of the `forebay` binary |
 
 mod byte_size;
@@ -28,8 +30,9 @@ mod memory;
 mod replies;
 mod server;
 mod socket;
+pub mod sqs;
 
 pub use caller::{Caller, Engine, EngineHandle};
 pub use ending::{Ending, EndingReceiver, EndingSender, ending};
 pub use limits::Limits;
-pub use server::run;
+pub use server::{Budget, run, run_within};

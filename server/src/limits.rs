@@ -8,7 +8,7 @@ use std::time::Duration;
 /// The bounds; the defaults suit a machine with a gigabyte to spare.
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// Connections at one time; one more is told so and closed.
+    /// Connections at one time, over SQS and natively; one more is told so and closed.
     pub connections_max: usize,
     /// Bytes of requests and answers that all connections together hold. A connection that needs
     /// more is not read from until there is some.

@@ -27,7 +27,29 @@ use crate::socket;
 const REFUSALS_MAX: usize = 64;
 
 /// The waits after errors of accept: doubled from the first to the last.
-const ACCEPT_BACKOFF: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
+pub(crate) const ACCEPT_BACKOFF: (Duration, Duration) =
+    (Duration::from_millis(20), Duration::from_secs(1));
+
+/// What the front doors of one process share: connections, memory, blocking reads of the disk. Clones are
+/// the same.
+#[derive(Debug, Clone)]
+pub struct Budget {
+    pub(crate) connections: Arc<Semaphore>,
+    pub(crate) memory: Memory,
+    pub(crate) disk_reads: Arc<Semaphore>,
+}
+
+impl Budget {
+    /// What these limits allow in all.
+    pub fn new(limits: &Limits) -> Self {
+        let connections = limits.connections_max.min(Semaphore::MAX_PERMITS);
+        Self {
+            connections: Arc::new(Semaphore::new(connections)),
+            memory: Memory::new(limits.memory_bytes_max),
+            disk_reads: Arc::new(Semaphore::new(limits.disk_reads_max)),
+        }
+    }
+}
 
 /// Serves the engine on the listener until `ending` says to end, and returns why, when every
 /// connection is closed.
@@ -35,9 +57,21 @@ pub async fn run(
     listener: TcpListener,
     engine: EngineHandle,
     limits: Limits,
+    ending: EndingReceiver,
+) -> Ending {
+    let budget = Budget::new(&limits);
+    run_within(listener, engine, limits, budget, ending).await
+}
+
+/// As [`run`], with a budget that others may share.
+pub async fn run_within(
+    listener: TcpListener,
+    engine: EngineHandle,
+    limits: Limits,
+    budget: Budget,
     mut ending: EndingReceiver,
 ) -> Ending {
-    let mut server = Server::new(engine, limits, ending.clone());
+    let mut server = Server::new(engine, limits, budget, ending.clone());
     let mut backoff = ACCEPT_BACKOFF.0;
     let reason = loop {
         tokio::select! {
@@ -69,25 +103,22 @@ pub async fn run(
 
 struct Server {
     shared: Shared,
+    /// Room for connections.
+    room: Arc<Semaphore>,
     connections: JoinSet<()>,
     refusals: JoinSet<()>,
 }
 
 impl Server {
-    fn new(engine: EngineHandle, limits: Limits, ending: EndingReceiver) -> Self {
-        let shared = Shared {
-            engine,
-            memory: Memory::new(limits.memory_bytes_max),
-            disk_reads: Arc::new(Semaphore::new(limits.disk_reads_max)),
-            limits: Arc::new(limits),
-            ending,
-        };
-        Self { shared, connections: JoinSet::new(), refusals: JoinSet::new() }
+    fn new(engine: EngineHandle, limits: Limits, budget: Budget, ending: EndingReceiver) -> Self {
+        let Budget { connections: room, memory, disk_reads } = budget;
+        let shared = Shared { engine, memory, disk_reads, limits: Arc::new(limits), ending };
+        Self { shared, room, connections: JoinSet::new(), refusals: JoinSet::new() }
     }
 
     fn take(&mut self, stream: TcpStream, peer: std::net::SocketAddr) {
         let connections_max = self.shared.limits.connections_max;
-        if self.connections.len() >= connections_max {
+        let Ok(place) = Arc::clone(&self.room).try_acquire_owned() else {
             tracing::info!(%peer, connections_max, "refused a connection: there are too many");
             if self.refusals.len() < REFUSALS_MAX {
                 let text = format!("the server has {connections_max} connections, its maximum");
@@ -95,13 +126,16 @@ impl Server {
                 self.refusals.spawn(refuse(stream, error));
             }
             return;
-        }
+        };
         if let Err(error) = socket::prepare(&stream) {
             tracing::debug!(%peer, %error, "a connection was gone before it was served");
             return;
         }
         let connection = Connection::new(stream, self.shared.clone());
-        self.connections.spawn(connection.serve(peer));
+        self.connections.spawn(async move {
+            connection.serve(peer).await;
+            drop(place);
+        });
     }
 
     /// Waits until all connections have ended, but not for ever.
@@ -124,7 +158,7 @@ impl Server {
 }
 
 /// The edge at which a task's panic ends: it is logged, and nothing else happens.
-fn report(ended: Result<(), JoinError>) {
+pub(crate) fn report(ended: Result<(), JoinError>) {
     if let Err(error) = ended
         && error.is_panic()
     {
@@ -133,7 +167,7 @@ fn report(ended: Result<(), JoinError>) {
 }
 
 /// Whether accept failed because of the peer, so that the next may succeed at once.
-fn concerns_one_peer(error: &io::Error) -> bool {
+pub(crate) fn concerns_one_peer(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         io::ErrorKind::ConnectionAborted

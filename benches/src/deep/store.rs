@@ -128,7 +128,15 @@ impl Store {
 
 fn serve(program: &Path, segment_bytes: u64, data: &Path) -> Command {
     let mut command = Command::new(program);
-    command.args(["serve", "--listen", "127.0.0.1:0", "--log-level", "warn"]);
+    command.args([
+        "serve",
+        "--listen",
+        "127.0.0.1:0",
+        "--log-level",
+        "warn",
+        "--sqs-listen",
+        "off",
+    ]);
     command.args(["--segment-bytes", &segment_bytes.to_string(), "--data"]).arg(data);
     command
 }

@@ -119,6 +119,20 @@ impl<R: ReplyTo> Core<R> {
         }
     }
 
+    /// Makes a receipt that of its message's newest lease, unless the queue is FIFO.
+    pub(super) fn renew_receipt(&mut self, sealed: &mut SealedReceipt) {
+        let Ok(receipt) = self.receipts.open(sealed) else { return };
+        let Some(queue) = self.state.by_id(receipt.queue).filter(|queue| !queue.attributes.fifo)
+        else {
+            return;
+        };
+        if let Some(held) = queue.messages.held(receipt.seq)
+            && held.lease > receipt.lease
+        {
+            *sealed = self.receipts.seal(Receipt { lease: held.lease, ..receipt });
+        }
+    }
+
     pub(super) fn change_visibility(
         &mut self,
         name: &str,

@@ -277,6 +277,10 @@ impl<R: ReplyTo> Core<R> {
             Command::ChangeVisibility { queue, changes } => {
                 self.change_visibility(&queue, &changes, now)
             }
+            Command::ChangeVisibilityOfMessage { queue, mut changes } => {
+                changes.iter_mut().for_each(|(receipt, _)| self.renew_receipt(receipt));
+                self.change_visibility(&queue, &changes, now)
+            }
             Command::Nack { queue, receipts, delay_ms, is_counted, reason } => {
                 self.nack(&queue, &receipts, delay_ms, is_counted, &reason, now)
             }

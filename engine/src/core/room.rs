@@ -38,7 +38,10 @@ pub(super) fn record_bytes(command: &Command) -> u64 {
         Command::SendOnce { messages, .. } => sent_bytes(messages) + PRODUCED_BYTES,
         Command::Receive { max, .. } | Command::ReceiveOnce { max, .. } => leased_bytes(*max),
         Command::Ack { receipts, .. } => items_bytes(receipts.len(), ACKED_ITEM_BYTES),
-        Command::ChangeVisibility { changes, .. } => items_bytes(changes.len(), CHANGE_BYTES),
+        Command::ChangeVisibility { changes, .. }
+        | Command::ChangeVisibilityOfMessage { changes, .. } => {
+            items_bytes(changes.len(), CHANGE_BYTES)
+        }
         Command::ReturnUndelivered { receipts, .. } => items_bytes(receipts.len(), CHANGE_BYTES),
         Command::Nack { receipts, reason, .. } => nack_bytes(receipts.len(), reason),
         Command::Transact { acks, sends } => transact_bytes(acks, sends),

@@ -12,17 +12,18 @@ use std::sync::Arc;
 use forebay_engine::disk::RealDisk;
 use forebay_engine::progress::OnProgress;
 use forebay_engine::{Opening, SystemClock};
-use tokio::net::TcpSocket;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::level_filters::LevelFilter;
 
 use super::failure::Failure;
 use super::open_files;
 use super::progress;
-use super::settings::Settings;
+use super::settings::{Settings, SqsListen};
 use crate::caller::Engine;
 use crate::ending::{Ending, EndingSender, ending};
-use crate::server;
+use crate::server::{self, Budget};
+use crate::sqs;
 
 /// Start a server
 ///
@@ -40,6 +41,7 @@ pub(super) struct Serve {
 }
 
 const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 7480);
+const SQS_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9324);
 const DATA: &str = "./forebay-data";
 /// Connections that the system holds until they are accepted.
 const BACKLOG: u32 = 1024;
@@ -69,19 +71,42 @@ impl Serve {
 async fn serve(settings: &Settings) -> Result<(), Failure> {
     let mut limits = settings.limits();
     limits.connections_max = open_files::allow(limits.connections_max);
+    let sqs_config = settings.sqs()?;
+    check_open(settings)?;
     let address = settings.listen.unwrap_or(LISTEN);
     let data = settings.data.as_deref().unwrap_or(Path::new(DATA));
     // Bound before the store is opened, so that a taken address changes nothing; listening after,
     // so that nobody connects to a server that cannot answer yet.
     let socket = bind(address)?;
+    let sqs_socket = bind_sqs(settings.sqs_listen)?;
     let (tell_ending, ending) = ending();
     // Before the store is opened, which may take long: the second signal ends that too.
     tokio::spawn(Signals::listen()?.supervise(tell_ending.clone()));
     let (engine, opening) = open_engine(settings, data, tell_ending).await?;
     let listener = socket.listen(BACKLOG).map_err(|error| cannot_listen(address, &error))?;
     let address = listener.local_addr().map_err(|error| cannot_listen(address, &error))?;
-    announce(&opening, data, address);
-    let reason = server::run(listener, engine.handle(), limits, ending).await;
+    let sqs_listener = match sqs_socket {
+        Some((socket, address)) => listen_for_sqs(socket, address, settings.sqs_listen.is_none())?,
+        None => None,
+    };
+    let is_open = settings.sqs_credentials.is_none();
+    let sqs_address = sqs_listener.as_ref().map(|(_, address)| (*address, is_open));
+    announce(&opening, data, address, sqs_address);
+    let budget = Budget::new(&limits);
+    let sqs = async {
+        if let Some((listener, _)) = sqs_listener {
+            let (limits, budget) = (limits.clone(), budget.clone());
+            sqs::run(listener, engine.handle(), limits, budget, sqs_config, ending.clone()).await;
+        }
+    };
+    let native = server::run_within(
+        listener,
+        engine.handle(),
+        limits.clone(),
+        budget.clone(),
+        ending.clone(),
+    );
+    let (reason, ()) = tokio::join!(native, sqs);
     let closed = tokio::task::spawn_blocking(|| engine.shutdown()).await;
     let closed = closed.map_err(|error| Failure::because(format!("closing the store: {error}")))?;
     match (reason, closed) {
@@ -106,6 +131,57 @@ fn bind(address: SocketAddr) -> Result<TcpSocket, Failure> {
         Ok(socket)
     };
     bound().map_err(|error| cannot_listen(address, &error))
+}
+
+/// What everybody may do is done for everybody only where nobody else than this machine asks, or when that
+/// is meant.
+fn check_open(settings: &Settings) -> Result<(), Failure> {
+    match settings.sqs_listen {
+        Some(SqsListen::At(address))
+            if !address.ip().is_loopback()
+                && settings.sqs_credentials.is_none()
+                && settings.sqs_open != Some(true) =>
+        {
+            Err(Failure::Usage(format!(
+                "--sqs-listen is {address}, which other machines may reach: expected \
+                 --sqs-credentials with it, or --sqs-open to let everybody do everything"
+            )))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Where SQS is served, if anywhere. An address that nobody asked for and that is taken is no reason not to
+/// start.
+fn bind_sqs(listen: Option<SqsListen>) -> Result<Option<(TcpSocket, SocketAddr)>, Failure> {
+    match listen {
+        Some(SqsListen::Off) => Ok(None),
+        Some(SqsListen::At(address)) => Ok(Some((bind(address)?, address))),
+        None => match bind(SQS_LISTEN) {
+            Ok(socket) => Ok(Some((socket, SQS_LISTEN))),
+            Err(_) => Ok(without_sqs()),
+        },
+    }
+}
+
+fn listen_for_sqs(
+    socket: TcpSocket,
+    address: SocketAddr,
+    is_default: bool,
+) -> Result<Option<(TcpListener, SocketAddr)>, Failure> {
+    match socket.listen(BACKLOG).and_then(|l| l.local_addr().map(|address| (l, address))) {
+        Ok(listening) => Ok(Some(listening)),
+        Err(_) if is_default => Ok(without_sqs()),
+        Err(error) => Err(cannot_listen(address, &error)),
+    }
+}
+
+fn without_sqs<T>() -> Option<T> {
+    tracing::warn!(
+        address = %SQS_LISTEN,
+        "SQS is not served: its address is taken; give another with --sqs-listen, or off"
+    );
+    None
 }
 
 fn cannot_listen(address: SocketAddr, error: &std::io::Error) -> Failure {
@@ -136,15 +212,23 @@ async fn open_engine(
 }
 
 /// Tells, in the log and on stdout, what was found and what can be done now.
-fn announce(opening: &Opening, data: &Path, address: SocketAddr) {
+fn announce(opening: &Opening, data: &Path, address: SocketAddr, sqs: Option<(SocketAddr, bool)>) {
     tracing::info!(data = %data.display(), "{opening}");
     for warning in &opening.warnings {
         tracing::warn!("{warning}");
     }
     let program = std::env::args().next().unwrap_or_else(|| "forebay".to_owned());
     let server = if address == LISTEN { String::new() } else { format!(" --server {address}") };
+    let sqs = match sqs {
+        Some((address, true)) => {
+            format!("SQS on http://{address}, open: whoever reaches it may do everything\n")
+        }
+        Some((address, false)) => format!("SQS on http://{address}, with access keys\n"),
+        None => String::new(),
+    };
     let text = format!(
         "forebay listening on {address}\n\
+         {sqs}\
          data in {}: {opening}\n\
          try next, in another terminal:\n  \
            {program} queue create orders{server}\n  \

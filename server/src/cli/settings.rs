@@ -18,6 +18,7 @@ use super::failure::Failure;
 use super::quantity::wrong_port;
 use crate::byte_size::ByteSize;
 use crate::limits::Limits;
+use crate::sqs;
 
 /// Settings as far as one source gives them.
 #[derive(Debug, Default, PartialEq, clap::Args, Deserialize)]
@@ -29,6 +30,36 @@ pub(super) struct Settings {
     /// Where to listen; port 0 takes a free one [default: 127.0.0.1:7480]
     #[arg(long, value_name = "ADDR", env = "FOREBAY_LISTEN", value_parser = listen_address)]
     pub(super) listen: Option<SocketAddr>,
+    /// Where to serve the API of Amazon SQS; off: nowhere [default: 127.0.0.1:9324]
+    #[arg(long, value_name = "ADDR", env = "FOREBAY_SQS_LISTEN")]
+    #[serde(deserialize_with = "from_text")]
+    pub(super) sqs_listen: Option<SqsListen>,
+    /// What URLs of queues begin with [default: http:// and what the client has asked for]
+    #[arg(long, value_name = "URL", env = "FOREBAY_SQS_URL")]
+    pub(super) sqs_url: Option<String>,
+    /// The region in ARNs of queues [default: us-east-1]
+    #[arg(long, value_name = "REGION", env = "FOREBAY_SQS_REGION")]
+    pub(super) sqs_region: Option<String>,
+    /// The account in URLs and ARNs of queues, 12 digits [default: 000000000000]
+    #[arg(long, value_name = "ACCOUNT", env = "FOREBAY_SQS_ACCOUNT")]
+    pub(super) sqs_account: Option<String>,
+    /// A TOML file with the access keys of SQS; without one nothing need be signed
+    #[arg(long, value_name = "FILE", env = "FOREBAY_SQS_CREDENTIALS")]
+    pub(super) sqs_credentials: Option<PathBuf>,
+    /// Serve SQS to everybody without access keys, also where others than this machine can reach it
+    #[arg(
+        long,
+        value_name = "BOOL",
+        env = "FOREBAY_SQS_OPEN",
+        num_args = 0..=1,
+        default_missing_value = "true"
+    )]
+    pub(super) sqs_open: Option<bool>,
+    /// How long the name of a queue that was deleted over SQS is not used again, and one that was purged
+    /// not purged again; 0s: not at all [default: 60s]
+    #[arg(long, value_name = "DURATION", env = "FOREBAY_SQS_PAUSE")]
+    #[serde(deserialize_with = "from_text")]
+    pub(super) sqs_pause: Option<humantime::Duration>,
     /// The size of a log file, 1MiB to 4GiB [default: 256MiB]
     #[arg(long, value_name = "SIZE", env = "FOREBAY_SEGMENT_BYTES")]
     #[serde(deserialize_with = "from_text")]
@@ -48,6 +79,29 @@ pub(super) struct Settings {
     #[arg(long, value_name = "LEVEL", env = "FOREBAY_LOG_LEVEL", value_parser = log_level)]
     #[serde(deserialize_with = "from_text")]
     pub(super) log_level: Option<LevelFilter>,
+}
+
+/// Where SQS is served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum SqsListen {
+    /// Nowhere.
+    Off,
+    /// There.
+    At(SocketAddr),
+}
+
+impl FromStr for SqsListen {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "off" => Ok(Self::Off),
+            text => text
+                .parse()
+                .map(Self::At)
+                .map_err(|_| "expected an IP address and a port: 127.0.0.1:9324; or off"),
+        }
+    }
 }
 
 /// What [`Settings::segment_bytes`] may be. The engine takes less, for tests.
@@ -73,6 +127,21 @@ impl Settings {
         let memory_bytes_max = self.memory_bytes_max.map(|size| size.0);
         check_size("segment-bytes", segment_bytes, SEGMENT_BYTES)?;
         check_size("memory-bytes-max", memory_bytes_max, MEMORY_BYTES_MIN..=u64::MAX)?;
+        if let Some(url) = &self.sqs_url
+            && !(url.starts_with("http://") || url.starts_with("https://"))
+        {
+            return Err(format!("sqs-url is {url}, expected http:// or https:// and a host"));
+        }
+        if let Some(account) = &self.sqs_account
+            && !(account.len() == 12 && account.bytes().all(|byte| byte.is_ascii_digit()))
+        {
+            return Err(format!("sqs-account is {account}, expected 12 digits"));
+        }
+        if let Some(region) = &self.sqs_region
+            && !region.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+        {
+            return Err(format!("sqs-region is {region}, expected letters, digits and hyphens"));
+        }
         match self.connections_max {
             Some(0) => Err("connections-max is 0, expected at least 1".to_owned()),
             _ => Ok(()),
@@ -84,6 +153,13 @@ impl Settings {
         Settings {
             data: self.data.or(weaker.data),
             listen: self.listen.or(weaker.listen),
+            sqs_listen: self.sqs_listen.or(weaker.sqs_listen),
+            sqs_url: self.sqs_url.or(weaker.sqs_url),
+            sqs_region: self.sqs_region.or(weaker.sqs_region),
+            sqs_account: self.sqs_account.or(weaker.sqs_account),
+            sqs_credentials: self.sqs_credentials.or(weaker.sqs_credentials),
+            sqs_open: self.sqs_open.or(weaker.sqs_open),
+            sqs_pause: self.sqs_pause.or(weaker.sqs_pause),
             segment_bytes: self.segment_bytes.or(weaker.segment_bytes),
             connections_max: self.connections_max.or(weaker.connections_max),
             memory_bytes_max: self.memory_bytes_max.or(weaker.memory_bytes_max),
@@ -105,6 +181,20 @@ impl Settings {
             limits.idle_timeout = idle_timeout.into();
         }
         limits
+    }
+
+    /// How the SQS endpoint is set up.
+    pub(super) fn sqs(&self) -> Result<sqs::Config, Failure> {
+        let region = self.sqs_region.clone().unwrap_or_else(|| sqs::REGION.to_owned());
+        let account = self.sqs_account.clone().unwrap_or_else(|| sqs::ACCOUNT.to_owned());
+        let pause = self.sqs_pause.map_or(sqs::PAUSE, Into::into);
+        let config = sqs::Config::new(self.sqs_url.clone(), region, account, pause);
+        let Some(path) = &self.sqs_credentials else { return Ok(config) };
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| Failure::io(&path.display().to_string(), &error))?;
+        let credentials = sqs::Credentials::parse(&text)
+            .map_err(|wrong| Failure::Usage(format!("{}: {wrong}", path.display())))?;
+        Ok(config.with_credentials(credentials))
     }
 
     /// The engine's options.
@@ -175,6 +265,9 @@ mod tests {
             ("segment-bytes = '5GiB'", "segment-bytes is 5GiB, expected 1MiB to 4GiB"),
             ("memory-bytes-max = '31MiB'", "memory-bytes-max is 31MiB, expected at least 32MiB"),
             ("connections-max = 0", "connections-max is 0, expected at least 1"),
+            ("sqs-url = 'queues'", "sqs-url is queues, expected http:// or https:// and a host"),
+            ("sqs-account = '1234'", "sqs-account is 1234, expected 12 digits"),
+            ("sqs-region = 'a/b'", "sqs-region is a/b, expected letters, digits and hyphens"),
         ] {
             let settings: Settings = toml::from_str(text).expect("these are settings");
             assert_eq!(settings.check(), Err(error.to_owned()));
@@ -186,8 +279,11 @@ mod tests {
 
     #[test]
     fn an_unknown_name_or_a_bad_value_in_a_file_is_an_error_that_names_it() {
-        for (text, named) in [("lisen = '127.0.0.1:1'", "lisen"), ("segment-bytes = '1MB'", "1MB")]
-        {
+        for (text, named) in [
+            ("lisen = '127.0.0.1:1'", "lisen"),
+            ("segment-bytes = '1MB'", "1MB"),
+            ("sqs-listen = 'on'", "or off"),
+        ] {
             let error = toml::from_str::<Settings>(text).expect_err("this must be refused");
             assert!(error.to_string().contains(named), "{error}");
         }

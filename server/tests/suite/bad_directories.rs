@@ -14,7 +14,10 @@ use crate::support::{Process, forebay, output};
 #[track_caller]
 fn refuses_to_serve(data: &Path) -> String {
     let Output { status, stderr, .. } =
-        forebay(["serve", "--listen", "127.0.0.1:0", "--data"]).arg(data).output().unwrap();
+        forebay(["serve", "--listen", "127.0.0.1:0", "--sqs-listen", "off", "--data"])
+            .arg(data)
+            .output()
+            .unwrap();
     let stderr = String::from_utf8(stderr).unwrap();
     assert_eq!(status.code(), Some(1), "{stderr}");
     let last = stderr.lines().last().unwrap_or_default().to_owned();
@@ -129,7 +132,10 @@ fn an_address_in_use_is_refused_before_the_store_is_touched() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let data = dir.path().join("data");
-    let served = forebay(["serve", "--listen", &address, "--data"]).arg(&data).output().unwrap();
+    let served = forebay(["serve", "--listen", &address, "--sqs-listen", "off", "--data"])
+        .arg(&data)
+        .output()
+        .unwrap();
     assert_eq!(served.status.code(), Some(1));
     let stderr = String::from_utf8(served.stderr).unwrap();
     assert!(

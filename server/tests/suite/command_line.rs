@@ -82,6 +82,9 @@ fn wrong_usage_is_status_2_and_failure_is_status_1() {
         (&["serve", "--listen", "localhost:7481"], "127.0.0.1:7480"),
         (&["serve", "--segment-bytes", "1MB"], "--segment-bytes"),
         (&["serve", "--segment-bytes", "5KiB"], "--segment-bytes is 5KiB, expected 1MiB to 4GiB"),
+        (&["serve", "--sqs-listen", "localhost:9324"], "127.0.0.1:9324; or off"),
+        (&["serve", "--sqs-listen", "0.0.0.0:9324"], "--sqs-open to let everybody do everything"),
+        (&["serve", "--sqs-account", "1"], "--sqs-account is 1, expected 12 digits"),
         (&["serve", "--connections-max", "0"], "--connections-max is 0, expected at least 1"),
         (&["serve", "--memory-bytes-max", "1MiB"], "--memory-bytes-max is 1MiB, expected at least"),
     ] {
@@ -472,7 +475,7 @@ fn flags_are_stronger_than_variables_and_variables_than_the_file() {
     let config = dir.path().join("forebay.toml");
     std::fs::write(&config, "listen = '127.0.0.1:1'\nlog-level = 'loud'\n").unwrap();
     let serve = |arguments: &[&str]| {
-        let mut command = forebay(["serve", "--data"]);
+        let mut command = forebay(["serve", "--sqs-listen", "off", "--data"]);
         command.arg(dir.path().join("data")).arg("--config").arg(&config).args(arguments);
         command
     };

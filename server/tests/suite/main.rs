@@ -26,6 +26,7 @@ mod one_fact_twice;
 mod real_input;
 mod repeating;
 mod slow_clients;
+mod sqs;
 mod subscriptions;
 mod unheard;
 mod unreadable;

@@ -36,7 +36,7 @@ impl Process {
     fn start(data: &Path, address: SocketAddr, log: Stdio, stderr: PathBuf) -> Self {
         let mut child = forebay(["serve", "--listen", &address.to_string(), "--data"])
             .arg(data)
-            .args(["--segment-bytes", "1MiB", "--log-level", "debug"])
+            .args(["--segment-bytes", "1MiB", "--log-level", "debug", "--sqs-listen", "off"])
             .stdout(Stdio::piped())
             .stderr(log)
             .spawn()

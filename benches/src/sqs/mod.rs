@@ -1,0 +1,113 @@
+//! What the SQS endpoint costs: batches sent over SQS, over the native protocol, and to a *bare* HTTP
+//! server that parses and answers the same requests without a queue. README.md says how.
+
+pub mod bare;
+mod load;
+
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use crate::measure::Measure;
+use crate::process::Process;
+use crate::server::scratch_directory;
+use crate::workload::{Kind, Workload};
+use crate::{BenchError, drain, send};
+
+/// Between two runs, as in [`crate::rounds`].
+const SETTLE: Duration = Duration::from_millis(300);
+
+/// SendMessageBatch of ten messages of 1 KiB from 16 connections, as SQS allows it at the most.
+const WORKLOAD: Workload =
+    Workload { kind: Kind::Send, batch: 10, bytes: 1024, connections: 16, window: 1 };
+
+/// Measure the SQS endpoint beside the native protocol and a bare HTTP server
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example: forebay-bench sqs --rounds 5")]
+pub struct Sqs {
+    /// The forebay program [default: the one beside this program]
+    #[arg(long, value_name = "PATH")]
+    forebay: Option<PathBuf>,
+    /// Where the server keeps its data while it runs; must be on the disk to be measured
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    data_dir: PathBuf,
+    /// Seconds that a run counts, after half a second to warm up
+    #[arg(long, value_name = "S", default_value_t = 2.0)]
+    seconds: f64,
+    /// Runs of each
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+    rounds: u32,
+}
+
+impl Sqs {
+    /// Runs all three in turns and prints the medians.
+    pub async fn run(self) -> Result<(), BenchError> {
+        let counted = Duration::try_from_secs_f64(self.seconds)
+            .map_err(|error| BenchError::new(format!("--seconds {}: {error}", self.seconds)))?;
+        let forebay = match &self.forebay {
+            Some(path) => path.clone(),
+            None => std::env::current_exe()?.with_file_name("forebay"),
+        };
+        let data = scratch_directory(&self.data_dir)?;
+        let mut command = Command::new(forebay);
+        command.args(["serve", "--listen", "127.0.0.1:0", "--sqs-listen", "127.0.0.1:0"]);
+        command.args(["--log-level", "warn", "--data"]).arg(data.path());
+        let (server, sqs_address) = start(command, "SQS on http://")?;
+        let mut command = Command::new(std::env::current_exe()?);
+        command.arg("sqs-bare");
+        let (bare, _) = start(command, "")?;
+        drain::create_queue(server.address()).await?;
+        let request = load::request(&WORKLOAD)?;
+        let (mut sqs, mut native, mut limit) = (Vec::new(), Vec::new(), Vec::new());
+        for _ in 0..self.rounds {
+            sqs.push(load::send(&sqs_address, &request, &WORKLOAD, counted).await?);
+            tokio::time::sleep(SETTLE).await;
+            native.push(send::send(server.address(), &WORKLOAD, counted).await?);
+            tokio::time::sleep(SETTLE).await;
+            limit.push(load::send(bare.address(), &request, &WORKLOAD, counted).await?);
+            tokio::time::sleep(SETTLE).await;
+        }
+        println!("SendMessageBatch, {WORKLOAD}");
+        let sqs = tell("SQS", &sqs);
+        let native = tell("native", &native);
+        let limit = tell("bare HTTP", &limit);
+        println!("SQS / native {:.2}, SQS / bare HTTP {:.2}", sqs / native, sqs / limit);
+        Ok(())
+    }
+}
+
+/// Prints what the runs of one server found, and gives the median rate.
+fn tell(name: &str, runs: &[Measure]) -> f64 {
+    let mut rates: Vec<f64> = runs.iter().map(Measure::messages_per_second).collect();
+    rates.sort_by(f64::total_cmp);
+    let mut all = runs[0].clone();
+    runs[1..].iter().for_each(|run| all.add(run));
+    let median = rates[rates.len() / 2];
+    println!(
+        "{name:>10}: {median:>9.0} messages/s ({:.0} to {:.0}), p50 {:.0} us, p99 {:.0} us",
+        rates[0],
+        rates[rates.len() - 1],
+        all.latency_us(0.5),
+        all.latency_us(0.99),
+    );
+    median
+}
+
+/// Starts a server, and finds what is behind `prefix` in what it says.
+fn start(command: Command, prefix: &str) -> Result<(Process, String), BenchError> {
+    let mut process = Process::spawn(command)?;
+    let mut lines = BufReader::new(process.stdout()).lines();
+    process.heard(&lines.next().transpose()?.unwrap_or_default())?;
+    if prefix.is_empty() {
+        return Ok((process, String::new()));
+    }
+    let line = lines.next().transpose()?.unwrap_or_default();
+    let address = line.strip_prefix(prefix).and_then(|rest| rest.split([',', ' ']).next());
+    match address {
+        Some(address) => Ok((process, address.to_owned())),
+        None => {
+            Err(process.explain(BenchError::new(format!("expected {prefix:?}, found {line:?}"))))
+        }
+    }
+}

@@ -1,0 +1,22 @@
+//! Requests of SQS in JSON: any bytes give a request or an error, for every action, and one that is understood
+//! is understood as the same however it is written.
+
+#![no_main]
+
+use forebay::sqs::understand_json;
+use forebay_fuzz::{Choices, SQS_ACTIONS};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|data: &[u8]| {
+    let mut choices = Choices::new(data);
+    let action = SQS_ACTIONS[choices.below(SQS_ACTIONS.len())];
+    let body = choices.rest();
+    let Ok(understood) = understand_json(action, body) else { return };
+    if body.is_empty() {
+        return;
+    }
+    // What is passed over need not be all that JSON must be.
+    let Ok(value) = serde_json::from_slice::<serde_json::Value>(body) else { return };
+    let again = understand_json(action, value.to_string().as_bytes());
+    assert_eq!(again, Ok(understood));
+});

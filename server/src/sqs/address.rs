@@ -1,0 +1,108 @@
+//! Queues as SQS names them: by URL and by ARN.
+
+use super::error::{Result, SqsError};
+
+/// What URLs and ARNs are made of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Addresses {
+    /// What queue URLs begin with; `None`: with what the client has reached this server by.
+    pub(crate) base_url: Option<String>,
+    pub(crate) region: String,
+    pub(crate) account: String,
+}
+
+impl Addresses {
+    /// A queue's URL, for a client that has reached this server by `host`.
+    pub(crate) fn url(&self, host: &str, queue: &str) -> String {
+        match &self.base_url {
+            Some(base) => format!("{}/{}/{queue}", base.trim_end_matches('/'), self.account),
+            None => format!("http://{host}/{}/{queue}", self.account),
+        }
+    }
+
+    /// A queue's ARN.
+    pub(crate) fn arn(&self, queue: &str) -> String {
+        format!("arn:aws:sqs:{}:{}:{queue}", self.region, self.account)
+    }
+
+    /// The queue of an ARN, if it is one of this account and region.
+    pub(crate) fn queue_of_arn<'a>(&self, arn: &'a str) -> Option<&'a str> {
+        let rest = arn.strip_prefix("arn:aws:sqs:")?.strip_prefix(&self.region)?;
+        let name = rest.strip_prefix(':')?.strip_prefix(&self.account)?.strip_prefix(':')?;
+        (!name.is_empty() && !name.contains(':')).then_some(name)
+    }
+}
+
+/// The queue of a URL, or of the path of one: what is behind the last slash. Host and account are not
+/// looked at, so that a program which knows a queue by its URL at AWS finds it here.
+pub(crate) fn queue_of_url(url: &str) -> Result<&str> {
+    let path = url.split(['?', '#']).next().unwrap_or_default().trim_end_matches('/');
+    match path.rsplit('/').next() {
+        Some(name) if !name.is_empty() => Ok(name),
+        _ => Err(SqsError::new(
+            super::error::Code::InvalidAddress,
+            format!("The address {url} is not valid for this endpoint."),
+        )),
+    }
+}
+
+/// The queue whose path this is: `/<account>/<queue>`; `None` of any other path.
+pub(crate) fn queue_of_path(path: &str) -> Option<&str> {
+    let (account, queue) = path.strip_prefix('/')?.trim_end_matches('/').split_once('/')?;
+    (!account.is_empty() && !queue.is_empty() && !queue.contains('/')).then_some(queue)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn addresses(base_url: Option<&str>) -> Addresses {
+        let (region, account) = ("eu-central-1".to_owned(), "123456789012".to_owned());
+        Addresses { base_url: base_url.map(str::to_owned), region, account }
+    }
+
+    #[test]
+    fn a_url_begins_as_configured_or_as_the_client_came() {
+        let url = addresses(None).url("localhost:9324", "q");
+        assert_eq!(url, "http://localhost:9324/123456789012/q");
+        let url = addresses(Some("https://queues.example/")).url("localhost:9324", "q.fifo");
+        assert_eq!(url, "https://queues.example/123456789012/q.fifo");
+    }
+
+    #[test]
+    fn an_arn_reads_back_and_one_of_elsewhere_is_no_queue_here() {
+        let here = addresses(None);
+        assert_eq!(here.arn("q"), "arn:aws:sqs:eu-central-1:123456789012:q");
+        assert_eq!(here.queue_of_arn(&here.arn("q")), Some("q"));
+        for arn in [
+            "",
+            "q",
+            "arn:aws:sqs:us-east-1:123456789012:q",
+            "arn:aws:sqs:eu-central-1:000000000000:q",
+            "arn:aws:sns:eu-central-1:123456789012:q",
+            "arn:aws:sqs:eu-central-1:123456789012:",
+            "arn:aws:sqs:eu-central-1:123456789012:q:r",
+        ] {
+            assert_eq!(here.queue_of_arn(arn), None, "{arn}");
+        }
+    }
+
+    #[test]
+    fn a_queue_is_what_stands_behind_the_last_slash() {
+        for url in [
+            "http://localhost:9324/000000000000/q",
+            "https://sqs.us-east-1.amazonaws.com/123456789012/q",
+            "http://localhost/000000000000/q/",
+            "/000000000000/q",
+            "q",
+        ] {
+            assert_eq!(queue_of_url(url), Ok("q"), "{url}");
+        }
+        assert!(queue_of_url("").is_err());
+        assert_eq!(queue_of_path("/000000000000/q"), Some("q"));
+        assert_eq!(queue_of_path("/000000000000/q/"), Some("q"));
+        for path in ["/", "/q", "//q", "/a/b/c", ""] {
+            assert_eq!(queue_of_path(path), None, "{path}");
+        }
+    }
+}

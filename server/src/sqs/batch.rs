@@ -1,0 +1,76 @@
+//! What every batch must be.
+
+use std::collections::HashSet;
+
+use super::error::{Code, Result, SqsError};
+use super::outputs::FailedEntry;
+
+/// The most entries of a batch.
+const ENTRIES_MAX: usize = 10;
+
+/// The longest id of an entry.
+const ID_BYTES_MAX: usize = 80;
+
+/// The most bytes of all messages of a batch.
+const BYTES_MAX: usize = 1 << 20;
+
+/// Entries with their ids, if the batch is one. `entry` is what an entry is called.
+pub(super) fn entries<T>(
+    given: Option<Vec<T>>,
+    entry: &str,
+    mut id: impl FnMut(&mut T) -> Option<String>,
+) -> Result<Vec<(String, T)>> {
+    let given = given.unwrap_or_default();
+    if given.is_empty() {
+        let text = format!("There should be at least one {entry} in the request.");
+        return Err(SqsError::new(Code::EmptyBatchRequest, text));
+    }
+    if given.len() > ENTRIES_MAX {
+        let count = given.len();
+        let text = format!(
+            "Maximum number of entries per request are {ENTRIES_MAX}. You have sent {count}."
+        );
+        return Err(SqsError::new(Code::TooManyEntriesInBatchRequest, text));
+    }
+    let mut entries = Vec::with_capacity(given.len());
+    for (index, mut one) in given.into_iter().enumerate() {
+        let id =
+            id(&mut one).ok_or_else(|| SqsError::missing(&format!("{entry}.{}.Id", index + 1)))?;
+        let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
+        if id.is_empty() || id.len() > ID_BYTES_MAX || !id.bytes().all(is_allowed) {
+            return Err(SqsError::new(
+                Code::InvalidBatchEntryId,
+                "A batch entry id can only contain alphanumeric characters, hyphens and underscores. \
+                 It can be at most 80 letters long.",
+            ));
+        }
+        entries.push((id, one));
+    }
+    let mut ids = HashSet::new();
+    if let Some((id, _)) = entries.iter().find(|(id, _)| !ids.insert(id.as_str())) {
+        let text = format!("Id {id} repeated.");
+        return Err(SqsError::new(Code::BatchEntryIdsNotDistinct, text));
+    }
+    Ok(entries)
+}
+
+/// Checks the bytes of all messages of a batch together.
+pub(super) fn check_bytes(bytes: usize) -> Result<()> {
+    if bytes <= BYTES_MAX {
+        return Ok(());
+    }
+    let text = format!(
+        "Batch requests cannot be longer than {BYTES_MAX} bytes. You have sent {bytes} bytes."
+    );
+    Err(SqsError::new(Code::BatchRequestTooLong, text))
+}
+
+/// An entry that could not be done.
+pub(super) fn failed(id: String, error: SqsError) -> FailedEntry {
+    FailedEntry {
+        id,
+        sender_fault: error.code.is_senders(),
+        code: error.code.query_name().to_owned(),
+        message: Some(error.message),
+    }
+}

@@ -1,0 +1,278 @@
+//! One request: from HTTP to an action, and its answer back, in the protocol that it came in.
+
+use std::convert::Infallible;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
+
+use bytes::Bytes;
+use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST};
+use http::request::Parts;
+use http::{HeaderValue, Method, StatusCode};
+use http_body::Body;
+use hyper::body::Incoming;
+use time::OffsetDateTime;
+use tokio::time::{Instant, timeout_at};
+use uuid::Uuid;
+
+use super::action::{Action, Answer, Request};
+use super::address::queue_of_path;
+use super::endpoint::{Asked, Endpoint};
+use super::error::{Code, Result, SqsError};
+use super::outputs::Output;
+use super::query::Parameters;
+use super::stream::{AnswerBody, Unwritten};
+use super::{rights, signature, xml};
+use crate::memory::Charge;
+
+/// The longest body: ten of the largest messages, which is more than any batch may have, are told how long
+/// they are.
+const BODY_BYTES_MAX: usize = 12 << 20;
+
+/// So many bytes are made room for at once if they are announced.
+const SMALL_BODY_BYTES: usize = 16 << 10;
+
+/// A body is in memory as it came, and as what is made of it.
+const COPIES: usize = 2;
+
+const TARGET: &str = "x-amz-target";
+const TARGET_PREFIX: &str = "AmazonSQS.";
+const TRACE: &str = "x-amzn-trace-id";
+
+/// The longest trace header.
+const TRACE_BYTES_MAX: usize = 1024;
+
+/// What a request without an action is answered with in the Query protocol.
+const UNKNOWN_OPERATION: &str = "<UnknownOperationException/>\n";
+
+/// How an answer is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Protocol {
+    Json,
+    Query,
+}
+
+/// A request with what it needs to be answered.
+struct Exchange<'a> {
+    endpoint: &'a Endpoint,
+    protocol: Protocol,
+    request_id: String,
+    unwritten: Unwritten,
+}
+
+/// Answers a request.
+pub(super) async fn respond(
+    endpoint: Arc<Endpoint>,
+    unwritten: Unwritten,
+    request: http::Request<Incoming>,
+) -> std::result::Result<http::Response<AnswerBody>, Infallible> {
+    let (parts, body) = request.into_parts();
+    let is_json = parts.headers.contains_key(TARGET);
+    let exchange = Exchange {
+        endpoint: &endpoint,
+        protocol: if is_json { Protocol::Json } else { Protocol::Query },
+        request_id: Uuid::new_v4().to_string(),
+        unwritten,
+    };
+    Ok(exchange.run(&parts, body).await)
+}
+
+impl Exchange<'_> {
+    async fn run(self, parts: &Parts, body: Incoming) -> http::Response<AnswerBody> {
+        let (body, _charge) = match read(self.endpoint, parts, body).await {
+            Ok(read) => read,
+            Err(error) => {
+                let mut response = self.refuse(&error);
+                // What is left of the body is not read.
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                return response;
+            }
+        };
+        let key = match &self.endpoint.credentials {
+            None => None,
+            Some(credentials) => {
+                let now = OffsetDateTime::from(
+                    UNIX_EPOCH + Duration::from_millis(self.endpoint.clock.wall_ms()),
+                );
+                let region = &self.endpoint.addresses.region;
+                match signature::verify(credentials, region, now, parts, &body) {
+                    Ok(key) => Some(key),
+                    Err(error) => return self.refuse(&error),
+                }
+            }
+        };
+        let request = match self.protocol {
+            Protocol::Json => json_request(parts, &body).map(Some),
+            Protocol::Query => query_request(parts, &body),
+        };
+        drop(body);
+        let request = match request {
+            Ok(Some(request)) => request,
+            Ok(None) => {
+                let body = Bytes::from_static(UNKNOWN_OPERATION.as_bytes());
+                return self.response(StatusCode::NOT_FOUND, body, None);
+            }
+            Err(error) => return self.refuse(&error),
+        };
+        let action = request.action();
+        if let Some(key) = key
+            && let Err(error) = rights::check(self.endpoint, key, &request).await
+        {
+            return self.refuse(&error);
+        }
+        match request.act(self.endpoint, &asked(parts)).await {
+            Ok(answer) => self.answer(action, answer),
+            Err(error) => self.refuse(&error),
+        }
+    }
+
+    fn answer(self, action: Action, answer: Answer) -> http::Response<AnswerBody> {
+        let Answer { output, held } = answer;
+        let body = match (self.protocol, &output) {
+            (Protocol::Json, Output::Nothing(_)) => Ok(Vec::new()),
+            (Protocol::Json, output) => serde_json::to_vec(output),
+            (Protocol::Query, output) => serde_json::to_value(output).map(|members| {
+                let successful = action.successful_entry();
+                xml::answer(action.name(), successful, &members, &self.request_id).into_bytes()
+            }),
+        };
+        match body {
+            Ok(body) => self.response(StatusCode::OK, body.into(), held),
+            Err(error) => self.refuse(&SqsError::internal(error.to_string())),
+        }
+    }
+
+    fn refuse(&self, error: &SqsError) -> http::Response<AnswerBody> {
+        let SqsError { code, message } = error;
+        tracing::debug!(request = self.request_id, code = code.query_name(), message, "refused");
+        let body = match self.protocol {
+            Protocol::Json => {
+                let body = serde_json::json!({ "__type": code.json_name(), "message": message });
+                body.to_string()
+            }
+            Protocol::Query => {
+                let mut error = error.clone();
+                // So it is told in this protocol.
+                if code == &Code::QueueDoesNotExist {
+                    error.message =
+                        "The specified queue does not exist for this wsdl version.".into();
+                }
+                xml::error(&error, &self.request_id)
+            }
+        };
+        let mut response = self.response(code.status(), body.into(), None);
+        let query_error = format!("{};{}", code.query_name(), code.fault());
+        let query_error = HeaderValue::try_from(query_error).expect("the names are ASCII");
+        response.headers_mut().insert("x-amzn-query-error", query_error);
+        response
+    }
+
+    fn response(
+        &self,
+        status: StatusCode,
+        body: Bytes,
+        held: Option<super::receive::Held>,
+    ) -> http::Response<AnswerBody> {
+        let content_type = match self.protocol {
+            Protocol::Json => "application/x-amz-json-1.0",
+            Protocol::Query => "text/xml",
+        };
+        let request_id = HeaderValue::try_from(&self.request_id).expect("a UUID is ASCII");
+        let mut response = http::Response::new(AnswerBody::new(body, held, self.unwritten.clone()));
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+        headers.insert("x-amzn-requestid", request_id);
+        response
+    }
+}
+
+/// The body, if it is not too long and comes in time, and the memory for it.
+async fn read(endpoint: &Endpoint, parts: &Parts, mut body: Incoming) -> Result<(Vec<u8>, Charge)> {
+    let too_long = || {
+        let text = format!("Request entity is too large: at most {BODY_BYTES_MAX} bytes.");
+        SqsError::new(Code::RequestEntityTooLarge, text)
+    };
+    let announced = parts.headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok());
+    let announced = announced.and_then(|length| length.parse::<u64>().ok()).unwrap_or(0);
+    if announced > BODY_BYTES_MAX as u64 {
+        return Err(too_long());
+    }
+    // What is announced costs nothing until it comes; of a small body it saves growing step by step.
+    let expected = (announced as usize).min(SMALL_BODY_BYTES);
+    let mut bytes = Vec::with_capacity(expected);
+    let (mut charge, began) = (Charge::default(), Instant::now());
+    loop {
+        let deadline = began + endpoint.limits.frame_patience(bytes.len());
+        let frame = poll_fn(|context| Pin::new(&mut body).poll_frame(context));
+        let frame = timeout_at(deadline, frame).await.map_err(|_| {
+            SqsError::new(Code::RequestTimeout, "The request's body did not arrive in time.")
+        })?;
+        let Some(frame) = frame else { return Ok((bytes, charge)) };
+        let frame = frame.map_err(|error| SqsError::new(Code::Serialization, error.to_string()))?;
+        let Ok(data) = frame.into_data() else { continue };
+        let length = bytes.len() + data.len();
+        if length > BODY_BYTES_MAX {
+            return Err(too_long());
+        }
+        if !endpoint.memory.try_raise(&mut charge, COPIES * length) {
+            let more = endpoint.memory.wait_for(&charge, COPIES * length).await;
+            charge.merge(more);
+        }
+        bytes.extend_from_slice(&data);
+    }
+}
+
+fn json_request(parts: &Parts, body: &[u8]) -> Result<Request> {
+    let target = parts.headers.get(TARGET).and_then(|target| target.to_str().ok());
+    let name = target.and_then(|target| target.strip_prefix(TARGET_PREFIX)).unwrap_or_default();
+    let Some(action) = Action::by_name(name) else {
+        let text = format!("The action {name} is not valid for this endpoint.");
+        return Err(SqsError::new(Code::UnknownOperation, text));
+    };
+    let mut request = Request::from_json(action, body)?;
+    stand_in(&mut request, parts);
+    Ok(request)
+}
+
+/// A request of the Query protocol; `None`: it names no action.
+fn query_request(parts: &Parts, body: &[u8]) -> Result<Option<Request>> {
+    let mut parameters = Parameters::default();
+    parameters.add(parts.uri.query().unwrap_or_default().as_bytes());
+    if parts.method == Method::POST {
+        parameters.add(body);
+    }
+    let Some(name) = parameters.get("Action") else { return Ok(None) };
+    let is_at_queue = queue_of_path(parts.uri.path()).is_some();
+    let action = Action::by_name(name).filter(|action| action.is_for_queue_path() || !is_at_queue);
+    let Some(action) = action else {
+        let text = format!("The action {name} is not valid for this endpoint.");
+        return Err(SqsError::new(Code::InvalidAction, text));
+    };
+    let mut request = Request::from_value(action, parameters.into_json()?)?;
+    stand_in(&mut request, parts);
+    Ok(Some(request))
+}
+
+/// The queue at whose path a request was made is the one that it is about, if it names no other.
+fn stand_in(request: &mut Request, parts: &Parts) {
+    if let Some(url) = request.queue_url()
+        && url.is_none()
+        && queue_of_path(parts.uri.path()).is_some()
+    {
+        *url = Some(parts.uri.path().to_owned());
+    }
+}
+
+fn asked(parts: &Parts) -> Asked {
+    let header = |name: &str| {
+        let value = parts.headers.get(name)?.to_str().ok()?;
+        (!value.is_empty() && value.len() <= TRACE_BYTES_MAX).then(|| value.to_owned())
+    };
+    let authority = || parts.uri.authority().map(ToString::to_string);
+    Asked {
+        host: header(HOST.as_str()).or_else(authority).unwrap_or_else(|| "localhost".to_owned()),
+        trace: header(TRACE),
+    }
+}

@@ -1,0 +1,230 @@
+//! What travels with a message, from the words of SQS to the protocol's: rules in the words of SQS, and
+//! which attributes a receive is given.
+//!
+//! The rules are those of `forebay_protocol::MessageAttributes::check`; here they are only told in other
+//! words, and what is not told here is told there.
+
+use bytes::Bytes;
+use data_encoding::{BASE64, BASE64_MIME_PERMISSIVE};
+use forebay_protocol::{DataType, MESSAGE_ATTRIBUTES_MAX, MessageAttribute, is_sqs_character};
+
+use super::error::{Code, Result, SqsError};
+use super::inputs::{AttributeValue, ValueMap};
+use super::outputs::Value;
+
+/// The one attribute that a send may have for SQS itself.
+const TRACE_HEADER: &str = "AWSTraceHeader";
+
+/// The attributes of a send.
+pub(super) fn attributes(given: Option<ValueMap>) -> Result<Vec<MessageAttribute>> {
+    let given = given.unwrap_or_default();
+    if given.len() > MESSAGE_ATTRIBUTES_MAX {
+        return Err(SqsError::invalid(format!(
+            "Number of message attributes [{}] exceeds the allowed maximum \
+             [{MESSAGE_ATTRIBUTES_MAX}].",
+            given.len()
+        )));
+    }
+    given.into_iter().map(|(name, value)| attribute(name, value)).collect()
+}
+
+fn attribute(name: String, value: AttributeValue) -> Result<MessageAttribute> {
+    check_name(&name)?;
+    let lists = [value.string_list_values, value.binary_list_values];
+    if lists.into_iter().flatten().any(|list| !list.is_empty()) {
+        return Err(SqsError::new(
+            Code::UnsupportedOperation,
+            "Message attribute list values in SendMessage operation are not supported.",
+        ));
+    }
+    let data_type = value.data_type.unwrap_or_default();
+    if data_type.is_empty() {
+        return Err(SqsError::invalid(format!(
+            "The message attribute '{name}' must contain a non-empty message attribute type."
+        )));
+    }
+    let mut attribute = MessageAttribute::new(name, data_type, Bytes::new());
+    let Some(kind) = attribute.data_type() else {
+        return Err(SqsError::invalid(format!(
+            "The type of message (user) attribute '{}' is invalid. You must use only the following \
+             supported type prefixes: Binary, Number, String.",
+            attribute.name
+        )));
+    };
+    attribute.value = match kind {
+        DataType::Binary => {
+            let text = value.binary_value.unwrap_or_default();
+            decode_base64(&text).ok_or_else(|| {
+                let text = format!("The value of attribute '{}' is not base64.", attribute.name);
+                SqsError::new(Code::Serialization, text)
+            })?
+        }
+        DataType::String | DataType::Number => value.string_value.unwrap_or_default().into(),
+    };
+    if attribute.value.is_empty() {
+        let kind = match kind {
+            DataType::String => "String",
+            DataType::Number => "Number",
+            DataType::Binary => "Binary",
+        };
+        return Err(SqsError::invalid(format!(
+            "Message (user) attribute '{}' must contain a non-empty value of type '{kind}'.",
+            attribute.name
+        )));
+    }
+    check_value(&attribute, kind)?;
+    Ok(attribute)
+}
+
+fn check_name(name: &str) -> Result<()> {
+    if name.is_empty() || name.len() > 256 {
+        let text = "Message (user) attribute names must be 1 to 256 characters long.";
+        return Err(SqsError::invalid(text));
+    }
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);
+    if !name.bytes().all(is_allowed) {
+        return Err(SqsError::invalid(format!(
+            "Invalid message (user) attribute name '{name}': it can contain only A-Z, a-z, 0-9, \
+             underscore (_), hyphen (-), and period (.) characters."
+        )));
+    }
+    let begins =
+        |with: &str| name.get(..with.len()).is_some_and(|at| at.eq_ignore_ascii_case(with));
+    let has_bad_dot = name.starts_with('.') || name.ends_with('.') || name.contains("..");
+    if begins("AWS.") || begins("Amazon.") || has_bad_dot {
+        return Err(SqsError::invalid(
+            "You can't use message attribute names beginning with 'AWS.' or 'Amazon.'. These strings \
+             are reserved for internal use. Additionally, they cannot start or end with '.', and \
+             cannot contain successive '.' characters.",
+        ));
+    }
+    Ok(())
+}
+
+fn check_value(attribute: &MessageAttribute, kind: DataType) -> Result<()> {
+    let text = str::from_utf8(&attribute.value).unwrap_or_default();
+    if kind == DataType::String && !is_sqs_text(text) {
+        return Err(invalid_characters());
+    }
+    let alone = forebay_protocol::MessageAttributes {
+        attributes: vec![attribute.clone()],
+        ..Default::default()
+    };
+    alone.check().map_err(|broken| match kind {
+        DataType::Number => SqsError::invalid(format!(
+            "Can't cast the value of message (user) attribute '{}' to a number.",
+            attribute.name
+        )),
+        _ => SqsError::invalid(broken.text),
+    })
+}
+
+/// Whether SQS takes every character of a text.
+pub(super) fn is_sqs_text(text: &str) -> bool {
+    // Most texts are ASCII, of which the processor looks at many characters at once.
+    let is_plain = |byte: &u8| matches!(byte, b' '..=0x7f | b'\t' | b'\n' | b'\r');
+    text.as_bytes().iter().all(is_plain) || text.chars().all(is_sqs_character)
+}
+
+/// A text that has characters which SQS does not take.
+pub(super) fn invalid_characters() -> SqsError {
+    SqsError::new(
+        Code::InvalidMessageContents,
+        "Invalid characters found. Valid unicode characters are #x9 | #xA | #xD | #x20 to #xD7FF | \
+         #xE000 to #xFFFD | #x10000 to #x10FFFF",
+    )
+}
+
+/// The trace header of a send, if its system attributes have one.
+pub(super) fn trace_header(given: Option<ValueMap>) -> Result<Option<String>> {
+    let mut trace = None;
+    for (name, value) in given.unwrap_or_default() {
+        if name != TRACE_HEADER {
+            return Err(SqsError::invalid(format!(
+                "Message system attribute name '{name}' is invalid."
+            )));
+        }
+        if value.data_type.as_deref() != Some("String") {
+            return Err(SqsError::invalid(format!(
+                "The type of message system attribute '{name}' is invalid. You must use only the \
+                 following supported type: String."
+            )));
+        }
+        match value.string_value {
+            Some(text) if !text.is_empty() => trace = Some(text),
+            _ => {
+                return Err(SqsError::invalid(format!(
+                    "Message system attribute '{name}' must contain a non-empty value of type \
+                     'String'."
+                )));
+            }
+        }
+    }
+    Ok(trace)
+}
+
+/// An attribute as a receive gives it.
+pub(super) fn value(attribute: &MessageAttribute) -> Value {
+    let is_binary = attribute.data_type() == Some(DataType::Binary);
+    let (string_value, binary_value) = match is_binary {
+        true => (None, Some(BASE64.encode(&attribute.value))),
+        false => (Some(String::from_utf8_lossy(&attribute.value).into_owned()), None),
+    };
+    Value { data_type: attribute.data_type.clone(), string_value, binary_value }
+}
+
+/// Which attributes of messages a receive asks for.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Filter {
+    is_all: bool,
+    names: Vec<String>,
+    prefixes: Vec<String>,
+}
+
+impl Filter {
+    pub(super) fn new(names: Option<Vec<String>>) -> Self {
+        let mut filter = Self::default();
+        for name in names.unwrap_or_default() {
+            match &*name {
+                "All" | ".*" | "*" => filter.is_all = true,
+                name if name.ends_with(".*") => {
+                    filter.prefixes.push(name[..name.len() - ".*".len()].to_owned());
+                }
+                _ => filter.names.push(name),
+            }
+        }
+        filter
+    }
+
+    pub(super) fn takes(&self, name: &str) -> bool {
+        self.is_all
+            || self.names.iter().any(|wanted| wanted == name)
+            || self.prefixes.iter().any(|prefix| name.starts_with(prefix))
+    }
+}
+
+/// Base64 as clients write it: with line breaks, if they like.
+fn decode_base64(text: &str) -> Option<Bytes> {
+    BASE64_MIME_PERMISSIVE.decode(text.as_bytes()).ok().map(Bytes::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn filter(names: &[&str]) -> Filter {
+        Filter::new(Some(names.iter().map(|name| (*name).to_owned()).collect()))
+    }
+
+    #[test]
+    fn a_receive_is_given_what_its_names_prefixes_and_stars_say() {
+        assert!(!Filter::new(None).takes("Hello"));
+        for all in ["All", ".*", "*"] {
+            assert!(filter(&[all]).takes("Hello"), "{all}");
+        }
+        let some = filter(&["Hello", "bar.*", "nothing"]);
+        assert!(some.takes("Hello") && some.takes("bar.x") && some.takes("barn"));
+        assert!(!some.takes("ba") && !some.takes("foobar"));
+        assert!(!some.takes("hello") && !some.takes("Help.Me"));
+    }
+}

@@ -1,0 +1,145 @@
+//! The SQS endpoint: the API of Amazon SQS over HTTP, in front of the same engine as the native protocol.
+//! What it does is in `SQS.md`.
+//!
+//! ```text
+//!  HTTP ─▶ JSON ──────────┐                                        ┌─▶ JSON ─▶ HTTP
+//!                          ├─▶ Request ─▶ action ─▶ engine ─▶ Output ─┤
+//!  HTTP ─▶ Query ─▶ JSON ─┘                                        └─▶ XML ──▶ HTTP
+//! ```
+//!
+//! Nothing of the engine knows of it. Each layer uses only those above it:
+//!
+//! | module | what |
+//! | --- | --- |
+//! | `error`, `address`, `attribute_name`, `names`, `inputs`, `outputs` | words: errors, URLs and ARNs, attributes of queues, what the protocols call things, what each action takes and gives |
+//! | `query`, `xml` | the Query protocol to JSON and back |
+//! | `recent`, `endpoint` | what happened to queues of late; what all requests share |
+//! | `redrive_policy`, `queue_attributes`, `message_attributes`, `batch` | rules of SQS |
+//! | `queues`, `permissions`, `move_tasks`, `send`, `receive`, `receipts` | what the actions do |
+//! | `action` | the table of actions |
+//! | `credentials`, `signature`, `rights` | access keys, who has signed a request, what each may do |
+//! | `stream`, `http`, `server` | one connection's bytes, one request, all connections |
+
+mod action;
+mod address;
+mod attribute_name;
+mod batch;
+mod credentials;
+mod endpoint;
+mod error;
+mod http;
+mod inputs;
+mod message_attributes;
+mod move_tasks;
+mod names;
+mod outputs;
+mod permissions;
+mod query;
+mod queue_attributes;
+mod queues;
+mod receipts;
+mod receive;
+mod recent;
+mod redrive_policy;
+mod rights;
+mod send;
+mod server;
+mod signature;
+mod stream;
+mod xml;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use address::Addresses;
+pub use credentials::Credentials;
+use forebay_engine::SystemClock;
+use forebay_engine::time::Clock;
+pub use server::run;
+
+/// A request as it was understood. For the fuzzer and the benchmarks.
+#[doc(hidden)]
+#[derive(Debug, PartialEq, Eq)]
+pub struct Understood(action::Request);
+
+impl Understood {
+    /// The bodies of the messages that it sends.
+    pub fn bodies(&self) -> Vec<&str> {
+        let entries = match &self.0 {
+            action::Request::SendMessageBatch(batch) => {
+                batch.entries.as_deref().unwrap_or_default()
+            }
+            _ => &[],
+        };
+        entries.iter().filter_map(|entry| entry.message_body.as_deref()).collect()
+    }
+}
+
+/// What a body of the JSON protocol for an action is understood as; `Err`: why it is refused.
+#[doc(hidden)]
+pub fn understand_json(action: &str, body: &[u8]) -> Result<Understood, String> {
+    let action = action::Action::by_name(action).ok_or("no action")?;
+    action::Request::from_json(action, body).map(Understood).map_err(|error| error.message)
+}
+
+/// As [`understand_json`], of parameters of the Query protocol, with the JSON that they were made.
+#[doc(hidden)]
+pub fn understand_query(action: &str, parameters: &[u8]) -> Result<(Understood, String), String> {
+    let action = action::Action::by_name(action).ok_or("no action")?;
+    let mut found = query::Parameters::default();
+    found.add(parameters);
+    let members = found.into_json().map_err(|error| error.message)?;
+    let json = members.to_string();
+    let request = action::Request::from_value(action, members).map_err(|error| error.message)?;
+    Ok((Understood(request), json))
+}
+
+/// The region of a queue's ARN, unless another is set.
+pub const REGION: &str = "us-east-1";
+
+/// The account of a queue's URL and ARN, unless another is set.
+pub const ACCOUNT: &str = "000000000000";
+
+/// For so long the name of a deleted queue is not used again, and a purged one not purged again (SQS).
+pub const PAUSE: Duration = Duration::from_secs(60);
+
+/// How the endpoint is set up.
+#[derive(Clone)]
+pub struct Config {
+    addresses: Addresses,
+    pause: Duration,
+    credentials: Option<Credentials>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Config {
+    /// Queue URLs begin with `base_url`, or else with what the client has reached the server by; ARNs are
+    /// of this region and account. For `pause` a deleted queue's name cannot be used again, and a purged
+    /// queue cannot be purged again.
+    pub fn new(
+        base_url: Option<String>,
+        region: impl Into<String>,
+        account: impl Into<String>,
+        pause: Duration,
+    ) -> Self {
+        let (region, account) = (region.into(), account.into());
+        let addresses = Addresses { base_url, region, account };
+        Self { addresses, pause, credentials: None, clock: Arc::new(SystemClock) }
+    }
+
+    /// Only what is signed with one of these keys is done, and only what the key may do.
+    pub fn with_credentials(self, credentials: Credentials) -> Self {
+        Self { credentials: Some(credentials), ..self }
+    }
+
+    /// The clock by which signatures expire and pauses end.
+    pub fn with_clock(self, clock: Arc<dyn Clock>) -> Self {
+        Self { clock, ..self }
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self::new(None, REGION, ACCOUNT, PAUSE)
+    }
+}

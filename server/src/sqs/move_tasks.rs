@@ -1,0 +1,175 @@
+//! Message move tasks: the engine's redrives under the names of SQS.
+
+use data_encoding::BASE64;
+use forebay_engine::command::{Command, RedriveInfo, RedriveState, Reply};
+use forebay_engine::error::RequestError;
+use forebay_engine::ids::RedriveId;
+use forebay_protocol::MessageId;
+use serde::{Deserialize, Serialize};
+
+use super::endpoint::{Asked, Endpoint, unexpected};
+use super::error::{Code, Result, SqsError};
+use super::inputs::{self, required};
+use super::outputs::{Task, TaskCancelled, TaskStarted, Tasks};
+
+/// The fastest task, in messages a second.
+const RATE_MAX: i64 = 500;
+
+/// The most tasks of one answer.
+const RESULTS_MAX: i64 = 10;
+
+/// What a handle is the base64 of.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Handle {
+    task_id: String,
+    source_arn: String,
+}
+
+pub(super) async fn start(
+    endpoint: &Endpoint,
+    _: &Asked,
+    input: inputs::StartMessageMoveTask,
+) -> Result<TaskStarted> {
+    let source_arn = required(input.source_arn, "SourceArn")?;
+    let rate = input.max_number_of_messages_per_second;
+    if let Some(rate) = rate.filter(|rate| !(1..=RATE_MAX).contains(rate)) {
+        let reason = format!("Must be between 1 and {RATE_MAX}, if provided.");
+        return Err(SqsError::invalid_value(rate, "MaxNumberOfMessagesPerSecond", reason));
+    }
+    let queue = queue_of(endpoint, &source_arn, "SourceArn").await?;
+    let destination = match &input.destination_arn {
+        None => String::new(),
+        Some(arn) => queue_of(endpoint, arn, "DestinationArn").await?,
+    };
+    let rate = rate.unwrap_or(0).unsigned_abs();
+    let start = Command::StartRedrive { queue, destination, rate };
+    match endpoint.ask(start).await {
+        Ok(Reply::RedriveStarted { redrive, .. }) => {
+            Ok(TaskStarted { task_handle: handle(endpoint, redrive, source_arn) })
+        }
+        Ok(_) => Err(unexpected()),
+        Err(RequestError::NotDeadLetterQueue { .. }) => {
+            Err(SqsError::invalid("Source queue must be configured as a Dead Letter Queue."))
+        }
+        Err(RequestError::RedriveRunning { .. }) => Err(SqsError::new(
+            Code::UnsupportedOperation,
+            "There is already a task running. Only one active task is allowed for a source queue \
+             arn at a given time.",
+        )),
+        Err(error) => Err(error.into()),
+    }
+}
+
+pub(super) async fn list(
+    endpoint: &Endpoint,
+    _: &Asked,
+    input: inputs::ListMessageMoveTasks,
+) -> Result<Tasks> {
+    let source_arn = required(input.source_arn, "SourceArn")?;
+    let max = input.max_results.unwrap_or(1);
+    if !(1..=RESULTS_MAX).contains(&max) {
+        let reason = format!("Must be between 1 and {RESULTS_MAX}, if provided.");
+        return Err(SqsError::invalid_value(max, "MaxResults", reason));
+    }
+    let queue = queue_of(endpoint, &source_arn, "SourceArn").await?;
+    let Reply::RedrivesListed { redrives } = endpoint.ask(Command::ListRedrives { queue }).await?
+    else {
+        return Err(unexpected());
+    };
+    let told = redrives.into_iter().take(max as usize);
+    Ok(Tasks { results: told.map(|redrive| task(endpoint, redrive, &source_arn)).collect() })
+}
+
+pub(super) async fn cancel(
+    endpoint: &Endpoint,
+    _: &Asked,
+    input: inputs::CancelMessageMoveTask,
+) -> Result<TaskCancelled> {
+    let text = required(input.task_handle, "TaskHandle")?;
+    let Some(handle) = read_handle(&text) else {
+        return Err(SqsError::invalid("Value for parameter TaskHandle is invalid."));
+    };
+    queue_of(endpoint, &handle.source_arn, "SourceArn").await?;
+    let gone = || SqsError::new(Code::ResourceNotFoundException, "Task does not exist.");
+    let id: MessageId = handle.task_id.parse().map_err(|_| gone())?;
+    let redrive = RedriveId(u64::from(id.queue_id()) << 32 | id.seq() & 0xffff_ffff);
+    if task_id(endpoint, redrive) != handle.task_id {
+        return Err(gone());
+    }
+    match endpoint.ask(Command::CancelRedrive { redrive }).await {
+        Ok(Reply::RedriveCancelled { moved }) => {
+            Ok(TaskCancelled { approximate_number_of_messages_moved: moved })
+        }
+        Ok(_) => Err(unexpected()),
+        Err(RequestError::UnknownRedrive { .. }) => Err(gone()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The ARN in a task's handle, if it is one.
+pub(super) fn source_arn(handle: Option<&str>) -> Option<String> {
+    Some(read_handle(handle?)?.source_arn)
+}
+
+fn read_handle(text: &str) -> Option<Handle> {
+    serde_json::from_slice(&BASE64.decode(text.as_bytes()).ok()?).ok()
+}
+
+/// The queue of an ARN, which must be there.
+async fn queue_of(endpoint: &Endpoint, arn: &str, parameter: &str) -> Result<String> {
+    let gone = || {
+        let text =
+            format!("The resource that you specified for the {parameter} parameter doesn't exist.");
+        SqsError::new(Code::ResourceNotFoundException, text)
+    };
+    let name = endpoint.addresses.queue_of_arn(arn).ok_or_else(gone)?;
+    endpoint.find(name).await?.map(|info| info.name).ok_or_else(gone)
+}
+
+/// A redrive's number in the form of a message's id: store, queue and count.
+fn task_id(endpoint: &Endpoint, redrive: RedriveId) -> String {
+    endpoint.message_id(redrive.queue().0, u64::from(redrive.count())).to_string()
+}
+
+fn handle(endpoint: &Endpoint, redrive: RedriveId, source_arn: String) -> String {
+    let handle = Handle { task_id: task_id(endpoint, redrive), source_arn };
+    BASE64.encode(&serde_json::to_vec(&handle).expect("texts can be written"))
+}
+
+fn task(endpoint: &Endpoint, redrive: RedriveInfo, source_arn: &str) -> Task {
+    let is_running = redrive.state == RedriveState::Running;
+    let status = match redrive.state {
+        RedriveState::Running => "RUNNING",
+        RedriveState::Completed => "COMPLETED",
+        RedriveState::Cancelled => "CANCELLED",
+        RedriveState::Failed => "FAILED",
+    };
+    Task {
+        task_handle: is_running.then(|| handle(endpoint, redrive.redrive, source_arn.to_owned())),
+        status: status.to_owned(),
+        source_arn: source_arn.to_owned(),
+        destination_arn: Some(redrive.destination)
+            .filter(|name| !name.is_empty())
+            .map(|name| endpoint.addresses.arn(&name)),
+        max_number_of_messages_per_second: Some(redrive.rate).filter(|rate| *rate > 0),
+        approximate_number_of_messages_moved: redrive.moved,
+        approximate_number_of_messages_to_move: Some(redrive.to_move),
+        failure_reason: failure_reason(redrive.reason),
+        started_timestamp: redrive.started.0,
+    }
+}
+
+/// Why a task failed, by the names of SQS where it has them.
+fn failure_reason(reason: String) -> Option<String> {
+    match reason {
+        reason if reason.is_empty() => None,
+        reason if reason.ends_with("does not exist") => {
+            Some("AWS.SimpleQueueService.NonExistentQueue".to_owned())
+        }
+        reason if reason.contains("came from no other queue") => {
+            Some("CouldNotDetermineMessageSource".to_owned())
+        }
+        reason => Some(reason),
+    }
+}

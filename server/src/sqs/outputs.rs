@@ -1,0 +1,192 @@
+//! What each action is answered with: one type an action, from which both protocols are written.
+//!
+//! What there is nothing of is absent: an empty list, an empty map.
+
+use std::collections::BTreeMap;
+
+use serde::{Serialize, Serializer};
+
+use super::inputs::TextMap;
+
+macro_rules! outputs {
+    ($( $name:ident { $( $(#[$meta:meta])* $member:ident: $type:ty, )* } )*) => {
+        $(
+            #[derive(Debug, Clone, Default, PartialEq, Serialize)]
+            #[serde(rename_all = "PascalCase")]
+            pub(crate) struct $name {
+                $(
+                    #[serde(skip_serializing_if = "Absent::is_absent")]
+                    $(#[$meta])*
+                    pub(crate) $member: $type,
+                )*
+            }
+        )*
+    };
+}
+
+/// A value that may be nothing.
+trait Absent {
+    fn is_absent(&self) -> bool;
+}
+
+impl<T> Absent for Option<T> {
+    fn is_absent(&self) -> bool {
+        self.is_none()
+    }
+}
+
+impl<T> Absent for Vec<T> {
+    fn is_absent(&self) -> bool {
+        self.is_empty()
+    }
+}
+
+impl<K, V> Absent for BTreeMap<K, V> {
+    fn is_absent(&self) -> bool {
+        self.is_empty()
+    }
+}
+
+impl Absent for String {
+    fn is_absent(&self) -> bool {
+        false
+    }
+}
+
+impl Absent for bool {
+    fn is_absent(&self) -> bool {
+        false
+    }
+}
+
+impl Absent for u64 {
+    fn is_absent(&self) -> bool {
+        false
+    }
+}
+
+outputs! {
+    QueueUrl {
+        queue_url: String,
+    }
+    Queues {
+        queue_urls: Vec<String>,
+        next_token: Option<String>,
+    }
+    SourceQueues {
+        #[serde(rename = "queueUrls")]
+        queue_urls: Vec<String>,
+        next_token: Option<String>,
+    }
+    Attributes {
+        attributes: TextMap,
+    }
+    Tags {
+        tags: TextMap,
+    }
+    Sent {
+        #[serde(rename = "MD5OfMessageBody")]
+        md5_of_message_body: String,
+        #[serde(rename = "MD5OfMessageAttributes")]
+        md5_of_message_attributes: Option<String>,
+        #[serde(rename = "MD5OfMessageSystemAttributes")]
+        md5_of_message_system_attributes: Option<String>,
+        message_id: String,
+        sequence_number: Option<String>,
+    }
+    SentBatch {
+        successful: Vec<SentEntry>,
+        failed: Vec<FailedEntry>,
+    }
+    SentEntry {
+        id: String,
+        #[serde(flatten)]
+        sent: Sent,
+    }
+    ChangedBatch {
+        successful: Vec<ChangedEntry>,
+        failed: Vec<FailedEntry>,
+    }
+    ChangedEntry {
+        id: String,
+    }
+    FailedEntry {
+        id: String,
+        sender_fault: bool,
+        code: String,
+        message: Option<String>,
+    }
+    Received {
+        messages: Vec<Message>,
+    }
+    Message {
+        message_id: String,
+        receipt_handle: String,
+        #[serde(rename = "MD5OfBody")]
+        md5_of_body: String,
+        body: String,
+        attributes: TextMap,
+        #[serde(rename = "MD5OfMessageAttributes")]
+        md5_of_message_attributes: Option<String>,
+        message_attributes: BTreeMap<String, Value>,
+    }
+    Value {
+        data_type: String,
+        string_value: Option<String>,
+        binary_value: Option<String>,
+    }
+    TaskStarted {
+        task_handle: String,
+    }
+    Tasks {
+        results: Vec<Task>,
+    }
+    Task {
+        task_handle: Option<String>,
+        status: String,
+        source_arn: String,
+        destination_arn: Option<String>,
+        max_number_of_messages_per_second: Option<u64>,
+        approximate_number_of_messages_moved: u64,
+        approximate_number_of_messages_to_move: Option<u64>,
+        failure_reason: Option<String>,
+        started_timestamp: u64,
+    }
+    TaskCancelled {
+        approximate_number_of_messages_moved: u64,
+    }
+}
+
+impl Absent for Sent {
+    fn is_absent(&self) -> bool {
+        false
+    }
+}
+
+/// An action's answer without members.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Nothing;
+
+impl Serialize for Nothing {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_unit()
+    }
+}
+
+macro_rules! any_output {
+    ($( $name:ident, )*) => {
+        /// The answer of any action.
+        #[derive(Debug, Clone, PartialEq, Serialize)]
+        #[serde(untagged)]
+        pub(crate) enum Output { $( $name($name), )* }
+
+        $( impl From<$name> for Output {
+            fn from(output: $name) -> Self { Self::$name(output) }
+        } )*
+    };
+}
+
+any_output! {
+    Nothing, QueueUrl, Queues, SourceQueues, Attributes, Tags, Sent, SentBatch, ChangedBatch, Received,
+    TaskStarted, Tasks, TaskCancelled,
+}

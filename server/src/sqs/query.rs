@@ -1,0 +1,180 @@
+//! The Query protocol's requests: parameters of a form, made into the JSON that says the same.
+//!
+//! Total: any parameters give a value or an error, whose size is no more than a small multiple of theirs.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value};
+
+use super::error::{Code, Result, SqsError};
+use super::names::{self, Shape};
+
+/// The parameters of a request by their names; of one that is given twice the last counts.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Parameters(BTreeMap<String, String>);
+
+/// So many names deep is the deepest parameter: `Entry.1.MessageAttribute.1.Value.StringValue`.
+const DEPTH_MAX: usize = 6;
+
+/// Parameters as a tree: by the names between the dots.
+#[derive(Debug, Default)]
+struct Node {
+    value: Option<String>,
+    below: BTreeMap<String, Node>,
+}
+
+impl Parameters {
+    /// Adds those of a text: of the part of a URL behind the question mark, or of a form.
+    pub(super) fn add(&mut self, text: &[u8]) {
+        for (name, value) in form_urlencoded::parse(text) {
+            self.0.insert(name.into_owned(), value.into_owned());
+        }
+    }
+
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
+    }
+
+    /// The request's members as JSON.
+    pub(super) fn into_json(self) -> Result<Value> {
+        let mut root = Node::default();
+        for (name, value) in self.0 {
+            let mut node = &mut root;
+            for (depth, part) in name.split('.').enumerate() {
+                if depth == DEPTH_MAX {
+                    let text = format!("The parameter {name} is not recognized");
+                    return Err(SqsError::new(Code::MalformedQueryString, text));
+                }
+                node = node.below.entry(part.to_owned()).or_default();
+            }
+            node.value = Some(value);
+        }
+        root.into_members()
+    }
+}
+
+impl Node {
+    /// A structure.
+    fn into_members(self) -> Result<Value> {
+        let mut members = Map::new();
+        for (name, node) in self.below {
+            let (json, value) = match names::in_request(&name) {
+                None => (name.as_str(), node.into_text(&name)?),
+                Some(member) => {
+                    let value = match member.shape {
+                        Shape::Number => node.into_number(&name)?,
+                        Shape::List => node.into_list(&name)?,
+                        Shape::Map { key, value } => node.into_map(&name, key, value)?,
+                    };
+                    (member.json, value)
+                }
+            };
+            members.insert(json.to_owned(), value);
+        }
+        Ok(Value::Object(members))
+    }
+
+    fn into_text(self, name: &str) -> Result<Value> {
+        match self.value {
+            Some(value) => Ok(Value::String(value)),
+            None => Err(malformed(name, "a value")),
+        }
+    }
+
+    fn into_number(self, name: &str) -> Result<Value> {
+        let text = self.value.ok_or_else(|| malformed(name, "a whole number"))?;
+        let number: i64 = text.parse().map_err(|_| malformed(name, "a whole number"))?;
+        Ok(number.into())
+    }
+
+    /// Items in the order of their numbers. A value right at the name is a list of one.
+    fn into_list(self, name: &str) -> Result<Value> {
+        let mut items = Vec::new();
+        if let Some(value) = self.value {
+            items.push(Value::String(value));
+        }
+        for (_, node) in numbered(name, self.below)? {
+            items.push(match node.below.is_empty() {
+                true => node.into_text(name)?,
+                false => node.into_members()?,
+            });
+        }
+        Ok(Value::Array(items))
+    }
+
+    fn into_map(self, name: &str, key_name: &str, value_name: &str) -> Result<Value> {
+        let mut map = Map::new();
+        for (number, mut node) in numbered(name, self.below)? {
+            let part = |what: &str| format!("{name}.{number}.{what}");
+            let key = node.below.remove(key_name).and_then(|node| node.value);
+            let key = key.ok_or_else(|| SqsError::missing(&part(key_name)))?;
+            let value = node.below.remove(value_name);
+            let value = value.ok_or_else(|| SqsError::missing(&part(value_name)))?;
+            let value = match value.below.is_empty() {
+                true => value.into_text(name)?,
+                false => value.into_members()?,
+            };
+            map.insert(key, value);
+        }
+        Ok(Value::Object(map))
+    }
+}
+
+fn numbered(name: &str, below: BTreeMap<String, Node>) -> Result<BTreeMap<u32, Node>> {
+    let number = |(text, node): (String, Node)| match text.parse::<u32>() {
+        Ok(number) => Ok((number, node)),
+        Err(_) => Err(malformed(name, "a number behind its name")),
+    };
+    below.into_iter().map(number).collect()
+}
+
+fn malformed(name: &str, expected: &str) -> SqsError {
+    SqsError::new(Code::Serialization, format!("{name}: expected {expected}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn json_of(text: &str) -> Result<Value> {
+        let mut parameters = Parameters::default();
+        parameters.add(text.as_bytes());
+        parameters.into_json()
+    }
+
+    #[test]
+    fn flattened_lists_and_maps_become_those_of_json() {
+        let text = "QueueUrl=u&SendMessageBatchRequestEntry.2.Id=b\
+                    &SendMessageBatchRequestEntry.10.Id=c&SendMessageBatchRequestEntry.2.DelaySeconds=3\
+                    &SendMessageBatchRequestEntry.2.MessageAttribute.1.Name=n\
+                    &SendMessageBatchRequestEntry.2.MessageAttribute.1.Value.DataType=String\
+                    &SendMessageBatchRequestEntry.2.MessageAttribute.1.Value.StringValue=a%20b%2Bc";
+        let value = json!({"DataType": "String", "StringValue": "a b+c"});
+        let expected = json!({"QueueUrl": "u", "Entries": [
+            {"Id": "b", "DelaySeconds": 3, "MessageAttributes": {"n": value}}, {"Id": "c"},
+        ]});
+        assert_eq!(json_of(text), Ok(expected));
+        let tags = json!({"Tags": {"k": "v", "l": ""}, "TagKeys": ["x", "y"]});
+        let text = "Tag.1.Key=k&Tag.1.Value=v&Tag.2.Key=l&Tag.2.Value=&TagKey.1=x&TagKey.2=y";
+        assert_eq!(json_of(text), Ok(tags));
+        let one = json!({"AttributeNames": ["All"], "Attributes": {"DelaySeconds": "5"}});
+        let text = "AttributeName=All&Attribute.1.Name=DelaySeconds&Attribute.1.Value=5";
+        assert_eq!(json_of(text), Ok(one));
+    }
+
+    #[test]
+    fn what_is_no_request_is_refused() {
+        for text in [
+            "DelaySeconds=x",
+            "TagKey.x=1",
+            "Tag.1.Key=k",
+            "Tag.1.Value=v",
+            "a.b.c.d.e.f.g=1",
+            "QueueUrl.1=u",
+        ] {
+            assert!(json_of(text).is_err(), "{text} was taken");
+        }
+    }
+}

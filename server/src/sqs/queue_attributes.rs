@@ -1,0 +1,298 @@
+//! The attributes of a queue as SQS has them, from and to the engine's.
+
+use std::collections::BTreeMap;
+
+use forebay_engine::attributes::{
+    AttributeChanges, Attributes, DeduplicationScope, FifoThroughputLimit, RedrivePermission,
+};
+use forebay_engine::command::QueueInfo;
+
+use super::address::Addresses;
+use super::attribute_name::{Kind, Name, invalid, invalid_because, unknown};
+use super::error::{Code, Result, SqsError};
+use super::inputs::TextMap;
+use super::redrive_policy::{
+    redrive_allow_policy, redrive_policy, set_redrive_allow_policy, set_redrive_policy,
+};
+
+/// The longest Policy.
+const POLICY_BYTES_MAX: usize = 8192;
+
+/// KmsDataKeyReusePeriodSeconds of a queue that was given a key without it.
+const REUSE_SECONDS: &str = "300";
+
+/// What a request changes: `before` is what the queue has, the defaults if it is to be created.
+pub(crate) fn changes(
+    given: &TextMap,
+    before: &Attributes,
+    is_new: bool,
+    addresses: &Addresses,
+) -> Result<AttributeChanges> {
+    let mut setting = Setting {
+        changes: AttributeChanges::default(),
+        notes: before.notes.clone(),
+        fifo: before.fifo,
+        is_new,
+        addresses,
+    };
+    if is_new && given.get("FifoQueue").is_some_and(|value| value == "true") {
+        setting.fifo = true;
+        setting.changes.fifo = Some(true);
+    }
+    for (name, value) in given {
+        setting.set(Name::parse(name)?, value)?;
+    }
+    setting.settle_encryption(given)?;
+    let Setting { mut changes, notes, .. } = setting;
+    if notes != before.notes {
+        changes.notes = Some(notes);
+    }
+    Ok(changes)
+}
+
+struct Setting<'a> {
+    changes: AttributeChanges,
+    notes: BTreeMap<String, String>,
+    fifo: bool,
+    is_new: bool,
+    addresses: &'a Addresses,
+}
+
+impl Setting<'_> {
+    fn set(&mut self, name: Name, value: &str) -> Result<()> {
+        if name.kind() == Kind::ReadOnly {
+            return Err(unknown(name.as_str()));
+        }
+        if name.kind() == Kind::FifoOnly && !self.fifo && name != Name::FifoQueue {
+            return Err(fifo_only(name));
+        }
+        let changes = &mut self.changes;
+        match name {
+            Name::DelaySeconds => changes.delay_ms = Some(seconds(name, value, 0, 900)?),
+            Name::MaximumMessageSize => {
+                changes.message_bytes_max = Some(number(name, value, 1024, 1 << 20)?);
+            }
+            Name::MessageRetentionPeriod => {
+                changes.retention_ms = Some(seconds(name, value, 60, 1_209_600)?);
+            }
+            Name::ReceiveMessageWaitTimeSeconds => {
+                changes.receive_wait_ms = Some(seconds(name, value, 0, 20)?);
+            }
+            Name::VisibilityTimeout => {
+                changes.visibility_timeout_ms = Some(seconds(name, value, 0, 43_200)?);
+            }
+            Name::RedrivePolicy => set_redrive_policy(value, self.addresses, changes)?,
+            Name::RedriveAllowPolicy => {
+                set_redrive_allow_policy(value, self.addresses, changes)?;
+                self.note(name, value);
+            }
+            Name::Policy => {
+                if !value.is_empty() && !is_policy(value) {
+                    return Err(invalid(name));
+                }
+                self.note(name, value);
+            }
+            Name::KmsMasterKeyId => self.note(name, value),
+            Name::KmsDataKeyReusePeriodSeconds => {
+                number(name, value, 60, 86_400)?;
+                self.note(name, value);
+            }
+            Name::SqsManagedSseEnabled => {
+                boolean(name, value)?;
+                self.note(name, value);
+            }
+            Name::FifoQueue => self.set_fifo(value)?,
+            Name::ContentBasedDeduplication => {
+                changes.content_based_deduplication = Some(boolean(name, value)?);
+            }
+            Name::DeduplicationScope => {
+                changes.deduplication_scope = Some(match value {
+                    "queue" => DeduplicationScope::Queue,
+                    "messageGroup" => DeduplicationScope::Group,
+                    _ => return Err(invalid(name)),
+                });
+            }
+            Name::FifoThroughputLimit => {
+                changes.fifo_throughput_limit = Some(match value {
+                    "perQueue" => FifoThroughputLimit::Queue,
+                    "perMessageGroupId" => FifoThroughputLimit::Group,
+                    _ => return Err(invalid(name)),
+                });
+            }
+            Name::ApproximateNumberOfMessages
+            | Name::ApproximateNumberOfMessagesDelayed
+            | Name::ApproximateNumberOfMessagesNotVisible
+            | Name::CreatedTimestamp
+            | Name::LastModifiedTimestamp
+            | Name::QueueArn => {}
+        }
+        Ok(())
+    }
+
+    fn set_fifo(&self, value: &str) -> Result<()> {
+        let is_fifo = boolean(Name::FifoQueue, value)?;
+        match (self.is_new, is_fifo) {
+            (true, true) => Ok(()),
+            (true, false) => Err(unknown("FifoQueue")),
+            (false, _) if is_fifo == self.fifo && is_fifo => Ok(()),
+            (false, _) => {
+                Err(invalid_because(Name::FifoQueue, "Modifying queue type is not supported."))
+            }
+        }
+    }
+
+    /// Keeps a text; an empty one takes it away.
+    fn note(&mut self, name: Name, value: &str) {
+        match value {
+            "" => drop(self.notes.remove(&name.note())),
+            _ => drop(self.notes.insert(name.note(), value.to_owned())),
+        }
+    }
+
+    /// One kind of encryption at a time: a key turns SQS's own off.
+    fn settle_encryption(&mut self, given: &TextMap) -> Result<()> {
+        if !self.notes.contains_key(&Name::KmsMasterKeyId.note()) {
+            return Ok(());
+        }
+        if given.get("SqsManagedSseEnabled").is_some_and(|value| value == "true") {
+            let text = "You can use one type of server-side encryption (SSE) at one time. You can \
+                        either enable KMS SSE or SQS SSE.";
+            return Err(SqsError::new(Code::InvalidAttributeName, text));
+        }
+        self.note(Name::SqsManagedSseEnabled, "false");
+        Ok(())
+    }
+}
+
+fn fifo_only(name: Name) -> SqsError {
+    match name {
+        Name::DeduplicationScope | Name::FifoThroughputLimit => {
+            let name = name.as_str();
+            let text = format!("You can specify the {name} only when FifoQueue is set to true.");
+            SqsError::new(Code::InvalidAttributeName, text)
+        }
+        name => unknown(name.as_str()),
+    }
+}
+
+fn number(name: Name, value: &str, min: u64, max: u64) -> Result<u64> {
+    let number = value.parse().ok().filter(|number| (min..=max).contains(number));
+    number.ok_or_else(|| invalid(name))
+}
+
+fn seconds(name: Name, value: &str, min: u64, max: u64) -> Result<u64> {
+    Ok(number(name, value, min, max)? * 1000)
+}
+
+fn boolean(name: Name, value: &str) -> Result<bool> {
+    match value {
+        "true" | "True" => Ok(true),
+        "false" | "False" => Ok(false),
+        _ => Err(invalid(name)),
+    }
+}
+
+fn is_policy(text: &str) -> bool {
+    text.len() <= POLICY_BYTES_MAX
+        && serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(text).is_ok()
+}
+
+/// A policy or key that is kept of a queue.
+pub(crate) fn note(attributes: &Attributes, name: Name) -> Option<&String> {
+    attributes.notes.get(&name.note())
+}
+
+/// The value of an attribute that a queue has.
+pub(crate) fn read(info: &QueueInfo, name: Name, addresses: &Addresses) -> Option<String> {
+    let (attributes, counts) = (&*info.attributes, info.counts);
+    if name.kind() == Kind::FifoOnly && !attributes.fifo {
+        return None;
+    }
+    let seconds = |ms: u64| Some((ms / 1000).to_string());
+    let note = |name| note(attributes, name).cloned();
+    match name {
+        Name::DelaySeconds => seconds(attributes.delay_ms),
+        Name::MaximumMessageSize => Some(attributes.message_bytes_max.to_string()),
+        Name::MessageRetentionPeriod => seconds(attributes.retention_ms),
+        Name::ReceiveMessageWaitTimeSeconds => seconds(attributes.receive_wait_ms),
+        Name::VisibilityTimeout => seconds(attributes.visibility_timeout_ms),
+        Name::Policy | Name::KmsMasterKeyId => note(name),
+        Name::RedrivePolicy => redrive_policy(attributes, addresses),
+        Name::RedriveAllowPolicy => (attributes.redrive_permission != RedrivePermission::All
+            || note(name).is_some())
+        .then(|| redrive_allow_policy(attributes, addresses)),
+        Name::KmsDataKeyReusePeriodSeconds => {
+            let default = note(Name::KmsMasterKeyId).map(|_| REUSE_SECONDS.to_owned());
+            note(name).or(default)
+        }
+        Name::SqsManagedSseEnabled => {
+            Some(note(name).map_or_else(|| "true".to_owned(), |value| value.to_lowercase()))
+        }
+        Name::FifoQueue => Some("true".to_owned()),
+        Name::ContentBasedDeduplication => Some(attributes.content_based_deduplication.to_string()),
+        Name::DeduplicationScope => Some(match attributes.deduplication_scope {
+            DeduplicationScope::Queue => "queue".to_owned(),
+            DeduplicationScope::Group => "messageGroup".to_owned(),
+        }),
+        Name::FifoThroughputLimit => Some(match attributes.fifo_throughput_limit {
+            FifoThroughputLimit::Queue => "perQueue".to_owned(),
+            FifoThroughputLimit::Group => "perMessageGroupId".to_owned(),
+        }),
+        Name::ApproximateNumberOfMessages => Some(counts.waiting.to_string()),
+        Name::ApproximateNumberOfMessagesDelayed => Some(counts.delayed.to_string()),
+        Name::ApproximateNumberOfMessagesNotVisible => Some(counts.in_flight.to_string()),
+        Name::CreatedTimestamp => seconds(info.created.0),
+        Name::LastModifiedTimestamp => seconds(info.modified.0),
+        Name::QueueArn => Some(addresses.arn(&info.name)),
+    }
+}
+
+/// The first attribute given that the queue does not have so.
+pub(crate) fn first_difference(
+    given: &TextMap,
+    current: &QueueInfo,
+    addresses: &Addresses,
+) -> Result<Option<Name>> {
+    // A queue that there is keeps its type, whatever is asked: that is for the comparison to say.
+    let mut asked = given.clone();
+    let asks_fifo = asked.remove("FifoQueue").is_some_and(|value| value == "true");
+    if given.contains_key("FifoQueue") && asks_fifo != current.attributes.fifo {
+        return Ok(Some(Name::FifoQueue));
+    }
+    let changes = changes(&asked, &current.attributes, false, addresses)?;
+    let attributes = current.attributes.with(&changes);
+    let changed = QueueInfo { attributes: attributes.into(), ..current.clone() };
+    for name in asked.keys() {
+        let name = Name::parse(name)?;
+        if read(&changed, name, addresses) != read(current, name, addresses) {
+            return Ok(Some(name));
+        }
+    }
+    Ok(None)
+}
+
+/// What the engine refuses of attributes, in the words of SQS.
+pub(crate) fn refused(error: forebay_engine::RequestError, given: &TextMap) -> SqsError {
+    use forebay_engine::RequestError::AttributeInvalid;
+    match error {
+        AttributeInvalid { attribute: "dead-letter-queue", expected, .. } => {
+            let policy = given.get("RedrivePolicy").map_or("", String::as_str);
+            let reason = match &*expected {
+                "a queue that exists" | "a queue's name" => "Dead letter target does not exist.",
+                "another queue" => "Dead letter target cannot be the queue itself.",
+                expected if expected.contains("FIFO") => {
+                    "Dead-letter queue must be same type of queue as the source."
+                }
+                _ => {
+                    "The dead-letter queue's redrive allow policy does not allow this source queue."
+                }
+            };
+            SqsError::invalid_value(policy, "RedrivePolicy", reason)
+        }
+        AttributeInvalid { attribute: "fifo-throughput-limit", .. } => invalid_because(
+            Name::FifoThroughputLimit,
+            "perMessageGroupId is allowed only when DeduplicationScope is messageGroup.",
+        ),
+        error => error.into(),
+    }
+}

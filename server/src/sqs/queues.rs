@@ -1,0 +1,269 @@
+//! Actions on queues: create, delete, find, list, purge; attributes; tags.
+
+use data_encoding::BASE64;
+use forebay_engine::attributes::{
+    Attributes as EngineAttributes, FIFO_SUFFIX, QUEUE_NAME_BYTES_MAX,
+};
+use forebay_engine::command::{Command, LIST_QUEUES_MAX, Reply};
+use forebay_engine::error::RequestError;
+
+use super::address::queue_of_url;
+use super::attribute_name::Name;
+use super::endpoint::{Asked, Endpoint, unexpected};
+use super::error::{Code, Result, SqsError};
+use super::inputs::{self, required};
+use super::outputs::{Attributes, Nothing, QueueUrl, Queues, SourceQueues, Tags};
+use super::queue_attributes;
+
+/// The name of the queue that an action is about.
+pub(super) fn queue(url: Option<&String>) -> Result<String> {
+    let url = required(url, "QueueUrl")?;
+    Ok(queue_of_url(url)?.to_owned())
+}
+
+pub(super) async fn create(
+    endpoint: &Endpoint,
+    asked: &Asked,
+    input: inputs::CreateQueue,
+) -> Result<QueueUrl> {
+    let name = required(input.queue_name, "QueueName")?;
+    let given = input.attributes.unwrap_or_default();
+    check_name(&name, given.get("FifoQueue").is_some_and(|value| value == "true"))?;
+    let url = QueueUrl { queue_url: endpoint.addresses.url(&asked.host, &name) };
+    loop {
+        if let Some(current) = endpoint.find(&name).await? {
+            let different =
+                queue_attributes::first_difference(&given, &current, &endpoint.addresses)?;
+            return match different {
+                None => Ok(url),
+                Some(attribute) => {
+                    let text = format!(
+                        "A queue already exists with the same name and a different value for \
+                         attribute {}",
+                        attribute.as_str()
+                    );
+                    Err(SqsError::new(Code::QueueNameExists, text))
+                }
+            };
+        }
+        let default = EngineAttributes::default();
+        let mut attributes =
+            queue_attributes::changes(&given, &default, true, &endpoint.addresses)?;
+        if endpoint.deleted.contains(&name, endpoint.clock.boot_ms()) {
+            let text = "You must wait 60 seconds after deleting a queue before you can create \
+                        another with the same name.";
+            return Err(SqsError::new(Code::QueueDeletedRecently, text));
+        }
+        attributes.tags = input.tags.clone().filter(|tags| !tags.is_empty());
+        let create = Command::CreateQueue { name: name.clone(), attributes: attributes.into() };
+        match endpoint.ask(create).await {
+            Ok(Reply::Created { .. }) => return Ok(url),
+            // Somebody else has created it since: it is compared with what there is now.
+            Err(RequestError::QueueExists { .. }) => {}
+            Ok(_) => return Err(unexpected()),
+            Err(error) => return Err(queue_attributes::refused(error, &given)),
+        }
+    }
+}
+
+fn check_name(name: &str, is_fifo: bool) -> Result<()> {
+    let plain = if is_fifo { name.strip_suffix(FIFO_SUFFIX) } else { Some(name) };
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
+    let is_good = plain.is_some_and(|plain| !plain.is_empty() && plain.bytes().all(is_allowed));
+    match (is_good && name.len() <= QUEUE_NAME_BYTES_MAX, is_fifo) {
+        (true, _) => Ok(()),
+        (false, false) => Err(SqsError::invalid(
+            "Can only include alphanumeric characters, hyphens, or underscores. 1 to 80 in length",
+        )),
+        (false, true) => Err(SqsError::invalid(
+            "The name of a FIFO queue can only include alphanumeric characters, hyphens, or \
+             underscores, must end with .fifo suffix and be 1 to 80 in length.",
+        )),
+    }
+}
+
+pub(super) async fn delete(
+    endpoint: &Endpoint,
+    _: &Asked,
+    input: inputs::DeleteQueue,
+) -> Result<Nothing> {
+    let name = queue(input.queue_url.as_ref())?;
+    endpoint.ask(Command::DeleteQueue { name: name.clone() }).await?;
+    endpoint.deleted.add(&name, endpoint.clock.boot_ms());
+    endpoint.purged.remove(&name);
+    Ok(Nothing)
+}
+
+pub(super) async fn get_url(
+    endpoint: &Endpoint,
+    asked: &Asked,
+    input: inputs::GetQueueUrl,
+) -> Result<QueueUrl> {
+    let name = required(input.queue_name, "QueueName")?;
+    let owner = input.queue_owner_aws_account_id;
+    if owner.is_some_and(|owner| owner != endpoint.addresses.account) {
+        return Err(SqsError::unknown_queue());
+    }
+    endpoint.describe(&name).await?;
+    Ok(QueueUrl { queue_url: endpoint.addresses.url(&asked.host, &name) })
+}
+
+pub(super) async fn list(
+    endpoint: &Endpoint,
+    asked: &Asked,
+    input: inputs::ListQueues,
+) -> Result<Queues> {
+    let page = Page::new(input.max_results, input.next_token)?;
+    let prefix = input.queue_name_prefix.unwrap_or_default();
+    let (mut names, mut after, mut more) = (Vec::new(), page.after.clone(), true);
+    // An answer of the engine may end before the page does: attributes come with it.
+    while more && names.len() < page.max as usize {
+        let max = page.max - names.len() as u32;
+        let (prefix, asked_after) = (prefix.clone(), after.clone());
+        let command = Command::ListQueues { prefix, after: asked_after, max };
+        let Reply::Listed { queues, more: has_more } = endpoint.ask(command).await? else {
+            return Err(unexpected());
+        };
+        more = has_more && !queues.is_empty();
+        names.extend(queues.into_iter().map(|queue| queue.name));
+        after = names.last().cloned().unwrap_or_default();
+    }
+    let next_token = page.next_token(&names, more);
+    Ok(Queues { queue_urls: urls(endpoint, asked, &names), next_token })
+}
+
+pub(super) async fn list_dead_letter_sources(
+    endpoint: &Endpoint,
+    asked: &Asked,
+    input: inputs::ListDeadLetterSourceQueues,
+) -> Result<SourceQueues> {
+    let name = queue(input.queue_url.as_ref())?;
+    let page = Page::new(input.max_results, input.next_token)?;
+    let (after, max) = (page.after.clone(), page.max);
+    let command = Command::ListDeadLetterSources { name, after, max };
+    let Reply::DeadLetterSources { names, more } = endpoint.ask(command).await? else {
+        return Err(unexpected());
+    };
+    let next_token = page.next_token(&names, more);
+    Ok(SourceQueues { queue_urls: urls(endpoint, asked, &names), next_token })
+}
+
+fn urls(endpoint: &Endpoint, asked: &Asked, names: &[String]) -> Vec<String> {
+    names.iter().map(|name| endpoint.addresses.url(&asked.host, name)).collect()
+}
+
+/// A page of a list of names.
+struct Page {
+    max: u32,
+    after: String,
+    /// Whether a size was given: else what is beyond the first page is not told.
+    is_asked: bool,
+}
+
+impl Page {
+    fn new(max_results: Option<i64>, next_token: Option<String>) -> Result<Self> {
+        let max = max_results.unwrap_or(i64::from(LIST_QUEUES_MAX));
+        if !(1..=i64::from(LIST_QUEUES_MAX)).contains(&max) {
+            let reason = format!("Must be an integer between 1 and {LIST_QUEUES_MAX}.");
+            return Err(SqsError::invalid_value(max, "MaxResults", reason));
+        }
+        let after = match next_token.filter(|token| !token.is_empty()) {
+            None => String::new(),
+            Some(token) => BASE64
+                .decode(token.as_bytes())
+                .ok()
+                .and_then(|name| String::from_utf8(name).ok())
+                .ok_or_else(|| SqsError::invalid("Invalid or expired next token."))?,
+        };
+        Ok(Self { max: max as u32, after, is_asked: max_results.is_some() })
+    }
+
+    fn next_token(&self, names: &[String], more: bool) -> Option<String> {
+        let last = names.last().filter(|_| more && self.is_asked)?;
+        Some(BASE64.encode(last.as_bytes()))
+    }
+}
+
+pub(super) async fn purge(
+    endpoint: &Endpoint,
+    _: &Asked,
+    input: inputs::PurgeQueue,
+) -> Result<Nothing> {
+    let name = queue(input.queue_url.as_ref())?;
+    endpoint.describe(&name).await?;
+    if !endpoint.purged.begin(&name, endpoint.clock.boot_ms()) {
+        let text = format!("Only one PurgeQueue operation on {name} is allowed every 60 seconds.");
+        return Err(SqsError::new(Code::PurgeQueueInProgress, text));
+    }
+    let purged = endpoint.ask(Command::PurgeQueue { name: name.clone() }).await;
+    if purged.is_err() {
+        endpoint.purged.remove(&name);
+    }
+    purged?;
+    Ok(Nothing)
+}
+
+pub(super) async fn get_attributes(
+    endpoint: &Endpoint,
+    _: &Asked,
+    input: inputs::GetQueueAttributes,
+) -> Result<Attributes> {
+    let name = queue(input.queue_url.as_ref())?;
+    let mut wanted = Vec::new();
+    for name in input.attribute_names.unwrap_or_default() {
+        match &*name {
+            "All" => wanted.extend(Name::ALL),
+            name => wanted.push(Name::parse(name)?),
+        }
+    }
+    let info = endpoint.describe(&name).await?;
+    let read = |name: Name| queue_attributes::read(&info, name, &endpoint.addresses);
+    let told = wanted.into_iter().filter_map(|name| Some((name.as_str().to_owned(), read(name)?)));
+    Ok(Attributes { attributes: told.collect() })
+}
+
+pub(super) async fn set_attributes(
+    endpoint: &Endpoint,
+    _: &Asked,
+    input: inputs::SetQueueAttributes,
+) -> Result<Nothing> {
+    let name = queue(input.queue_url.as_ref())?;
+    let given = required(input.attributes, "Attributes")?;
+    let _changing = endpoint.changing.lock().await;
+    let current = endpoint.describe(&name).await?.attributes;
+    let changes = queue_attributes::changes(&given, &current, false, &endpoint.addresses)?;
+    let alter = Command::AlterQueue { name, attributes: changes.into() };
+    endpoint.ask(alter).await.map_err(|error| queue_attributes::refused(error, &given))?;
+    Ok(Nothing)
+}
+
+pub(super) async fn tag(
+    endpoint: &Endpoint,
+    _: &Asked,
+    input: inputs::TagQueue,
+) -> Result<Nothing> {
+    let name = queue(input.queue_url.as_ref())?;
+    let tags = required(input.tags, "Tags")?;
+    endpoint.ask(Command::TagQueue { name, tags }).await?;
+    Ok(Nothing)
+}
+
+pub(super) async fn untag(
+    endpoint: &Endpoint,
+    _: &Asked,
+    input: inputs::UntagQueue,
+) -> Result<Nothing> {
+    let name = queue(input.queue_url.as_ref())?;
+    let keys = required(input.tag_keys, "TagKeys")?;
+    endpoint.ask(Command::UntagQueue { name, keys }).await?;
+    Ok(Nothing)
+}
+
+pub(super) async fn list_tags(
+    endpoint: &Endpoint,
+    _: &Asked,
+    input: inputs::ListQueueTags,
+) -> Result<Tags> {
+    let info = endpoint.describe(&queue(input.queue_url.as_ref())?).await?;
+    Ok(Tags { tags: info.attributes.tags.clone() })
+}

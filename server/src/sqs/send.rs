@@ -1,0 +1,258 @@
+//! Sends: one message or a batch.
+
+use forebay_engine::attributes::FIFO_SUFFIX;
+use forebay_engine::command::{Command, NewMessage, Reply};
+use forebay_engine::error::RequestError;
+use forebay_protocol::{Block, MessageAttributes, md5_of_body, md5_of_message_attributes};
+
+use super::batch;
+use super::endpoint::{Asked, Endpoint, unexpected};
+use super::error::{Code, Result, SqsError};
+use super::inputs::{self, SendEntry};
+use super::message_attributes::{attributes, invalid_characters, is_sqs_text, trace_header};
+use super::outputs::{FailedEntry, Sent, SentBatch, SentEntry};
+use super::queues::queue;
+use crate::deduplication::deduplication;
+
+/// What an entry of a batch is called in errors.
+const ENTRY: &str = "SendMessageBatchRequestEntry";
+
+/// The longest group or deduplication id.
+const ID_BYTES_MAX: usize = 128;
+
+/// The longest delay of a message, in seconds.
+const DELAY_SECONDS_MAX: i64 = 900;
+
+/// Added to a message's number, it has the 20 digits of SQS.
+const SEQUENCE_NUMBER_BASE: u64 = 10_000_000_000_000_000_000;
+
+const WRONG_QUEUE_TYPE: &str =
+    "The request include parameter that is not valid for this queue type.";
+
+/// A message that may be sent, with its answer but for what the engine gives it.
+struct Prepared {
+    message: NewMessage,
+    sent: Sent,
+}
+
+/// An entry of a batch that is on its way: its place in the batch, its id.
+struct Pending(usize, String, Prepared);
+
+pub(super) async fn send(
+    endpoint: &Endpoint,
+    asked: &Asked,
+    input: inputs::SendMessage,
+) -> Result<Sent> {
+    let name = queue(input.queue_url.as_ref())?;
+    let entry = SendEntry {
+        id: None,
+        message_body: input.message_body,
+        delay_seconds: input.delay_seconds,
+        message_attributes: input.message_attributes,
+        message_system_attributes: input.message_system_attributes,
+        message_deduplication_id: input.message_deduplication_id,
+        message_group_id: input.message_group_id,
+    };
+    let Prepared { message, mut sent } = prepare(&name, asked, entry)?;
+    let command = Command::Send { queue: name.clone(), messages: vec![message] };
+    let stored = endpoint.ask(command).await;
+    let (queue_id, seqs) = numbers(stored.map_err(|error| refused(error, "are invalid"))?)?;
+    let seq = *seqs.first().ok_or_else(unexpected)?;
+    complete(endpoint, &name, &mut sent, queue_id, seq);
+    Ok(sent)
+}
+
+pub(super) async fn send_batch(
+    endpoint: &Endpoint,
+    asked: &Asked,
+    input: inputs::SendMessageBatch,
+) -> Result<SentBatch> {
+    let name = queue(input.queue_url.as_ref())?;
+    let entries = batch::entries(input.entries, ENTRY, |entry: &mut SendEntry| entry.id.take())?;
+    for (index, (_, entry)) in entries.iter().enumerate() {
+        if entry.message_body.is_none() {
+            return Err(SqsError::missing(&format!("{ENTRY}.{}.MessageBody", index + 1)));
+        }
+    }
+    batch::check_bytes(entries.iter().map(|(_, entry)| bytes(entry)).sum())?;
+    let mut pending = Vec::with_capacity(entries.len());
+    let mut failed: Vec<(usize, FailedEntry)> = Vec::new();
+    for (index, (id, entry)) in entries.into_iter().enumerate() {
+        match prepare(&name, asked, entry) {
+            Ok(prepared) => pending.push(Pending(index, id, prepared)),
+            Err(mut error) => {
+                // So it is told in a batch.
+                if error.code == Code::MissingParameter {
+                    error.code = Code::InvalidParameterValue;
+                }
+                failed.push((index, batch::failed(id, error)));
+            }
+        }
+    }
+    // What only the queue knows to be wrong is found one by one. A refused command stored nothing.
+    let mut successful = Vec::with_capacity(pending.len());
+    while !pending.is_empty() {
+        let messages = pending.iter().map(|Pending(_, _, prepared)| prepared.message.clone());
+        let command = Command::Send { queue: name.clone(), messages: messages.collect() };
+        match endpoint.ask(command).await {
+            Ok(reply) => {
+                let (queue_id, seqs) = numbers(reply)?;
+                for (Pending(_, id, mut prepared), seq) in pending.drain(..).zip(seqs) {
+                    complete(endpoint, &name, &mut prepared.sent, queue_id, seq);
+                    successful.push(SentEntry { id, sent: prepared.sent });
+                }
+            }
+            Err(
+                error @ (RequestError::MessageTooLarge { index, .. }
+                | RequestError::MessageInvalid { index, .. }),
+            ) if index < pending.len() => {
+                let Pending(index, id, _) = pending.remove(index);
+                let error = refused(error, "cannot be validated");
+                failed.push((index, batch::failed(id, error)));
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    if successful.is_empty() {
+        // Whether the queue is there was not seen yet.
+        endpoint.describe(&name).await?;
+    }
+    failed.sort_by_key(|(index, _)| *index);
+    Ok(SentBatch { successful, failed: failed.into_iter().map(|(_, failed)| failed).collect() })
+}
+
+/// The bytes that an entry counts for in a batch: its body, and names, types and values of attributes.
+fn bytes(entry: &SendEntry) -> usize {
+    let len = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+    let attributes = entry.message_attributes.iter().flatten().map(|(name, value)| {
+        let binary_bytes = len(&value.binary_value) / 4 * 3;
+        name.len() + len(&value.data_type) + len(&value.string_value) + binary_bytes
+    });
+    len(&entry.message_body) + attributes.sum::<usize>()
+}
+
+/// Makes what the engine stores of an entry, if it may be stored at all.
+fn prepare(queue: &str, asked: &Asked, entry: SendEntry) -> Result<Prepared> {
+    let is_fifo = queue.ends_with(FIFO_SUFFIX);
+    let body = entry.message_body.filter(|body| !body.is_empty());
+    let body = body.ok_or_else(|| SqsError::missing("MessageBody"))?;
+    if !is_sqs_text(&body) {
+        return Err(invalid_characters());
+    }
+    let attributes = attributes(entry.message_attributes)?;
+    let given_trace = trace_header(entry.message_system_attributes)?;
+    let delay_ms = delay_ms(entry.delay_seconds, is_fifo)?;
+    check_id(entry.message_group_id.as_deref(), "MessageGroupId")?;
+    match &entry.message_deduplication_id {
+        Some(id) if !is_fifo => {
+            return Err(SqsError::invalid_value(id, "MessageDeduplicationId", WRONG_QUEUE_TYPE));
+        }
+        id => check_id(id.as_deref(), "MessageDeduplicationId")?,
+    }
+    if is_fifo && entry.message_group_id.is_none() {
+        return Err(SqsError::missing("MessageGroupId"));
+    }
+    let mut travels = MessageAttributes {
+        group: entry.message_group_id,
+        deduplication: entry.message_deduplication_id,
+        trace: given_trace,
+        attributes,
+    };
+    travels.check().map_err(|broken| SqsError::invalid(broken.text))?;
+    let sent = Sent {
+        md5_of_message_body: md5_of_body(body.as_bytes()),
+        md5_of_message_attributes: md5_of_message_attributes(&travels.attributes),
+        md5_of_message_system_attributes: travels.md5_of_system_attributes(),
+        ..Sent::default()
+    };
+    if travels.trace.is_none() && asked.trace.is_some() {
+        travels.trace = asked.trace.clone();
+    }
+    let deduplication = deduplication(&travels, body.as_bytes(), is_fifo);
+    let block = match travels.is_empty() {
+        true => Block::new(body),
+        false => Block::with_attributes(&travels, body),
+    };
+    let message = NewMessage {
+        delay_ms,
+        checksum: block.crc(),
+        attributes_bytes: u32::try_from(block.attributes_bytes())
+            .map_err(|_| SqsError::internal("the attributes take 4 GiB"))?,
+        deduplication,
+        payload: block.into_payload(),
+    };
+    Ok(Prepared { message, sent })
+}
+
+fn delay_ms(seconds: Option<i64>, is_fifo: bool) -> Result<Option<u64>> {
+    match seconds {
+        None => Ok(None),
+        Some(seconds) if !(0..=DELAY_SECONDS_MAX).contains(&seconds) => {
+            let reason = format!("DelaySeconds must be >= 0 and <= {DELAY_SECONDS_MAX}.");
+            Err(SqsError::invalid_value(seconds, "DelaySeconds", reason))
+        }
+        // The queue's delay holds.
+        Some(0) if is_fifo => Ok(None),
+        Some(seconds) if is_fifo => {
+            Err(SqsError::invalid_value(seconds, "DelaySeconds", WRONG_QUEUE_TYPE))
+        }
+        Some(seconds) => Ok(Some(seconds.unsigned_abs() * 1000)),
+    }
+}
+
+/// Checks a group, deduplication or attempt id.
+pub(super) fn check_id(id: Option<&str>, parameter: &str) -> Result<()> {
+    let is_good = |id: &str| {
+        (1..=ID_BYTES_MAX).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic())
+    };
+    match id.filter(|id| !is_good(id)) {
+        None => Ok(()),
+        Some(id) => {
+            let reason = format!(
+                "{parameter} can only include alphanumeric and punctuation characters. 1 to \
+                 {ID_BYTES_MAX} in length."
+            );
+            Err(SqsError::invalid_value(id, parameter, reason))
+        }
+    }
+}
+
+/// What the queue refuses of a message. `parameters` is what is said of them: a batch says it otherwise.
+fn refused(error: RequestError, parameters: &str) -> SqsError {
+    match error {
+        RequestError::MessageTooLarge { max, .. } => SqsError::invalid(format!(
+            "One or more parameters {parameters}. Reason: Message must be shorter than {max} bytes."
+        )),
+        // Everything else that a FIFO queue refuses has been refused before.
+        RequestError::MessageInvalid { .. } => SqsError::invalid(
+            "The queue should either have ContentBasedDeduplication enabled or \
+             MessageDeduplicationId provided explicitly",
+        ),
+        error => error.into(),
+    }
+}
+
+/// The numbers of what was stored: the queue's, and each message's.
+fn numbers(reply: Reply) -> Result<(u32, Vec<u64>)> {
+    match reply {
+        Reply::Sent { queue, first, count } => {
+            Ok((queue.0, (first.0..first.0 + u64::from(count)).collect()))
+        }
+        Reply::SentEach { queue, seqs } => {
+            Ok((queue.0, seqs.into_iter().map(|seq| seq.0).collect()))
+        }
+        _ => Err(unexpected()),
+    }
+}
+
+fn complete(endpoint: &Endpoint, queue: &str, sent: &mut Sent, queue_id: u32, seq: u64) {
+    sent.message_id = endpoint.message_id(queue_id, seq).to_string();
+    if queue.ends_with(FIFO_SUFFIX) {
+        sent.sequence_number = Some(sequence_number(seq));
+    }
+}
+
+/// The sequence number of a message of a FIFO queue.
+pub(super) fn sequence_number(seq: u64) -> String {
+    SEQUENCE_NUMBER_BASE.saturating_add(seq).to_string()
+}

@@ -1,0 +1,68 @@
+#!/usr/bin/env bash
+# Clients of SQS as people use them, against a server of their own: boto3, the AWS CLI, the AWS SDK for
+# JavaScript with sqs-consumer, Celery. Installs them from their registries into a directory that is
+# kept between runs, target/sqs-clients. Without an argument all are run; else those named: boto3 cli javascript celery.
+set -euo pipefail
+cd "$(dirname "$0")"
+
+CLIENTS=("$@")
+[[ $# -gt 0 ]] || CLIENTS=(boto3 cli javascript celery)
+TOOLS=${SQS_CLIENTS_DIR:-../../../target/sqs-clients}
+mkdir -p "$TOOLS"
+TOOLS=$(cd "$TOOLS" && pwd)
+FOREBAY=${FOREBAY:-../../../target/debug/forebay}
+[[ -x $FOREBAY ]] || (cd ../../.. && cargo build -p forebay)
+
+python() {
+    [[ -x $TOOLS/python/bin/python ]] || python3 -m venv "$TOOLS/python"
+    "$TOOLS/python/bin/python" -c "import $1" 2>/dev/null ||
+        "$TOOLS/python/bin/pip" install --quiet --disable-pip-version-check "${@:2}"
+}
+
+SCRATCH=$(mktemp -d)
+SERVER=""
+stop() { [[ -z $SERVER ]] || { kill "$SERVER" && wait "$SERVER" || true; } }
+trap 'stop; rm -rf "$SCRATCH"' EXIT
+
+# Port 0 takes a free one; the server says which.
+"$FOREBAY" serve --data "$SCRATCH/data" --listen 127.0.0.1:0 --sqs-listen 127.0.0.1:0 --log-level warn \
+    >"$SCRATCH/out" &
+SERVER=$!
+for _ in $(seq 100); do
+    ENDPOINT=$(grep -o 'http://[0-9.:]*' "$SCRATCH/out" || true)
+    [[ -z $ENDPOINT ]] || break
+    sleep 0.1
+done
+[[ -n $ENDPOINT ]] || { echo "the server did not start" >&2; exit 1; }
+
+for client in "${CLIENTS[@]}"; do
+    echo "-- $client"
+    case $client in
+    boto3)
+        python boto3 'boto3>=1.40'
+        "$TOOLS/python/bin/python" boto3_client.py "$ENDPOINT"
+        ;;
+    cli)
+        python awscli awscli
+        ./commands.sh "$TOOLS/python/bin/aws" "$ENDPOINT"
+        ;;
+    javascript)
+        [[ -d $TOOLS/node/node_modules/sqs-consumer ]] ||
+            npm install --prefix "$TOOLS/node" --silent --no-audit --no-fund \
+                @aws-sdk/client-sqs@3 sqs-consumer@12
+        # Modules are looked for beside the file that wants them.
+        cp consumer.mjs "$TOOLS/node/consumer.mjs"
+        node "$TOOLS/node/consumer.mjs" "$ENDPOINT"
+        ;;
+    celery)
+        [[ -x $TOOLS/celery/bin/python ]] || python3 -m venv "$TOOLS/celery"
+        "$TOOLS/celery/bin/python" -c 'import celery, pycurl' 2>/dev/null ||
+            "$TOOLS/celery/bin/pip" install --quiet --disable-pip-version-check 'celery[sqs]>=5.4'
+        "$TOOLS/celery/bin/python" celery_tasks.py "$ENDPOINT"
+        ;;
+    *)
+        echo "there is no client $client" >&2
+        exit 2
+        ;;
+    esac
+done

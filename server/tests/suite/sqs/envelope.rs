@@ -1,0 +1,264 @@
+//! Without these, a client would not understand what an answer is: requests and answers as HTTP.
+
+use serde_json::json;
+
+use super::wire::{BAD_ADDRESS, MISSING, NO_QUEUE, Sqs};
+
+/// Every action, with the least that it must be given.
+const ACTIONS: [&str; 23] = [
+    "AddPermission",
+    "CancelMessageMoveTask",
+    "ChangeMessageVisibility",
+    "ChangeMessageVisibilityBatch",
+    "CreateQueue",
+    "DeleteMessage",
+    "DeleteMessageBatch",
+    "DeleteQueue",
+    "GetQueueAttributes",
+    "GetQueueUrl",
+    "ListDeadLetterSourceQueues",
+    "ListMessageMoveTasks",
+    "ListQueueTags",
+    "ListQueues",
+    "PurgeQueue",
+    "ReceiveMessage",
+    "RemovePermission",
+    "SendMessage",
+    "SendMessageBatch",
+    "SetQueueAttributes",
+    "StartMessageMoveTask",
+    "TagQueue",
+    "UntagQueue",
+];
+
+#[tokio::test]
+async fn an_answer_in_json_has_its_type_and_a_request_id() {
+    let sqs = Sqs::start().await;
+    let url = sqs.create("q", json!({})).await;
+    assert_eq!(url, sqs.url("q"));
+    let listed = sqs.json("ListQueues", &json!({})).await;
+    assert_eq!(listed.header("content-type"), Some("application/x-amz-json-1.0"));
+    assert_eq!(listed.header("x-amzn-requestid").map(str::len), Some(36));
+    assert_eq!(listed.header("x-amzn-query-error"), None);
+    assert_eq!(listed.body, format!("{{\"QueueUrls\":[\"{url}\"]}}"));
+    let empty = sqs.json("ReceiveMessage", &json!({"QueueUrl": url})).await;
+    assert_eq!((empty.status, &*empty.body), (200, "{}"));
+    let nothing = sqs.json("PurgeQueue", &json!({"QueueUrl": url})).await;
+    assert_eq!((nothing.status, &*nothing.body), (200, ""));
+    assert_eq!(nothing.header("content-length"), Some("0"));
+}
+
+#[tokio::test]
+async fn an_answer_in_query_is_xml_with_a_request_id() {
+    let sqs = Sqs::start().await;
+    let url = sqs.create("q", json!({})).await;
+    let asked = sqs.query("GetQueueUrl", &json!({"QueueName": "q"})).await;
+    assert_eq!(asked.header("content-type"), Some("text/xml"));
+    let request_id = asked.header("x-amzn-requestid").unwrap();
+    let namespace = "http://queue.amazonaws.com/doc/2012-11-05/";
+    let expected = format!(
+        "<?xml version=\"1.0\"?><GetQueueUrlResponse xmlns=\"{namespace}\"><GetQueueUrlResult>\
+         <QueueUrl>{url}</QueueUrl></GetQueueUrlResult><ResponseMetadata>\
+         <RequestId>{request_id}</RequestId></ResponseMetadata></GetQueueUrlResponse>"
+    );
+    assert_eq!(asked.body, expected);
+    let refused = sqs.query("GetQueueUrl", &json!({"QueueName": "none"})).await;
+    let request_id = refused.header("x-amzn-requestid").unwrap();
+    let expected = format!(
+        "<?xml version=\"1.0\"?><ErrorResponse xmlns=\"{namespace}\"><Error><Type>Sender</Type>\
+         <Code>AWS.SimpleQueueService.NonExistentQueue</Code>\
+         <Message>The specified queue does not exist for this wsdl version.</Message><Detail/></Error>\
+         <RequestId>{request_id}</RequestId></ErrorResponse>"
+    );
+    assert_eq!(refused.body, expected);
+}
+
+#[tokio::test]
+async fn every_action_about_a_queue_says_that_it_is_not_there() {
+    let sqs = Sqs::start().await;
+    let message = "The specified queue does not exist.";
+    for (action, mut members) in [
+        (
+            "AddPermission",
+            json!({"Label": "l", "AWSAccountIds": ["1"], "Actions": ["SendMessage"]}),
+        ),
+        ("ChangeMessageVisibility", json!({"ReceiptHandle": "x", "VisibilityTimeout": 0})),
+        (
+            "ChangeMessageVisibilityBatch",
+            json!({"Entries": [{"Id": "a", "ReceiptHandle": "x", "VisibilityTimeout": 0}]}),
+        ),
+        ("DeleteMessage", json!({"ReceiptHandle": "x"})),
+        ("DeleteMessageBatch", json!({"Entries": [{"Id": "a", "ReceiptHandle": "x"}]})),
+        ("DeleteQueue", json!({})),
+        ("GetQueueAttributes", json!({"AttributeNames": ["Nonsense"]})),
+        ("ListDeadLetterSourceQueues", json!({})),
+        ("ListQueueTags", json!({})),
+        ("PurgeQueue", json!({})),
+        ("ReceiveMessage", json!({"MaxNumberOfMessages": 11})),
+        ("RemovePermission", json!({"Label": "l"})),
+        ("SendMessage", json!({"MessageBody": "\u{1}"})),
+        ("SendMessageBatch", json!({"Entries": [{"Id": "a", "MessageBody": "\u{1}"}]})),
+        ("SetQueueAttributes", json!({"Attributes": {"DelaySeconds": "-1"}})),
+        ("TagQueue", json!({"Tags": {"k": "v"}})),
+        ("UntagQueue", json!({"TagKeys": ["k"]})),
+    ] {
+        members["QueueUrl"] = json!(sqs.url("none"));
+        sqs.refuses(action, members, NO_QUEUE, message).await;
+    }
+    sqs.refuses("GetQueueUrl", json!({"QueueName": "none"}), NO_QUEUE, message).await;
+}
+
+#[tokio::test]
+async fn what_is_required_is_named_when_it_is_missing() {
+    let sqs = Sqs::start().await;
+    let url = sqs.create("q", json!({})).await;
+    for (action, members, parameter) in [
+        ("CreateQueue", json!({}), "QueueName"),
+        ("GetQueueUrl", json!({}), "QueueName"),
+        ("SendMessage", json!({"QueueUrl": url}), "MessageBody"),
+        ("SendMessage", json!({"QueueUrl": url, "MessageBody": ""}), "MessageBody"),
+        ("DeleteMessage", json!({"QueueUrl": url}), "ReceiptHandle"),
+        ("ChangeMessageVisibility", json!({"QueueUrl": url}), "ReceiptHandle"),
+        (
+            "ChangeMessageVisibility",
+            json!({"QueueUrl": url, "ReceiptHandle": "x"}),
+            "VisibilityTimeout",
+        ),
+        ("SetQueueAttributes", json!({"QueueUrl": url}), "Attributes"),
+        ("TagQueue", json!({"QueueUrl": url}), "Tags"),
+        ("UntagQueue", json!({"QueueUrl": url}), "TagKeys"),
+        ("AddPermission", json!({"QueueUrl": url}), "Label"),
+        ("AddPermission", json!({"QueueUrl": url, "Label": "l"}), "AWSAccountIds"),
+        (
+            "AddPermission",
+            json!({"QueueUrl": url, "Label": "l", "AWSAccountIds": ["1"]}),
+            "Actions",
+        ),
+        ("RemovePermission", json!({"QueueUrl": url}), "Label"),
+        ("StartMessageMoveTask", json!({}), "SourceArn"),
+        ("ListMessageMoveTasks", json!({}), "SourceArn"),
+        ("CancelMessageMoveTask", json!({}), "TaskHandle"),
+        (
+            "SendMessageBatch",
+            json!({"QueueUrl": url, "Entries": [{"MessageBody": "x"}]}),
+            "SendMessageBatchRequestEntry.1.Id",
+        ),
+        (
+            "SendMessageBatch",
+            json!({"QueueUrl": url, "Entries": [{"Id": "a"}]}),
+            "SendMessageBatchRequestEntry.1.MessageBody",
+        ),
+        (
+            "DeleteMessageBatch",
+            json!({"QueueUrl": url, "Entries": [{"Id": "a"}]}),
+            "DeleteMessageBatchRequestEntry.1.ReceiptHandle",
+        ),
+    ] {
+        let message = format!("The request must contain the parameter {parameter}.");
+        sqs.refuses(action, members, MISSING, &message).await;
+    }
+    let message = "The request must contain the parameter QueueUrl.";
+    for action in ACTIONS.iter().filter(|action| {
+        !["CreateQueue", "GetQueueUrl", "ListQueues"].contains(action)
+            && !action.contains("MoveTask")
+    }) {
+        sqs.refuses(action, json!({}), MISSING, message).await;
+    }
+    let message = "The address  is not valid for this endpoint.";
+    sqs.refuses("PurgeQueue", json!({"QueueUrl": ""}), BAD_ADDRESS, message).await;
+}
+
+#[tokio::test]
+async fn a_queue_is_found_by_its_path_its_url_at_aws_and_its_name() {
+    let sqs = Sqs::start().await;
+    let url = sqs.create("q", json!({})).await;
+    sqs.create("other", json!({})).await;
+    for url in ["https://sqs.eu-west-1.amazonaws.com/123456789012/q", "q", &format!("{url}/")] {
+        sqs.send_body(url, "x").await;
+    }
+    for path in ["/000000000000/q", "/000000000000/q/"] {
+        let sent = sqs.json_at(path, "SendMessage", &json!({"MessageBody": "x"})).await;
+        assert_eq!(sent.status, 200, "{sent:?}");
+        let sent = sqs.get(&format!("{path}?Action=SendMessage&MessageBody=x")).await;
+        assert_eq!(sent.status, 200, "{sent:?}");
+    }
+    let attributes = sqs.attributes(&url).await;
+    assert_eq!(attributes["ApproximateNumberOfMessages"], "7");
+    // The URL in the request is stronger than the path.
+    let other = sqs.url("other");
+    let members = json!({"MessageBody": "x", "QueueUrl": other});
+    sqs.json_at("/000000000000/q", "SendMessage", &members).await;
+    let query = form_urlencoded::byte_serialize(other.as_bytes()).collect::<String>();
+    sqs.get(&format!("/000000000000/q?Action=SendMessage&MessageBody=x&QueueUrl={query}")).await;
+    assert_eq!(sqs.attributes(&other).await["ApproximateNumberOfMessages"], "2");
+    let asked = sqs.get("/000000000000/q?Action=GetQueueUrl&QueueName=other").await;
+    assert_eq!(asked.xml()["GetQueueUrlResponse"]["GetQueueUrlResult"]["QueueUrl"], *other);
+}
+
+#[tokio::test]
+async fn what_is_no_action_is_refused() {
+    let sqs = Sqs::start().await;
+    sqs.create("q", json!({})).await;
+    for (path, action) in [
+        ("/?Action=FooBar", "FooBar"),
+        ("/000000000000/q?Action=FooBar", "FooBar"),
+        ("/000000000000/q?Action=ListQueues", "ListQueues"),
+        ("/000000000000/q?Action=CreateQueue&QueueName=r", "CreateQueue"),
+    ] {
+        let refused = sqs.get(path).await;
+        let error = &refused.xml()["ErrorResponse"]["Error"];
+        assert_eq!((refused.status, &error["Code"]), (400, &json!("InvalidAction")), "{path}");
+        let message = format!("The action {action} is not valid for this endpoint.");
+        assert_eq!(error["Message"], message);
+    }
+    for path in ["/", "/000000000000/q", "/anything"] {
+        let refused = sqs.get(path).await;
+        assert_eq!((refused.status, refused.body.trim()), (404, "<UnknownOperationException/>"));
+    }
+    let refused = sqs.json("FooBar", &json!({})).await;
+    let name = "com.amazon.coral.service#UnknownOperationException";
+    assert_eq!((refused.status, &refused.json()["__type"]), (404, &json!(name)));
+}
+
+#[tokio::test]
+async fn a_body_that_cannot_be_read_is_refused() {
+    let sqs = Sqs::start().await;
+    sqs.create("q", json!({})).await;
+    for body in ["{", "[]", "\"x\"", "{\"QueueUrl\": 1}", "{\"MaxResults\": \"1\"}", "\u{1}"] {
+        let request = format!(
+            "POST / HTTP/1.1\r\nHost: h\r\nX-Amz-Target: AmazonSQS.ListDeadLetterSourceQueues\r\n\
+             Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
+            body.len()
+        );
+        let refused = sqs.send(request.as_bytes()).await;
+        let name = "com.amazon.coral.service#SerializationException";
+        assert_eq!((refused.status, &refused.json()["__type"]), (400, &json!(name)), "{body}");
+    }
+    let refused = sqs.get("/?Action=ListQueues&MaxResults=many").await;
+    assert_eq!(refused.xml()["ErrorResponse"]["Error"]["Code"], "MalformedInput");
+}
+
+#[tokio::test]
+async fn urls_and_arns_are_as_configured() {
+    let config = forebay::sqs::Config::new(
+        Some("https://queues.example".to_owned()),
+        "eu-central-1",
+        "123456789012",
+        std::time::Duration::ZERO,
+    );
+    let sqs = Sqs::start_with(config, forebay::Limits::default()).await;
+    let url = sqs.create("q", json!({})).await;
+    assert_eq!(url, "https://queues.example/123456789012/q");
+    let attributes = sqs.attributes(&url).await;
+    assert_eq!(attributes["QueueArn"], "arn:aws:sqs:eu-central-1:123456789012:q");
+    let found = json!({"QueueName": "q", "QueueOwnerAWSAccountId": "123456789012"});
+    assert_eq!(sqs.ask("GetQueueUrl", found).await["QueueUrl"], url);
+    let foreign = json!({"QueueName": "q", "QueueOwnerAWSAccountId": "000000000000"});
+    sqs.refuses("GetQueueUrl", foreign, NO_QUEUE, "The specified queue does not exist.").await;
+    // Without a pause.
+    for _ in 0..2 {
+        sqs.ask("PurgeQueue", json!({"QueueUrl": url})).await;
+        sqs.ask("DeleteQueue", json!({"QueueUrl": url})).await;
+        sqs.create("q", json!({})).await;
+    }
+}

@@ -1,0 +1,161 @@
+//! Without these, FIFO queues would be in order natively and not over SQS.
+
+use serde_json::{Value, json};
+
+use super::wire::{INVALID, MISSING, Sqs};
+
+/// Sends to a group, with a deduplication id that is the body.
+async fn send(sqs: &Sqs, url: &str, group: &str, body: &str) -> Value {
+    let members = json!({
+        "QueueUrl": url, "MessageBody": body, "MessageGroupId": group,
+        "MessageDeduplicationId": body,
+    });
+    sqs.ask("SendMessage", members).await
+}
+
+#[tokio::test]
+async fn a_message_needs_a_group_and_something_to_tell_copies_by() {
+    let sqs = Sqs::start().await;
+    let url = sqs.create("q.fifo", json!({"FifoQueue": "true"})).await;
+    let members = json!({"QueueUrl": url, "MessageBody": "x", "MessageDeduplicationId": "d"});
+    let message = "The request must contain the parameter MessageGroupId.";
+    sqs.refuses("SendMessage", members, MISSING, message).await;
+    let entries = json!([{"Id": "a", "MessageBody": "x", "MessageDeduplicationId": "d"}]);
+    let batch = sqs.ask("SendMessageBatch", json!({"QueueUrl": url, "Entries": entries})).await;
+    let expected = json!([{
+        "Id": "a", "SenderFault": true, "Code": "InvalidParameterValue", "Message": message,
+    }]);
+    assert_eq!(batch, json!({"Failed": expected}), "no Successful");
+    let members = json!({"QueueUrl": url, "MessageBody": "x", "MessageGroupId": "g"});
+    let message = "The queue should either have ContentBasedDeduplication enabled or \
+                   MessageDeduplicationId provided explicitly";
+    sqs.refuses("SendMessage", members, INVALID, message).await;
+    let long = "a".repeat(129);
+    for (parameter, id) in [
+        ("MessageGroupId", "a b"),
+        ("MessageGroupId", long.as_str()),
+        ("MessageDeduplicationId", "\u{e9}"),
+        ("MessageDeduplicationId", long.as_str()),
+    ] {
+        let mut members = json!({
+            "QueueUrl": url, "MessageBody": "x", "MessageGroupId": "g",
+            "MessageDeduplicationId": "d",
+        });
+        members[parameter] = json!(id);
+        let message = format!(
+            "Value {id} for parameter {parameter} is invalid. Reason: {parameter} can only include \
+             alphanumeric and punctuation characters. 1 to 128 in length."
+        );
+        sqs.refuses("SendMessage", members, INVALID, &message).await;
+    }
+    let mut members = json!({
+        "QueueUrl": url, "MessageBody": "x", "MessageGroupId": "g",
+        "MessageDeduplicationId": "d", "DelaySeconds": 2,
+    });
+    let message = "Value 2 for parameter DelaySeconds is invalid. Reason: The request include \
+                   parameter that is not valid for this queue type.";
+    sqs.refuses("SendMessage", members.clone(), INVALID, message).await;
+    members["DelaySeconds"] = json!(0);
+    sqs.ask("SendMessage", members).await;
+}
+
+#[tokio::test]
+async fn sequence_numbers_have_twenty_digits_and_grow() {
+    let sqs = Sqs::start().await;
+    let url = sqs.create("q.fifo", json!({"FifoQueue": "true"})).await;
+    let mut numbers = Vec::new();
+    for body in ["1", "2"] {
+        let sent = send(&sqs, &url, "g", body).await;
+        numbers.push(sent["SequenceNumber"].as_str().unwrap().to_owned());
+    }
+    assert!(numbers[0] < numbers[1] && numbers.iter().all(|number| number.len() == 20));
+    for (message, number) in sqs.receive(&url, 30).await.iter().zip(&numbers) {
+        assert_eq!(message["Attributes"]["SequenceNumber"], *number);
+        assert_eq!(message["Attributes"]["MessageGroupId"], "g");
+        assert_eq!(message["Attributes"]["MessageDeduplicationId"], message["Body"]);
+    }
+}
+
+#[tokio::test]
+async fn a_copy_is_answered_as_the_original_for_five_minutes() {
+    let sqs = Sqs::start().await;
+    let attributes = json!({"FifoQueue": "true", "ContentBasedDeduplication": "true"});
+    let url = sqs.create("q.fifo", attributes).await;
+    let members = json!({"QueueUrl": url, "MessageBody": "x", "MessageGroupId": "g"});
+    let first = sqs.ask("SendMessage", members.clone()).await;
+    let xml = sqs.ask_xml("SendMessage", members.clone()).await;
+    assert_eq!(xml["MessageId"], first["MessageId"]);
+    let received = sqs.receive_one(&url, 30).await;
+    // sha256 of "x"
+    let hash = "2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881";
+    assert_eq!(received["Attributes"]["MessageDeduplicationId"], hash);
+    let members_of = json!({"QueueUrl": url, "ReceiptHandle": received["ReceiptHandle"]});
+    sqs.ask("DeleteMessage", members_of).await;
+    sqs.clock.advance(299_000);
+    assert_eq!(sqs.ask("SendMessage", members.clone()).await["MessageId"], first["MessageId"]);
+    assert!(sqs.receive(&url, 30).await.is_empty());
+    sqs.clock.advance(2_000);
+    assert_ne!(sqs.ask("SendMessage", members.clone()).await["MessageId"], first["MessageId"]);
+    // A purge forgets what there was.
+    sqs.ask("PurgeQueue", json!({"QueueUrl": url})).await;
+    sqs.ask("SendMessage", members).await;
+    sqs.receive_one(&url, 30).await;
+    let entries = json!([
+        {"Id": "a", "MessageBody": "y", "MessageGroupId": "h"},
+        {"Id": "b", "MessageBody": "y", "MessageGroupId": "h"},
+    ]);
+    let batch = sqs.ask("SendMessageBatch", json!({"QueueUrl": url, "Entries": entries})).await;
+    let id = |index: usize| batch["Successful"][index]["MessageId"].clone();
+    assert_eq!(id(0), id(1));
+    assert!(batch["Successful"][0]["SequenceNumber"].is_string());
+}
+
+#[tokio::test]
+async fn a_group_waits_for_what_is_in_flight_and_others_do_not() {
+    let sqs = Sqs::start().await;
+    let url = sqs.create("q.fifo", json!({"FifoQueue": "true"})).await;
+    for (group, body) in [("g", "1"), ("g", "2"), ("h", "3")] {
+        send(&sqs, &url, group, body).await;
+    }
+    let members = json!({"QueueUrl": url, "VisibilityTimeout": 10});
+    let first = sqs.ask("ReceiveMessage", members).await["Messages"][0].clone();
+    assert_eq!(first["Body"], "1");
+    assert_eq!(sqs.bodies(&url, 10).await, ["3"]);
+    let delete = json!({"QueueUrl": url, "ReceiptHandle": first["ReceiptHandle"]});
+    sqs.ask("DeleteMessage", delete.clone()).await;
+    let second = sqs.receive_one(&url, 10).await;
+    assert_eq!(second["Body"], "2");
+    sqs.clock.advance(11_000);
+    let handle = second["ReceiptHandle"].as_str().unwrap();
+    let message = format!(
+        "Value {handle} for parameter ReceiptHandle is invalid. Reason: The receipt handle has expired."
+    );
+    let expired = json!({"QueueUrl": url, "ReceiptHandle": handle});
+    sqs.refuses("DeleteMessage", expired.clone(), INVALID, &message).await;
+    let mut change = expired;
+    change["VisibilityTimeout"] = json!(1);
+    sqs.refuses("ChangeMessageVisibility", change.clone(), INVALID, &message).await;
+    change["VisibilityTimeout"] = json!(0);
+    sqs.ask("ChangeMessageVisibility", change).await;
+    // Of a message that is gone a delete succeeds.
+    sqs.ask("DeleteMessage", delete).await;
+}
+
+#[tokio::test]
+async fn an_attempt_asked_again_gets_the_same_messages() {
+    let sqs = Sqs::start().await;
+    let url = sqs.create("q.fifo", json!({"FifoQueue": "true"})).await;
+    for body in ["1", "2"] {
+        send(&sqs, &url, "g", body).await;
+    }
+    let members =
+        json!({"QueueUrl": url, "ReceiveRequestAttemptId": "a", "MaxNumberOfMessages": 10});
+    let first = sqs.ask("ReceiveMessage", members.clone()).await;
+    let again = sqs.ask("ReceiveMessage", members.clone()).await;
+    assert_eq!(first["Messages"].as_array().unwrap().len(), 2);
+    for index in 0..2 {
+        let handle = |answer: &Value| answer["Messages"][index]["ReceiptHandle"].clone();
+        assert_eq!(handle(&first), handle(&again));
+    }
+    assert_eq!(sqs.ask("ReceiveMessage", json!({"QueueUrl": url})).await, json!({}));
+}

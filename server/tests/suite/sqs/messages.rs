@@ -1,0 +1,335 @@
+//! Without these, a message could arrive as another than was sent, or a client refuse it for its digests.
+
+use forebay_protocol::{MessageAttribute, MessageId, QueueAttributes};
+use serde_json::{Value, json};
+
+use super::wire::{
+    BAD_ATTRIBUTE_NAME, BAD_CONTENTS, BEGIN_MS, INVALID, OVER_LIMIT, Sqs, UNSUPPORTED,
+};
+
+fn string(value: &str) -> Value {
+    json!({"DataType": "String", "StringValue": value})
+}
+
+#[tokio::test]
+async fn a_message_has_the_digests_that_aws_gives_it() {
+    let sqs = Sqs::start().await;
+    let url = sqs.create("q", json!({})).await;
+    let three = json!({
+        "Help.Me": string("Me"), "Hello": string("There"), "General": string("Kenobi"),
+    });
+    let number = json!({"timestamp": {"DataType": "Number", "StringValue": "1493147359900"}});
+    let trace = "dHJhY2VwYXJlbnQeMDAtNzc0MDYyZDZjMzcwODFhNWEwYjliNWI4OGUzMDYyN2MtMmQyNDgyMjExZjY0\
+                 ODlkYS0wMQ==";
+    let binary = json!({"attr1": {"DataType": "Binary", "BinaryValue": trace}});
+    for (attributes, md5) in [
+        (json!({"MyAttribute": string("foobar")}), "adb59cd4678ea5a855436b949cd07ab6"),
+        (three.clone(), "4c360f3fdafd970e05fae2f149d997f5"),
+        (number, "235c5c510d26fb653d073faed50ae77c"),
+        (binary, "8cbe4db156db8a94db8b801b7addb984"),
+    ] {
+        let members =
+            json!({"QueueUrl": url, "MessageBody": "hello", "MessageAttributes": attributes});
+        let sent = sqs.ask("SendMessage", members.clone()).await;
+        assert_eq!(sent["MD5OfMessageBody"], "5d41402abc4b2a76b9719d911017c592");
+        assert_eq!(sent["MD5OfMessageAttributes"], md5);
+        assert_eq!(sqs.ask_xml("SendMessage", members).await["MD5OfMessageAttributes"], md5);
+        for message in sqs.receive(&url, 3600).await {
+            assert_eq!(message["MD5OfMessageAttributes"], md5);
+            assert_eq!(message["MessageAttributes"], attributes);
+        }
+    }
+    let members = json!({"QueueUrl": url, "MessageBody": "x", "MessageAttributes": three});
+    sqs.ask("SendMessage", members).await;
+    for (names, md5) in [
+        (json!(["Hello"]), "a311262e065454b75da111d535b8dacd"),
+        (json!(["Hello", "General"]), "fca026605781cb4126a1e9044df24232"),
+        (json!(["Hello", "Help.*"]), "83fee93c1bcd8b9a5a923ffacdc636c7"),
+        (json!(["Hel.*"]), "83fee93c1bcd8b9a5a923ffacdc636c7"),
+        (json!(["All"]), "4c360f3fdafd970e05fae2f149d997f5"),
+        (json!([".*"]), "4c360f3fdafd970e05fae2f149d997f5"),
+    ] {
+        let members =
+            json!({"QueueUrl": url, "MessageAttributeNames": names, "VisibilityTimeout": 0});
+        let received = sqs.ask("ReceiveMessage", members.clone()).await;
+        assert_eq!(received["Messages"][0]["MD5OfMessageAttributes"], md5);
+        let xml = sqs.ask_xml("ReceiveMessage", members).await;
+        assert_eq!(xml["Message"]["MD5OfMessageAttributes"], md5);
+    }
+    for names in [json!([]), json!(["Nothing"])] {
+        let members =
+            json!({"QueueUrl": url, "MessageAttributeNames": names, "VisibilityTimeout": 0});
+        let received = sqs.ask("ReceiveMessage", members).await;
+        let message = received["Messages"][0].as_object().unwrap();
+        let keys: Vec<_> = message.keys().map(String::as_str).collect();
+        assert_eq!(keys, ["Body", "MD5OfBody", "MessageId", "ReceiptHandle"]);
+    }
+}
+
+#[tokio::test]
+async fn what_sqs_says_of_a_message_is_told_as_texts() {
+    let sqs = Sqs::start().await;
+    let url = sqs.create("q", json!({})).await;
+    let header = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1";
+    let sent = sqs
+        .ask(
+            "SendMessage",
+            json!({
+                "QueueUrl": url, "MessageBody": "x", "MessageGroupId": "tenant",
+                "MessageSystemAttributes": {"AWSTraceHeader": string(header)},
+            }),
+        )
+        .await;
+    assert_eq!(sent["MD5OfMessageSystemAttributes"], "5ae4d5d7636402d80f4eb6d213245a88");
+    assert_eq!(sent.get("MD5OfMessageAttributes"), None);
+    assert_eq!(sent.get("SequenceNumber"), None);
+    sqs.clock.advance(5_000);
+    let message = sqs.receive_one(&url, 0).await;
+    let expected = json!({
+        "AWSTraceHeader": header,
+        "ApproximateFirstReceiveTimestamp": (BEGIN_MS + 5_000).to_string(),
+        "ApproximateReceiveCount": "1",
+        "MessageGroupId": "tenant",
+        "SenderId": "000000000000",
+        "SentTimestamp": BEGIN_MS.to_string(),
+    });
+    assert_eq!(message["Attributes"], expected);
+    assert_eq!(message["MessageId"], sent["MessageId"]);
+    for member in ["AttributeNames", "MessageSystemAttributeNames"] {
+        let members = json!({
+            "QueueUrl": url, "VisibilityTimeout": 0,
+            member: ["SentTimestamp", "DeadLetterQueueSourceArn"],
+        });
+        let received = sqs.ask("ReceiveMessage", members.clone()).await;
+        let expected = json!({"SentTimestamp": BEGIN_MS.to_string()});
+        assert_eq!(received["Messages"][0]["Attributes"], expected);
+        let xml = sqs.ask_xml("ReceiveMessage", members).await;
+        let expected = json!({"Name": "SentTimestamp", "Value": BEGIN_MS.to_string()});
+        assert_eq!(xml["Message"]["Attribute"], expected);
+        let members = json!({"QueueUrl": url, member: ["Nonsense"]});
+        let message = "Unknown Attribute Nonsense.";
+        sqs.refuses("ReceiveMessage", members, BAD_ATTRIBUTE_NAME, message).await;
+    }
+    // The header of a request stands for the attribute, and has no digest.
+    let request = "POST /000000000000/r HTTP/1.1\r\nHost: h\r\nX-Amz-Target: AmazonSQS.SendMessage\r\n\
+                   X-Amzn-Trace-Id: Root=1-2-3\r\nContent-Length: 19\r\nConnection: close\r\n\r\n\
+                   {\"MessageBody\":\"x\"}";
+    let url = sqs.create("r", json!({})).await;
+    let sent = sqs.send(request.as_bytes()).await;
+    assert_eq!(sent.json().get("MD5OfMessageSystemAttributes"), None, "{sent:?}");
+    let message = sqs.receive_one(&url, 0).await;
+    assert_eq!(message["Attributes"]["AWSTraceHeader"], "Root=1-2-3");
+}
+
+#[tokio::test]
+async fn texts_arrive_to_the_byte_in_both_protocols() {
+    let sqs = Sqs::start().await;
+    let url = sqs.create("q", json!({})).await;
+    let body = "\t\r\n <&>'\"]]> \u{e9}\u{4e2d}\u{fffd}\u{1f600} +%&=";
+    sqs.send_body(&url, body).await;
+    let members = json!({"QueueUrl": url, "MessageBody": body});
+    sqs.ask_xml("SendMessage", members).await;
+    let members = json!({"QueueUrl": url, "MaxNumberOfMessages": 10, "VisibilityTimeout": 0});
+    let xml = sqs.ask_xml("ReceiveMessage", members).await;
+    let messages = xml["Message"].as_array().unwrap();
+    assert_eq!(
+        (messages.len(), &messages[0]["Body"], &messages[1]["Body"]),
+        (2, &json!(body), &json!(body))
+    );
+    assert_eq!(sqs.bodies(&url, 0).await, [body, body]);
+}
+
+#[tokio::test]
+async fn characters_that_sqs_does_not_take_are_refused() {
+    let sqs = Sqs::start().await;
+    let url = sqs.create("q", json!({})).await;
+    let message = "Invalid characters found. Valid unicode characters are #x9 | #xA | #xD | #x20 to \
+                   #xD7FF | #xE000 to #xFFFD | #x10000 to #x10FFFF";
+    for bad in ["\u{1}", "a\u{8}b", "\u{fffe}", "\u{ffff}", "\u{0}"] {
+        let members = json!({"QueueUrl": url, "MessageBody": bad});
+        sqs.refuses("SendMessage", members, BAD_CONTENTS, message).await;
+        let attributes = json!({"a": string(bad)});
+        let members = json!({"QueueUrl": url, "MessageBody": "x", "MessageAttributes": attributes});
+        sqs.refuses("SendMessage", members, BAD_CONTENTS, message).await;
+    }
+    assert_eq!(sqs.attributes(&url).await["ApproximateNumberOfMessages"], "0");
+}
+
+#[tokio::test]
+async fn attributes_that_break_a_rule_are_refused() {
+    let sqs = Sqs::start().await;
+    let url = sqs.create("q", json!({})).await;
+    let empty = |kind: &str| {
+        format!("Message (user) attribute 'a' must contain a non-empty value of type '{kind}'.")
+    };
+    let reserved = "You can't use message attribute names beginning with 'AWS.' or 'Amazon.'. These \
+                    strings are reserved for internal use. Additionally, they cannot start or end \
+                    with '.', and cannot contain successive '.' characters.";
+    let number = "Can't cast the value of message (user) attribute 'a' to a number.";
+    let many: serde_json::Map<_, _> =
+        (0..11).map(|index| (format!("a{index}"), string("x"))).collect();
+    for (attributes, message) in [
+        (
+            Value::Object(many),
+            "Number of message attributes [11] exceeds the allowed maximum [10].",
+        ),
+        (json!({"a": string("")}), &*empty("String")),
+        (json!({"a": {"DataType": "String"}}), &empty("String")),
+        (json!({"a": {"DataType": "Number", "StringValue": ""}}), &empty("Number")),
+        (json!({"a": {"DataType": "Binary", "BinaryValue": ""}}), &empty("Binary")),
+        (json!({"a": {"DataType": "Number", "StringValue": "1x"}}), number),
+        (json!({"a": {"DataType": "Number", "StringValue": "1e127"}}), number),
+        (json!({"aws.x": string("x")}), reserved),
+        (json!({"Amazon.x": string("x")}), reserved),
+        (json!({".x": string("x")}), reserved),
+        (json!({"x.": string("x")}), reserved),
+        (json!({"x..y": string("x")}), reserved),
+        (
+            json!({"a": {"StringValue": "x"}}),
+            "The message attribute 'a' must contain a non-empty message attribute type.",
+        ),
+        (
+            json!({"a": {"DataType": "Text", "StringValue": "x"}}),
+            "The type of message (user) attribute 'a' is invalid. You must use only the following \
+             supported type prefixes: Binary, Number, String.",
+        ),
+    ] {
+        let members = json!({"QueueUrl": url, "MessageBody": "x", "MessageAttributes": attributes});
+        sqs.refuses("SendMessage", members, INVALID, message).await;
+    }
+    let list = json!({"a": {"DataType": "String", "StringListValues": ["x"]}});
+    let members = json!({"QueueUrl": url, "MessageBody": "x", "MessageAttributes": list});
+    let refused = sqs.json("SendMessage", &members).await;
+    assert_eq!(refused.json()["__type"], UNSUPPORTED.json);
+    for (name, value) in [("Other", string("x")), ("AWSTraceHeader", json!({"DataType": "Number"}))]
+    {
+        let system = json!({name: value});
+        let members =
+            json!({"QueueUrl": url, "MessageBody": "x", "MessageSystemAttributes": system});
+        let refused = sqs.json("SendMessage", &members).await;
+        assert_eq!(refused.json()["__type"], INVALID.json, "{refused:?}");
+    }
+    let good = json!({
+        "a_b-c.D": {"DataType": "Number.float", "StringValue": "-1.5e-3"},
+        "b": {"DataType": "String.json", "StringValue": "{}"},
+        "c": {"DataType": "Binary.png", "BinaryValue": "AAEC"},
+    });
+    let members = json!({"QueueUrl": url, "MessageBody": "x", "MessageAttributes": good});
+    sqs.ask_xml("SendMessage", members).await;
+    assert_eq!(sqs.receive_one(&url, 0).await["MessageAttributes"], good);
+}
+
+#[tokio::test]
+async fn a_delay_is_the_messages_own_or_the_queues() {
+    let sqs = Sqs::start().await;
+    let url = sqs.create("q", json!({"DelaySeconds": "10"})).await;
+    sqs.send_body(&url, "queue").await;
+    for (body, delay) in [("none", 0), ("own", 20)] {
+        let members = json!({"QueueUrl": url, "MessageBody": body, "DelaySeconds": delay});
+        sqs.ask("SendMessage", members).await;
+    }
+    assert_eq!(sqs.bodies(&url, 3600).await, ["none"]);
+    assert_eq!(sqs.attributes(&url).await["ApproximateNumberOfMessagesDelayed"], "2");
+    sqs.clock.advance(10_000);
+    assert_eq!(sqs.bodies(&url, 3600).await, ["queue"]);
+    sqs.clock.advance(10_000);
+    assert_eq!(sqs.bodies(&url, 3600).await, ["own"]);
+    for delay in [-1, 901] {
+        let members = json!({"QueueUrl": url, "MessageBody": "x", "DelaySeconds": delay});
+        let message = format!(
+            "Value {delay} for parameter DelaySeconds is invalid. Reason: DelaySeconds must be >= 0 \
+             and <= 900."
+        );
+        sqs.refuses("SendMessage", members, INVALID, &message).await;
+    }
+    let members = json!({"QueueUrl": url, "MessageBody": "x", "MessageDeduplicationId": "d"});
+    let message = "Value d for parameter MessageDeduplicationId is invalid. Reason: The request \
+                   include parameter that is not valid for this queue type.";
+    sqs.refuses("SendMessage", members, INVALID, message).await;
+}
+
+#[tokio::test]
+async fn a_receive_outside_its_limits_is_refused() {
+    let sqs = Sqs::start().await;
+    let url = sqs.create("q", json!({})).await;
+    let between = "Must be between 1 and 10, if provided.";
+    for (parameter, value, reason) in [
+        ("MaxNumberOfMessages", 0, between),
+        ("MaxNumberOfMessages", 11, between),
+        ("WaitTimeSeconds", 21, "Must be >= 0 and <= 20, if provided."),
+        ("WaitTimeSeconds", -1, "Must be >= 0 and <= 20, if provided."),
+        ("VisibilityTimeout", 43_201, "Must be >= 0 and <= 43200, if provided."),
+    ] {
+        let message =
+            format!("Value {value} for parameter {parameter} is invalid. Reason: {reason}");
+        let members = json!({"QueueUrl": url, parameter: value});
+        sqs.refuses("ReceiveMessage", members, INVALID, &message).await;
+    }
+    let members = json!({"QueueUrl": url, "ReceiveRequestAttemptId": "a b"});
+    let message = "Value a b for parameter ReceiveRequestAttemptId is invalid. Reason: \
+                   ReceiveRequestAttemptId can only include alphanumeric and punctuation \
+                   characters. 1 to 128 in length.";
+    sqs.refuses("ReceiveMessage", members, INVALID, message).await;
+    // Of a queue that is not FIFO it is let be.
+    sqs.send_body(&url, "x").await;
+    let members = json!({"QueueUrl": url, "ReceiveRequestAttemptId": "a"});
+    assert_eq!(sqs.ask("ReceiveMessage", members.clone()).await["Messages"][0]["Body"], "x");
+    assert_eq!(sqs.ask("ReceiveMessage", members).await, json!({}));
+}
+
+#[tokio::test]
+async fn one_message_is_given_unless_more_are_asked_for() {
+    let sqs = Sqs::start().await;
+    let url = sqs.create("q", json!({})).await;
+    for body in ["1", "2", "3"] {
+        sqs.send_body(&url, body).await;
+    }
+    let one = sqs.ask("ReceiveMessage", json!({"QueueUrl": url})).await;
+    assert_eq!(one["Messages"].as_array().unwrap().len(), 1);
+    let two = json!({"QueueUrl": url, "MaxNumberOfMessages": 2});
+    let two = sqs.ask("ReceiveMessage", two).await;
+    assert_eq!(two["Messages"].as_array().unwrap().len(), 2);
+    assert_eq!(sqs.attributes(&url).await["ApproximateNumberOfMessagesNotVisible"], "3");
+}
+
+#[tokio::test]
+async fn more_in_flight_than_the_queue_allows_is_over_the_limit() {
+    let sqs = Sqs::start().await;
+    let url = sqs.create("q", json!({})).await;
+    let one = QueueAttributes { in_flight_max: Some(1), ..QueueAttributes::default() };
+    sqs.client().await.alter_queue("q", one).await.unwrap();
+    sqs.send_body(&url, "1").await;
+    sqs.send_body(&url, "2").await;
+    sqs.receive_one(&url, 3600).await;
+    let message = "queue \"q\" has 1 messages in flight, its maximum";
+    sqs.refuses("ReceiveMessage", json!({"QueueUrl": url}), OVER_LIMIT, message).await;
+}
+
+#[tokio::test]
+async fn a_message_is_the_same_through_both_doors() {
+    let sqs = Sqs::start().await;
+    let url = sqs.create("q", json!({})).await;
+    let client = sqs.client().await;
+    let attributes = json!({"n": {"DataType": "Number", "StringValue": "5"}});
+    let members =
+        json!({"QueueUrl": url, "MessageBody": "over SQS", "MessageAttributes": attributes});
+    let sent = sqs.ask("SendMessage", members).await;
+    let received = crate::support::receive(&client, "q", 1).await.remove(0);
+    received.block.verify().unwrap();
+    assert_eq!(received.block.body().as_ref(), b"over SQS");
+    let travels = received.attributes().unwrap();
+    assert_eq!(travels.attributes, [MessageAttribute::number("n", 5)]);
+    let id = MessageId::new(client.store_id(), received.origin_queue_id, received.origin_seq);
+    assert_eq!(sent["MessageId"], id.to_string());
+    crate::support::send(&client, "q", &[b"over TCP", b"\xff\x01"]).await;
+    let messages = sqs.receive(&url, 60).await;
+    assert_eq!(messages[0]["Body"], "over TCP");
+    // What is no text is told as one, with the digest of that.
+    assert_eq!(messages[1]["Body"], "\u{fffd}\u{fffd}");
+    let told = forebay_protocol::md5_of_body("\u{fffd}\u{fffd}".as_bytes());
+    assert_eq!(messages[1]["MD5OfBody"], told);
+    // A receipt of one door is one of the other.
+    let receipt = data_encoding::BASE64.encode(received.receipt.as_bytes());
+    sqs.ask("DeleteMessage", json!({"QueueUrl": url, "ReceiptHandle": receipt})).await;
+    assert_eq!(client.describe_queue("q").await.unwrap().in_flight, 2);
+}

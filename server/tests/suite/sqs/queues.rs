@@ -1,0 +1,154 @@
+//! Without these, a program could lose, confuse or not find its queues.
+
+use serde_json::{Value, json};
+
+use super::wire::{DELETED_RECENTLY, EXISTS, INVALID, PURGING, Sqs};
+
+#[tokio::test]
+async fn creating_a_queue_again_finds_it_if_nothing_differs() {
+    let sqs = Sqs::start().await;
+    let url = sqs.create("q", json!({"DelaySeconds": "3", "Policy": "{\"a\":1}"})).await;
+    for same in [json!({}), json!({"DelaySeconds": "3"}), json!({"VisibilityTimeout": "30"})] {
+        assert_eq!(sqs.create("q", same).await, url);
+    }
+    let message = |attribute: &str| {
+        format!(
+            "A queue already exists with the same name and a different value for attribute \
+             {attribute}"
+        )
+    };
+    for (name, value) in [
+        ("DelaySeconds", "4"),
+        ("VisibilityTimeout", "31"),
+        ("Policy", "{\"a\":2}"),
+        ("KmsMasterKeyId", "key"),
+        ("SqsManagedSseEnabled", "false"),
+        ("MessageRetentionPeriod", "60"),
+    ] {
+        let members = json!({"QueueName": "q", "Attributes": {name: value}});
+        sqs.refuses("CreateQueue", members, EXISTS, &message(name)).await;
+    }
+    // Also when it was changed since.
+    let members = json!({"QueueUrl": url, "Attributes": {"DelaySeconds": "9"}});
+    sqs.ask("SetQueueAttributes", members).await;
+    assert_eq!(sqs.create("q", json!({})).await, url);
+    assert_eq!(sqs.create("q", json!({"DelaySeconds": "9"})).await, url);
+    let members = json!({"QueueName": "q", "Attributes": {"DelaySeconds": "3"}});
+    sqs.refuses("CreateQueue", members, EXISTS, &message("DelaySeconds")).await;
+    let members = json!({"QueueName": "q", "tags": {"other": "tag"}});
+    assert_eq!(sqs.ask("CreateQueue", members).await["QueueUrl"], url);
+    let xml = sqs.ask_xml("CreateQueue", json!({"QueueName": "q"})).await;
+    assert_eq!(xml["QueueUrl"], url);
+}
+
+#[tokio::test]
+async fn a_name_that_no_queue_may_have_is_refused() {
+    let sqs = Sqs::start().await;
+    let long = "a".repeat(81);
+    let plain =
+        "Can only include alphanumeric characters, hyphens, or underscores. 1 to 80 in length";
+    for name in ["a/b", "a b", "\u{e4}", "q.fifo", "q.", "", &long] {
+        sqs.refuses("CreateQueue", json!({"QueueName": name}), INVALID, plain).await;
+    }
+    let fifo = "The name of a FIFO queue can only include alphanumeric characters, hyphens, or \
+                underscores, must end with .fifo suffix and be 1 to 80 in length.";
+    let long = format!("{}.fifo", "a".repeat(76));
+    for name in ["q", ".fifo", "a/b.fifo", &long] {
+        let members = json!({"QueueName": name, "Attributes": {"FifoQueue": "true"}});
+        sqs.refuses("CreateQueue", members, INVALID, fifo).await;
+    }
+    sqs.create(&"a".repeat(80), json!({})).await;
+    sqs.create(&format!("{}.fifo", "a".repeat(75)), json!({"FifoQueue": "true"})).await;
+}
+
+#[tokio::test]
+async fn a_deleted_queue_is_gone_and_its_name_rests() {
+    let sqs = Sqs::start().await;
+    let url = sqs.create("q", json!({})).await;
+    sqs.send_body(&url, "gone with it").await;
+    sqs.ask("DeleteQueue", json!({"QueueUrl": url})).await;
+    assert_eq!(sqs.ask("ListQueues", json!({})).await, json!({}));
+    let message = "You must wait 60 seconds after deleting a queue before you can create another \
+                   with the same name.";
+    sqs.refuses("CreateQueue", json!({"QueueName": "q"}), DELETED_RECENTLY, message).await;
+    sqs.create("r", json!({})).await;
+    let xml = sqs.ask_xml("DeleteQueue", json!({"QueueUrl": sqs.url("r")})).await;
+    assert_eq!(xml, Value::Null, "an action without members has no result");
+}
+
+#[tokio::test]
+async fn queues_are_listed_by_prefix_and_in_pages() {
+    let sqs = Sqs::start().await;
+    for name in ["a1", "a2", "a3", "b1"] {
+        sqs.create(name, json!({})).await;
+    }
+    let urls = |names: &[&str]| json!(names.iter().map(|name| sqs.url(name)).collect::<Vec<_>>());
+    let all = sqs.ask("ListQueues", json!({})).await;
+    assert_eq!(all, json!({"QueueUrls": urls(&["a1", "a2", "a3", "b1"])}));
+    let members = json!({"QueueNamePrefix": "a", "MaxResults": 2});
+    let first = sqs.ask("ListQueues", members.clone()).await;
+    assert_eq!(first["QueueUrls"], urls(&["a1", "a2"]));
+    let token = first["NextToken"].as_str().unwrap();
+    let mut next = members.clone();
+    next["NextToken"] = json!(token);
+    assert_eq!(sqs.ask("ListQueues", next.clone()).await, json!({"QueueUrls": urls(&["a3"])}));
+    let xml = sqs.ask_xml("ListQueues", members).await;
+    assert_eq!(xml["QueueUrl"], urls(&["a1", "a2"]));
+    assert_eq!(xml["NextToken"], token);
+    assert_eq!(sqs.ask_xml("ListQueues", json!({"QueueNamePrefix": "c"})).await, "");
+    let none = sqs.ask("ListQueues", json!({"QueueNamePrefix": "c"})).await;
+    assert_eq!(none, json!({}));
+    for max in [0, 1001] {
+        let message = format!(
+            "Value {max} for parameter MaxResults is invalid. Reason: Must be an integer between 1 and 1000."
+        );
+        sqs.refuses("ListQueues", json!({"MaxResults": max}), INVALID, &message).await;
+    }
+    let members = json!({"NextToken": "?"});
+    sqs.refuses("ListQueues", members, INVALID, "Invalid or expired next token.").await;
+}
+
+#[tokio::test]
+async fn a_purge_takes_everything_and_is_not_repeated_at_once() {
+    let sqs = Sqs::start().await;
+    let url = sqs.create("q", json!({})).await;
+    sqs.send_body(&url, "in flight").await;
+    sqs.receive_one(&url, 60).await;
+    sqs.send_body(&url, "waiting").await;
+    let members = json!({"QueueUrl": url, "MessageBody": "delayed", "DelaySeconds": 60});
+    sqs.ask("SendMessage", members).await;
+    let attributes = sqs.attributes(&url).await;
+    for name in ["", "NotVisible", "Delayed"] {
+        assert_eq!(attributes[format!("ApproximateNumberOfMessages{name}")], "1");
+    }
+    sqs.ask("PurgeQueue", json!({"QueueUrl": url})).await;
+    let attributes = sqs.attributes(&url).await;
+    for name in ["", "NotVisible", "Delayed"] {
+        assert_eq!(attributes[format!("ApproximateNumberOfMessages{name}")], "0");
+    }
+    let message = "Only one PurgeQueue operation on q is allowed every 60 seconds.";
+    sqs.refuses("PurgeQueue", json!({"QueueUrl": url}), PURGING, message).await;
+}
+
+#[tokio::test]
+async fn tags_are_set_overwritten_listed_and_taken_away() {
+    let sqs = Sqs::start().await;
+    let members = json!({"QueueName": "q", "tags": {"a": "1", "A": "2"}});
+    let url = sqs.ask("CreateQueue", members).await["QueueUrl"].clone();
+    sqs.ask("TagQueue", json!({"QueueUrl": url, "Tags": {"a": "3", "b": ""}})).await;
+    let tags = json!({"a": "3", "A": "2", "b": ""});
+    assert_eq!(sqs.ask("ListQueueTags", json!({"QueueUrl": url})).await, json!({"Tags": tags}));
+    let xml = sqs.ask_xml("ListQueueTags", json!({"QueueUrl": url})).await;
+    let expected = json!([
+        {"Key": "A", "Value": "2"}, {"Key": "a", "Value": "3"}, {"Key": "b", "Value": ""},
+    ]);
+    assert_eq!(xml["Tag"], expected);
+    let xml = sqs.ask_xml("UntagQueue", json!({"QueueUrl": url, "TagKeys": ["a", "none"]})).await;
+    assert_eq!(xml, Value::Null);
+    sqs.ask("UntagQueue", json!({"QueueUrl": url, "TagKeys": ["A", "b"]})).await;
+    assert_eq!(sqs.ask("ListQueueTags", json!({"QueueUrl": url})).await, json!({}));
+    let of_query = json!({"QueueName": "r", "tags": {"k": "v"}});
+    let url = sqs.ask_xml("CreateQueue", of_query).await["QueueUrl"].clone();
+    let tags = sqs.ask("ListQueueTags", json!({"QueueUrl": url})).await;
+    assert_eq!(tags, json!({"Tags": {"k": "v"}}));
+}

@@ -1,0 +1,331 @@
+//! Without these, whoever reaches the server could do what a key's holder alone may, or a request be made
+//! another one on its way.
+//!
+//! The signed requests below were made with botocore 1.44.8, for the moment at which the clock begins.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use data_encoding::HEXLOWER;
+use forebay::Limits;
+use forebay::sqs::{Config, Credentials};
+use forebay_engine::SimClock;
+use hmac::{Hmac, KeyInit, Mac};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use super::wire::{BEGIN_MS, Outcome, Sqs};
+
+const KEYS: &str = "
+    [[key]]
+    id = 'AKIDEXAMPLE'
+    secret = 'wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY'
+    [[key]]
+    id = 'AKIDTEMPORARY'
+    secret = 'secret'
+    session-token = 'a/session+token=='
+    [[key]]
+    id = 'AKIDSENDER'
+    secret = 'sender'
+    user = 'sender'
+    allow = [{ actions = ['SendMessage'], queues = ['orders*'] }]
+    [[key]]
+    id = 'AKIDFOREIGN'
+    secret = 'foreign'
+    account = '111111111111'
+";
+
+/// The time in the requests.
+const TIME: &str = "20231114T221320Z";
+
+const BODY: &str = r#"{"QueueUrl": "q", "MessageBody": "signed"}"#;
+
+const PLAIN: &str = "X-Amz-Target: AmazonSQS.SendMessage\r\n\
+    Content-Type: application/x-amz-json-1.0\r\nX-Amz-Date: 20231114T221320Z\r\n\
+    Authorization: AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20231114/us-east-1/sqs/aws4_request, \
+    SignedHeaders=content-type;host;x-amz-date;x-amz-target, \
+    Signature=4dc370421b60658faaf8df82e1cd235caef4efdc5673ad531cce6dd2be0e5fd9";
+
+const TOKEN: &str = "X-Amz-Target: AmazonSQS.SendMessage\r\n\
+    Content-Type: application/x-amz-json-1.0\r\nX-Amz-Date: 20231114T221320Z\r\n\
+    X-Amz-Security-Token: a/session+token==\r\n\
+    Authorization: AWS4-HMAC-SHA256 Credential=AKIDTEMPORARY/20231114/us-east-1/sqs/aws4_request, \
+    SignedHeaders=content-type;host;x-amz-date;x-amz-security-token;x-amz-target, \
+    Signature=5fed703ae911a8041c853086cb41b9e587814d1704a23e901ac2254b840c34ac";
+
+const URL: &str = "/000000000000/q?Action=SendMessage&MessageBody=a%20b%2Bc%2F~%25\
+    &X-Amz-Algorithm=AWS4-HMAC-SHA256\
+    &X-Amz-Credential=AKIDEXAMPLE%2F20231114%2Fus-east-1%2Fsqs%2Faws4_request\
+    &X-Amz-Date=20231114T221320Z&X-Amz-Expires=60&X-Amz-SignedHeaders=host\
+    &X-Amz-Signature=57781671388a716a73a1e465c62a800fd25bc76342d2829f5716fb24df614203";
+
+const URL_TOKEN: &str = "/000000000000/q?Action=SendMessage&MessageBody=a%20b%2Bc%2F~%25\
+    &X-Amz-Algorithm=AWS4-HMAC-SHA256\
+    &X-Amz-Credential=AKIDTEMPORARY%2F20231114%2Fus-east-1%2Fsqs%2Faws4_request\
+    &X-Amz-Date=20231114T221320Z&X-Amz-Expires=60&X-Amz-SignedHeaders=host\
+    &X-Amz-Security-Token=a%2Fsession%2Btoken%3D%3D\
+    &X-Amz-Signature=1bdc96c11be722b708e4e9b109d08e5de2c4ad0292f90e45fdb24773b56659ff";
+
+/// A server that knows the keys, with a queue `q`.
+async fn locked() -> Sqs {
+    let clock = SimClock::new(BEGIN_MS);
+    let config = Config::default()
+        .with_credentials(Credentials::parse(KEYS).unwrap())
+        .with_clock(Arc::new(clock.clone()));
+    let sqs = Sqs::start_at(clock, config, Limits::default()).await;
+    sqs.client().await.create_queue("q", Default::default()).await.unwrap();
+    sqs
+}
+
+async fn post(sqs: &Sqs, headers: &str, body: &str) -> Outcome {
+    let length = body.len();
+    let request = format!(
+        "POST / HTTP/1.1\r\nHost: queues.example\r\n{headers}\r\nContent-Length: {length}\r\n\
+         Connection: close\r\n\r\n{body}"
+    );
+    sqs.send(request.as_bytes()).await
+}
+
+async fn get(sqs: &Sqs, path: &str) -> Outcome {
+    let request =
+        format!("GET {path} HTTP/1.1\r\nHost: queues.example\r\nConnection: close\r\n\r\n");
+    sqs.send(request.as_bytes()).await
+}
+
+async fn stored(sqs: &Sqs) -> u64 {
+    sqs.client().await.describe_queue("q").await.unwrap().waiting
+}
+
+#[track_caller]
+fn assert_refused(outcome: &Outcome, status: u16, code: &str) {
+    let query_error = format!("{code};Sender");
+    let found = (outcome.status, outcome.header("x-amzn-query-error"));
+    assert_eq!(found, (status, Some(&*query_error)), "{outcome:?}");
+}
+
+#[tokio::test]
+async fn what_is_signed_with_a_known_key_is_done() {
+    let sqs = locked().await;
+    for headers in [PLAIN, TOKEN] {
+        let sent = post(&sqs, headers, BODY).await;
+        assert_eq!(sent.status, 200, "{sent:?}");
+    }
+    for path in [URL, URL_TOKEN] {
+        let sent = get(&sqs, path).await;
+        assert_eq!(sent.status, 200, "{sent:?}");
+    }
+    assert_eq!(stored(&sqs).await, 4);
+}
+
+#[tokio::test]
+async fn a_request_that_is_not_what_was_signed_is_refused_and_nothing_is_stored() {
+    let sqs = locked().await;
+    let mismatch = "SignatureDoesNotMatch";
+    assert_refused(&post(&sqs, PLAIN, &BODY.replace("signed", "swapped")).await, 403, mismatch);
+    for (from, to) in [
+        ("4dc370421b", "4dc370421c"),
+        ("Signature=4dc3", "Signature=4d"),
+        ("x-amz-json-1.0", "x-amz-json-1.1"),
+        ("us-east-1", "eu-west-1"),
+        ("/sqs/", "/sns/"),
+        ("20231114/us", "20231113/us"),
+        ("aws4_request", "aws3_request"),
+        // Another action, and one that was not signed at all.
+        ("AmazonSQS.SendMessage", "AmazonSQS.PurgeQueue"),
+        (";x-amz-target", ""),
+        ("content-type;host;", "content-type;"),
+        ("X-Amz-Date", "X-Amz-Content-Sha256: 00\r\nX-Amz-Date"),
+    ] {
+        let headers = PLAIN.replace(from, to);
+        assert_ne!(headers, PLAIN);
+        assert_refused(&post(&sqs, &headers, BODY).await, 403, mismatch);
+    }
+    for (from, to) in [
+        ("MessageBody=a", "MessageBody=b"),
+        ("/q?", "/r?"),
+        ("Expires=60", "Expires=61"),
+        ("Signature=5778", "Signature=5779"),
+    ] {
+        let path = URL.replace(from, to);
+        assert_ne!(path, URL);
+        assert_refused(&get(&sqs, &path).await, 403, mismatch);
+    }
+    let refused = post(&sqs, &PLAIN.replace("4dc370421b", "4dc370421c"), BODY).await;
+    let message = "The request signature we calculated does not match the signature you provided. \
+                   Check your AWS Secret Access Key and signing method. Consult the service \
+                   documentation for details.";
+    let name = "com.amazon.coral.service#InvalidSignatureException";
+    assert_eq!(refused.json(), json!({"__type": name, "message": message}));
+    assert_eq!(stored(&sqs).await, 0);
+}
+
+#[tokio::test]
+async fn a_request_counts_for_a_quarter_of_an_hour() {
+    let sqs = locked().await;
+    sqs.clock.set_wall(BEGIN_MS + 15 * 60_000);
+    assert_eq!(post(&sqs, PLAIN, BODY).await.status, 200);
+    sqs.clock.set_wall(BEGIN_MS + 15 * 60_000 + 1_000);
+    let refused = post(&sqs, PLAIN, BODY).await;
+    assert_refused(&refused, 403, "SignatureDoesNotMatch");
+    let message = "Signature expired: 20231114T221320Z is now earlier than 20231114T221321Z \
+                   (20231114T222821Z - 15 min.)";
+    assert_eq!(refused.json()["message"], message);
+    sqs.clock.set_wall(BEGIN_MS - 15 * 60_000);
+    assert_eq!(post(&sqs, PLAIN, BODY).await.status, 200);
+    sqs.clock.set_wall(BEGIN_MS - 15 * 60_000 - 1_000);
+    let refused = post(&sqs, PLAIN, BODY).await;
+    let message = "Signature not yet current: 20231114T221320Z is still later than \
+                   20231114T221319Z (20231114T215819Z + 15 min.)";
+    assert_eq!(refused.json()["message"], message);
+    sqs.clock.set_wall(BEGIN_MS + 60_000);
+    assert_eq!(get(&sqs, URL).await.status, 200);
+    sqs.clock.set_wall(BEGIN_MS + 61_000);
+    assert_refused(&get(&sqs, URL).await, 400, "RequestExpired");
+    assert_eq!(stored(&sqs).await, 3);
+}
+
+#[tokio::test]
+async fn who_is_not_known_is_told_so() {
+    let sqs = locked().await;
+    let target = "X-Amz-Target: AmazonSQS.SendMessage";
+    assert_refused(&post(&sqs, target, BODY).await, 403, "MissingAuthenticationToken");
+    let open = get(&sqs, "/000000000000/q?Action=SendMessage&MessageBody=x").await;
+    assert_refused(&open, 403, "MissingAuthenticationToken");
+    let unknown = PLAIN.replace("AKIDEXAMPLE", "AKIDNOBODY");
+    let refused = post(&sqs, &unknown, BODY).await;
+    assert_refused(&refused, 403, "InvalidClientTokenId");
+    let message = "The security token included in the request is invalid.";
+    assert_eq!(refused.json()["message"], message);
+    // A temporary key without its token, with another, and a token with a key that has none.
+    for (headers, from, to) in [
+        (TOKEN, "X-Amz-Security-Token: a/session+token==\r\n", ""),
+        (TOKEN, "X-Amz-Security-Token: a", "X-Amz-Security-Token: b"),
+        (PLAIN, "X-Amz-Date", "X-Amz-Security-Token: a\r\nX-Amz-Date"),
+    ] {
+        let refused = post(&sqs, &headers.replace(from, to), BODY).await;
+        assert_refused(&refused, 403, "InvalidClientTokenId");
+    }
+    for (from, to) in [
+        ("Signature=", "Nothing="),
+        ("SignedHeaders=", "Nothing="),
+        ("Credential=", "Nothing="),
+        ("X-Amz-Date: 20231114T221320Z\r\n", ""),
+        ("X-Amz-Date: 20231114T221320Z", "X-Amz-Date: today"),
+        ("AWS4-HMAC-SHA256", "Basic"),
+        ("/aws4_request", ""),
+    ] {
+        let refused = post(&sqs, &PLAIN.replace(from, to), BODY).await;
+        assert_refused(&refused, 400, "IncompleteSignature");
+    }
+    assert_eq!(stored(&sqs).await, 0);
+}
+
+/// A request of the JSON protocol, signed at the time when the clock begins.
+async fn signed(sqs: &Sqs, key: (&str, &str), action: &str, members: Value) -> Outcome {
+    let (id, secret) = key;
+    let body = members.to_string();
+    let hash = |text: &str| HEXLOWER.encode(&Sha256::digest(text.as_bytes()));
+    let (date, names) = (&TIME[..8], "host;x-amz-date;x-amz-target");
+    let canonical = format!(
+        "POST\n/\n\nhost:queues.example\nx-amz-date:{TIME}\nx-amz-target:AmazonSQS.{action}\n\n\
+         {names}\n{}",
+        hash(&body)
+    );
+    let scope = format!("{date}/us-east-1/sqs/aws4_request");
+    let to_sign = format!("AWS4-HMAC-SHA256\n{TIME}\n{scope}\n{}", hash(&canonical));
+    let keyed = |key: &[u8], text: &str| {
+        let mac = Hmac::<Sha256>::new_from_slice(key).unwrap();
+        mac.chain_update(text.as_bytes()).finalize().into_bytes().to_vec()
+    };
+    let mut signing = format!("AWS4{secret}").into_bytes();
+    for part in scope.split('/') {
+        signing = keyed(&signing, part);
+    }
+    let signature = HEXLOWER.encode(&keyed(&signing, &to_sign));
+    let headers = format!(
+        "X-Amz-Target: AmazonSQS.{action}\r\nX-Amz-Date: {TIME}\r\nAuthorization: AWS4-HMAC-SHA256 \
+         Credential={id}/{scope}, SignedHeaders={names}, Signature={signature}"
+    );
+    post(sqs, &headers, &body).await
+}
+
+const OWNER: (&str, &str) = ("AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY");
+const SENDER: (&str, &str) = ("AKIDSENDER", "sender");
+const FOREIGN: (&str, &str) = ("AKIDFOREIGN", "foreign");
+
+#[tokio::test]
+async fn a_key_does_what_it_may_and_nothing_else() {
+    let sqs = locked().await;
+    let created = signed(&sqs, OWNER, "CreateQueue", json!({"QueueName": "orders-1"})).await;
+    assert_eq!(created.status, 200, "{created:?}");
+    let orders = json!({"QueueUrl": "orders-1", "MessageBody": "x"});
+    assert_eq!(signed(&sqs, SENDER, "SendMessage", orders).await.status, 200);
+    let entries = json!([{"Id": "a", "MessageBody": "x"}]);
+    let batch = json!({"QueueUrl": "orders-1", "Entries": entries});
+    assert_eq!(signed(&sqs, SENDER, "SendMessageBatch", batch).await.status, 200);
+    for (action, members) in [
+        ("ReceiveMessage", json!({"QueueUrl": "orders-1"})),
+        ("SendMessage", json!({"QueueUrl": "q", "MessageBody": "x"})),
+        ("DeleteQueue", json!({"QueueUrl": "orders-1"})),
+        ("CreateQueue", json!({"QueueName": "orders-2"})),
+        ("ListQueues", json!({})),
+        ("StartMessageMoveTask", json!({"SourceArn": "arn:aws:sqs:us-east-1:000000000000:q"})),
+    ] {
+        assert_refused(&signed(&sqs, SENDER, action, members).await, 403, "AccessDenied");
+    }
+    let refused = signed(&sqs, SENDER, "ReceiveMessage", json!({"QueueUrl": "q"})).await;
+    let message = "User: arn:aws:iam::000000000000:user/sender is not authorized to perform: \
+                   sqs:receivemessage on resource: arn:aws:sqs:us-east-1:000000000000:q";
+    let name = "com.amazon.coral.service#AccessDeniedException";
+    assert_eq!(refused.json(), json!({"__type": name, "message": message}));
+    assert_eq!(stored(&sqs).await, 0);
+}
+
+#[tokio::test]
+async fn a_policy_lets_other_accounts_in_and_keeps_out_whom_it_denies() {
+    let sqs = locked().await;
+    let send = || json!({"QueueUrl": "q", "MessageBody": "x"});
+    assert_refused(&signed(&sqs, FOREIGN, "SendMessage", send()).await, 403, "AccessDenied");
+    let permit = json!({
+        "QueueUrl": "q", "Label": "l", "AWSAccountIds": ["111111111111"],
+        "Actions": ["SendMessage"],
+    });
+    assert_eq!(signed(&sqs, OWNER, "AddPermission", permit).await.status, 200);
+    assert_eq!(signed(&sqs, FOREIGN, "SendMessage", send()).await.status, 200);
+    let receive = json!({"QueueUrl": "q"});
+    assert_refused(&signed(&sqs, FOREIGN, "ReceiveMessage", receive).await, 403, "AccessDenied");
+    let deny = json!({"Statement": [
+        {"Effect": "Deny", "Principal": "*", "Action": "SQS:SendMessage", "Resource": "*"},
+    ]});
+    let set = json!({"QueueUrl": "q", "Attributes": {"Policy": deny.to_string()}});
+    assert_eq!(signed(&sqs, OWNER, "SetQueueAttributes", set).await.status, 200);
+    for key in [OWNER, FOREIGN] {
+        assert_refused(&signed(&sqs, key, "SendMessage", send()).await, 403, "AccessDenied");
+    }
+    let remove = json!({"QueueUrl": "q", "Label": "none"});
+    assert_refused(
+        &signed(&sqs, OWNER, "RemovePermission", remove).await,
+        400,
+        "InvalidParameterValue",
+    );
+    assert_eq!(stored(&sqs).await, 1);
+}
+
+#[tokio::test]
+async fn a_name_rests_for_the_pause_and_no_longer() {
+    let clock = SimClock::new(BEGIN_MS);
+    let config = Config::new(None, "us-east-1", "000000000000", Duration::from_secs(60));
+    let config = config.with_clock(Arc::new(clock.clone()));
+    let sqs = Sqs::start_at(clock, config, Limits::default()).await;
+    let url = sqs.create("q", json!({})).await;
+    sqs.ask("PurgeQueue", json!({"QueueUrl": url})).await;
+    sqs.clock.advance(59_000);
+    assert_eq!(sqs.json("PurgeQueue", &json!({"QueueUrl": url})).await.status, 403);
+    sqs.clock.advance(1_000);
+    sqs.ask("PurgeQueue", json!({"QueueUrl": url})).await;
+    sqs.ask("DeleteQueue", json!({"QueueUrl": url})).await;
+    sqs.clock.advance(59_000);
+    assert_eq!(sqs.json("CreateQueue", &json!({"QueueName": "q"})).await.status, 400);
+    sqs.clock.advance(1_000);
+    sqs.create("q", json!({})).await;
+}
