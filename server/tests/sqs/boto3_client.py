@@ -1,4 +1,5 @@
-"""What a program that was written for SQS does with boto3, against a server whose URL is the argument.
+"""What a program that was written for SQS does with boto3, against a server whose URL is the argument, and
+which knows the access key "test" with the secret "test".
 
 Values are those that AWS gives: its messages, codes, digests, and what is absent where there is nothing.
 """
@@ -6,8 +7,6 @@ Values are those that AWS gives: its messages, codes, digests, and what is absen
 import json
 import sys
 import time
-import urllib.parse
-import urllib.request
 
 import boto3
 from botocore.config import Config
@@ -425,6 +424,22 @@ def test_the_resource_interface_works_too():
     assert message.body == "hello"
     message.delete()
     assert resource.get_queue_by_name(QueueName=one.url.rsplit("/", 1)[1]).url == one.url
+
+
+def test_who_is_not_known_is_refused():
+    for key, secret, code in [
+        ("test", "other", "SignatureDoesNotMatch"),
+        ("other", "test", "InvalidClientTokenId"),
+    ]:
+        stranger = boto3.client(
+            "sqs",
+            endpoint_url=ENDPOINT,
+            region_name="us-east-1",
+            aws_access_key_id=key,
+            aws_secret_access_key=secret,
+        )
+        with Refused(code, status=403):
+            stranger.list_queues()
 
 
 tests = [(name, test) for name, test in globals().copy().items() if name.startswith("test_")]

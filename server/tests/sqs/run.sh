@@ -24,9 +24,10 @@ SERVER=""
 stop() { [[ -z $SERVER ]] || { kill "$SERVER" && wait "$SERVER" || true; } }
 trap 'stop; rm -rf "$SCRATCH"' EXIT
 
-# Port 0 takes a free one; the server says which.
+# The clients sign what they ask with this key. Port 0 takes a free one; the server says which.
+printf '[[key]]\nid = "test"\nsecret = "test"\n' >"$SCRATCH/keys.toml"
 "$FOREBAY" serve --data "$SCRATCH/data" --listen 127.0.0.1:0 --sqs-listen 127.0.0.1:0 --log-level warn \
-    >"$SCRATCH/out" &
+    --sqs-credentials "$SCRATCH/keys.toml" >"$SCRATCH/out" &
 SERVER=$!
 for _ in $(seq 100); do
     ENDPOINT=$(grep -o 'http://[0-9.:]*' "$SCRATCH/out" || true)
