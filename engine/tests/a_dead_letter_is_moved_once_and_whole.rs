@@ -58,6 +58,20 @@ fn a_consumer_gets_it_exactly_so_often_and_the_dead_letter_queue_goes_on_countin
     }
 }
 
+/// Found by the model test: it stayed where it was unless somebody asked the queue in between.
+#[test]
+fn it_is_moved_when_the_time_that_its_last_consumer_asked_for_has_passed() {
+    let mut client = Client::new();
+    jobs_and_dead(&mut client, 1);
+    client.send("jobs", "poison");
+    let receipt = client.receive_one("jobs", 0).receipt;
+    assert!(client.receive("jobs", 0).is_empty(), "it begins to move");
+    client.change("jobs", receipt, 500).unwrap();
+    client.clock.advance(500);
+    client.keep();
+    assert_eq!((client.counts("jobs"), client.counts("dead")[0]), ([0; 4], 1));
+}
+
 /// Who looks after dead letters asks first of all why they are there.
 #[test]
 fn it_keeps_the_reason_with_which_it_was_given_back_whatever_is_lost() {

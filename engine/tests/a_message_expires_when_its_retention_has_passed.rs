@@ -438,6 +438,19 @@ fn a_peek_by_time_finds_everything_where_dead_letters_were_once() {
     }
 }
 
+/// Found by the model test: the last commit let a message expire, and the store ended at an assertion.
+#[test]
+fn a_store_is_closed_in_order_at_the_moment_when_something_expires() {
+    let mut client = Client::new();
+    client.create_with("jobs", kept(HOUR_MS));
+    client.send("jobs", "old");
+    client.clock.advance(HOUR_MS);
+    client.begin(client::send("jobs", "new", None));
+    client.close();
+    client.open().unwrap();
+    assert_eq!(bodies_in(&mut client, "jobs"), ["new"]);
+}
+
 #[test]
 fn it_goes_on_a_disk_that_takes_nothing_else() {
     let mut client = Client::new();
