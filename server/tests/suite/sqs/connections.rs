@@ -192,6 +192,7 @@ async fn a_full_disk_is_told_as_a_service_that_is_not_available() {
     let disk = forebay_engine::disk::SimDisk::new(1);
     let sqs = Sqs::start_on(disk.clone(), Config::default(), Limits::default()).await;
     let url = sqs.create("q", json!({})).await;
+    sqs.ask("SendMessage", json!({"QueueUrl": url, "MessageBody": "before"})).await;
     disk.set_capacity(Some(disk.used()));
     let body = "x".repeat(1 << 20);
     let members = json!({"QueueUrl": url, "MessageBody": body});
