@@ -144,7 +144,7 @@ pub enum RequestError {
         seq: Seq,
     },
     /// A queue that has as many messages in flight as it may.
-    #[error("queue \"{queue}\" has {max} messages in flight, its maximum")]
+    #[error("queue \"{queue}\" has as many messages in flight as it may: its maximum is {max}")]
     InFlightFull {
         /// The queue's name.
         queue: String,

@@ -269,7 +269,7 @@ fn of_a_command() {
     assert_eq!(forgotten.to_string(), text);
     client.receive_one("few", 1_000);
     let full_flight = client.ask(receive("few", 1, 0, 1_000)).unwrap_err();
-    let text = "queue \"few\" has 1 messages in flight, its maximum";
+    let text = "queue \"few\" has as many messages in flight as it may: its maximum is 1";
     assert_eq!(full_flight.to_string(), text);
 
     // Those of the disk.

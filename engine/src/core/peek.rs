@@ -26,6 +26,8 @@ impl<R: ReplyTo> Core<R> {
         self.expire(id, now);
         let queue = self.state.get(id).expect("its name was found");
         // Dead letters keep their sent times, which do not ascend where they are.
+        // Whatever number was asked for: behind the end there is nothing.
+        let from = from.min(queue.messages.next_seq());
         let first = queue.messages.first_from(from);
         let is_mixed = first.is_some_and(|first| queue.messages.may_be_late(first));
         let expired = queue.attributes.expired_by(now);

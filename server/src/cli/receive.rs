@@ -22,7 +22,7 @@ use super::say::say;
 /// Bodies go to stdout, one a line. A received message is invisible to others for its visibility
 /// timeout; ack it, or it comes back. With --ack it is acked as soon as its line has been written.
 ///
-/// --max 0 receives until the queue is empty: until no message is waiting. Messages that other
+/// --max 0 receives until the queue is empty: until no message has come for 0.2s. Messages that other
 /// consumers hold may come back later.
 ///
 /// Exit status 0 also if fewer came, or the queue's limit of messages in flight ended it behind some;
@@ -36,15 +36,16 @@ pub(super) struct Receive {
     /// At most this many messages; 0: until the queue is empty
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = count)]
     max: u64,
-    /// Wait this long for a message, up to 20s; default: the queue's own wait, with --max 0 not at
-    /// all
+    /// Wait this long for a message, up to 20s, each time when more are wanted; default: the queue's
+    /// own wait, with --max 0 0.2s
     #[arg(long, value_name = "DURATION", value_parser = duration_ms)]
     wait: Option<u64>,
     /// How long the messages are invisible to others, up to 12h; default: the queue's own timeout
     #[arg(long, value_name = "DURATION", value_parser = duration_ms)]
     visibility: Option<u64>,
     /// From a FIFO queue: the same attempt again, within five minutes, gets the same messages with the
-    /// same receipts, if the answer to the first was lost. Up to 1000 messages, and up to 128 bytes
+    /// same receipts, if the answer to the first was lost and the server was not restarted. Up to 1000
+    /// messages, and up to 128 bytes
     #[arg(long, value_name = "ID", conflicts_with = "follow", value_parser = attempt)]
     attempt: Option<String>,
     /// Ack each message once it is written
@@ -61,6 +62,9 @@ pub(super) struct Receive {
     connect: Connect,
 }
 
+/// How long a queue is looked at before it is taken for empty: dead letters that are before other
+/// messages of their group are moved meanwhile.
+pub(super) const LAST_WAIT_MS: u64 = 200;
 /// Messages received at once.
 const BATCH_MESSAGES: u64 = 1000;
 /// Acks under way at once.
@@ -117,7 +121,8 @@ impl Receive {
             }
             damaged += delivery.damaged.len();
             self.deal_with(client, delivery, output, acks).await?;
-            left -= count;
+            // An attempt that is made again gets what it got, however many are asked for now.
+            left = left.saturating_sub(count);
             received += count;
             // The same attempt again would get the same messages.
             if self.attempt.is_some() {
@@ -202,7 +207,7 @@ impl Receive {
     fn options(&self, left: u64) -> ReceiveOptions {
         let wait = match self.wait {
             Some(wait) => Some(wait),
-            None if self.max == 0 => Some(0),
+            None if self.max == 0 => Some(LAST_WAIT_MS),
             None => None,
         };
         ReceiveOptions {

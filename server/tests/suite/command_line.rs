@@ -587,8 +587,8 @@ fn a_receive_that_the_in_flight_limit_ends_is_done_with_what_it_got() {
     output(&server, &["queue", "create", "few", "--in-flight-max", "3"]);
     output_of(&server, &["send", "few", "--lines"], b"1\n2\n3\n4\n5\n6\n7\n8\n");
     let received = output(&server, &["receive", "few", "--max", "5"]);
-    let told = "forebay: 3 received, no more now: InFlightFull: queue \"few\" has 3 messages in \
-                flight, its maximum\n";
+    let told = "forebay: 3 received, no more now: InFlightFull: queue \"few\" has as many messages in \
+                flight as it may: its maximum is 3\n";
     assert_eq!((received.status.code(), text(&received.stdout)), (Some(0), "1\n2\n3\n"));
     assert_eq!(text(&received.stderr), told);
     let none = output(&server, &["receive", "few"]);

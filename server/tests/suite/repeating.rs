@@ -175,4 +175,7 @@ fn an_attempt_that_is_made_again_gets_the_same_messages_and_receipts() {
     let messages: Vec<Value> =
         first.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!([&messages[0]["body"], &messages[1]["body"]], ["one", "two"]);
+    // However many are asked for: these are what it got.
+    let fewer = output(&server, &["receive", "steps.fifo", "--json", "--attempt", "job-7"]);
+    assert_eq!((fewer.status.code(), String::from_utf8(fewer.stdout).unwrap()), (Some(0), first));
 }

@@ -301,7 +301,7 @@ async fn more_in_flight_than_the_queue_allows_is_over_the_limit() {
     sqs.send_body(&url, "1").await;
     sqs.send_body(&url, "2").await;
     sqs.receive_one(&url, 3600).await;
-    let message = "queue \"q\" has 1 messages in flight, its maximum";
+    let message = "queue \"q\" has as many messages in flight as it may: its maximum is 1";
     sqs.refuses("ReceiveMessage", json!({"QueueUrl": url}), OVER_LIMIT, message).await;
 }
 
