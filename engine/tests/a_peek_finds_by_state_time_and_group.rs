@@ -57,6 +57,26 @@ fn grouped(group: &str, body: &str) -> NewMessage {
     }
 }
 
+/// It stopped the server, and the client that asked asked again after each restart.
+#[test]
+fn behind_the_end_there_is_nothing_whatever_number_is_asked_for() {
+    let mut client = Client::new();
+    client.create("jobs");
+    for sent in 0..2 {
+        for from in [3, u64::MAX - 1, u64::MAX] {
+            let since = Some(LogTime(u64::MAX));
+            for filter in [PeekFilter::default(), PeekFilter { since, ..PeekFilter::default() }] {
+                assert_eq!(peek(&mut client, from, filter), (Vec::new(), 1), "{sent} sent");
+            }
+            let (queue, seq) = ("jobs".to_owned(), Some(Seq(from)));
+            assert!(client.ask(Command::Explain { queue, seq }).is_ok());
+        }
+        client.send("jobs", "one");
+        let receipt = client.receive_one("jobs", 0).receipt;
+        client.ack("jobs", receipt).unwrap();
+    }
+}
+
 #[test]
 fn each_state_is_found_alone_and_with_others() {
     let mut client = Client::new();

@@ -3,7 +3,7 @@
 use std::time::{Duration, UNIX_EPOCH};
 
 use forebay_protocol::client::{Client, PeekOptions};
-use forebay_protocol::{Explained, Fact, MessageId};
+use forebay_protocol::{Explained, Fact, MessageId, PeekedMessage};
 
 use super::connect::Connect;
 use super::failure::Failure;
@@ -49,21 +49,48 @@ impl Explain {
         if id.seq() == 0 {
             return Ok("no message has this id".to_owned());
         }
-        let explained = client.explain(&self.queue, Some(id.seq())).await?;
+        let mut explained = client.explain(&self.queue, Some(id.seq())).await?;
+        let mut seq = id.seq();
         if explained.queue_id != id.queue_id() {
-            return Ok(format!(
-                "it is a message of queue number {}, and {} has number {}: it is another queue's, \
-                 or of one of this name that was deleted",
-                id.queue_id(),
-                self.queue,
-                explained.queue_id
-            ));
+            let Some(found) = self.find_dead_letter(client, id).await? else {
+                return Ok(format!(
+                    "it was sent to queue number {}, and {} has number {}, where it is not: it is \
+                     another queue's, or of one of this name that was deleted",
+                    id.queue_id(),
+                    self.queue,
+                    explained.queue_id
+                ));
+            };
+            seq = found;
+            explained = client.explain(&self.queue, Some(seq)).await?;
         }
         let Explained { now_ms, facts, .. } = explained;
         let fact = facts.first().ok_or_else(|| Failure::because("the server tells nothing"))?;
         match fact {
-            Fact::MessageDelayed {} => self.about_delayed(client, id.seq(), now_ms).await,
+            Fact::MessageDelayed {} => self.about_delayed(client, seq, now_ms).await,
             fact => Ok(sentence(fact, now_ms)),
+        }
+    }
+
+    /// The number in this queue of a dead letter with that id, which says where it was sent. Only its
+    /// record knows, so all messages are looked through.
+    async fn find_dead_letter(
+        &self,
+        client: &Client,
+        id: MessageId,
+    ) -> Result<Option<u64>, Failure> {
+        let (queue_id, seq) = (id.queue_id(), id.seq());
+        let mut options = PeekOptions { from_seq: 1, max: 1000, ..PeekOptions::default() };
+        loop {
+            let page = client.browse(&self.queue, options.clone()).await?;
+            let is_it = |m: &&PeekedMessage| (m.origin_queue_id, m.origin_seq) == (queue_id, seq);
+            if let Some(found) = page.messages.iter().find(is_it) {
+                return Ok(Some(found.seq));
+            }
+            if page.next_seq == 0 {
+                return Ok(None);
+            }
+            options.from_seq = page.next_seq;
         }
     }
 

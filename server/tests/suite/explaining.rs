@@ -70,11 +70,38 @@ fn explain_answers_in_words() {
     output(&server, &["queue", "delete", "orders"]);
     output(&server, &["queue", "create", "orders"]);
     let said = explain(&["orders", &first]);
-    let expected = format!("it is a message of queue number {}, and orders has", id.queue_id());
+    let expected = format!("it was sent to queue number {}, and orders has", id.queue_id());
     assert!(said.starts_with(&expected), "{said}");
     let foreign = MessageId::new(uuid::Uuid::from_u128(7 << 100), 1, 1).to_string();
     let said = explain(&["orders", &foreign]);
     assert_eq!(said, "it is a message of another store than this server's\n");
     let wrong = output(&server, &["explain", "orders", "no-id"]);
     assert_eq!(wrong.status.code(), Some(2));
+}
+
+/// A dead letter keeps the id that it was sent with, in whatever queue it is.
+#[test]
+fn explain_finds_a_dead_letter_by_the_id_that_is_shown() {
+    let dir = TempDir::new().unwrap();
+    let server = Process::serve(&dir.path().join("data"), ([127, 0, 0, 1], 0).into());
+    let run = |arguments: &[&str]| {
+        let run = output(&server, arguments);
+        assert_eq!(run.status.code(), Some(0), "{arguments:?}");
+        String::from_utf8(run.stdout).unwrap().trim_end().to_owned()
+    };
+    run(&["queue", "create", "dead"]);
+    let policy = ["--dead-letter-queue", "dead", "--receive-count-max", "1"];
+    run(&[&["queue", "create", "orders"], &policy[..]].concat());
+    run(&["send", "dead", "by hand"]);
+    let id = run(&["send", "orders", "poison"]);
+    run(&["receive", "orders", "--visibility", "0s"]);
+    run(&["receive", "orders", "--wait", "1s"]);
+    assert_eq!(run(&["receive", "dead", "--max", "1", "--wait", "5s"]), "by hand");
+    let received = run(&["receive", "dead", "--wait", "5s", "--json"]);
+    let received: Value = serde_json::from_str(&received).unwrap();
+    assert_eq!(received["message_id"], Value::from(id.as_str()));
+    let said = run(&["explain", "dead", &id]);
+    assert!(said.starts_with("it is in flight until 20"), "{said}");
+    let said = run(&["explain", "orders", &id]);
+    assert_eq!(said, "it is gone: it was acked, or moved to another queue");
 }
