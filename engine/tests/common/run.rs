@@ -258,15 +258,14 @@ impl Run {
                     false => self.ack(QUEUES[queue % QUEUES.len()], *queue, &held),
                 }
             }
-            // That the copies are forgotten too does not show: which state is recovered would be open.
-            Op::Purge { queue } if is_fifo(QUEUES[queue % QUEUES.len()]) => {
-                self.change(op)?;
-                self.store().commit()
-            }
-            // So with a lease that was lost in a crash, and is given again and taken off the count.
-            Op::Nack { is_counted: false, .. } => {
-                self.change(op)?;
-                self.store().commit()
+            // What does not show is committed at once, and not done where a fault may come between: it
+            // would be left open which state is recovered.
+            op if self.is_hidden(op) => {
+                if !self.faulty {
+                    self.change(op)?;
+                    self.store().commit()?;
+                }
+                Ok(())
             }
             _ => self.change(op),
         }
@@ -303,6 +302,22 @@ impl Run {
         let command = Command::Ack { queue: name.to_owned(), receipts };
         let op = Op::Ack { queue, receipts: Vec::new() };
         self.begin(command, |model, now| model.apply(&op, held, now))
+    }
+
+    /// Whether an operation may change what does not show: the purge of an empty queue, after which no
+    /// message is a copy, and a lease that was lost in a crash, is given again, and does not count.
+    fn is_hidden(&self, op: &Op) -> bool {
+        match op {
+            Op::Purge { queue } => is_fifo(QUEUES[queue % QUEUES.len()]),
+            Op::Nack { queue, receipt, is_counted: false, .. } => {
+                self.pick(*queue, &[*receipt]).iter().any(|held| {
+                    let mut queues = self.present().queues.values();
+                    let queue = queues.find(|queue| queue.id == held.queue);
+                    queue.and_then(|q| q.messages.get(&held.seq)).is_some_and(|m| m.lease == 0)
+                })
+            }
+            _ => false,
+        }
     }
 
     /// Does a command of which the model knows at once what becomes of it.
