@@ -110,7 +110,7 @@ fn refusals(client: &mut Client) -> Vec<(Command, String)> {
         (send("nobody", "", None), of("queue \"nobody\" does not exist")),
         (
             create("jobs", with(1, 5_000)),
-            of("queue \"jobs\" exists with visibility-timeout 30000, not 5000"),
+            of("queue \"jobs\" exists with visibility-timeout 30s, not 5s"),
         ),
         (
             create("jobs", AttributeChanges { tags: Some(tags("a", "b")), ..Default::default() }),

@@ -11,6 +11,7 @@ mod value;
 
 use crate::error::RequestError;
 use crate::time::LogTime;
+use crate::unit::Unit;
 pub(crate) use check::invalid;
 use check::{check_notes, check_queue_name_list, check_tags, check_target_name};
 pub use queue_name::FIFO_SUFFIX;
@@ -194,7 +195,8 @@ macro_rules! attributes {
                 current: &Attributes,
             ) -> Option<(&'static str, String, String)> {
                 $( if let Some(given) = &self.$field && *given != current.$field {
-                    return Some(($name, given.shown(), current.$field.shown()));
+                    let shown = |value: &$type| shown_in_unit($name, value);
+                    return Some(($name, shown(given), shown(&current.$field)));
                 } )*
                 $( if let Some(given) = &self.$text_field && *given != current.$text_field {
                     return Some(($text_name, given.shown(), current.$text_field.shown()));
@@ -259,6 +261,15 @@ attributes! {
         0x8003 tags: TextMap, "tags", check_tags;
         /// What a front door keeps for itself, such as a policy. Means nothing here.
         0x8004 notes: TextMap, "notes", check_notes;
+    }
+}
+
+/// A number's value in words, as it is typed.
+fn shown_in_unit(name: &str, value: &impl Field) -> String {
+    match (Unit::of(name), value.value()) {
+        (Unit::Count, _) => value.shown(),
+        (unit, Value::Number(number)) => unit.shown(number),
+        (_, _) => value.shown(),
     }
 }
 

@@ -223,6 +223,7 @@ fn time(ms: u64, now_ms: u64) -> String {
     let moment = humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_millis(ms));
     let seconds = |ms: u64| humantime::format_duration(Duration::from_secs(ms.div_ceil(1000)));
     match ms.checked_sub(now_ms) {
+        Some(0) => format!("{moment} (now)"),
         Some(ahead) => format!("{moment} (in {})", seconds(ahead)),
         None => format!("{moment} ({} ago)", seconds(now_ms - ms)),
     }

@@ -134,7 +134,9 @@ impl Send {
         // What was read before a bad line is sent all the same, and counted.
         let flushed = sending.flush().await;
         bar.finish_and_clear();
-        say(format_args!("{} messages sent", sending.answered()));
+        let sent = sending.answered();
+        let noun = if sent == 1 { "message" } else { "messages" };
+        say(format_args!("{sent} {noun} sent"));
         flushed?;
         pushed
     }

@@ -328,7 +328,7 @@ fn queues_are_created_shown_changed_purged_and_deleted() {
     );
     run(&["queue", "set", "other", "--visibility-timeout", "2m"]);
     assert!(run(&["queue", "show", "other"]).contains("visibility timeout           2m\n"));
-    assert_eq!(run(&["queue", "purge", "other"]), "queue other purged of 1 messages\n");
+    assert_eq!(run(&["queue", "purge", "other"]), "queue other purged of 1 message\n");
     assert_eq!(run(&["queue", "delete", "other"]), "queue other deleted\n");
     assert_eq!(run(&["queue", "list", "--prefix", "oth"]), "");
 }

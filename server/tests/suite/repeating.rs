@@ -65,7 +65,7 @@ fn lines_that_are_sent_again_under_their_producers_id_are_stored_once() {
     let (status, stderr) = send(&numbered(4990));
     assert_eq!(status, Some(1), "{stderr}");
     assert!(stderr.contains("is it the same input?"), "{stderr}");
-    assert_eq!(send("other\n"), (Some(0), "1 messages sent\n".to_owned()));
+    assert_eq!(send("other\n"), (Some(0), "1 message sent\n".to_owned()));
     assert_eq!(bodies(&server).lines().count(), 5001);
 }
 

@@ -182,7 +182,8 @@ impl Queue {
             Action::Sources { name, connect } => sources(&connect, &name, &mut output).await,
             Action::Purge { name, connect } => {
                 let purged = connect.open().await?.purge_queue(&name).await?;
-                output.write_line(format!("queue {name} purged of {purged} messages"))
+                let noun = if purged == 1 { "message" } else { "messages" };
+                output.write_line(format!("queue {name} purged of {purged} {noun}"))
             }
             Action::Delete { name, connect } => {
                 connect.open().await?.delete_queue(&name).await?;
