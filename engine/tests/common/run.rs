@@ -13,8 +13,8 @@ use forebay_engine::ids::ProducerId;
 use forebay_engine::receipt::SealedReceipt;
 use forebay_engine::{LogFailure, LogTime, RequestError, SimClock, Store};
 
-use super::model::Model;
 use super::model::queue::{NewBody, new_message};
+use super::model::{Model, reason_of};
 use super::ops::{Op, QUEUES, Setting, is_fifo};
 use super::{Answer, Answers, Slot, lose_derived, open, show};
 use commands::command;
@@ -305,15 +305,17 @@ impl Run {
     }
 
     /// Whether an operation may change what does not show: the purge of an empty queue, after which no
-    /// message is a copy, and a lease that was lost in a crash, is given again, and does not count.
+    /// message is a copy, and a first receive that does not count, if no reason shows it.
     fn is_hidden(&self, op: &Op) -> bool {
         match op {
             Op::Purge { queue } => is_fifo(QUEUES[queue % QUEUES.len()]),
-            Op::Nack { queue, receipt, is_counted: false, .. } => {
+            Op::Nack { queue, receipt, is_counted: false, reason, .. } => {
                 self.pick(*queue, &[*receipt]).iter().any(|held| {
                     let mut queues = self.present().queues.values();
                     let queue = queues.find(|queue| queue.id == held.queue);
-                    queue.and_then(|q| q.messages.get(&held.seq)).is_some_and(|m| m.lease == 0)
+                    queue.and_then(|q| q.messages.get(&held.seq)).is_some_and(|m| {
+                        m.receive_count < 2 && (*reason == 0 || m.reason == reason_of(*reason))
+                    })
                 })
             }
             _ => false,
