@@ -57,8 +57,8 @@ pub(super) async fn add(
     let accounts = required(input.aws_account_ids.filter(|ids| !ids.is_empty()), "AWSAccountIds")?;
     let actions = required(input.actions.filter(|actions| !actions.is_empty()), "Actions")?;
     check_label(&label)?;
-    check_accounts(&accounts)?;
     check_actions(&actions)?;
+    check_accounts(&accounts)?;
     let _changing = endpoint.changing.lock().await;
     let attributes = endpoint.describe(&name).await?.attributes;
     let arn = endpoint.addresses.arn(&name);
