@@ -19,10 +19,10 @@ const NAME_CHARACTERS_MAX: usize = 256;
 /// The most digits of a number, zeros at its ends not counted.
 const NUMBER_DIGITS_MAX: usize = 38;
 
-/// The magnitude of a number, if it is not 0, is from 10^-128 ...
-const NUMBER_POWER_MIN: i64 = -128;
+/// A number is from minus ten to this power ...
+const NUMBER_POWER_MIN: i64 = 128;
 
-/// ... to 10^126.
+/// ... to ten to this one.
 const NUMBER_POWER_MAX: i64 = 126;
 
 /// Error texts show no more of what was given.
@@ -203,12 +203,11 @@ fn check_number(text: &str) -> Result<(), String> {
     // Of the first digit that counts.
     let power = whole.len() as i64 - 1 - first as i64 + i64::from(exponent);
     let is_power_of_ten = first == last && last_digit == b'1';
-    let is_in_range = (NUMBER_POWER_MIN..NUMBER_POWER_MAX).contains(&power)
-        || (power == NUMBER_POWER_MAX && is_power_of_ten);
-    if is_in_range {
+    let power_max = if text.starts_with('-') { NUMBER_POWER_MIN } else { NUMBER_POWER_MAX };
+    if power < power_max || (power == power_max && is_power_of_ten) {
         return Ok(());
     }
-    Err(format!("expected 0, or a magnitude of 10^{NUMBER_POWER_MIN} to 10^{NUMBER_POWER_MAX}"))
+    Err(format!("expected -10^{NUMBER_POWER_MIN} to 10^{NUMBER_POWER_MAX}"))
 }
 
 /// What was given, quoted, and cut if it is long.

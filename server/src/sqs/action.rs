@@ -8,6 +8,7 @@ use super::endpoint::{Asked, Endpoint};
 use super::error::{Code, Result, SqsError};
 use super::inputs::{self, Input, undecodable};
 use super::outputs::Output;
+use super::query::PARAMETERS_MAX;
 use super::receive::Held;
 use super::{move_tasks, permissions, queues, receipts, receive, send};
 
@@ -37,7 +38,6 @@ macro_rules! actions {
 
         impl Action {
             /// All of them.
-            #[cfg(test)]
             pub(crate) const ALL: &[Action] = &[$( Action::$name, )*];
 
             pub(crate) fn name(self) -> &'static str {
@@ -59,7 +59,8 @@ macro_rules! actions {
                 // A request without members may be without a body.
                 let body = if body.is_empty() { b"{}" } else { body };
                 check_is_object(body)?;
-                let wrong = |error| undecodable(&error);
+                check_values(body)?;
+                let wrong = |error| undecodable(Code::Serialization, &error);
                 Ok(match action {
                     $( Action::$name => Self::$name(serde_json::from_slice(body).map_err(wrong)?), )*
                 })
@@ -67,7 +68,7 @@ macro_rules! actions {
 
             /// A request of the Query protocol, as [`super::query`] has made it JSON.
             pub(crate) fn from_value(action: Action, members: Value) -> Result<Self> {
-                let wrong = |error| undecodable(&error);
+                let wrong = |error| undecodable(Code::MalformedQueryString, &error);
                 Ok(match action {
                     $( Action::$name => Self::$name(serde_json::from_value(members).map_err(wrong)?), )*
                 })
@@ -159,6 +160,30 @@ fn check_is_object(body: &[u8]) -> Result<()> {
     }
 }
 
+/// A request has no more members and items than one of the Query protocol has parameters: each takes far
+/// more memory than it may be long.
+fn check_values(body: &[u8]) -> Result<()> {
+    // Most bodies have few commas, also in their texts, and the processor counts many bytes at once.
+    let is_comma = |byte: &&u8| **byte == b',';
+    if body.iter().filter(is_comma).count() < PARAMETERS_MAX {
+        return Ok(());
+    }
+    let (mut values, mut is_text, mut rest) = (1, false, body.iter());
+    while let Some(byte) = rest.next() {
+        match byte {
+            b'"' => is_text = !is_text,
+            b'\\' if is_text => drop(rest.next()),
+            b',' if !is_text => values += 1,
+            _ => {}
+        }
+    }
+    if values <= PARAMETERS_MAX {
+        return Ok(());
+    }
+    let text = format!("{values} members and items, expected at most {PARAMETERS_MAX}");
+    Err(SqsError::new(Code::Serialization, text))
+}
+
 fn is_about_values(error: &SqsError) -> bool {
     !matches!(
         error.code,
@@ -190,10 +215,11 @@ mod tests {
         let json = br#"{"QueueUrl":"u","MessageBody":"b","DelaySeconds":3,
             "MessageAttributes":{"n":{"DataType":"Binary","BinaryValue":"AQ=="}}}"#;
         let mut query = super::super::query::Parameters::default();
-        query.add(
+        query
+            .add(
             b"QueueUrl=u&MessageBody=b&DelaySeconds=3&MessageAttribute.1.Name=n\
               &MessageAttribute.1.Value.DataType=Binary&MessageAttribute.1.Value.BinaryValue=AQ%3D%3D",
-        );
+        ).unwrap();
         let of_query = Request::from_value(Action::SendMessage, query.into_json().unwrap());
         assert_eq!(Request::from_json(Action::SendMessage, json), of_query);
         assert!(of_query.is_ok());

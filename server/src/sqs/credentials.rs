@@ -15,6 +15,8 @@ use std::fmt;
 
 use serde::Deserialize;
 
+use super::action::Action;
+
 /// The access keys that are known.
 #[derive(Clone, Default)]
 pub struct Credentials {
@@ -57,6 +59,7 @@ impl Credentials {
             if key.id.is_empty() || key.secret.is_empty() {
                 return Err("a key has an empty id or secret".to_owned());
             }
+            key.check_rights()?;
             if let Some(before) = keys.insert(key.id.clone(), key) {
                 return Err(format!("key {} is given twice", before.id));
             }
@@ -95,6 +98,24 @@ impl Key {
     pub(super) fn arn(&self, own: &str) -> String {
         let user = self.user.as_deref().unwrap_or(&self.id);
         format!("arn:aws:iam::{}:user/{user}", self.account(own))
+    }
+
+    /// What no action is called would be a right that nobody has.
+    fn check_rights(&self) -> Result<(), String> {
+        let patterns = self.allow.iter().flatten().flat_map(|right| &right.actions);
+        for pattern in patterns {
+            // Rights to single actions are rights to batches of them.
+            let is_action =
+                |name: &str| !name.ends_with("Batch") && matches(pattern, name, Case::Ignored);
+            if !Action::ALL.iter().any(|action| is_action(action.name())) {
+                return Err(format!(
+                    "key {}: an action {pattern:?}, expected the name of an action that is no batch \
+                     (a right to SendMessage is one to SendMessageBatch), in which * and ? may stand",
+                    self.id
+                ));
+            }
+        }
+        Ok(())
     }
 
     /// Whether it may do this by its own rights, to this queue if it is about one.
@@ -188,6 +209,8 @@ mod tests {
             "[[key]]\nid = 'a'",
             "[[key]]\nid = ''\nsecret = 's'",
             "[[key]]\nid = 'a'\nsecret = 's'\nallows = []",
+            "[[key]]\nid = 'a'\nsecret = 's'\nallow = [{ actions = ['Sendmessages'], queues = ['*'] }]",
+            "[[key]]\nid = 'a'\nsecret = 's'\nallow = [{ actions = ['SendMessageBatch'], queues = ['*'] }]",
             "[[key]]\nid = 'a'\nsecret = 's'\n[[key]]\nid = 'a'\nsecret = 't'",
         ] {
             assert!(Credentials::parse(text).is_err(), "{text}");

@@ -130,6 +130,15 @@ impl SqsError {
         Self::new(Code::MissingParameter, text)
     }
 
+    /// A text that has characters which SQS does not take.
+    pub(crate) fn invalid_characters() -> Self {
+        Self::new(
+            Code::InvalidMessageContents,
+            "Invalid characters found. Valid unicode characters are #x9 | #xA | #xD | #x20 to #xD7FF | \
+             #xE000 to #xFFFD | #x10000 to #x10FFFF",
+        )
+    }
+
     pub(crate) fn unknown_queue() -> Self {
         Self::new(Code::QueueDoesNotExist, "The specified queue does not exist.")
     }

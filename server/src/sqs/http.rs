@@ -239,11 +239,11 @@ fn json_request(parts: &Parts, body: &[u8]) -> Result<Request> {
 /// A request of the Query protocol; `None`: it names no action.
 fn query_request(parts: &Parts, body: &[u8]) -> Result<Option<Request>> {
     let mut parameters = Parameters::default();
-    parameters.add(parts.uri.query().unwrap_or_default().as_bytes());
+    parameters.add(parts.uri.query().unwrap_or_default().as_bytes())?;
     if parts.method == Method::POST {
-        parameters.add(body);
+        parameters.add(body)?;
     }
-    let Some(name) = parameters.get("Action") else { return Ok(None) };
+    let Some(name) = parameters.action() else { return Ok(None) };
     let is_at_queue = queue_of_path(parts.uri.path()).is_some();
     let action = Action::by_name(name).filter(|action| action.is_for_queue_path() || !is_at_queue);
     let Some(action) = action else {

@@ -184,8 +184,8 @@ inputs! {
 }
 
 /// An error of the JSON protocol's decoder, or of what Query was made into.
-pub(super) fn undecodable(error: &serde_json::Error) -> SqsError {
-    SqsError::new(Code::Serialization, error.to_string())
+pub(super) fn undecodable(code: Code, error: &serde_json::Error) -> SqsError {
+    SqsError::new(code, error.to_string())
 }
 
 /// A member that must be given; a text may not be empty.

@@ -104,7 +104,7 @@ fn check_name(name: &str) -> Result<()> {
 fn check_value(attribute: &MessageAttribute, kind: DataType) -> Result<()> {
     let text = str::from_utf8(&attribute.value).unwrap_or_default();
     if kind == DataType::String && !is_sqs_text(text) {
-        return Err(invalid_characters());
+        return Err(SqsError::invalid_characters());
     }
     let alone = forebay_protocol::MessageAttributes {
         attributes: vec![attribute.clone()],
@@ -124,15 +124,6 @@ pub(super) fn is_sqs_text(text: &str) -> bool {
     // Most texts are ASCII, of which the processor looks at many characters at once.
     let is_plain = |byte: &u8| matches!(byte, b' '..=0x7f | b'\t' | b'\n' | b'\r');
     text.as_bytes().iter().all(is_plain) || text.chars().all(is_sqs_character)
-}
-
-/// A text that has characters which SQS does not take.
-pub(super) fn invalid_characters() -> SqsError {
-    SqsError::new(
-        Code::InvalidMessageContents,
-        "Invalid characters found. Valid unicode characters are #x9 | #xA | #xD | #x20 to #xD7FF | \
-         #xE000 to #xFFFD | #x10000 to #x10FFFF",
-    )
 }
 
 /// The trace header of a send, if its system attributes have one.

@@ -14,7 +14,7 @@
 //! | `error`, `address`, `attribute_name`, `names`, `inputs`, `outputs` | words: errors, URLs and ARNs, attributes of queues, what the protocols call things, what each action takes and gives |
 //! | `query`, `xml` | the Query protocol to JSON and back |
 //! | `recent`, `endpoint` | what happened to queues of late; what all requests share |
-//! | `redrive_policy`, `queue_attributes`, `message_attributes`, `batch` | rules of SQS |
+//! | `policy`, `redrive_policy`, `queue_attributes`, `message_attributes`, `batch` | rules of SQS |
 //! | `queues`, `permissions`, `move_tasks`, `send`, `receive`, `receipts` | what the actions do |
 //! | `action` | the table of actions |
 //! | `credentials`, `signature`, `rights` | access keys, who has signed a request, what each may do |
@@ -34,6 +34,7 @@ mod move_tasks;
 mod names;
 mod outputs;
 mod permissions;
+mod policy;
 mod query;
 mod queue_attributes;
 mod queues;
@@ -87,7 +88,7 @@ pub fn understand_json(action: &str, body: &[u8]) -> Result<Understood, String> 
 pub fn understand_query(action: &str, parameters: &[u8]) -> Result<(Understood, String), String> {
     let action = action::Action::by_name(action).ok_or("no action")?;
     let mut found = query::Parameters::default();
-    found.add(parameters);
+    found.add(parameters).map_err(|error| error.message)?;
     let members = found.into_json().map_err(|error| error.message)?;
     let json = members.to_string();
     let request = action::Request::from_value(action, members).map_err(|error| error.message)?;

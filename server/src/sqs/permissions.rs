@@ -6,14 +6,15 @@ use serde_json::{Map, Value, json};
 
 use super::attribute_name::Name;
 use super::endpoint::{Asked, Endpoint};
-use super::error::{Code, Result, SqsError};
+use super::error::{Result, SqsError};
 use super::inputs::{self, TextMap, required};
 use super::outputs::Nothing;
+use super::policy;
 use super::queue_attributes;
 use super::queues::queue;
 
-/// The most actions of a statement.
-const ACTIONS_MAX: usize = 7;
+/// The digits of an account's id.
+const ACCOUNT_DIGITS: usize = 12;
 
 /// What a queue's owner may let others do.
 const ACTIONS: [&str; 14] = [
@@ -33,8 +34,8 @@ const ACTIONS: [&str; 14] = [
     "SendMessageBatch",
 ];
 
-/// What only a queue's owner may do.
-const OWNERS_ACTIONS: [&str; 9] = [
+/// What only a queue's owner may do, whatever a policy says.
+pub(super) const OWNERS_ACTIONS: [&str; 9] = [
     "AddPermission",
     "CreateQueue",
     "DeleteQueue",
@@ -57,10 +58,11 @@ pub(super) async fn add(
     let actions = required(input.actions.filter(|actions| !actions.is_empty()), "Actions")?;
     check_label(&label)?;
     check_actions(&actions)?;
+    check_accounts(&accounts)?;
     let _changing = endpoint.changing.lock().await;
     let attributes = endpoint.describe(&name).await?.attributes;
     let arn = endpoint.addresses.arn(&name);
-    let mut policy = policy(&attributes).unwrap_or_else(|| {
+    let mut policy = current(&attributes).unwrap_or_else(|| {
         let id = format!("{arn}/SQSDefaultPolicy");
         Map::from_iter([
             ("Version".to_owned(), json!("2008-10-17")),
@@ -93,7 +95,7 @@ pub(super) async fn remove(
     let label = required(input.label, "Label")?;
     let _changing = endpoint.changing.lock().await;
     let attributes = endpoint.describe(&name).await?.attributes;
-    let mut policy = policy(&attributes).unwrap_or_default();
+    let mut policy = current(&attributes).unwrap_or_default();
     let statements = statements(&mut policy);
     let before = statements.len();
     statements.retain(|statement| !is_labelled(statement, &label));
@@ -119,12 +121,19 @@ fn check_label(label: &str) -> Result<()> {
     }
 }
 
-fn check_actions(actions: &[String]) -> Result<()> {
-    if actions.len() > ACTIONS_MAX {
-        let count = actions.len();
-        let text = format!("{count} Actions were found, maximum allowed is {ACTIONS_MAX}.");
-        return Err(SqsError::new(Code::OverLimit, text));
+fn check_accounts(accounts: &[String]) -> Result<()> {
+    let is_account =
+        |id: &str| id.len() == ACCOUNT_DIGITS && id.bytes().all(|byte| byte.is_ascii_digit());
+    match accounts.iter().find(|id| !is_account(id)) {
+        None => Ok(()),
+        Some(id) => {
+            Err(SqsError::invalid_value(format!("[{id}]"), "PrincipalId", "Unable to verify."))
+        }
     }
+}
+
+fn check_actions(actions: &[String]) -> Result<()> {
+    policy::check_actions(actions.len())?;
     for action in actions {
         if OWNERS_ACTIONS.contains(&action.as_str()) {
             return Err(SqsError::invalid_value(
@@ -141,7 +150,7 @@ fn check_actions(actions: &[String]) -> Result<()> {
     Ok(())
 }
 
-fn policy(attributes: &Attributes) -> Option<Map<String, Value>> {
+fn current(attributes: &Attributes) -> Option<Map<String, Value>> {
     let text = queue_attributes::note(attributes, Name::Policy)?;
     serde_json::from_str(text).ok()
 }

@@ -1,6 +1,7 @@
 //! The Query protocol's requests: parameters of a form, made into the JSON that says the same.
 //!
-//! Total: any parameters give a value or an error, whose size is no more than a small multiple of theirs.
+//! Total: any parameters give a value or an error. There are never so many that what is made of them
+//! would be large beside them, and none is changed: what is no text is refused.
 
 use std::collections::BTreeMap;
 
@@ -9,9 +10,20 @@ use serde_json::{Map, Value};
 use super::error::{Code, Result, SqsError};
 use super::names::{self, Shape};
 
-/// The parameters of a request by their names; of one that is given twice the last counts.
+/// The most parameters of a request, and the highest number of an item. A batch of ten messages with ten
+/// attributes each has less than 500.
+pub(super) const PARAMETERS_MAX: usize = 2000;
+
+/// The parameter that names the action.
+const ACTION: &str = "Action";
+
+/// The parameters of a request by their names; of one that is given twice the last counts, but for the
+/// action: no one may take it for another than it is.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Parameters(BTreeMap<String, String>);
+pub(super) struct Parameters {
+    values: BTreeMap<String, String>,
+    given: usize,
+}
 
 /// So many names deep is the deepest parameter: `Entry.1.MessageAttribute.1.Value.StringValue`.
 const DEPTH_MAX: usize = 6;
@@ -25,20 +37,43 @@ struct Node {
 
 impl Parameters {
     /// Adds those of a text: of the part of a URL behind the question mark, or of a form.
-    pub(super) fn add(&mut self, text: &[u8]) {
-        for (name, value) in form_urlencoded::parse(text) {
-            self.0.insert(name.into_owned(), value.into_owned());
+    pub(super) fn add(&mut self, text: &[u8]) -> Result<()> {
+        for pair in text.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty()) {
+            self.given += 1;
+            if self.given > PARAMETERS_MAX {
+                let text = format!("A request has at most {PARAMETERS_MAX} parameters");
+                return Err(SqsError::new(Code::MalformedQueryString, text));
+            }
+            let end = pair.iter().position(|byte| *byte == b'=').unwrap_or(pair.len());
+            let value = pair.get(end + 1..).unwrap_or_default();
+            let name = String::from_utf8(unescape(&pair[..end])?).map_err(|_| {
+                let text = "The name of a parameter is not UTF-8";
+                SqsError::new(Code::MalformedQueryString, text)
+            })?;
+            let value =
+                String::from_utf8(unescape(value)?).map_err(|_| SqsError::invalid_characters())?;
+            let is_action = name == ACTION;
+            if self.values.insert(name, value).is_some() && is_action {
+                let text = format!("The parameter {ACTION} is given twice");
+                return Err(SqsError::new(Code::MalformedQueryString, text));
+            }
         }
+        Ok(())
     }
 
-    pub(super) fn get(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(String::as_str)
+    /// The name of the action.
+    pub(super) fn action(&self) -> Option<&str> {
+        self.get(ACTION)
+    }
+
+    fn get(&self, name: &str) -> Option<&str> {
+        self.values.get(name).map(String::as_str)
     }
 
     /// The request's members as JSON.
     pub(super) fn into_json(self) -> Result<Value> {
         let mut root = Node::default();
-        for (name, value) in self.0 {
+        for (name, value) in self.values {
             let mut node = &mut root;
             for (depth, part) in name.split('.').enumerate() {
                 if depth == DEPTH_MAX {
@@ -83,8 +118,10 @@ impl Node {
 
     fn into_number(self, name: &str) -> Result<Value> {
         let text = self.value.ok_or_else(|| malformed(name, "a whole number"))?;
-        let number: i64 = text.parse().map_err(|_| malformed(name, "a whole number"))?;
-        Ok(number.into())
+        match text.parse::<i64>() {
+            Ok(number) => Ok(number.into()),
+            Err(_) => Err(SqsError::invalid_value(text, name, "Must be a whole number.")),
+        }
     }
 
     /// Items in the order of their numbers. A value right at the name is a list of one.
@@ -121,15 +158,44 @@ impl Node {
 }
 
 fn numbered(name: &str, below: BTreeMap<String, Node>) -> Result<BTreeMap<u32, Node>> {
-    let number = |(text, node): (String, Node)| match text.parse::<u32>() {
-        Ok(number) => Ok((number, node)),
-        Err(_) => Err(malformed(name, "a number behind its name")),
+    let number = |(text, node): (String, Node)| {
+        let number =
+            text.parse().ok().filter(|number| (1..=PARAMETERS_MAX as u32).contains(number));
+        // Another spelling of a number would be the same item again.
+        match number.filter(|number| number.to_string() == text) {
+            Some(number) => Ok((number, node)),
+            None => {
+                let expected = format!("a number of 1 to {PARAMETERS_MAX} behind its name");
+                Err(malformed(name, &expected))
+            }
+        }
     };
     below.into_iter().map(number).collect()
 }
 
 fn malformed(name: &str, expected: &str) -> SqsError {
-    SqsError::new(Code::Serialization, format!("{name}: expected {expected}"))
+    SqsError::new(Code::MalformedQueryString, format!("{name}: expected {expected}"))
+}
+
+/// The bytes that a name or value of a form stands for.
+fn unescape(text: &[u8]) -> Result<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.iter();
+    while let Some(byte) = rest.next() {
+        bytes.push(match byte {
+            b'+' => b' ',
+            b'%' => {
+                let mut digit = || char::from(*rest.next()?).to_digit(16);
+                let escaped = digit().zip(digit()).map(|(high, low)| (high << 4 | low) as u8);
+                escaped.ok_or_else(|| {
+                    let text = "A percent sign is not followed by two hexadecimal digits";
+                    SqsError::new(Code::MalformedQueryString, text)
+                })?
+            }
+            byte => *byte,
+        });
+    }
+    Ok(bytes)
 }
 
 #[cfg(test)]
@@ -140,7 +206,7 @@ mod tests {
 
     fn json_of(text: &str) -> Result<Value> {
         let mut parameters = Parameters::default();
-        parameters.add(text.as_bytes());
+        parameters.add(text.as_bytes())?;
         parameters.into_json()
     }
 
@@ -173,8 +239,22 @@ mod tests {
             "Tag.1.Value=v",
             "a.b.c.d.e.f.g=1",
             "QueueUrl.1=u",
+            "DelaySeconds=",
+            "TagKey.0=1",
+            "TagKey.01=1",
+            "TagKey.+1=1",
+            "TagKey.2001=1",
+            "Action=a&Action=a",
+            "QueueUrl=%",
+            "QueueUrl=%4",
+            "QueueUrl=%4x",
+            "QueueUrl=%+4",
+            "%zz=u",
+            "QueueUrl=%ff",
+            "%ff=u",
         ] {
             assert!(json_of(text).is_err(), "{text} was taken");
         }
+        assert!(json_of("TagKey.2000=1&&=&a&QueueUrl=%4a%C3%a4+").is_ok());
     }
 }

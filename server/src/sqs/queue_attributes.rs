@@ -6,17 +6,16 @@ use forebay_engine::attributes::{
     AttributeChanges, Attributes, DeduplicationScope, FifoThroughputLimit, RedrivePermission,
 };
 use forebay_engine::command::QueueInfo;
+use serde_json::Value;
 
 use super::address::Addresses;
 use super::attribute_name::{Kind, Name, invalid, invalid_because, unknown};
 use super::error::{Code, Result, SqsError};
 use super::inputs::TextMap;
+use super::policy;
 use super::redrive_policy::{
     redrive_allow_policy, redrive_policy, set_redrive_allow_policy, set_redrive_policy,
 };
-
-/// The longest Policy.
-const POLICY_BYTES_MAX: usize = 8192;
 
 /// KmsDataKeyReusePeriodSeconds of a queue that was given a key without it.
 const REUSE_SECONDS: &str = "300";
@@ -87,8 +86,8 @@ impl Setting<'_> {
                 self.note(name, value);
             }
             Name::Policy => {
-                if !value.is_empty() && !is_policy(value) {
-                    return Err(invalid(name));
+                if !value.is_empty() {
+                    policy::check(value)?;
                 }
                 self.note(name, value);
             }
@@ -134,8 +133,9 @@ impl Setting<'_> {
         match (self.is_new, is_fifo) {
             (true, true) => Ok(()),
             (true, false) => Err(unknown("FifoQueue")),
-            (false, _) if is_fifo == self.fifo && is_fifo => Ok(()),
-            (false, _) => {
+            (false, _) if !self.fifo => Err(unknown("FifoQueue")),
+            (false, true) => Ok(()),
+            (false, false) => {
                 Err(invalid_because(Name::FifoQueue, "Modifying queue type is not supported."))
             }
         }
@@ -190,11 +190,6 @@ fn boolean(name: Name, value: &str) -> Result<bool> {
         "false" | "False" => Ok(false),
         _ => Err(invalid(name)),
     }
-}
-
-fn is_policy(text: &str) -> bool {
-    text.len() <= POLICY_BYTES_MAX
-        && serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(text).is_ok()
 }
 
 /// A policy or key that is kept of a queue.
@@ -264,11 +259,25 @@ pub(crate) fn first_difference(
     let changed = QueueInfo { attributes: attributes.into(), ..current.clone() };
     for name in asked.keys() {
         let name = Name::parse(name)?;
-        if read(&changed, name, addresses) != read(current, name, addresses) {
+        if meant(&changed, name, addresses) != meant(current, name, addresses) {
             return Ok(Some(name));
         }
     }
     Ok(None)
+}
+
+/// What an attribute's value means: one that says its default is as good as none, and a policy is what its
+/// JSON says.
+fn meant(info: &QueueInfo, name: Name, addresses: &Addresses) -> Option<Value> {
+    let told = read(info, name, addresses);
+    match name {
+        Name::Policy => told.map(|text| serde_json::from_str(&text).unwrap_or(Value::String(text))),
+        Name::RedriveAllowPolicy => Some(redrive_allow_policy(&info.attributes, addresses).into()),
+        Name::KmsDataKeyReusePeriodSeconds => {
+            Some(told.unwrap_or_else(|| REUSE_SECONDS.to_owned()).into())
+        }
+        _ => told.map(Value::String),
+    }
 }
 
 /// What the engine refuses of attributes, in the words of SQS.

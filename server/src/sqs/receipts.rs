@@ -50,7 +50,7 @@ pub(super) async fn change_visibility(
     let name = queue(input.queue_url.as_ref())?;
     let handle = required(input.receipt_handle, "ReceiptHandle")?;
     let seconds = required(input.visibility_timeout, "VisibilityTimeout")?;
-    let changed = change_all(endpoint, &name, vec![("", handle, seconds)]).await?;
+    let changed = change_all(endpoint, &name, vec![("", handle, Ok(seconds))]).await?;
     changed.into_iter().try_for_each(|(_, result)| result)?;
     Ok(Nothing)
 }
@@ -68,7 +68,8 @@ pub(super) async fn change_visibility_batch(
     for (index, (id, entry)) in entries.into_iter().enumerate() {
         let member = |name: &str| format!("{ENTRY}.{}.{name}", index + 1);
         let handle = required(entry.receipt_handle, &member("ReceiptHandle"))?;
-        let seconds = required(entry.visibility_timeout, &member("VisibilityTimeout"))?;
+        // Of an entry it is optional in the service's model: one without it fails alone.
+        let seconds = required(entry.visibility_timeout, &member("VisibilityTimeout"));
         changes.push((id, handle, seconds));
     }
     Ok(told(change_all(endpoint, &name, changes).await?))
@@ -114,10 +115,11 @@ async fn delete_all<I>(
 async fn change_all<I>(
     endpoint: &Endpoint,
     queue: &str,
-    changes: Vec<(I, String, i64)>,
+    changes: Vec<(I, String, Result<i64>)>,
 ) -> Result<Vec<(I, Result<()>)>> {
     let checked = changes.iter().map(|(_, handle, seconds)| {
-        if !(0..=VISIBILITY_SECONDS_MAX).contains(seconds) {
+        let seconds = seconds.clone()?;
+        if !(0..=VISIBILITY_SECONDS_MAX).contains(&seconds) {
             let reason = format!("Must be between 0 and {VISIBILITY_SECONDS_MAX}.");
             return Err(SqsError::invalid_value(seconds, "VisibilityTimeout", reason));
         }
@@ -131,9 +133,9 @@ async fn change_all<I>(
     });
     let mut results = results.await?.into_iter();
     let results = changes.into_iter().zip(checked).map(|((id, handle, seconds), checked)| {
-        let result = match checked {
+        let result = match checked.and(seconds) {
             Err(error) => Err(error),
-            Ok(_) => match results.next().flatten() {
+            Ok(seconds) => match results.next().flatten() {
                 None => Ok(()),
                 // Of a FIFO queue, whose message is visible: there is nothing to do.
                 Some(RequestError::ReceiptExpired { .. }) if seconds == 0 => Ok(()),

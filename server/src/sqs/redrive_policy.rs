@@ -1,11 +1,13 @@
 //! RedrivePolicy and RedriveAllowPolicy: JSON in an attribute, in the engine attributes of their own.
 
 use forebay_engine::attributes::{AttributeChanges, Attributes, RedrivePermission};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::address::Addresses;
 use super::error::{Result, SqsError};
+use super::policy::POLICY_BYTES_MAX;
 
 const REDRIVE_POLICY: &str = "RedrivePolicy";
 const REDRIVE_ALLOW_POLICY: &str = "RedriveAllowPolicy";
@@ -45,7 +47,7 @@ pub(super) fn set_redrive_policy(
         return Ok(());
     }
     let refused = |reason: String| SqsError::invalid_value(text, REDRIVE_POLICY, reason);
-    let Ok(policy) = serde_json::from_str::<Map<String, Value>>(text) else {
+    let Some(policy) = parse::<Map<String, Value>>(text) else {
         return Err(refused("Redrive policy is not a valid JSON map.".to_owned()));
     };
     let member = |name: &str| {
@@ -103,7 +105,7 @@ pub(super) fn set_redrive_allow_policy(
     };
     let policy = match text {
         "" => allow_all(),
-        _ => serde_json::from_str(text).map_err(|_| refused("it's in an unsupported format."))?,
+        _ => parse(text).ok_or_else(|| refused("it's in an unsupported format."))?,
     };
     let sources = policy.source_queue_arns;
     let permission = match &*policy.redrive_permission {
@@ -144,6 +146,12 @@ pub(super) fn redrive_allow_policy(attributes: &Attributes, addresses: &Addresse
         redrive_permission: redrive_permission.to_owned(),
         source_queue_arns: arns.collect(),
     })
+}
+
+/// A policy's members. None of these is longer than the longest Policy, and what is made of a longer text
+/// would take far more memory than it.
+fn parse<T: DeserializeOwned>(text: &str) -> Option<T> {
+    (text.len() <= POLICY_BYTES_MAX).then(|| serde_json::from_str(text).ok())?
 }
 
 fn to_json(policy: &impl Serialize) -> String {

@@ -1,7 +1,7 @@
 //! Who may do what: a key's own rights, and the Policy of the queue.
 //!
 //! A key of the server's account may do what its rights or the policy allow, one of another account only
-//! what the policy allows; what the policy denies, nobody may. Conditions are not looked at: a statement
+//! what the policy allows, and never what is the owner's alone; what the policy denies, nobody may. Conditions are not looked at: a statement
 //! that has some, or says what it is *not* about, allows nothing, and denies whatever else it says.
 
 use serde_json::Value;
@@ -12,6 +12,8 @@ use super::attribute_name::Name;
 use super::credentials::{Case, Key, matches};
 use super::endpoint::Endpoint;
 use super::error::{Code, Result, SqsError};
+use super::permissions::OWNERS_ACTIONS;
+use super::policy::several;
 use super::queue_attributes;
 
 /// Checks that the holder of the key may do what a request asks for.
@@ -70,8 +72,15 @@ async fn check_one(
     let access =
         Access { principal: &key.arn(own), account: key.account(own), action, resource: &arn };
     let said = policy.map_or(Said::Nothing, |policy| access.of_policy(&policy));
-    let by_key = key.account(own) == own && key.may(action, queue);
-    if said == Said::Allowed || (said == Said::Nothing && by_key) {
+    let is_own = key.account(own) == own;
+    // No policy lets another account do what is the owner's alone.
+    let by_policy = is_own || !OWNERS_ACTIONS.contains(&action);
+    let is_allowed = match said {
+        Said::Allowed => by_policy,
+        Said::Nothing => is_own && key.may(action, queue),
+        Said::Denied => false,
+    };
+    if is_allowed {
         return Ok(());
     }
     let text = format!(
@@ -148,15 +157,6 @@ impl Access<'_> {
             || named == self.account
             || named == format!("arn:aws:iam::{}:root", self.account)
     }
-}
-
-/// The items of a list, or the one value that stands for a list.
-fn several(value: &Value) -> impl Iterator<Item = &Value> {
-    let (list, one) = match value {
-        Value::Array(items) => (items.as_slice(), None),
-        one => (&[][..], Some(one)),
-    };
-    list.iter().chain(one)
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use super::batch;
 use super::endpoint::{Asked, Endpoint, unexpected};
 use super::error::{Code, Result, SqsError};
 use super::inputs::{self, SendEntry};
-use super::message_attributes::{attributes, invalid_characters, is_sqs_text, trace_header};
+use super::message_attributes::{attributes, is_sqs_text, trace_header};
 use super::outputs::{FailedEntry, Sent, SentBatch, SentEntry};
 use super::queues::queue;
 use crate::deduplication::deduplication;
@@ -137,7 +137,7 @@ fn prepare(queue: &str, asked: &Asked, entry: SendEntry) -> Result<Prepared> {
     let body = entry.message_body.filter(|body| !body.is_empty());
     let body = body.ok_or_else(|| SqsError::missing("MessageBody"))?;
     if !is_sqs_text(&body) {
-        return Err(invalid_characters());
+        return Err(SqsError::invalid_characters());
     }
     let attributes = attributes(entry.message_attributes)?;
     let given_trace = trace_header(entry.message_system_attributes)?;

@@ -56,7 +56,10 @@ async fn only_what_is_asked_for_is_told() {
 async fn every_attribute_is_set_to_its_limits_and_not_beyond() {
     let sqs = Sqs::start().await;
     let url = sqs.create("q", json!({})).await;
-    let policy = |bytes: usize| format!("{{\"a\":\"{}\"}}", "x".repeat(bytes - 8));
+    let policy = |bytes: usize| {
+        let (begin, end) = ("{\"Statement\":[],\"Id\":\"", "\"}");
+        format!("{begin}{}{end}", "x".repeat(bytes - begin.len() - end.len()))
+    };
     let (longest, too_long) = (policy(8192), policy(8193));
     for (name, good, bad) in [
         ("DelaySeconds", ["0", "900"], ["-1", "901"]),
@@ -66,7 +69,7 @@ async fn every_attribute_is_set_to_its_limits_and_not_beyond() {
         ("VisibilityTimeout", ["0", "43200"], ["x", "43201"]),
         ("KmsDataKeyReusePeriodSeconds", ["60", "86400"], ["59", "86401"]),
         ("SqsManagedSseEnabled", ["true", "false"], ["yes", ""]),
-        ("Policy", ["{}", &longest], ["[]", &too_long]),
+        ("Policy", [&policy(100), &longest], ["[]", &too_long]),
     ] {
         for value in good {
             let members = json!({"QueueUrl": url, "Attributes": {name: value}});
@@ -92,7 +95,8 @@ async fn every_attribute_is_set_to_its_limits_and_not_beyond() {
 #[tokio::test]
 async fn an_empty_text_takes_a_policy_or_key_away() {
     let sqs = Sqs::start().await;
-    let url = sqs.create("q", json!({"Policy": "{}", "KmsMasterKeyId": "key"})).await;
+    let url =
+        sqs.create("q", json!({"Policy": "{\"Statement\":[]}", "KmsMasterKeyId": "key"})).await;
     let attributes = sqs.attributes(&url).await;
     assert_eq!(attributes["KmsMasterKeyId"], "key");
     assert_eq!(attributes["KmsDataKeyReusePeriodSeconds"], "300");
@@ -141,13 +145,18 @@ async fn attributes_of_fifo_queues_are_theirs_alone() {
     let members = json!({"QueueName": "r", "Attributes": {"FifoQueue": "false"}});
     let message = "Unknown Attribute FifoQueue.";
     sqs.refuses("CreateQueue", members, BAD_ATTRIBUTE_NAME, message).await;
+    for value in ["true", "false"] {
+        let members = json!({"QueueUrl": url, "Attributes": {"FifoQueue": value}});
+        sqs.refuses("SetQueueAttributes", members, BAD_ATTRIBUTE_NAME, message).await;
+    }
     let message = "Invalid value for the parameter FifoQueue. Reason: Modifying queue type is not \
                    supported.";
-    let members = json!({"QueueUrl": url, "Attributes": {"FifoQueue": "true"}});
-    sqs.refuses("SetQueueAttributes", members, BAD_ATTRIBUTE_VALUE, message).await;
     let fifo = sqs.create("q.fifo", json!({"FifoQueue": "true"})).await;
     let members = json!({"QueueUrl": fifo, "Attributes": {"FifoQueue": "false"}});
     sqs.refuses("SetQueueAttributes", members, BAD_ATTRIBUTE_VALUE, message).await;
+    // What it is already may be said again.
+    let members = json!({"QueueUrl": fifo, "Attributes": {"FifoQueue": "true"}});
+    sqs.ask("SetQueueAttributes", members).await;
     let high = json!({
         "ContentBasedDeduplication": "true",
         "DeduplicationScope": "messageGroup",

@@ -181,6 +181,47 @@ async fn a_dead_letter_of_a_fifo_queue_has_its_id_to_tell_copies_by() {
 }
 
 #[tokio::test]
+async fn a_dead_letter_is_there_when_the_receive_that_found_nothing_is_answered() {
+    let sqs = Sqs::start().await;
+    let dead = sqs.create("dead", json!({})).await;
+    let url = sqs.create("q", policy("dead", json!(1))).await;
+    for round in ["1", "2", "3", "4", "5"] {
+        sqs.send_body(&url, round).await;
+        sqs.receive_one(&url, 0).await;
+        assert!(sqs.receive(&url, 0).await.is_empty());
+        let letter = sqs.receive_one(&dead, 60).await;
+        assert_eq!(letter["Body"], round);
+    }
+}
+
+#[tokio::test]
+async fn the_next_message_of_a_group_comes_with_the_receive_that_makes_the_one_before_a_dead_letter()
+ {
+    let sqs = Sqs::start().await;
+    sqs.create("dead.fifo", json!({"FifoQueue": "true"})).await;
+    let mut attributes = policy("dead.fifo", json!(1));
+    attributes["FifoQueue"] = json!("true");
+    let url = sqs.create("q.fifo", attributes).await;
+    let bodies = ["1", "2", "3", "4", "5"];
+    for body in bodies {
+        let members = json!({
+            "QueueUrl": url, "MessageBody": body, "MessageGroupId": "g",
+            "MessageDeduplicationId": body,
+        });
+        sqs.ask("SendMessage", members).await;
+    }
+    for (round, body) in bodies.iter().enumerate() {
+        let members = json!({
+            "QueueUrl": url, "VisibilityTimeout": 0,
+            "ReceiveRequestAttemptId": format!("attempt-{round}"),
+        });
+        let received = sqs.ask("ReceiveMessage", members).await;
+        assert_eq!(received["Messages"][0]["Body"], *body, "{received}");
+    }
+    assert!(sqs.receive(&url, 0).await.is_empty());
+}
+
+#[tokio::test]
 async fn a_move_task_brings_dead_letters_back_as_new_messages() {
     let sqs = Sqs::start().await;
     let id = dead_letter(&sqs).await;

@@ -235,7 +235,7 @@ async fn a_body_that_cannot_be_read_is_refused() {
         assert_eq!((refused.status, &refused.json()["__type"]), (400, &json!(name)), "{body}");
     }
     let refused = sqs.get("/?Action=ListQueues&MaxResults=many").await;
-    assert_eq!(refused.xml()["ErrorResponse"]["Error"]["Code"], "MalformedInput");
+    assert_eq!(refused.xml()["ErrorResponse"]["Error"]["Code"], "InvalidParameterValue");
 }
 
 #[tokio::test]

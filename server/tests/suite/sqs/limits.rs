@@ -135,3 +135,96 @@ async fn a_body_that_is_too_long_is_refused_before_it_is_read() {
     let name = "com.amazon.coral.service#RequestEntityTooLargeException";
     assert_eq!(refused.json()["__type"], name);
 }
+
+/// What a request of the Query protocol with this form is answered.
+async fn form(sqs: &Sqs, body: &str) -> (u16, Value) {
+    let request = format!(
+        "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+        body.len()
+    );
+    let outcome = sqs.send(request.as_bytes()).await;
+    (outcome.status, outcome.xml()["ErrorResponse"]["Error"]["Code"].clone())
+}
+
+#[tokio::test]
+async fn a_request_of_very_many_parameters_is_refused_before_anything_is_made_of_them() {
+    let sqs = Sqs::start().await;
+    let url = sqs.create("q", json!({})).await;
+    let fill = "&a=".repeat(1997);
+    let most = format!("Action=GetQueueAttributes&QueueUrl=q&AttributeName.1=All{fill}");
+    assert_eq!(form(&sqs, &most).await, (200, Value::Null));
+    let refused = (404, json!("MalformedQueryString"));
+    assert_eq!(form(&sqs, &format!("{most}&a=")).await, refused);
+    let very_many = format!("Action=ListQueues{}", "&a.1.2.3.4=".repeat(400_000));
+    assert_eq!(form(&sqs, &very_many).await, refused);
+    let parameters = "&a=".repeat(1000);
+    let split = format!(
+        "POST /?Action=ListQueues{parameters} HTTP/1.1\r\nHost: h\r\nContent-Length: {}\r\n\
+         Connection: close\r\n\r\n{parameters}",
+        parameters.len()
+    );
+    assert_eq!(sqs.send(split.as_bytes()).await.status, 404, "they are counted together");
+
+    let receive =
+        |count: usize| json!({"QueueUrl": url, "MessageAttributeNames": vec!["a"; count]});
+    sqs.ask("ReceiveMessage", receive(1999)).await;
+    let error = "com.amazon.coral.service#SerializationException";
+    for members in [
+        receive(2000),
+        receive(400_000),
+        json!({"QueueUrl": url, "Unknown": vec![Value::Array(Vec::new()); 400_000]}),
+    ] {
+        let refused = sqs.json("ReceiveMessage", &members).await;
+        assert_eq!((refused.status, &refused.json()["__type"]), (400, &json!(error)));
+    }
+    // Texts have as many commas as they like.
+    let body = ",\\\",".repeat(2000);
+    sqs.send_body(&url, &body).await;
+    assert_eq!(sqs.bodies(&url, 0).await, [body]);
+}
+
+#[tokio::test]
+async fn a_redrive_policy_is_no_longer_than_a_policy() {
+    let sqs = Sqs::start().await;
+    let url = sqs.create("q", json!({})).await;
+    let long = format!("{{\"a\":[{}0]}}", "0,".repeat(8192));
+    for name in ["RedrivePolicy", "RedriveAllowPolicy"] {
+        let members = json!({"QueueUrl": url, "Attributes": {name: long}});
+        let refused = sqs.json("SetQueueAttributes", &members).await;
+        assert_eq!(refused.json()["__type"], INVALID.json, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_parameter_is_what_was_sent_or_is_refused() {
+    let sqs = Sqs::start().await;
+    let url = sqs.create("q", json!({})).await;
+    let malformed = (404, json!("MalformedQueryString"));
+    let contents = (400, json!("InvalidMessageContents"));
+    let invalid = (400, json!("InvalidParameterValue"));
+    for (parameters, expected) in [
+        ("Action=SendMessage&QueueUrl=q&MessageBody=100%", &malformed),
+        ("Action=SendMessage&QueueUrl=q&MessageBody=%4", &malformed),
+        ("Action=SendMessage&QueueUrl=q&MessageBody=%zz", &malformed),
+        ("Action=SendMessage&QueueUrl=q&MessageBody=%+1", &malformed),
+        ("Action=SendMessage&QueueUrl=q&MessageBody=%ff", &contents),
+        ("Action=SendMessage&QueueUrl=q&MessageBody=a%c3", &contents),
+        ("Action=SendMessage&QueueUrl=q&MessageBody=%ed%a0%80", &contents),
+        ("Action=SendMessage&QueueUrl=q&MessageBody=x&%ff=x", &malformed),
+        ("Action=SendMessage&QueueUrl=q&MessageBody=x&DelaySeconds=", &invalid),
+        ("Action=SendMessage&QueueUrl=q&MessageBody=x&DelaySeconds=1.5", &invalid),
+        ("Action=SendMessage&QueueUrl=q&MessageBody=x&Action=SendMessage", &malformed),
+        ("Action=PurgeQueue&QueueUrl=q&Action=SendMessage", &malformed),
+        ("Action=UntagQueue&QueueUrl=q&TagKey.0=k", &malformed),
+        ("Action=UntagQueue&QueueUrl=q&TagKey.2001=k", &malformed),
+        ("Action=UntagQueue&QueueUrl=q&TagKey.1=k&TagKey.01=l", &malformed),
+        ("Action=UntagQueue&QueueUrl=q&TagKey.x=k", &malformed),
+        ("Action=UntagQueue&QueueUrl=q&TagKey.1.x=k", &malformed),
+    ] {
+        assert_eq!(&form(&sqs, parameters).await, expected, "{parameters}");
+    }
+    assert_eq!(sqs.attributes(&url).await["ApproximateNumberOfMessages"], "0");
+    let good = "Action=SendMessage&QueueUrl=q&MessageBody=%e2%82%AC+%2b&&TagKey.2000=k";
+    assert_eq!(form(&sqs, good).await, (200, Value::Null));
+    assert_eq!(sqs.bodies(&url, 0).await, ["\u{20ac} +"]);
+}

@@ -179,6 +179,8 @@ async fn attributes_that_break_a_rule_are_refused() {
         (json!({"a": {"DataType": "Binary", "BinaryValue": ""}}), &empty("Binary")),
         (json!({"a": {"DataType": "Number", "StringValue": "1x"}}), number),
         (json!({"a": {"DataType": "Number", "StringValue": "1e127"}}), number),
+        (json!({"a": {"DataType": "Number", "StringValue": "1.1e126"}}), number),
+        (json!({"a": {"DataType": "Number", "StringValue": "-1e129"}}), number),
         (json!({"aws.x": string("x")}), reserved),
         (json!({"Amazon.x": string("x")}), reserved),
         (json!({".x": string("x")}), reserved),
@@ -211,6 +213,8 @@ async fn attributes_that_break_a_rule_are_refused() {
     }
     let good = json!({
         "a_b-c.D": {"DataType": "Number.float", "StringValue": "-1.5e-3"},
+        "least": {"DataType": "Number", "StringValue": "-1e128"},
+        "most": {"DataType": "Number", "StringValue": "1e126"},
         "b": {"DataType": "String.json", "StringValue": "{}"},
         "c": {"DataType": "Binary.png", "BinaryValue": "AAEC"},
     });

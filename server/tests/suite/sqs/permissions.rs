@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::wire::{INVALID, OVER_LIMIT, Sqs};
+use super::wire::{BAD_ATTRIBUTE_VALUE, INVALID, OVER_LIMIT, Sqs};
 
 const ARN: &str = "arn:aws:sqs:us-east-1:000000000000:q";
 
@@ -86,4 +86,94 @@ async fn what_only_an_owner_may_do_is_not_permitted_to_others() {
     let eight = vec!["SendMessage"; 8];
     sqs.refuses("AddPermission", permit(json!(eight)), OVER_LIMIT, message).await;
     assert_eq!(policy(&sqs).await, None);
+}
+
+#[tokio::test]
+async fn a_permission_is_for_accounts() {
+    let sqs = Sqs::start().await;
+    let url = sqs.create("q", json!({})).await;
+    for id in ["1", "1111111111111", "11111111111a", "*", ""] {
+        let members = json!({
+            "QueueUrl": url, "Label": "l", "AWSAccountIds": ["111111111111", id],
+            "Actions": ["SendMessage"],
+        });
+        let message =
+            format!("Value [{id}] for parameter PrincipalId is invalid. Reason: Unable to verify.");
+        sqs.refuses("AddPermission", members, INVALID, &message).await;
+    }
+    assert_eq!(policy(&sqs).await, None);
+}
+
+#[tokio::test]
+async fn a_policy_that_is_none_is_refused() {
+    let sqs = Sqs::start().await;
+    let url = sqs.create("q", json!({})).await;
+    let allow = || json!({"Effect": "Allow", "Principal": "*", "Action": "SQS:*", "Resource": "*"});
+    let with = |member: &str, value: Value| {
+        let mut statement = allow();
+        statement[member] = value;
+        json!({ "Statement": [statement] })
+    };
+    let mut silent = allow();
+    silent.as_object_mut().unwrap().remove("Effect");
+    for refused in [
+        json!({}),
+        json!({"Id": "x"}),
+        json!({"Statement": "Allow"}),
+        json!({"Statement": null}),
+        json!({"Statement": [allow(), "Allow"]}),
+        json!({ "Statement": silent }),
+        with("Effect", json!("allow")),
+        with("Effect", json!("Refuse")),
+        with("Effect", json!(1)),
+        with("Action", json!(1)),
+        with("Resource", json!(["*", {}])),
+        with("Principal", json!({"AWS": 111_111_111_111_u64})),
+    ] {
+        let members = json!({"QueueUrl": url, "Attributes": {"Policy": refused.to_string()}});
+        let message = "Invalid value for the parameter Policy.";
+        sqs.refuses("SetQueueAttributes", members, BAD_ATTRIBUTE_VALUE, message).await;
+    }
+    for taken in [json!({ "Statement": allow() }), with("Effect", json!("Deny"))] {
+        let members = json!({"QueueUrl": url, "Attributes": {"Policy": taken.to_string()}});
+        sqs.ask("SetQueueAttributes", members).await;
+        assert_eq!(policy(&sqs).await, Some(taken));
+    }
+}
+
+#[tokio::test]
+async fn a_policy_has_twenty_statements_fifty_principals_and_seven_actions_in_each() {
+    let sqs = Sqs::start().await;
+    let url = sqs.create("q", json!({})).await;
+    let statement = |principals: usize, actions: usize| {
+        json!({
+            "Effect": "Allow", "Principal": {"AWS": vec!["111111111111"; principals]},
+            "Action": vec!["SQS:SendMessage"; actions], "Resource": "*",
+        })
+    };
+    let set = |statements: Vec<Value>| {
+        let policy = json!({ "Statement": statements }).to_string();
+        json!({"QueueUrl": url, "Attributes": {"Policy": policy}})
+    };
+    let twenty = || vec![statement(1, 1); 20];
+    for most in [vec![statement(25, 7); 2], vec![statement(50, 1)], twenty()] {
+        sqs.ask("SetQueueAttributes", set(most)).await;
+    }
+    for (more, message) in [
+        (vec![statement(1, 1); 21], "21 Statements were found, maximum allowed is 20."),
+        (
+            vec![statement(25, 1), statement(26, 1)],
+            "51 Principals were found, maximum allowed is 50.",
+        ),
+        (vec![statement(1, 8)], "8 Actions were found, maximum allowed is 7."),
+    ] {
+        sqs.refuses("SetQueueAttributes", set(more), OVER_LIMIT, message).await;
+    }
+    let one_more = json!({
+        "QueueUrl": url, "Label": "l", "AWSAccountIds": ["111111111111"],
+        "Actions": ["SendMessage"],
+    });
+    let message = "21 Statements were found, maximum allowed is 20.";
+    sqs.refuses("AddPermission", one_more, OVER_LIMIT, message).await;
+    assert_eq!(policy(&sqs).await, Some(json!({ "Statement": twenty() })));
 }

@@ -7,7 +7,9 @@ use super::wire::{DELETED_RECENTLY, EXISTS, INVALID, PURGING, Sqs};
 #[tokio::test]
 async fn creating_a_queue_again_finds_it_if_nothing_differs() {
     let sqs = Sqs::start().await;
-    let url = sqs.create("q", json!({"DelaySeconds": "3", "Policy": "{\"a\":1}"})).await;
+    let url = sqs
+        .create("q", json!({"DelaySeconds": "3", "Policy": "{\"Statement\":[],\"Id\":\"1\"}"}))
+        .await;
     for same in [json!({}), json!({"DelaySeconds": "3"}), json!({"VisibilityTimeout": "30"})] {
         assert_eq!(sqs.create("q", same).await, url);
     }
@@ -20,7 +22,7 @@ async fn creating_a_queue_again_finds_it_if_nothing_differs() {
     for (name, value) in [
         ("DelaySeconds", "4"),
         ("VisibilityTimeout", "31"),
-        ("Policy", "{\"a\":2}"),
+        ("Policy", "{\"Statement\":[],\"Id\":\"2\"}"),
         ("KmsMasterKeyId", "key"),
         ("SqsManagedSseEnabled", "false"),
         ("MessageRetentionPeriod", "60"),
@@ -39,6 +41,44 @@ async fn creating_a_queue_again_finds_it_if_nothing_differs() {
     assert_eq!(sqs.ask("CreateQueue", members).await["QueueUrl"], url);
     let xml = sqs.ask_xml("CreateQueue", json!({"QueueName": "q"})).await;
     assert_eq!(xml["QueueUrl"], url);
+}
+
+#[tokio::test]
+async fn a_queue_is_the_same_if_what_is_given_means_the_same() {
+    let sqs = Sqs::start().await;
+    let defaults = json!({
+        "DelaySeconds": "0",
+        "KmsDataKeyReusePeriodSeconds": "300",
+        "KmsMasterKeyId": "",
+        "MaximumMessageSize": "1048576",
+        "MessageRetentionPeriod": "345600",
+        "Policy": "",
+        "ReceiveMessageWaitTimeSeconds": "0",
+        "RedriveAllowPolicy": "{\"redrivePermission\":\"allowAll\"}",
+        "RedrivePolicy": "",
+        "SqsManagedSseEnabled": "true",
+        "VisibilityTimeout": "30",
+    });
+    let url = sqs.create("plain", json!({})).await;
+    assert_eq!(sqs.create("plain", defaults.clone()).await, url);
+    let url = sqs.create("said", defaults.clone()).await;
+    assert_eq!(sqs.create("said", json!({})).await, url);
+    assert_eq!(sqs.create("said", defaults).await, url);
+    let policy = |text: &str| json!({"Policy": text});
+    let url = sqs.create("q", policy("{\"Id\":\"a\",\"Statement\":[]}")).await;
+    let same = policy("{ \"Statement\": [], \"Id\": \"\\u0061\" }");
+    assert_eq!(sqs.create("q", same).await, url);
+    for (name, value) in [
+        ("KmsDataKeyReusePeriodSeconds", "301"),
+        ("RedriveAllowPolicy", "{\"redrivePermission\":\"denyAll\"}"),
+        ("Policy", "{\"Id\":\"b\",\"Statement\":[]}"),
+    ] {
+        let message = format!(
+            "A queue already exists with the same name and a different value for attribute {name}"
+        );
+        let members = json!({"QueueName": "plain", "Attributes": {name: value}});
+        sqs.refuses("CreateQueue", members, EXISTS, &message).await;
+    }
 }
 
 #[tokio::test]

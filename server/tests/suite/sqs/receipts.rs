@@ -128,6 +128,7 @@ async fn batches_tell_what_became_of_each_entry() {
         {"Id": "a", "ReceiptHandle": handle(0), "VisibilityTimeout": 0},
         {"Id": "b", "ReceiptHandle": "garbage", "VisibilityTimeout": 0},
         {"Id": "c", "ReceiptHandle": handle(1), "VisibilityTimeout": 99_999},
+        {"Id": "d", "ReceiptHandle": handle(1)},
     ]);
     let members = json!({"QueueUrl": url, "Entries": entries});
     let changed = sqs.ask("ChangeMessageVisibilityBatch", members.clone()).await;
@@ -141,6 +142,11 @@ async fn batches_tell_what_became_of_each_entry() {
             "Id": "c", "SenderFault": true, "Code": "InvalidParameterValue",
             "Message": "Value 99999 for parameter VisibilityTimeout is invalid. Reason: Must be \
                         between 0 and 43200.",
+        },
+        {
+            "Id": "d", "SenderFault": true, "Code": "MissingParameter",
+            "Message": "The request must contain the parameter \
+                        ChangeMessageVisibilityBatchRequestEntry.4.VisibilityTimeout.",
         },
     ]);
     assert_eq!(changed["Failed"], expected);

@@ -312,6 +312,48 @@ async fn a_policy_lets_other_accounts_in_and_keeps_out_whom_it_denies() {
 }
 
 #[tokio::test]
+async fn no_policy_lets_another_account_do_what_is_the_owners_alone() {
+    let sqs = locked().await;
+    let everything = json!({
+        "QueueUrl": "q", "Label": "l", "AWSAccountIds": ["111111111111"], "Actions": ["*"],
+    });
+    assert_eq!(signed(&sqs, OWNER, "AddPermission", everything).await.status, 200);
+    let refuses_all = async |how: &str| {
+        for (action, members) in [
+            (
+                "AddPermission",
+                json!({"QueueUrl": "q", "Label": "m", "AWSAccountIds": ["111111111111"],
+                    "Actions": ["SendMessage"]}),
+            ),
+            ("CreateQueue", json!({"QueueName": "q"})),
+            ("DeleteQueue", json!({"QueueUrl": "q"})),
+            ("ListQueueTags", json!({"QueueUrl": "q"})),
+            ("ListQueues", json!({})),
+            ("RemovePermission", json!({"QueueUrl": "q", "Label": "l"})),
+            ("SetQueueAttributes", json!({"QueueUrl": "q", "Attributes": {"Policy": ""}})),
+            ("TagQueue", json!({"QueueUrl": "q", "Tags": {"k": "v"}})),
+            ("UntagQueue", json!({"QueueUrl": "q", "TagKeys": ["k"]})),
+        ] {
+            let outcome = signed(&sqs, FOREIGN, action, members).await;
+            let found = (outcome.status, outcome.header("x-amzn-query-error"));
+            assert_eq!(found, (403, Some("AccessDenied;Sender")), "{how}: {action}: {outcome:?}");
+        }
+        let send = json!({"QueueUrl": "q", "MessageBody": "x"});
+        assert_eq!(signed(&sqs, FOREIGN, "SendMessage", send).await.status, 200, "{how}");
+    };
+    refuses_all("AddPermission *").await;
+    let policy = json!({"Statement": {
+        "Effect": "Allow", "Principal": "*", "Action": "*", "Resource": "*",
+    }});
+    let set = json!({"QueueUrl": "q", "Attributes": {"Policy": policy.to_string()}});
+    assert_eq!(signed(&sqs, OWNER, "SetQueueAttributes", set).await.status, 200);
+    refuses_all("a Policy that allows everything").await;
+    // The owner's own keys may be given them.
+    let tag = json!({"QueueUrl": "q", "Tags": {"k": "v"}});
+    assert_eq!(signed(&sqs, SENDER, "TagQueue", tag).await.status, 200);
+}
+
+#[tokio::test]
 async fn a_name_rests_for_the_pause_and_no_longer() {
     let clock = SimClock::new(BEGIN_MS);
     let config = Config::new(None, "us-east-1", "000000000000", Duration::from_secs(60));

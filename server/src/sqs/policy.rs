@@ -1,0 +1,95 @@
+//! What a queue's Policy must be: JSON that says something to somebody, within the limits of SQS.
+
+use serde_json::{Map, Value};
+
+use super::attribute_name::{Name, invalid};
+use super::error::{Code, Result, SqsError};
+
+/// The longest Policy.
+pub(super) const POLICY_BYTES_MAX: usize = 8192;
+
+/// The most actions of a statement.
+const ACTIONS_MAX: usize = 7;
+
+/// The most statements of a policy.
+const STATEMENTS_MAX: usize = 20;
+
+/// The most principals of all statements of a policy.
+const PRINCIPALS_MAX: usize = 50;
+
+/// The members of a statement that say what it is about: a text or a list of texts.
+const PATTERNS: [&str; 4] = ["Action", "NotAction", "Resource", "NotResource"];
+
+/// Checks the text of a Policy.
+pub(super) fn check(text: &str) -> Result<()> {
+    let refused = || invalid(Name::Policy);
+    if text.len() > POLICY_BYTES_MAX {
+        return Err(refused());
+    }
+    let policy: Map<String, Value> = serde_json::from_str(text).map_err(|_| refused())?;
+    let statements = match policy.get("Statement") {
+        Some(Value::Array(statements)) => &statements[..],
+        Some(one) => std::slice::from_ref(one),
+        None => return Err(refused()),
+    };
+    check_count(statements.len(), "Statements", STATEMENTS_MAX)?;
+    let mut principals = 0;
+    for statement in statements {
+        if !is_statement(statement) {
+            return Err(refused());
+        }
+        for member in ["Action", "NotAction"] {
+            check_actions(several(&statement[member]).count())?;
+        }
+        principals += principals_of(statement).ok_or_else(refused)?;
+    }
+    check_count(principals, "Principals", PRINCIPALS_MAX)
+}
+
+/// Checks the number of a statement's actions.
+pub(super) fn check_actions(count: usize) -> Result<()> {
+    check_count(count, "Actions", ACTIONS_MAX)
+}
+
+fn check_count(count: usize, what: &str, max: usize) -> Result<()> {
+    if count <= max {
+        return Ok(());
+    }
+    let text = format!("{count} {what} were found, maximum allowed is {max}.");
+    Err(SqsError::new(Code::OverLimit, text))
+}
+
+fn is_statement(statement: &Value) -> bool {
+    let is_text = |member: &&str| match statement.get(member) {
+        None => true,
+        Some(patterns) => several(patterns).all(Value::is_string),
+    };
+    matches!(statement["Effect"].as_str(), Some("Allow" | "Deny")) && PATTERNS.iter().all(is_text)
+}
+
+/// How many principals a statement names; `None`: what it names is nobody.
+fn principals_of(statement: &Value) -> Option<usize> {
+    let mut count = 0;
+    for member in ["Principal", "NotPrincipal"] {
+        let named: Vec<_> = match statement.get(member) {
+            None => continue,
+            Some(Value::Object(kinds)) => kinds.values().flat_map(several).collect(),
+            Some(one) => several(one).collect(),
+        };
+        if !named.iter().all(|principal| principal.is_string()) {
+            return None;
+        }
+        count += named.len();
+    }
+    Some(count)
+}
+
+/// The items of a list, or the one value that stands for a list; none if there is nothing.
+pub(super) fn several(value: &Value) -> impl Iterator<Item = &Value> {
+    let items = match value {
+        Value::Array(items) => &items[..],
+        Value::Null => &[],
+        one => std::slice::from_ref(one),
+    };
+    items.iter()
+}
