@@ -66,7 +66,7 @@ async fn a_queue_that_exists_with_other_attributes_is_not_taken_for_the_one_aske
     let other = QueueAttributes { delay_ms: Some(7), ..QueueAttributes::default() };
     let (code, text) = refusal(client.create_queue("orders", other).await);
     assert_eq!(code, ErrorCode::QueueExists);
-    assert!(text.contains("delay 0, not 7"), "{text}");
+    assert!(text.contains("delay 0s, not 7ms"), "{text}");
 }
 
 #[tokio::test]

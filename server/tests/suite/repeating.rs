@@ -55,7 +55,8 @@ fn lines_that_are_sent_again_under_their_producers_id_are_stored_once() {
         [(1, "0\n"), (1000, &*numbered(1000)), (3333, &numbered(3333)), (5000, &all)]
     {
         for _ in 0..2 {
-            assert_eq!(send(lines), (Some(0), format!("{count} messages sent\n")));
+            let noun = if count == 1 { "message" } else { "messages" };
+            assert_eq!(send(lines), (Some(0), format!("{count} {noun} sent\n")));
         }
     }
     let mut stored: Vec<_> = bodies(&server).lines().map(str::to_owned).collect();
