@@ -132,8 +132,8 @@ fn only_a_fifo_queue_has_what_is_for_fifo_queues() {
         ),
         (
             AttributeChanges { deduplication_window_ms: Some(300_001), ..none() },
-            "deduplication-window is 300001",
-            "300000",
+            "deduplication-window is 5m1ms",
+            "5m",
         ),
     ] {
         let text = format!("{found}, expected {expected}, for the queue is not FIFO");
