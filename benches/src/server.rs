@@ -9,6 +9,14 @@ use crate::BenchError;
 use crate::process::{Process, first_line};
 use crate::workload::Workload;
 
+/// `forebay serve` for native clients alone, on a free port; where its data is goes behind.
+pub(crate) fn serve(program: &Path) -> Command {
+    let mut command = Command::new(program);
+    command.args(["serve", "--listen", "127.0.0.1:0", "--log-level", "warn"]);
+    command.args(["--sqs-listen", "off"]);
+    command
+}
+
 /// A server that runs until this is dropped, and its data.
 #[derive(Debug)]
 pub(crate) struct Server {
@@ -20,17 +28,8 @@ pub(crate) struct Server {
 impl Server {
     /// Starts `forebay serve` on a fresh directory in `dir`.
     pub(crate) fn forebay(program: &Path, dir: &Path) -> Result<Self, BenchError> {
-        let mut command = Command::new(program);
-        command.args([
-            "serve",
-            "--listen",
-            "127.0.0.1:0",
-            "--log-level",
-            "warn",
-            "--sqs-listen",
-            "off",
-            "--data",
-        ]);
+        let mut command = serve(program);
+        command.arg("--data");
         Self::start(command, dir)
     }
 

@@ -3,13 +3,14 @@
 
 #![no_main]
 
-use forebay::sqs::understand_json;
-use forebay_fuzz::{Choices, SQS_ACTIONS};
+use forebay::sqs::{action_names, understand_json};
+use forebay_fuzz::Choices;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
     let mut choices = Choices::new(data);
-    let action = SQS_ACTIONS[choices.below(SQS_ACTIONS.len())];
+    let mut names = action_names();
+    let action = names.nth(choices.below(names.len())).expect("it is below their number");
     let body = choices.rest();
     let Ok(understood) = understand_json(action, body) else { return };
     if body.is_empty() {

@@ -3,8 +3,8 @@
 
 #![no_main]
 
-use forebay::sqs::{understand_json, understand_query};
-use forebay_fuzz::{Choices, SQS_ACTIONS};
+use forebay::sqs::{action_names, understand_json, understand_query};
+use forebay_fuzz::Choices;
 use libfuzzer_sys::fuzz_target;
 
 /// What parameters are made of, so that a name is more than luck.
@@ -37,7 +37,8 @@ const WORDS: [&str; 24] = [
 
 fuzz_target!(|data: &[u8]| {
     let mut choices = Choices::new(data);
-    let action = SQS_ACTIONS[choices.below(SQS_ACTIONS.len())];
+    let mut names = action_names();
+    let action = names.nth(choices.below(names.len())).expect("it is below their number");
     let parameters = match choices.byte() % 2 {
         0 => choices.rest().to_vec(),
         _ => {

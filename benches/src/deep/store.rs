@@ -12,7 +12,7 @@ use crate::BenchError;
 use crate::deep::proc::{self, Resident};
 use crate::deep::setup::Setup;
 use crate::process::{Process, first_line};
-use crate::server::scratch_directory;
+use crate::server::{scratch_directory, serve as serve_forebay};
 
 /// How often a server under load is looked at.
 const LOOK: Duration = Duration::from_millis(100);
@@ -127,16 +127,7 @@ impl Store {
 }
 
 fn serve(program: &Path, segment_bytes: u64, data: &Path) -> Command {
-    let mut command = Command::new(program);
-    command.args([
-        "serve",
-        "--listen",
-        "127.0.0.1:0",
-        "--log-level",
-        "warn",
-        "--sqs-listen",
-        "off",
-    ]);
+    let mut command = serve_forebay(program);
     command.args(["--segment-bytes", &segment_bytes.to_string(), "--data"]).arg(data);
     command
 }

@@ -15,7 +15,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::room::{ACKED_ITEM_BYTES, EXPIRED_BYTES, HEADERS_BYTES};
-use super::{Core, LAST_BYTES, Room};
+use super::{Core, LAST_BYTES};
 use crate::command::ReplyTo;
 use crate::ids::{QueueId, Seq};
 use crate::index::BrokenIndex;
@@ -189,10 +189,7 @@ impl<R: ReplyTo> Core<R> {
             return;
         }
         // What the command itself takes was counted without this.
-        let bytes = self.command_bytes + EXPIRED_BYTES;
-        let has_room = self.room(bytes, LAST_BYTES / 2) == Room::Now
-            && self.check_room(bytes, LAST_BYTES / 2).is_ok();
-        if !has_room {
+        if !self.has_room_now(self.command_bytes + EXPIRED_BYTES, LAST_BYTES / 2) {
             return;
         }
         if self.remove_expired_with_room(id, now).is_err() {
@@ -283,9 +280,7 @@ impl<R: ReplyTo> Core<R> {
             let ripe = ripe.iter().take_while(|(sent, _)| *sent <= expired).take(RIPE_A_RECORD);
             let ripe: Vec<_> = ripe.copied().collect();
             let bytes = self.command_bytes + HEADERS_BYTES + ripe.len() as u64 * ACKED_ITEM_BYTES;
-            let has_room = self.room(bytes, LAST_BYTES / 2) == Room::Now
-                && self.check_room(bytes, LAST_BYTES / 2).is_ok();
-            if ripe.is_empty() || !has_room {
+            if ripe.is_empty() || !self.has_room_now(bytes, LAST_BYTES / 2) {
                 return Ok(());
             }
             let known = self.expiry.ripe.get_mut(&id).expect("it was there above");

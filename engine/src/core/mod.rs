@@ -217,6 +217,11 @@ impl<R: ReplyTo> Core<R> {
         if preparing && !fits { Room::Later } else { Room::Now }
     }
 
+    /// Whether records of so many bytes can be written now, and leave the reserve.
+    fn has_room_now(&self, bytes: u64, reserve: u64) -> bool {
+        self.room(bytes, reserve) == Room::Now && self.check_room(bytes, reserve).is_ok()
+    }
+
     /// Decides a command. Its answer is among [`Core::take_answers`] now or later.
     pub(crate) fn handle(&mut self, command: Command, reply_to: R, now: LogTime) {
         // What a send needs is there; nothing expires in its course.

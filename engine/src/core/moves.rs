@@ -10,7 +10,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
-use super::{Core, LAST_BYTES, Room};
+use super::{Core, Room};
 use crate::attributes::QUEUE_NAME_BYTES_MAX;
 use crate::command::ReplyTo;
 use crate::error::ReadError;
@@ -270,11 +270,6 @@ impl<R: ReplyTo> Core<R> {
             Some(until) => Some(until),
             None => redrives,
         }
-    }
-
-    /// Whether a record of so many bytes can be written now.
-    pub(super) fn has_room_now(&self, bytes: u64) -> bool {
-        self.room(bytes, LAST_BYTES) == Room::Now && self.check_room(bytes, LAST_BYTES).is_ok()
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::moves::Chosen;
 use super::room::{HEADERS_BYTES, LEASED_ITEM_BYTES, leased_bytes};
 use super::waiters::{Demand, Until, Waiter};
-use super::{Core, Decided, Decision, LAST_BYTES, Room};
+use super::{Core, Decided, Decision, LAST_BYTES};
 use crate::attributes::{RECEIVE_WAIT_MS_MAX, VISIBILITY_MS_MAX, check_range};
 use crate::command::{BATCH_MESSAGES_MAX, Delivery, Reply, ReplyTo};
 use crate::error::RequestError;
@@ -132,9 +132,7 @@ impl<R: ReplyTo> Core<R> {
             }
             let demand = waiter.demand;
             let bytes = leased_bytes(demand.messages_max);
-            if self.room(bytes, LAST_BYTES) == Room::Later
-                || self.check_room(bytes, LAST_BYTES).is_err()
-            {
+            if !self.has_room_now(bytes, LAST_BYTES) {
                 self.postponed.insert(queue);
                 break;
             }

@@ -117,7 +117,7 @@ impl<R: ReplyTo> Core<R> {
     ) {
         let Some(queue) = self.state.get(redrive.queue()) else { return };
         let moved = queue.redrives.get(redrive).map_or(0, |redrive| redrive.moved);
-        if self.has_room_now(REDRIVE_RECORD_BYTES) {
+        if self.has_room_now(REDRIVE_RECORD_BYTES, LAST_BYTES) {
             self.record_end(redrive, outcome, moved, reason, now);
         } else if let Some(run) = self.redrives.get_mut(redrive.queue()) {
             run.postpone();

@@ -59,7 +59,7 @@ impl Late {
 
     fn insert(&mut self, seq: Seq, sent: LogTime) {
         self.last = self.last.max(seq);
-        let stretch = self.stretches.entry(sent.0 >> STRETCH).or_default();
+        let stretch = self.stretches.entry(Self::stretch_of(sent)).or_default();
         self.named += u64::from(Arc::make_mut(stretch).insert(seq.0));
     }
 
@@ -74,7 +74,7 @@ impl Late {
 
     /// Takes out those sent before a time that begins a stretch.
     fn take_before(&mut self, time: LogTime) -> Vec<Arc<RoaringTreemap>> {
-        let kept = self.stretches.split_off(&(time.0 >> STRETCH));
+        let kept = self.stretches.split_off(&Self::stretch_of(time));
         let taken: Vec<_> = std::mem::replace(&mut self.stretches, kept).into_values().collect();
         self.named -= taken.iter().map(|seqs| seqs.len()).sum::<u64>();
         taken
@@ -82,7 +82,7 @@ impl Late {
 
     /// The end of the last stretch of which all was sent at `time` or before.
     pub(crate) fn end_by(time: LogTime) -> LogTime {
-        LogTime(time.0.saturating_add(1) >> STRETCH << STRETCH)
+        LogTime(Self::stretch_of(time.plus_ms(1)) << STRETCH)
     }
 
     /// The stretch of a time.
@@ -134,7 +134,7 @@ impl Messages {
 
     /// Whether a late message is there that was sent before a time that begins a stretch.
     pub(crate) fn has_late_before(&self, time: LogTime) -> bool {
-        let before = self.late.stretches.range(..time.0 >> STRETCH);
+        let before = self.late.stretches.range(..Late::stretch_of(time));
         before.flat_map(|(_, seqs)| seqs.iter()).any(|seq| self.contains(Seq(seq)))
     }
 

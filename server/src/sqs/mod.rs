@@ -58,6 +58,12 @@ use forebay_engine::SystemClock;
 use forebay_engine::time::Clock;
 pub use server::run;
 
+/// The names of all actions. For the fuzzer.
+#[doc(hidden)]
+pub fn action_names() -> impl ExactSizeIterator<Item = &'static str> {
+    action::Action::ALL.iter().map(|action| action.name())
+}
+
 /// A request as it was understood. For the fuzzer and the benchmarks.
 #[doc(hidden)]
 #[derive(Debug, PartialEq, Eq)]
