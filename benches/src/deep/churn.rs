@@ -18,7 +18,7 @@ use crate::deep::turnover::{Turnover, Until};
 use crate::deep::{device, proc};
 
 /// Before each round of the sender alone, this share of what is live is acked.
-const LONE_GARBAGE: u64 = 10;
+const LONE_GARBAGE: u64 = 33;
 /// Between the load's last answer and the sender's first: the load's own queues are empty.
 const SETTLE: Duration = Duration::from_secs(1);
 /// How often a round looks whether it may end, ...
