@@ -198,6 +198,11 @@ impl Latency {
 }
 
 impl Reported {
+    /// Whether requests were due at a given rate.
+    pub(crate) fn is_open(&self) -> bool {
+        self.unanswered.is_some()
+    }
+
     /// The heads of the columns.
     pub(crate) fn heads() -> String {
         let (rate, limit, latency) =

@@ -1,11 +1,11 @@
 //! Plots as SVG: lines and bars. Colours are classes, `a` to `d`, of the page's style sheet.
 
-use super::{escaped, grouped, put, time};
+use super::{escaped, grouped, put};
 
 const WIDTH: f64 = 760.0;
 const HEIGHT: f64 = 300.0;
 const LEFT: f64 = 76.0;
-const RIGHT: f64 = 16.0;
+const RIGHT: f64 = 32.0;
 const TOP: f64 = 30.0;
 const BOTTOM: f64 = 46.0;
 
@@ -158,7 +158,7 @@ pub(crate) fn lines(plot: &Lines) -> String {
         let at = axes.up(tick);
         let text = match plot.unit {
             Unit::Number => short(tick),
-            Unit::Time => time(tick),
+            Unit::Time => round_time(tick),
         };
         put(
             &mut svg,
@@ -365,6 +365,15 @@ fn short(number: f64) -> String {
     }
 }
 
+/// A time at a mark, in us: 10 ms.
+fn round_time(us: f64) -> String {
+    match us {
+        us if us < 1e3 => format!("{} µs", short(us)),
+        us if us < 1e6 => format!("{} ms", short(us / 1e3)),
+        us => format!("{} s", short(us / 1e6)),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -376,6 +385,7 @@ mod tests {
         assert_eq!(logarithmic_ticks(90.0, 5300.0), [10.0, 100.0, 1000.0, 10_000.0]);
         assert_eq!(logarithmic_ticks(100.0, 100.0), [100.0, 1000.0]);
         assert_eq!([0.5, 250.0, 12_500.0, 1_500_000.0].map(short), ["0.5", "250", "12.5k", "1.5M"]);
+        assert_eq!([1.0, 100.0, 1e4, 1e6].map(round_time), ["1 µs", "100 µs", "10 ms", "1 s"]);
     }
 
     #[test]

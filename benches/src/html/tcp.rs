@@ -81,8 +81,15 @@ fn tiles(of: &Reported, words: &Words) -> String {
         format!("<div class=\"tile\"><strong>{value}</strong><span>{what}</span></div>\n")
     };
     let mut tiles = tile(grouped(of.messages_per_second), "messages a second".to_owned());
-    let share = format!("of the {}'s {}", words.limit, grouped(of.limit.messages_per_second));
-    tiles += &tile(format!("{:.0} %", of.share_of_limit * 100.0), share);
+    let limit = grouped(of.limit.messages_per_second);
+    tiles += &match of.is_open() {
+        false => tile(
+            format!("{:.0} %", of.share_of_limit * 100.0),
+            format!("of the {}'s {limit}", words.limit),
+        ),
+        // Both were asked for the same, so a share would say nothing.
+        true => tile(limit, format!("by the {}, asked for the same", words.limit)),
+    };
     tiles += &tile(time(of.latency_us.p50), "half of the answers were faster".to_owned());
     tiles += &tile(time(of.latency_us.p99), "99 of 100 answers were faster".to_owned());
     format!("<div class=\"tiles\">{tiles}</div>\n")
@@ -92,17 +99,24 @@ fn tiles(of: &Reported, words: &Words) -> String {
 fn sentence(row: &Row, of: &Reported, words: &Words) -> String {
     let Spread { min, max } = of.spread;
     let mut text = format!(
-        "<p>{} did <strong>{} messages a second</strong> ({} to {} in {} runs) with {}: \
-         {:.2} of the limit, which was {}.",
+        "<p>{} did <strong>{} messages a second</strong> ({} to {} in {} runs) with {}",
         words.subject,
         grouped(of.messages_per_second),
         grouped(min),
         grouped(max),
         of.rounds,
         row.workload.as_ref().map_or_else(|| escaped(&row.words), in_words),
-        of.share_of_limit,
-        grouped(of.limit.messages_per_second),
     );
+    let limit = grouped(of.limit.messages_per_second);
+    match of.is_open() {
+        false => put(
+            &mut text,
+            format_args!(": {:.2} of the limit, which was {limit}.", of.share_of_limit),
+        ),
+        true => {
+            put(&mut text, format_args!(". The {}, asked for the same, did {limit}.", words.limit))
+        }
+    }
     if let Some(latency) = of.end_to_end_us {
         put(
             &mut text,
@@ -142,7 +156,8 @@ fn in_words(workload: &Workload) -> String {
     let connections = several(connections, "connection", "connections");
     let mut text = match kind {
         Kind::Send => format!(
-            "{connections}, each with {} of {messages} unanswered",
+            "{connections}{}with {} of {messages} unanswered",
+            if workload.connections == 1 { " " } else { ", each " },
             several(window, "request", "requests")
         ),
         Kind::Producer => format!(
@@ -184,7 +199,10 @@ fn overview(reported: &[Reported], words: &Words) -> String {
     let mut all = Vec::new();
     for of in reported {
         let rate = of.messages_per_second;
-        let text = format!("{} ({:.2} of the limit)", grouped(rate), of.share_of_limit);
+        let text = match of.is_open() {
+            false => format!("{} ({:.2} of the limit)", grouped(rate), of.share_of_limit),
+            true => grouped(rate),
+        };
         all.push(bar(&of.workload, words.subject, Colour::A, rate, of.spread, text));
         if let Some(Limit { messages_per_second: rate, spread, .. }) = of.receive_ack {
             all.push(bar("", "by receives", Colour::C, rate, spread, grouped(rate)));

@@ -4,8 +4,10 @@
 //! They measure for a moment, and compare no figure with any time.
 
 use std::fs;
-use std::process::Output;
+use std::io::{BufRead, BufReader};
+use std::process::{Output, Stdio};
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -145,6 +147,31 @@ fn without_a_server_it_ends_and_says_why() {
     let told = "forebay: cannot connect to 127.0.0.1:1: Connection refused\n";
     assert_eq!(text(&failed.stderr), told);
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn an_interrupted_benchmark_leaves_nothing_behind() {
+    for arguments in [
+        &["tcp", "--connections", "1,2", "--segment-bytes", "4MiB"][..],
+        &["log", "--batch", "1,2", "--in-flight", "1", "--segment-bytes", "4MiB"],
+    ] {
+        let dir = TempDir::new().unwrap();
+        let quick = ["--rounds", "1", "--seconds", "2", "--data-dir"];
+        let mut child = forebay(["bench"].iter().chain(arguments).chain(&quick))
+            .arg(dir.path())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        // The machine, the heads, and the first workload: it is at the second.
+        assert_eq!(lines.take(3).filter(Result::is_ok).count(), 3, "{arguments:?}");
+        kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+        let Output { status, stderr, .. } = child.wait_with_output().unwrap();
+        assert_eq!(status.code(), Some(1), "{arguments:?}");
+        assert!(text(&stderr).ends_with("forebay: interrupted\n"), "{}", text(&stderr));
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0, "{arguments:?}");
+    }
 }
 
 #[test]
