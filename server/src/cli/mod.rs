@@ -5,6 +5,7 @@
 
 mod ack;
 mod attributes;
+mod bench;
 mod connect;
 mod explain;
 mod failure;
@@ -66,6 +67,7 @@ enum Command {
     Stats(stats::Stats),
     Verify(verify::Verify),
     Inspect(inspect::Inspect),
+    Bench(Box<bench::Bench>),
 }
 
 /// Runs the command that the process was started with.
@@ -102,6 +104,7 @@ fn execute(command: Command) -> Result<(), Failure> {
         Command::Stats(stats) => online(stats.run()),
         Command::Verify(verify) => verify.run(),
         Command::Inspect(inspect) => inspect.run(),
+        Command::Bench(bench) => bench::run(*bench),
     }
 }
 

@@ -12,6 +12,7 @@ mod attributes;
 mod bad_directories;
 mod bad_frames;
 mod bad_requests;
+mod benchmarks;
 mod browsing;
 mod command_line;
 mod crashes;

@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 /// A number of bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Size(pub u64);
+pub(crate) struct Size(pub u64);
 
 const UNITS: [(&str, u64); 9] = [
     ("TiB", 1 << 40),
