@@ -28,6 +28,7 @@ mod send;
 mod serve;
 mod settings;
 mod stats;
+mod torture;
 mod verify;
 
 use std::process::ExitCode;
@@ -64,6 +65,7 @@ enum Command {
     Explain(explain::Explain),
     Redrive(redrive::Redrive),
     Stats(stats::Stats),
+    Torture(torture::Torture),
     Verify(verify::Verify),
     Inspect(inspect::Inspect),
 }
@@ -100,6 +102,7 @@ fn execute(command: Command) -> Result<(), Failure> {
         Command::Explain(explain) => online(explain.run()),
         Command::Redrive(redrive) => online(redrive.run()),
         Command::Stats(stats) => online(stats.run()),
+        Command::Torture(torture) => torture.run(),
         Command::Verify(verify) => verify.run(),
         Command::Inspect(inspect) => inspect.run(),
     }
