@@ -49,15 +49,28 @@ const RESUME_PATIENCE: Duration = Duration::from_secs(30);
 struct Small {
     name: &'static str,
     bytes: u64,
+    /// What is reserved for receives and deletes follows the size of segments: a larger disk holds more
+    /// messages.
+    segment_bytes: &'static str,
     /// What makes it, with arguments; empty for one that needs no making.
     maker: &'static [&'static str],
 }
 
 const SMALL: [Small; 3] = [
-    Small { name: "tmpfs", bytes: 24 << 20, maker: &[] },
-    Small { name: "ext4", bytes: 32 << 20, maker: &["mkfs.ext4", "-q", "-F"] },
+    Small { name: "tmpfs", bytes: 24 << 20, segment_bytes: "1MiB", maker: &[] },
+    Small {
+        name: "ext4",
+        bytes: 32 << 20,
+        segment_bytes: "1MiB",
+        maker: &["mkfs.ext4", "-q", "-F"],
+    },
     // There is none smaller.
-    Small { name: "xfs", bytes: 320 << 20, maker: &["mkfs.xfs", "-q", "-f"] },
+    Small {
+        name: "xfs",
+        bytes: 320 << 20,
+        segment_bytes: "8MiB",
+        maker: &["mkfs.xfs", "-q", "-f"],
+    },
 ];
 
 /// What was done on one file system.
@@ -110,7 +123,7 @@ pub fn run(
         };
         match mount(small, &dir) {
             Ok(mount) => {
-                fill_and_drain(options, &dir, &mount, &mut filled)?;
+                fill_and_drain(options, small, &mount, &mut filled)?;
                 mount.unmount().map_err(|source| io_error(&dir, source))?;
             }
             Err(lacking) => filled.skipped = Some(lacking),
@@ -142,16 +155,19 @@ fn mount(small: Small, dir: &Path) -> Result<Mount, Lacking> {
 
 fn fill_and_drain(
     options: &Options,
-    dir: &Path,
+    small: Small,
     mount: &Mount,
     filled: &mut Filled,
 ) -> Result<(), CampaignError> {
+    let dir = &options.dir.join(small.name);
     let io = |source| io_error(dir, source);
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = runtime.map_err(io)?;
     let mut launch = Launch::new(&options.binary, dir);
     launch.data = mount.at.join("store");
+    let settings = ["--segment-bytes", small.segment_bytes, "--snapshot-bytes", "256KiB"];
+    launch.settings = settings.map(str::to_owned).into();
     let mut disk = FullDisk {
         recorder: std::sync::Arc::new(Recorder::new()),
         runtime,

@@ -211,7 +211,9 @@ fn touches(file: &ReferenceFile, rotten: &Rotten, damage: &Damage) -> bool {
 
 /// A store that is not opened says why, and where.
 fn refused(file: &ReferenceFile, rotten: &Rotten, error: &OpenError) -> Result<(), String> {
-    if matches!(file.kind, Kind::Dispensable | Kind::Derived) {
+    // Under the name of a segment it is no longer what it was.
+    let is_misnamed = matches!((error, &rotten.renamed), (OpenError::Damaged(damage), Some(to)) if damage.path == *to);
+    if matches!(file.kind, Kind::Dispensable | Kind::Derived) && !is_misnamed {
         return Err(format!("refused, though nothing is lost: {error}"));
     }
     let is_named = match error {
