@@ -187,7 +187,7 @@ fn read_or_create_identity(
     }
     // Only an empty directory becomes a store.
     refuse_foreign(disk, data)?;
-    let identity = Identity::create(clock.wall_ms())?;
+    let identity = Identity::create(disk, clock.wall_ms())?;
     identity.write(disk, data)?;
     Ok((identity, true))
 }
