@@ -88,6 +88,14 @@ impl SimClock {
         self.boot.fetch_add(ms, Ordering::SeqCst);
     }
 
+    /// A clock that shows the same, and from here on goes by itself.
+    pub fn fork(&self) -> Self {
+        Self {
+            wall: Arc::new(AtomicU64::new(self.wall_ms())),
+            boot: Arc::new(AtomicU64::new(self.boot_ms())),
+        }
+    }
+
     /// Sets the wall clock, as an administrator or a time server would; the boot clock runs on.
     pub fn set_wall(&self, wall_ms: u64) {
         self.wall.store(wall_ms, Ordering::SeqCst);

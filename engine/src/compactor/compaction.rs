@@ -143,7 +143,7 @@ impl Compaction {
             generation: 1 + generations.max().expect("a group has segments"),
             created: created.min().expect("a group has segments"),
         };
-        let output = Output::new(reserve, identity)?;
+        let output = Output::new(&*home.disk, reserve, identity)?;
         let sources = group.iter().rev().cloned().map(Source::new).collect();
         let judge = Judge::new(views, older);
         let (named, newest) = (None, LogTime::default());

@@ -44,8 +44,12 @@ pub(super) struct Output {
 }
 
 impl Output {
-    pub(super) fn new(reserve: Reserve, identity: Identity) -> Result<Self, DiskError> {
-        let salt = new_salt(&reserve.path)?;
+    pub(super) fn new(
+        disk: &dyn Disk,
+        reserve: Reserve,
+        identity: Identity,
+    ) -> Result<Self, DiskError> {
+        let salt = new_salt(disk, &reserve.path)?;
         Ok(Self {
             reserve,
             identity,

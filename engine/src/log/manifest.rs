@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::names::{self, SegmentName};
 use crate::checksum::{self, Salt};
 use crate::codec::Fields;
-use crate::disk::{Disk, DiskError, DiskFile, read_file, remove_if_there, replace_file};
+use crate::disk::{Access, Disk, DiskError, DiskFile, read_file, remove_if_there, replace_file};
 use crate::error::{Damage, OpenError};
 use crate::ids::{Epoch, Position, StoreId};
 
@@ -80,6 +80,12 @@ impl ManifestReserve {
         let file = disk.create(path)?;
         file.write_all_at(0, &vec![0; bytes as usize])?;
         file.sync()?;
+        Ok(Self { file, path: path.to_path_buf() })
+    }
+
+    /// One that was made before.
+    pub(super) fn open(disk: &dyn Disk, path: &Path) -> Result<Self, DiskError> {
+        let file = disk.open(path, Access::Write)?;
         Ok(Self { file, path: path.to_path_buf() })
     }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::identity::Identity;
-use super::manifest::{ListedSegment, Manifest, Sealed};
+use super::manifest::{ListedSegment, Manifest, ManifestReserve, Sealed};
 use super::names::{self, SegmentName};
 use super::reader::Reader;
 use super::replay::{LogEnd, LogFiles, Replay, log_files, replay};
@@ -187,7 +187,7 @@ fn read_or_create_identity(
     }
     // Only an empty directory becomes a store.
     refuse_foreign(disk, data)?;
-    let identity = Identity::create(clock.wall_ms())?;
+    let identity = Identity::create(disk, clock.wall_ms())?;
     identity.write(disk, data)?;
     Ok((identity, true))
 }
@@ -309,7 +309,7 @@ fn retire_active(
     };
     if end.last >= active.first {
         active.sealed = Some(Sealed { bytes, last: end.last });
-        return manifest.write(disk, data);
+        return replace_manifest(disk, data, manifest);
     }
     let path = names::segment(data, active.name());
     // Wiped before it is unlisted: what is torn in it must not be taken for entries of a segment
@@ -318,9 +318,22 @@ fn retire_active(
     file.write_all_at(bytes, &vec![0; end.torn_bytes as usize])?;
     file.sync()?;
     manifest.segments.pop();
-    manifest.write(disk, data)?;
+    replace_manifest(disk, data, manifest)?;
     disk.remove(&path)?;
     disk.sync_dir(&names::log_dir(data))
+}
+
+/// Replaces the manifest, also where there is no space for another file: then in the one that is reserved
+/// for the compactor, which makes itself another. Behind this the active segment is cut, and there is space.
+fn replace_manifest(disk: &dyn Disk, data: &Path, manifest: &Manifest) -> Result<(), DiskError> {
+    let full = match manifest.write(disk, data) {
+        Err(error) if error.is_full() => error,
+        written => return written,
+    };
+    match ManifestReserve::open(disk, &names::swap_reserve(data)) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Err(full),
+        reserve => manifest.write_reserved(disk, data, &reserve?),
+    }
 }
 
 /// Gives back what was reserved behind the end of a sealed segment, which an interrupted roll or

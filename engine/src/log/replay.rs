@@ -319,7 +319,12 @@ pub(crate) fn log_files(
 ) -> Result<LogFiles, OpenError> {
     let mut files = LogFiles::default();
     let is_listed = |name| manifest.segments.iter().any(|listed| listed.name() == name);
-    for name in disk.list(&names::log_dir(data))? {
+    let names = match disk.list(&names::log_dir(data)) {
+        // The creation of the store was interrupted; or what is listed is missing, and reported.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+        names => names?,
+    };
+    for name in names {
         if names::is_temporary(&name) {
             files.temporary.push(name);
             continue;

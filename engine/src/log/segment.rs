@@ -151,7 +151,7 @@ impl PreparedSegment {
         Self::discard(disk, data)?;
         let manifest = ManifestReserve::make(disk, &names::manifest_reserve(data), manifest_bytes)?;
         let path = names::prepared(data);
-        let salt = new_salt(&path)?;
+        let salt = new_salt(disk, &path)?;
         let file = disk.create(&path)?;
         match fill_with_zeros(&*file, &mut 0, capacity) {
             Ok(()) => Ok(Self { file, data: data.to_path_buf(), salt, manifest, capacity }),
@@ -207,12 +207,12 @@ impl PreparedSegment {
 }
 
 /// A salt for the segment at `path`.
-pub(crate) fn new_salt(path: &Path) -> Result<Salt, DiskError> {
+pub(crate) fn new_salt(disk: &dyn Disk, path: &Path) -> Result<Salt, DiskError> {
     let mut salt = [0; 8];
-    getrandom::fill(&mut salt).map_err(|error| DiskError {
+    disk.fill_random(&mut salt).map_err(|source| DiskError {
         operation: "draw a random salt for",
         path: path.to_path_buf(),
-        source: std::io::Error::other(error.to_string()),
+        source,
     })?;
     Ok(Salt(u64::from_le_bytes(salt)))
 }

@@ -29,5 +29,6 @@ mod repeating;
 mod slow_clients;
 mod sqs;
 mod subscriptions;
+mod torture;
 mod unheard;
 mod unreadable;

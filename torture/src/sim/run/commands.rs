@@ -4,11 +4,11 @@ use forebay_engine::attributes::AttributeChanges;
 use forebay_engine::command::{Command, TransactAcks, TransactSends};
 
 use super::Held;
-use crate::common::model::queue::new_message;
-use crate::common::model::{changes_at_creation, changes_of, reason_of};
-use crate::common::ops::{Op, QUEUES, is_fifo};
+use crate::sim::model::queue::new_message;
+use crate::sim::model::{changes_at_creation, changes_of, reason_of};
+use crate::sim::op::{Op, QUEUES, is_fifo};
 
-/// The command of an operation that the model does by [`apply`](crate::common::model::Model::apply).
+/// The command of an operation that the model does by [`apply`](crate::sim::model::Model::apply).
 pub(super) fn command(op: &Op, receipts: &[Held]) -> Option<Command> {
     let name = |queue: &usize| QUEUES[queue % QUEUES.len()].to_owned();
     let sealed = || receipts.iter().map(|held| held.receipt).collect::<Vec<_>>();

@@ -8,63 +8,63 @@ use forebay_engine::command::{MessageState, NewMessage};
 use forebay_engine::ids::{QueueId, Seq};
 use forebay_engine::{DeadLetter, LogTime, RequestError};
 
-use crate::common::ops::{is_fair, is_fifo};
-use crate::common::run::Held;
-use crate::common::{Shown, ShownQueue, in_group, message};
+use crate::sim::op::{is_fair, is_fifo};
+use crate::sim::run::Held;
+use crate::sim::{Shown, ShownQueue, in_group, message};
 
 const DAY_HALF_MS: u64 = 12 * 3600 * 1000;
 
 /// A body is its first byte, so many times.
-pub type NewBody = (u8, u16);
+pub(crate) type NewBody = (u8, u16);
 
 #[derive(Debug, Clone)]
-pub struct ModelQueue {
-    pub id: u32,
-    pub attributes: Attributes,
-    pub next_seq: u64,
-    pub messages: BTreeMap<u64, ModelMessage>,
+pub(crate) struct ModelQueue {
+    pub(crate) id: u32,
+    pub(crate) attributes: Attributes,
+    pub(crate) next_seq: u64,
+    pub(crate) messages: BTreeMap<u64, ModelMessage>,
     /// Of each deduplication id (and group, if that is the scope) the newest message.
-    pub sent: BTreeMap<(u64, Option<u8>), (u64, LogTime)>,
+    pub(crate) sent: BTreeMap<(u64, Option<u8>), (u64, LogTime)>,
     /// The batches that have landed: first message and count. Those before the oldest are forgotten.
-    pub batches: BTreeMap<u64, (u64, u32)>,
-    pub oldest_batch: u64,
+    pub(crate) batches: BTreeMap<u64, (u64, u32)>,
+    pub(crate) oldest_batch: u64,
 }
 
 #[derive(Debug, Clone)]
-pub struct ModelMessage {
-    pub group: Option<u8>,
-    pub payload: Bytes,
-    pub sent: LogTime,
-    pub hidden: Option<Hidden>,
-    pub receive_count: u32,
+pub(crate) struct ModelMessage {
+    pub(crate) group: Option<u8>,
+    pub(crate) payload: Bytes,
+    pub(crate) sent: LogTime,
+    pub(crate) hidden: Option<Hidden>,
+    pub(crate) receive_count: u32,
     /// The newest lease: a number that only grows; 0 if it was never received.
-    pub lease: u64,
-    pub received: LogTime,
-    pub first_received: LogTime,
-    pub reason: Option<String>,
+    pub(crate) lease: u64,
+    pub(crate) received: LogTime,
+    pub(crate) first_received: LogTime,
+    pub(crate) reason: Option<String>,
     /// The newest lease was taken off the receive count.
-    pub is_uncounted: bool,
-    pub letter: Option<DeadLetter>,
+    pub(crate) is_uncounted: bool,
+    pub(crate) letter: Option<DeadLetter>,
     /// It is about to go to another queue: nobody gets it meanwhile.
-    pub is_moving: bool,
+    pub(crate) is_moving: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Hidden {
+pub(crate) enum Hidden {
     Delayed(LogTime),
     InFlight(LogTime),
 }
 
 /// What a receive comes upon.
 #[derive(Debug, Default)]
-pub struct Receivable {
-    pub given: Vec<u64>,
+pub(crate) struct Receivable {
+    pub(crate) given: Vec<u64>,
     /// Dead letters, which begin to move.
-    pub dead: Vec<u64>,
+    pub(crate) dead: Vec<u64>,
 }
 
 /// What is sent for a body: each kind of queue gets what it takes.
-pub fn new_message(queue: &str, body: NewBody, delay_s: Option<u64>) -> NewMessage {
+pub(crate) fn new_message(queue: &str, body: NewBody, delay_s: Option<u64>) -> NewMessage {
     let (byte, bytes) = body;
     let (group, id) = (group_of(queue, body), deduplication_id(body));
     let body = vec![byte; usize::from(bytes)];
@@ -87,7 +87,7 @@ fn deduplication_id((byte, bytes): NewBody) -> u64 {
 }
 
 impl ModelMessage {
-    pub fn new(payload: Bytes, group: Option<u8>, sent: LogTime) -> Self {
+    pub(crate) fn new(payload: Bytes, group: Option<u8>, sent: LogTime) -> Self {
         Self {
             group,
             payload,
@@ -104,14 +104,14 @@ impl ModelMessage {
         }
     }
 
-    pub fn is_hidden(&self, now: LogTime) -> bool {
+    pub(crate) fn is_hidden(&self, now: LogTime) -> bool {
         match self.hidden {
             None => false,
             Some(Hidden::Delayed(until) | Hidden::InFlight(until)) => until > now,
         }
     }
 
-    pub fn is_in_flight(&self, now: LogTime) -> bool {
+    pub(crate) fn is_in_flight(&self, now: LogTime) -> bool {
         matches!(self.hidden, Some(Hidden::InFlight(until)) if until > now)
     }
 
@@ -135,7 +135,7 @@ impl ModelMessage {
 }
 
 impl ModelQueue {
-    pub fn new(id: u32, attributes: Attributes) -> Self {
+    pub(crate) fn new(id: u32, attributes: Attributes) -> Self {
         Self {
             id,
             attributes,
@@ -147,7 +147,7 @@ impl ModelQueue {
         }
     }
 
-    pub fn show(&self, now: LogTime) -> ShownQueue {
+    pub(crate) fn show(&self, now: LogTime) -> ShownQueue {
         ShownQueue {
             id: self.id,
             attributes: self.attributes.clone(),
@@ -157,7 +157,7 @@ impl ModelQueue {
     }
 
     /// What is older than the queue keeps it is gone.
-    pub fn expire(&mut self, now: LogTime) {
+    pub(crate) fn expire(&mut self, now: LogTime) {
         let retention_ms = self.attributes.retention_ms;
         if retention_ms < RETENTION_MS_MAX {
             self.messages.retain(|_, message| message.sent.plus_ms(retention_ms) > now);
@@ -165,7 +165,7 @@ impl ModelQueue {
     }
 
     /// Adds a message as the next one.
-    pub fn push(&mut self, message: ModelMessage) -> u64 {
+    pub(crate) fn push(&mut self, message: ModelMessage) -> u64 {
         let seq = self.next_seq;
         self.messages.insert(seq, message);
         self.next_seq += 1;
@@ -174,12 +174,12 @@ impl ModelQueue {
 
     /// The delay that a message gets that was sent without one: a FIFO queue has one of its own,
     /// which is not the message's.
-    pub fn delay_of_new(&self) -> u64 {
+    pub(crate) fn delay_of_new(&self) -> u64 {
         if self.attributes.fifo { 0 } else { self.attributes.delay_ms }
     }
 
     /// Stores messages; their numbers. That of a copy is the number of the message sent before.
-    pub fn send(
+    pub(crate) fn send(
         &mut self,
         name: &str,
         bodies: &[NewBody],
@@ -213,14 +213,14 @@ impl ModelQueue {
     }
 
     /// How many more messages may be in flight.
-    pub fn in_flight_room(&self, now: LogTime) -> u64 {
+    pub(crate) fn in_flight_room(&self, now: LogTime) -> u64 {
         self.attributes.in_flight_max.saturating_sub(self.in_flight(now))
     }
 
     /// The messages before `end` that nobody has and nothing holds back, in the order in which they
     /// are given. In a FIFO queue of each group the longest prefix that is visible: first all of the group whose
     /// first message is the oldest.
-    pub fn waiting(&self, end: u64, now: LogTime) -> Vec<u64> {
+    pub(crate) fn waiting(&self, end: u64, now: LogTime) -> Vec<u64> {
         if !self.attributes.fifo {
             let is_waiting = |m: &ModelMessage| !m.is_moving && !m.is_hidden(now);
             return self
@@ -247,7 +247,7 @@ impl ModelQueue {
 
     /// What a receive of `max` comes upon before `end`; whoever was received `dead_at` times is a dead
     /// letter.
-    pub fn receivable(
+    pub(crate) fn receivable(
         &self,
         (max, end): (u32, u64),
         dead_at: Option<u32>,
@@ -274,7 +274,7 @@ impl ModelQueue {
     }
 
     /// A receipt is good if no later lease was given.
-    pub fn check(&self, held: &Held) -> Result<(), RequestError> {
+    pub(crate) fn check(&self, held: &Held) -> Result<(), RequestError> {
         if held.queue != self.id {
             return Err(RequestError::ReceiptInvalid {
                 reason: format!("it is of queue {}, not of queue {}", held.queue, self.id),
@@ -289,13 +289,13 @@ impl ModelQueue {
     }
 
     /// Whether the receipt's own lease has not ended.
-    pub fn has_leased(&self, held: &Held, now: LogTime) -> bool {
+    pub(crate) fn has_leased(&self, held: &Held, now: LogTime) -> bool {
         let message = self.messages.get(&held.seq);
         message.is_some_and(|message| message.lease == held.lease && message.is_in_flight(now))
     }
 
     /// In a FIFO queue a receipt is good only as long as its lease lasts.
-    pub fn check_ack(&self, held: &Held, now: LogTime) -> Result<(), RequestError> {
+    pub(crate) fn check_ack(&self, held: &Held, now: LogTime) -> Result<(), RequestError> {
         self.check(held)?;
         let is_there = self.messages.contains_key(&held.seq);
         if self.attributes.fifo && is_there && !self.has_leased(held, now) {
@@ -305,7 +305,7 @@ impl ModelQueue {
     }
 
     /// The messages, if each receipt holds one that is there, and each another.
-    pub fn check_all(&self, receipts: &[Held], now: LogTime) -> Option<BTreeSet<u64>> {
+    pub(crate) fn check_all(&self, receipts: &[Held], now: LogTime) -> Option<BTreeSet<u64>> {
         let is_good = |held: &&Held| {
             self.check_ack(held, now).is_ok() && self.messages.contains_key(&held.seq)
         };
@@ -313,7 +313,12 @@ impl ModelQueue {
         (seqs.len() == receipts.len()).then_some(seqs)
     }
 
-    pub fn change(&mut self, held: &Held, ms: u64, now: LogTime) -> Result<(), RequestError> {
+    pub(crate) fn change(
+        &mut self,
+        held: &Held,
+        ms: u64,
+        now: LogTime,
+    ) -> Result<(), RequestError> {
         self.check(held)?;
         let seq = Seq(held.seq);
         let has_leased = self.has_leased(held, now);
@@ -339,7 +344,7 @@ impl ModelQueue {
     }
 
     /// Says why, and takes the lease off the count: once, and only if it was counted.
-    pub fn give_back(&mut self, held: &Held, is_counted: bool, reason: Option<String>) {
+    pub(crate) fn give_back(&mut self, held: &Held, is_counted: bool, reason: Option<String>) {
         let message = self.messages.get_mut(&held.seq).expect("its lease was changed");
         message.reason = reason.or(message.reason.take());
         if !is_counted && !message.is_uncounted && message.lease == held.lease {
@@ -349,7 +354,13 @@ impl ModelQueue {
     }
 
     /// A message was received.
-    pub fn lease(&mut self, seq: u64, lease: u64, until: LogTime, now: LogTime) -> &ModelMessage {
+    pub(crate) fn lease(
+        &mut self,
+        seq: u64,
+        lease: u64,
+        until: LogTime,
+        now: LogTime,
+    ) -> &ModelMessage {
         let message = self.messages.get_mut(&seq).expect("the receive gave it");
         if message.lease == 0 {
             message.first_received = now;
@@ -362,7 +373,7 @@ impl ModelQueue {
     }
 
     /// As the queue is named where numbers are typed.
-    pub fn queue_id(&self) -> QueueId {
+    pub(crate) fn queue_id(&self) -> QueueId {
         QueueId(self.id)
     }
 }

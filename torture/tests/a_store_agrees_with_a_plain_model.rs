@@ -1,13 +1,14 @@
 //! Without this: any operation, in any order with any other, with crashes, kills, full disks and
 //! failed syncs between, could lose a message, double an ack, or change a count, unseen.
 //!
-//! The default run is short. The long one:
-//! `PROPTEST_CASES=10000 cargo test --release -p forebay-engine --test a_store_agrees_with_a_plain_model`
+//! The default run is short. The long ones:
+//! `PROPTEST_CASES=10000 cargo test --release -p forebay-torture --test a_store_agrees_with_a_plain_model`,
+//! and `forebay torture sim`, which draws its runs itself.
 
-mod common;
+#[path = "common/strategy.rs"]
+mod strategy;
 
-use common::ops::{Op, QUEUES, Setting, run};
-use common::run::Run;
+use forebay_torture::sim::{Op, Profile, QUEUES, Run, Setting};
 use proptest::prelude::*;
 
 fn cases() -> u32 {
@@ -24,9 +25,9 @@ proptest! {
 
     #[test]
     fn any_operations_with_crashes_leave_what_a_prefix_of_them_leaves(
-        (seed, switched_off, ops) in run(200)
+        (seed, switched_off, ops) in strategy::run(200)
     ) {
-        let mut run = Run::new(seed);
+        let mut run = Run::new(seed, Profile::BUSY);
         for queue in 0..QUEUES.len() {
             run.step(&Op::Create { queue, visibility_s: None });
         }

@@ -6,7 +6,8 @@ use forebay_engine::command::{Command, PeekFilter, RedriveState, Reply};
 use forebay_engine::ids::Seq;
 
 use super::{Redrive, Run, kind};
-use crate::common::model::{Model, NoTarget};
+use crate::sim::check::Check;
+use crate::sim::model::{Model, NoTarget};
 
 impl Run {
     pub(super) fn keep(&mut self, steps: u32) -> Result<(), LogFailure> {
@@ -64,11 +65,15 @@ impl Run {
             }
         }
         if !is_done(self)? {
-            assert!(self.faulty, "messages that should move stay");
+            let faulty = self.faulty;
+            self.tally.holds(Check::NoLoss, faulty, || "messages that should move stay".into());
             let mut model = before;
             for (from, seq) in moved {
                 if self.has_left(&model, from, seq)? {
-                    assert!(move_one(&mut model, (from, seq)), "{seq} of {from} has moved");
+                    let may_move = move_one(&mut model, (from, seq));
+                    self.tally.holds(Check::NoLoss, may_move, || {
+                        format!("message {seq} of queue {from} is gone, and has not moved")
+                    });
                 }
             }
             let marks = model.queues.values_mut().flat_map(|queue| queue.messages.values_mut());
@@ -169,7 +174,9 @@ impl Run {
                 // It waits for messages that a FIFO queue's delay holds back.
                 self.clock.advance(10_000);
             } else if !self.faulty {
-                assert_eq!(state, Some(expected), "a redrive of {}", redrive.queue);
+                self.tally.holds(Check::Answer, state == Some(expected), || {
+                    format!("a redrive of {} is {state:?}, expected {expected:?}", redrive.queue)
+                });
             }
         }
         self.redrive = None;

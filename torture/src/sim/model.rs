@@ -1,6 +1,6 @@
 //! The model: what a store must hold, as plain lists.
 
-pub mod queue;
+pub(crate) mod queue;
 
 use std::collections::BTreeMap;
 
@@ -9,27 +9,27 @@ use forebay_engine::command::{Reply, StoredMessages};
 use forebay_engine::ids::{QueueId, Seq};
 use forebay_engine::{DeadLetter, LogTime, RequestError};
 
-use super::ops::{Op, QUEUES, Setting, dead_letter_queue, is_fifo};
+use super::op::{Op, QUEUES, Setting, dead_letter_queue, is_fifo};
 use super::run::{Batch, Held};
 use super::{Answer, ShownQueue};
 use queue::{Hidden, ModelMessage, ModelQueue, NewBody};
 
 #[derive(Debug, Clone, Default)]
-pub struct Model {
-    pub queues: BTreeMap<String, ModelQueue>,
-    pub last_queue: u32,
+pub(crate) struct Model {
+    pub(crate) queues: BTreeMap<String, ModelQueue>,
+    pub(crate) last_queue: u32,
 }
 
 /// Why a redrive cannot go on.
 #[derive(Debug)]
-pub struct NoTarget;
+pub(crate) struct NoTarget;
 
-pub fn reason_of(reason: u8) -> Option<String> {
+pub(crate) fn reason_of(reason: u8) -> Option<String> {
     (reason > 0).then(|| format!("reason {reason}"))
 }
 
 /// The changes of attributes that an operation asks for.
-pub fn changes_of(queue: &str, setting: Setting) -> AttributeChanges {
+pub(crate) fn changes_of(queue: &str, setting: Setting) -> AttributeChanges {
     let none = AttributeChanges::default();
     match setting {
         Setting::DelayS(seconds) => AttributeChanges { delay_ms: Some(seconds * 1000), ..none },
@@ -54,7 +54,7 @@ pub fn changes_of(queue: &str, setting: Setting) -> AttributeChanges {
 }
 
 /// The changes of attributes with which a queue is created.
-pub fn changes_at_creation(queue: &str, visibility_s: Option<u64>) -> AttributeChanges {
+pub(crate) fn changes_at_creation(queue: &str, visibility_s: Option<u64>) -> AttributeChanges {
     AttributeChanges {
         visibility_timeout_ms: visibility_s.map(|s| s * 1000),
         fifo: is_fifo(queue).then_some(true),
@@ -69,26 +69,26 @@ fn unknown(name: &str) -> RequestError {
 impl Model {
     /// What is older than this queue keeps it is gone. Nobody sees it in other queues either, but there
     /// it comes back if a crash takes the log's time back.
-    pub fn expire_in(&mut self, name: &str, now: LogTime) {
+    pub(crate) fn expire_in(&mut self, name: &str, now: LogTime) {
         if let Some(queue) = self.queues.get_mut(name) {
             queue.expire(now);
         }
     }
 
-    pub fn show(&self, now: LogTime) -> BTreeMap<String, ShownQueue> {
+    pub(crate) fn show(&self, now: LogTime) -> BTreeMap<String, ShownQueue> {
         let mut shown = self.clone();
         shown.queues.values_mut().for_each(|queue| queue.expire(now));
         shown.queues.iter().map(|(name, queue)| (name.clone(), queue.show(now))).collect()
     }
 
-    pub fn name_of(&self, id: u32) -> Option<&str> {
+    pub(crate) fn name_of(&self, id: u32) -> Option<&str> {
         let found = self.queues.iter().find(|(_, queue)| queue.id == id);
         found.map(|(name, _)| name.as_str())
     }
 
     /// How often a queue's messages are received before they are dead letters; `None` if nothing
     /// becomes of them.
-    pub fn dead_at(&self, name: &str) -> Option<u32> {
+    pub(crate) fn dead_at(&self, name: &str) -> Option<u32> {
         self.dead_letter_target(name)?;
         Some(self.queues[name].attributes.receive_count_max as u32)
     }
@@ -101,7 +101,7 @@ impl Model {
     }
 
     /// Does a command, and says what it must be answered with.
-    pub fn apply(&mut self, op: &Op, receipts: &[Held], now: LogTime) -> Answer {
+    pub(crate) fn apply(&mut self, op: &Op, receipts: &[Held], now: LogTime) -> Answer {
         let name = |queue: &usize| QUEUES[queue % QUEUES.len()];
         match op {
             Op::Create { queue, visibility_s } => return self.create(name(queue), *visibility_s),
@@ -222,7 +222,7 @@ impl Model {
     }
 
     /// A batch of an idempotent producer.
-    pub fn send_once(&mut self, name: &str, batch: &Batch, now: LogTime) -> Answer {
+    pub(crate) fn send_once(&mut self, name: &str, batch: &Batch, now: LogTime) -> Answer {
         let queue = self.queues.get_mut(name).ok_or_else(|| unknown(name))?;
         let Batch { number, oldest, bodies, .. } = batch;
         if queue.attributes.fifo {
@@ -269,7 +269,7 @@ impl Model {
     }
 
     /// Moves a dead letter, if it is still one; whether it was moved.
-    pub fn move_dead_letter(&mut self, from: u32, seq: u64, now: LogTime) -> bool {
+    pub(crate) fn move_dead_letter(&mut self, from: u32, seq: u64, now: LogTime) -> bool {
         let Some(source) = self.name_of(from).map(str::to_owned) else { return false };
         self.expire_in(&source, now);
         let target = self.dead_letter_target(&source).map(str::to_owned);
@@ -304,7 +304,7 @@ impl Model {
     }
 
     /// Whether a redrive of the queue may start.
-    pub fn check_redrive(&self, name: &str, to: Option<&str>) -> Result<(), RequestError> {
+    pub(crate) fn check_redrive(&self, name: &str, to: Option<&str>) -> Result<(), RequestError> {
         let queue = self.queues.get(name).ok_or_else(|| unknown(name))?;
         let is_source = |queue: &ModelQueue| queue.attributes.dead_letter_queue == name;
         if !self.queues.values().any(is_source) {
@@ -319,7 +319,7 @@ impl Model {
     }
 
     /// Moves a message on behalf of a redrive; false if it stays, because it came from nowhere.
-    pub fn redrive_one(
+    pub(crate) fn redrive_one(
         &mut self,
         from: &str,
         to: Option<&str>,

@@ -6,10 +6,11 @@ use forebay_engine::command::{Command, Delivery, Reply};
 use forebay_engine::{LogFailure, LogTime, RequestError};
 
 use super::{Attempt, Held, Receive, Run};
-use crate::common::Answer;
-use crate::common::model::Model;
-use crate::common::model::queue::Hidden;
-use crate::common::ops::{is_fair, is_fifo};
+use crate::sim::answers::Answer;
+use crate::sim::check::{Check, holds};
+use crate::sim::model::Model;
+use crate::sim::model::queue::{Hidden, ModelQueue};
+use crate::sim::op::{is_fair, is_fifo};
 
 const VISIBILITY_MS_MAX: u64 = 12 * 3600 * 1000;
 
@@ -90,7 +91,12 @@ impl Run {
         let attempt = self.attempts.get_mut(&(queue.id, attempt)).expect("it was found");
         let given: Vec<_> = deliveries.iter().map(|d| (d.seq.0, d.receipt)).collect();
         let expected: Vec<_> = attempt.leases.iter().map(|(h, _)| (h.seq, h.receipt)).collect();
-        assert_eq!(given, expected, "an attempt is made again");
+        self.tally.holds(Check::Answer, given == expected, || {
+            format!(
+                "an attempt made again got {given:?} of {}, expected {expected:?}",
+                receive.name
+            )
+        });
         let timeout_ms = queue.attributes.visibility_timeout_ms;
         let visibility_ms = receive.visibility_s.map_or(timeout_ms, |s| s * 1000);
         for (held, until) in &mut attempt.leases {
@@ -138,14 +144,22 @@ impl Run {
                 unmarked.messages.values_mut().for_each(|message| message.is_moving = false);
                 waiting.extend(unmarked.waiting(end, now));
             }
-            let is_from_there = given.iter().all(|seq| waiting.contains(seq));
-            assert!(is_from_there, "a receive from {name} gave {given:?} of {waiting:?}");
-            if !self.faulty {
-                assert_eq!(given.len(), expected.given.len(), "a receive from {name}");
-            }
+            let is_good = given.iter().all(|seq| waiting.contains(seq))
+                && (self.faulty || given.len() == expected.given.len());
+            let waiting: Vec<u64> = waiting.into_iter().collect();
+            self.tally.holds(broken_by(queue, &given, &waiting, now), is_good, || {
+                format!("a receive from {name} gave {given:?} of {waiting:?}")
+            });
         } else {
-            assert_eq!(given, expected.given, "a receive from {name}");
+            let check = broken_by(queue, &given, &expected.given, now);
+            self.tally.holds(check, given == expected.given, || {
+                format!("a receive from {name} gave {given:?}, expected {:?}", expected.given)
+            });
         }
+        for check in [Check::NoPhantom, Check::DeleteIsFinal, Check::LeaseIsExclusive] {
+            self.tally.count(check, given.len() as u64);
+        }
+        self.tally.count(Check::GroupOrder, u64::from(is_fifo(name)));
         for seq in expected.dead {
             queue.messages.get_mut(&seq).expect("it was found").is_moving = true;
             self.marked.push((queue.id, seq));
@@ -157,7 +171,11 @@ impl Run {
             self.leases += 1;
             let message = queue.lease(delivery.seq.0, self.leases, until, now);
             let counts = (delivery.receive_count, delivery.first_received);
-            assert_eq!(counts, (message.receive_count, message.first_received));
+            let expected = (message.receive_count, message.first_received);
+            self.tally.holds(Check::Timing, counts == expected, || {
+                let seq = delivery.seq;
+                format!("message {seq} of {name} was received {counts:?}, expected {expected:?}")
+            });
             self.held.push(Held {
                 queue: queue.id,
                 seq: delivery.seq.0,
@@ -169,18 +187,41 @@ impl Run {
         if let Some(key) = attempt.filter(|_| !leases.is_empty()) {
             self.attempts.insert(key, Attempt { time: now, leases });
         }
-        deliveries.iter().for_each(|delivery| self.assert_body(delivery));
+        deliveries.iter().for_each(|delivery| self.check_body(delivery));
     }
 
-    fn assert_body(&self, delivery: &Delivery) {
+    fn check_body(&self, delivery: &Delivery) {
         let state = self.present();
         let body = state.queues.values().find_map(|queue| {
             (queue.id == delivery.location.queue.0).then(|| queue.messages.get(&delivery.seq.0))?
         });
         let store = self.store.as_ref().expect("the store is open");
         match store.read(&delivery.location) {
-            Ok(read) => assert_eq!(Some(&read.payload), body.map(|message| &message.payload)),
-            Err(error) => assert!(self.faulty, "{error}"),
+            Ok(read) => holds(
+                Check::NoPhantom,
+                Some(&read.payload) == body.map(|message| &message.payload),
+                || format!("message {} has {:?}", delivery.seq, read.payload),
+            ),
+            Err(error) => holds(Check::NoLoss, self.faulty, || error.to_string()),
         }
+    }
+}
+
+/// Which promise a receive broke that gave what was not expected; that nothing is lost, if it gave what it
+/// might have, but not all of it.
+fn broken_by(queue: &ModelQueue, given: &[u64], expected: &[u64], now: LogTime) -> Check {
+    let Some(wrong) = given.iter().find(|seq| !expected.contains(seq)) else {
+        return match given.len() == expected.len() && given != expected {
+            true => Check::GroupOrder,
+            false => Check::NoLoss,
+        };
+    };
+    match queue.messages.get(wrong) {
+        None if *wrong < queue.next_seq => Check::DeleteIsFinal,
+        None => Check::NoPhantom,
+        Some(message) if message.is_in_flight(now) => Check::LeaseIsExclusive,
+        Some(message) if message.is_hidden(now) => Check::Timing,
+        Some(_) if queue.attributes.fifo => Check::GroupOrder,
+        Some(_) => Check::Answer,
     }
 }

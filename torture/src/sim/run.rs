@@ -1,11 +1,13 @@
 //! A run of a store beside the model.
 
 mod commands;
+mod fates;
 mod moves;
 mod receives;
 mod recovery;
+mod rot;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use forebay_engine::command::{Command, Reply};
 use forebay_engine::disk::{Fault, SimDisk};
@@ -13,11 +15,20 @@ use forebay_engine::ids::ProducerId;
 use forebay_engine::receipt::SealedReceipt;
 use forebay_engine::{LogFailure, LogTime, RequestError, SimClock, Store};
 
+use super::answers::{Answer, Answers, Slot};
+use super::check::{Check, Tally};
+use super::files::lose_derived;
 use super::model::queue::{NewBody, new_message};
 use super::model::{Model, reason_of};
-use super::ops::{Op, QUEUES, Setting, is_fifo};
-use super::{Answer, Answers, Slot, lose_derived, open, show};
+use super::op::{Op, QUEUES, Setting, is_fifo};
+use super::script::Profile;
+use super::shown::show;
 use commands::command;
+pub(super) use fates::{CrashStates, Fate, Fates};
+use recovery::Moment;
+
+/// What the wall clock shows when a run begins, with room for the past.
+const WALL_MS: u64 = 1_800_000_000_000;
 
 /// Indexes below this are written in scripts.
 const SCRIPTED: usize = 1 << 10;
@@ -27,24 +38,24 @@ const BATCHES_OPEN: u64 = 3;
 
 /// A receipt that a consumer holds.
 #[derive(Debug, Clone, Copy)]
-pub struct Held {
-    pub queue: u32,
-    pub seq: u64,
-    pub lease: u64,
-    pub receipt: SealedReceipt,
+pub(crate) struct Held {
+    pub(crate) queue: u32,
+    pub(crate) seq: u64,
+    pub(crate) lease: u64,
+    pub(crate) receipt: SealedReceipt,
 }
 
 /// A batch of an idempotent producer.
 #[derive(Debug, Clone)]
-pub struct Batch {
-    pub queue: usize,
-    pub number: u64,
-    pub oldest: u64,
-    pub bodies: Vec<NewBody>,
+pub(crate) struct Batch {
+    pub(crate) queue: usize,
+    pub(crate) number: u64,
+    pub(crate) oldest: u64,
+    pub(crate) bodies: Vec<NewBody>,
 }
 
 /// A command that has not been answered, and the state that it left.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Unanswered {
     number: usize,
     state: usize,
@@ -60,6 +71,7 @@ struct Receive<'a> {
 }
 
 /// What a receive got that may be asked again: for each message its lease and the lease's end.
+#[derive(Clone)]
 struct Attempt {
     time: LogTime,
     leases: Vec<(Held, LogTime)>,
@@ -74,9 +86,11 @@ struct Redrive {
     through: u64,
 }
 
+/// A store and the model, side by side.
 pub struct Run {
-    pub disk: SimDisk,
-    pub clock: SimClock,
+    disk: SimDisk,
+    clock: SimClock,
+    profile: Profile,
     store: Option<Store<Slot>>,
     answers: Answers,
     /// The states since the last one known durable; the last is the present one.
@@ -95,24 +109,40 @@ pub struct Run {
     faulty: bool,
     /// Whether the power failed, or only the process did.
     power: Option<u64>,
-    crash_in_recovery: Option<u64>,
-    pub recoveries: usize,
+    /// How the process ends if the planned fault ends it.
+    planned: Option<Fate>,
+    /// The next recoveries crash too, each after so many operations.
+    crashes_in_recovery: VecDeque<u64>,
+    /// Whether faults stay planned when the store is opened again: they were before it was there.
+    is_planned_ahead: bool,
+    /// Whether a store was opened: before that there may be none.
+    is_created: bool,
+    /// What else is tried where a fault has struck.
+    fates: Option<Fates>,
+    /// The next end of the process is where.
+    is_exploring: bool,
+    /// Where what crashes leave is counted.
+    states_seen: Option<CrashStates>,
+    tally: Tally,
 }
 
 impl Run {
-    pub fn new(seed: u64) -> Self {
-        let mut run = Self::unopened(seed);
+    /// A run whose store is open, and empty.
+    pub fn new(seed: u64, profile: Profile) -> Self {
+        let mut run = Self::unopened(seed, profile);
         run.open();
-        run.recoveries = 0;
         run
     }
 
     /// A run whose store is not there yet.
-    pub fn unopened(seed: u64) -> Self {
-        let (disk, clock) = (SimDisk::new(seed), SimClock::new(1_800_000_000_000));
+    pub fn unopened(seed: u64, profile: Profile) -> Self {
+        let (disk, clock) = (SimDisk::new(seed), SimClock::new(WALL_MS));
+        // The same for all seeds, so that what differs between two images is what differs in their runs.
+        disk.seed_salts(0);
         Self {
             disk,
             clock,
+            profile,
             store: None,
             answers: Answers::default(),
             states: vec![Model::default()],
@@ -126,37 +156,101 @@ impl Run {
             batches: Vec::new(),
             faulty: false,
             power: None,
-            crash_in_recovery: None,
-            recoveries: 0,
+            planned: None,
+            crashes_in_recovery: VecDeque::new(),
+            is_planned_ahead: false,
+            is_created: false,
+            fates: None,
+            is_exploring: false,
+            states_seen: None,
+            tally: Tally { runs: 1, ..Tally::default() },
         }
+    }
+
+    /// A copy of a run whose process has just died: what one crash leaves can be tried beside what
+    /// another does.
+    pub(crate) fn fork(&self) -> Self {
+        assert!(self.store.is_none(), "a run is copied between two processes");
+        Self {
+            disk: self.disk.fork(),
+            clock: self.clock.fork(),
+            profile: self.profile,
+            store: None,
+            answers: Answers::default(),
+            states: self.states.clone(),
+            unanswered: Vec::new(),
+            visible: self.visible.clone(),
+            held: self.held.clone(),
+            leases: self.leases,
+            marked: self.marked.clone(),
+            redrive: self.redrive.clone(),
+            attempts: self.attempts.clone(),
+            batches: self.batches.clone(),
+            faulty: self.faulty,
+            power: self.power,
+            planned: None,
+            crashes_in_recovery: self.crashes_in_recovery.clone(),
+            is_planned_ahead: false,
+            is_created: self.is_created,
+            fates: None,
+            is_exploring: false,
+            states_seen: None,
+            tally: Tally { runs: 1, ..Tally::default() },
+        }
+    }
+
+    /// Where a fault has struck, these fates are tried beside each other.
+    pub(super) fn set_fates(&mut self, fates: Fates) {
+        self.fates = Some(fates);
+    }
+
+    /// Does an operation that ends the process, and tries the fates there if they were not tried before.
+    pub(super) fn end_with(&mut self, op: &Op) {
+        self.is_exploring = self.fates.is_some();
+        self.step(op);
+    }
+
+    /// The disk under the store.
+    pub fn disk(&self) -> &SimDisk {
+        &self.disk
+    }
+
+    /// What was done and checked so far.
+    pub fn tally(&self) -> &Tally {
+        &self.tally
     }
 
     /// Opens the store for the first time, through the faults that are planned.
     pub fn open(&mut self) {
-        self.recover_from(open(&self.disk, &self.clock));
+        let opened = self.open_store();
+        self.recover_from(opened);
+    }
+
+    /// Opens the store for the first time, with the faults that a script plans before anything else;
+    /// returns its other operations.
+    pub(super) fn open_with<'o>(&mut self, ops: &'o [Op]) -> &'o [Op] {
+        let plans = ops.iter().take_while(|op| matches!(op, Op::Fail { .. })).count();
+        let (plans, rest) = ops.split_at(plans);
+        // There is nothing to plan it in yet, but the disk.
+        plans.iter().for_each(|op| drop(self.try_step(op)));
+        self.is_planned_ahead = !plans.is_empty();
+        self.open();
+        rest
     }
 
     /// The operation `at` fails.
-    pub fn plan(&mut self, at: u64, fault: Fault) {
+    fn plan(&mut self, at: u64, fault: Fault) {
         self.disk.fail_at(at, fault);
         self.faulty = true;
     }
 
-    /// The power fails with the process, at the next failure; `None`: the process dies alone.
-    pub fn set_power(&mut self, power: Option<u64>) {
-        self.power = power;
-    }
-
-    /// The first recovery crashes too, after so many operations.
-    pub fn plan_in_recovery(&mut self, after: u64) {
-        self.crash_in_recovery = Some(after);
-    }
-
     /// Does one operation on both.
     pub fn step(&mut self, op: &Op) {
+        *self.tally.operations.entry(op.name()).or_default() += 1;
         if let Op::Consume { queue, max } = op {
             let before = self.held.len();
-            self.step(&Op::Receive { queue: *queue, max: *max, visibility_s: None });
+            let receive = Op::Receive { queue: *queue, max: *max, visibility_s: None };
+            self.try_or_recover(|run| run.try_step(&receive));
             let held: Vec<Held> = self.held[before..].to_vec();
             if !held.is_empty() {
                 self.try_or_recover(|run| run.ack(QUEUES[queue % QUEUES.len()], *queue, &held));
@@ -167,8 +261,9 @@ impl Run {
     }
 
     fn try_or_recover(&mut self, step: impl FnOnce(&mut Self) -> Result<(), LogFailure>) {
-        if step(self).is_err() {
-            assert!(self.faulty, "a store failed without a fault");
+        if let Err(failure) = step(self) {
+            let faulty = self.faulty;
+            self.tally.holds(Check::Answer, faulty, || format!("a store failed: {failure}"));
             self.recover();
         }
         self.collect();
@@ -186,11 +281,12 @@ impl Run {
                 Ok(())
             }
             Op::SetWall { days } => {
-                let now = 1_800_000_000_000i64 + days * 24 * 3600 * 1000;
-                self.clock.set_wall(now.unsigned_abs());
+                let now = WALL_MS.saturating_add_signed(days * 24 * 3600 * 1000);
+                self.clock.set_wall(now);
                 Ok(())
             }
-            Op::Fail { after, fault } => {
+            Op::Fail { after, fault, power, again } => {
+                self.planned = Some(Fate { power: *power, again: again.clone() });
                 self.plan(self.disk.operations() + after, *fault);
                 Ok(())
             }
@@ -199,16 +295,18 @@ impl Run {
                 self.recover();
                 Ok(())
             }
-            Op::Crash { seed } => {
+            Op::Crash { seed, again } => {
                 self.power = Some(*seed);
+                self.crashes_in_recovery.extend(again);
                 self.recover();
                 Ok(())
             }
+            Op::Rot { seed } => self.rot(*seed),
             Op::LoseDerived { which } => {
                 self.store = None;
                 self.power = None;
                 self.disk.kill();
-                self.disk.clear_faults();
+                self.clear_faults();
                 lose_derived(&self.disk, *which);
                 self.recover();
                 Ok(())
@@ -361,7 +459,8 @@ impl Run {
         if let Some(Err(RequestError::StorageFull { .. })) = self.answers.peek(number) {
             // Refused: nothing happened.
             self.answers.take(number);
-            assert!(self.faulty, "the disk is full without a fault");
+            let faulty = self.faulty;
+            self.tally.holds(Check::Answer, faulty, || "the disk is full without a fault".into());
             return handled;
         }
         self.states.push(model);
@@ -407,7 +506,11 @@ impl Run {
         if !self.faulty {
             let store = self.store.as_mut().expect("the store is open between steps");
             let (now, shown) = (store.now(), show(store, &mut self.answers));
-            assert_eq!(shown, self.present().show(now));
+            let expected = self.present().show(now);
+            self.tally.count(Check::Conservation, shown.len() as u64);
+            self.tally.holds(Check::NoLoss, shown == expected, || {
+                format!("the store holds {shown:#?}\nexpected {expected:#?}")
+            });
         }
         Ok(())
     }
@@ -422,7 +525,15 @@ impl Run {
             if matches!(answer, Err(RequestError::StorageFailed { .. })) {
                 continue;
             }
-            assert_eq!(without_text(&answer), without_text(&unanswered.expected));
+            let (found, expected) = (without_text(&answer), without_text(&unanswered.expected));
+            let check = match (&answer, &unanswered.expected) {
+                // A copy has the number of the message that it is a copy of.
+                (Ok(Reply::Sent { .. } | Reply::SentEach { .. }), Ok(_)) => Check::Deduplication,
+                _ => Check::Answer,
+            };
+            self.tally.holds(check, found == expected, || {
+                format!("answered {answer:?}, expected {:?}", unanswered.expected)
+            });
             if answer.is_ok() {
                 for queue in self.states[unanswered.state].queues.values() {
                     let visible = self.visible.entry(queue.id).or_insert(1);
@@ -440,14 +551,21 @@ impl Run {
 
     /// Ends the run: everything is committed, the store closed, opened once more, and checked
     /// from outside.
-    pub fn finish(mut self) {
-        self.disk.clear_faults();
+    pub fn finish(mut self) -> Tally {
+        self.clear_faults();
         self.step(&Op::Reopen);
         self.step(&Op::Look);
         self.drain();
-        self.store = None;
-        super::assert_undamaged(&self.disk);
-        super::assert_no_leaked_files(&self.disk);
+        let store = self.store.take().expect("the store is open between steps");
+        store.close().expect("no fault is planned");
+        self.check_files(Moment::Closed);
+        self.tally
+    }
+
+    /// Forgets the faults that have not struck, and counts the others.
+    fn clear_faults(&mut self) {
+        self.tally.struck(&self.disk.take_struck());
+        self.disk.clear_faults();
     }
 
     /// Everything is given in the end, each group in its order.
@@ -464,7 +582,9 @@ impl Run {
             while left > 0 {
                 self.step(&Op::Consume { queue, max: 7 });
                 let now_left = self.present().queues[name].messages.len();
-                assert!(now_left < left, "{name}: {left} messages do not come");
+                self.tally.holds(Check::NoLoss, now_left < left, || {
+                    format!("{left} messages of {name} do not come")
+                });
                 left = now_left;
             }
         }
