@@ -45,13 +45,12 @@ mistakes! {
     FailedSyncRetried "D2" "a failed fdatasync is tried again";
     PageCacheBelieved "D2" "recovery reads the page cache, not the device";
     ActiveNotSyncedAtOpening "D3" "what a killed process wrote is served without a sync";
-    DirectoryNotSyncedAtOpening "D3" "names that a killed process made are served without a sync";
     SegmentNameNotSynced "D4" "a new segment's directory is not synced";
     ManifestNameNotSynced "D4" "the directory of a replaced manifest is not synced";
     SegmentHeaderNotSynced "D5" "at a roll the new segment is not synced";
     ManifestNotSynced "D5" "the manifest gets its name before it is synced";
     CutBeforeListed "D6" "a sealed segment is cut before the manifest says where it ends";
-    ReorderedTailRefused "D7" "a torn tail with a hole in it is taken for damage";
+    TornTailRefused "D7" "a torn entry whose header is whole is taken for damage";
     DamageTakenForTornTail "F1" "damage in the newest segment is cut as a torn tail";
     DamageSkipped "F2" "recovery goes on behind damage without a word";
     HeaderUnchecked "F3" "an entry's header is believed before its checksum";

@@ -242,9 +242,6 @@ fn sync_all(disk: &dyn Disk, data: &Path, manifest: &Manifest) -> Result<(), Ope
             Err(error) => return Err(error.into()),
         }
     }
-    if makes(Mistake::DirectoryNotSyncedAtOpening) {
-        return Ok(());
-    }
     disk.sync_dir(&names::log_dir(data))?;
     disk.sync_dir(data)?;
     Ok(())

@@ -241,7 +241,7 @@ fn replay_active(
                 let mut behind = scan.look_behind()?;
                 behind.claimed = behind.claimed.max(durable);
                 let is_damage = (expected <= behind.claimed
-                    || makes(Mistake::ReorderedTailRefused) && behind.next.is_some())
+                    || makes(Mistake::TornTailRefused) && entry.is_some())
                     && !makes(Mistake::DamageTakenForTornTail);
                 if is_damage {
                     let (resume, next) = behind
