@@ -5,6 +5,7 @@
 //! wall clock is read once, when a store is opened; from then on [`LogClock`] follows the boot
 //! clock alone, so a wall clock set a year ahead or back changes no lease and no delay.
 
+use crate::broken::{Mistake, makes};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -124,7 +125,8 @@ pub struct LogClock {
 impl LogClock {
     /// Starts log time at the later of now and `newest`, the newest time recorded in the log.
     pub fn start(clock: Arc<dyn Clock>, newest: LogTime) -> Self {
-        let base = newest.max(LogTime(clock.wall_ms()));
+        let wall = LogTime(clock.wall_ms());
+        let base = if makes(Mistake::WallClockBelieved) { wall } else { newest.max(wall) };
         let boot_ms_at_base = clock.boot_ms();
         Self { clock, base, boot_ms_at_base }
     }

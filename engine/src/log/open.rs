@@ -1,5 +1,6 @@
 //! Opening a log: look at everything, then change something (FORMAT.md section 7).
 
+use crate::broken::{Mistake, makes};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -98,7 +99,9 @@ impl FoundLog {
             cut_at_end(&*disk, &data, &manifest, &path)?;
         }
         let segments = manifest.segments.len();
-        manifest.epoch = Epoch(manifest.epoch.0 + 1);
+        if manifest.epoch == Epoch(0) || !makes(Mistake::EpochNotCounted) {
+            manifest.epoch = Epoch(manifest.epoch.0 + 1);
+        }
         let (position, now) = (end.last.next(), clock_start.now());
         let prepared = prepare_first(&*disk, &data, options, manifest.bytes_with_one_more())?;
         let (capacity, segment) = (prepared.capacity(), prepared.segment(position, now));
@@ -232,6 +235,7 @@ fn sync_all(disk: &dyn Disk, data: &Path, manifest: &Manifest) -> Result<(), Ope
     disk.create_dir(&names::log_dir(data))?;
     for segment in manifest.segments.iter().filter(|segment| segment.sealed.is_none()) {
         match disk.open(&names::segment(data, segment.name()), Access::Read) {
+            Ok(_) if makes(Mistake::ActiveNotSyncedAtOpening) => {}
             Ok(file) => file.sync()?,
             // Reported by the replay, with what is missing.
             Err(error) if error.kind() == ErrorKind::NotFound => {}
@@ -249,6 +253,9 @@ fn remove_leftovers(
     files: &LogFiles,
     options: &Options,
 ) -> Result<(), DiskError> {
+    if makes(Mistake::LeftoversKept) {
+        return Ok(());
+    }
     let dir = names::log_dir(data);
     let superseded = keep_as_reserve(disk, data, files, options)?;
     // What is kept for the compactor stays its own: on a full disk the log would take it.
@@ -303,6 +310,9 @@ fn retire_active(
         && let Some(sealed) = &mut newest.sealed
     {
         sealed.last = end.last;
+    }
+    if makes(Mistake::RecoveredNotSealed) {
+        return Ok(());
     }
     let (Some(bytes), Some(active)) = (end.active_bytes, manifest.segments.last_mut()) else {
         return Ok(());

@@ -1,5 +1,6 @@
 //! Segments: the files that entries are in (FORMAT.md section 3), from preparation to sealing.
 
+use crate::broken::{Mistake, makes};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -199,9 +200,13 @@ impl PreparedSegment {
         let capacity = self.capacity;
         let header = SegmentHeader { store, first, generation, salt, epoch, created, capacity };
         self.file.write_all_at(0, &header.encode())?;
-        self.file.sync()?;
+        if !makes(Mistake::SegmentHeaderNotSynced) {
+            self.file.sync()?;
+        }
         disk.rename(&names::prepared(&self.data), &segment.path)?;
-        disk.sync_dir(&names::log_dir(&self.data))?;
+        if !makes(Mistake::SegmentNameNotSynced) {
+            disk.sync_dir(&names::log_dir(&self.data))?;
+        }
         Ok(self.manifest)
     }
 }
@@ -209,6 +214,9 @@ impl PreparedSegment {
 /// A salt for the segment at `path`.
 pub(crate) fn new_salt(disk: &dyn Disk, path: &Path) -> Result<Salt, DiskError> {
     let mut salt = [0; 8];
+    if makes(Mistake::SaltReused) {
+        return Ok(Salt(7));
+    }
     disk.fill_random(&mut salt).map_err(|source| DiskError {
         operation: "draw a random salt for",
         path: path.to_path_buf(),

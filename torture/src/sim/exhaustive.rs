@@ -91,7 +91,8 @@ pub fn explore(settings: &Exhaustive, progress: impl FnMut(&Progress)) -> Explor
             None => {
                 let Case { script, fault, at } = cases[number as usize];
                 let (name, ops) = &scripts[script];
-                Some(run_case(name, ops, fault, at, &states))
+                let script = (*name, script as u64, &**ops);
+                Some(run_case(script, fault, at, &states))
             }
             Some(_) if until.is_none() => None,
             Some(drawn) => Some(run_drawn(drawn, is_over, &states)),
@@ -162,15 +163,14 @@ fn run_drawn(
             if is_over() {
                 return Ok(tally);
             }
-            tally.add(&run_case(&name, &ops, fault, at, states)?);
+            tally.add(&run_case((&name, !number, &ops), fault, at, states)?);
         }
     }
     Ok(tally)
 }
 
 fn run_case(
-    name: &str,
-    ops: &[Op],
+    (name, number, ops): (&str, u64, &[Op]),
     fault: Fault,
     at: u64,
     states: &CrashStates,
@@ -190,7 +190,7 @@ fn run_case(
         let ops = script(Fate::draw(at, 0)).ops;
         let mut run = Run::unopened(0, Profile::BUSY);
         let (tried, states) = (tried.clone(), states.clone());
-        run.set_fates(Fates { seed: at, tried, states });
+        run.set_fates(Fates { script: number, seed: at, tried, states });
         let rest = run.open_with(&ops);
         let (end, rest) = rest.split_last().expect("its last operation was added above");
         rest.iter().for_each(|op| run.step(op));

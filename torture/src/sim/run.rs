@@ -123,6 +123,8 @@ pub struct Run {
     is_exploring: bool,
     /// Where what crashes leave is counted.
     states_seen: Option<CrashStates>,
+    /// How often what may be recovered has changed.
+    changes: u64,
     tally: Tally,
 }
 
@@ -163,6 +165,7 @@ impl Run {
             fates: None,
             is_exploring: false,
             states_seen: None,
+            changes: 0,
             tally: Tally { runs: 1, ..Tally::default() },
         }
     }
@@ -195,6 +198,7 @@ impl Run {
             fates: None,
             is_exploring: false,
             states_seen: None,
+            changes: 0,
             tally: Tally { runs: 1, ..Tally::default() },
         }
     }
@@ -246,6 +250,7 @@ impl Run {
 
     /// Does one operation on both.
     pub fn step(&mut self, op: &Op) {
+        self.changes += 1;
         *self.tally.operations.entry(op.name()).or_default() += 1;
         if let Op::Consume { queue, max } = op {
             let before = self.held.len();
@@ -373,6 +378,12 @@ impl Run {
         self.store.as_mut().expect("the store is open between steps")
     }
 
+    /// There is another state that may be recovered.
+    fn push(&mut self, state: Model) {
+        self.changes += 1;
+        self.states.push(state);
+    }
+
     fn present(&self) -> &Model {
         self.states.last().expect("there is a state")
     }
@@ -463,7 +474,7 @@ impl Run {
             self.tally.holds(Check::Answer, faulty, || "the disk is full without a fault".into());
             return handled;
         }
-        self.states.push(model);
+        self.push(model);
         let state = self.states.len() - 1;
         self.unanswered.push(Unanswered { number, state, expected });
         handled
@@ -495,6 +506,7 @@ impl Run {
         self.store().commit()?;
         self.collect();
         assert!(self.unanswered.is_empty(), "a commit leaves a command without an answer");
+        self.changes += 1;
         self.states.drain(..self.states.len() - 1);
         self.all_visible();
         Ok(())
@@ -541,6 +553,7 @@ impl Run {
                 }
                 // States before this one can no longer be what a crash leaves.
                 let gone = unanswered.state;
+                self.changes += 1;
                 self.states.drain(..gone);
                 for other in &mut self.unanswered {
                     other.state = other.state.saturating_sub(gone);

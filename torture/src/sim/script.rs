@@ -11,6 +11,8 @@ use super::files::tiny;
 use super::op::Op;
 use super::run::Run;
 
+const YEAR_MS: u64 = 365 * 24 * 3600 * 1000;
+
 /// How a run's store is set. Segments are as small as can be, so that the log rolls every few
 /// operations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,7 +34,7 @@ impl Profile {
     pub(crate) fn options(self) -> Options {
         let Self { snapshot_bytes, garbage_percent, garbage_segment_percent } = self;
         // A snapshot that is due by its size alone.
-        let snapshot_ms = if snapshot_bytes == 1 { 0 } else { u64::MAX };
+        let snapshot_ms = if snapshot_bytes == 1 { 0 } else { YEAR_MS };
         Options { snapshot_bytes, snapshot_ms, garbage_percent, garbage_segment_percent, ..tiny() }
     }
 }

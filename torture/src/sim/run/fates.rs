@@ -21,22 +21,35 @@ pub(in crate::sim) struct Fate {
 
 /// The disk images that crashes have left so far, by their hashes. Shared between threads.
 #[derive(Debug, Clone, Default)]
-pub(in crate::sim) struct CrashStates(Arc<Mutex<HashSet<u64>>>);
+pub(in crate::sim) struct CrashStates {
+    all: Arc<Mutex<HashSet<u64>>>,
+    /// Those that were opened and compared, each with the script and how far it had come.
+    judged: Arc<Mutex<HashSet<u64>>>,
+}
 
 impl CrashStates {
     /// How many there are, all different.
     pub(in crate::sim) fn count(&self) -> u64 {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).len() as u64
+        self.all.lock().unwrap_or_else(PoisonError::into_inner).len() as u64
     }
 
     fn insert(&self, fingerprint: u128) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(fingerprint as u64);
+        self.all.lock().unwrap_or_else(PoisonError::into_inner).insert(fingerprint as u64);
+    }
+
+    /// Whether a state has not been judged yet at this point of this script, where what may be recovered
+    /// is the same, whatever fault has struck.
+    fn is_due(&self, script: u64, changes: u64, fingerprint: u128) -> bool {
+        let key = Random::new(script ^ changes << 40).draw() ^ fingerprint as u64;
+        self.judged.lock().unwrap_or_else(PoisonError::into_inner).insert(key)
     }
 }
 
 /// The fates of one crash.
 #[derive(Debug)]
 pub(in crate::sim) struct Fates {
+    /// The script's number.
+    pub(in crate::sim) script: u64,
     /// What they are drawn from.
     pub(in crate::sim) seed: u64,
     /// The one that is tried: where a check fails, it tells which one was.
@@ -70,8 +83,8 @@ impl Fate {
 impl Run {
     /// The fates are tried on copies, but for the first, which is the run's own.
     pub(super) fn try_fates(&mut self, attempt: u64) {
-        let Some(Fates { seed, tried, states }) = self.fates.take() else { return };
-        let (mut seen, mut in_vain) = (BTreeSet::new(), 0);
+        let Some(Fates { script, seed, tried, states }) = self.fates.take() else { return };
+        let (mut seen, mut in_vain, mut is_any_due) = (BTreeSet::new(), 0, false);
         for number in 1..FATES_MAX {
             let fate = Fate::draw(seed, number);
             tried.set(Some(number));
@@ -79,11 +92,14 @@ impl Run {
             copy.power = fate.power;
             copy.crashes_in_recovery = fate.again.iter().copied().collect();
             copy.states_seen = Some(states.clone());
-            let is_new = seen.insert(copy.fall_once(attempt));
+            let state = copy.fall_once(attempt);
+            let is_new = seen.insert(state);
             in_vain += u64::from(!is_new);
-            // Another fate that leaves the same bytes is the same state; unless the recovery from it is
-            // to crash.
-            if is_new || number < FATES_MIN && !fate.again.is_empty() {
+            // Another fate that leaves the same bytes is the same state, and so is another fault that does;
+            // unless the recovery from it is to crash.
+            let is_due = is_new && states.is_due(script, self.changes, state);
+            is_any_due |= is_due;
+            if is_due || is_any_due && number < FATES_MIN && !fate.again.is_empty() {
                 copy.check_files(Moment::Dead);
                 let opened = copy.open_store();
                 copy.recover_from(opened);

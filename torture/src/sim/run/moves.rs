@@ -44,7 +44,7 @@ impl Run {
             if move_one(&mut model, (*from, *seq)) {
                 moved.push((*from, *seq));
             }
-            self.states.push(model);
+            self.push(model);
         }
         let is_done = |run: &mut Self| -> Result<bool, LogFailure> {
             let expected: Vec<_> = {
@@ -78,6 +78,7 @@ impl Run {
             }
             let marks = model.queues.values_mut().flat_map(|queue| queue.messages.values_mut());
             marks.for_each(|message| message.is_moving = false);
+            self.changes += 1;
             self.states = vec![model];
         }
         self.settle()
@@ -191,7 +192,7 @@ impl Run {
         model.expire_in(queue, now);
         let waiting = model.queues[queue].waiting(u64::MAX, now);
         let (mut moves, mut expected) = (Vec::new(), RedriveState::Completed);
-        self.states.push(model.clone());
+        self.push(model.clone());
         for seq in waiting.into_iter().filter(|seq| *seq <= redrive.through) {
             match model.redrive_one(queue, to, seq, now) {
                 Ok(true) => moves.push((model.queues[queue].id, seq)),

@@ -51,7 +51,7 @@ impl Run {
                 false => self.received(&mut model, receive, again, now, answer),
             }
         }
-        self.states.push(model);
+        self.push(model);
         handled
     }
 

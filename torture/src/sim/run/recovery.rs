@@ -171,6 +171,7 @@ impl Run {
         messages.for_each(|message| message.is_moving = false);
         self.marked.clear();
         self.attempts.clear();
+        self.changes += 1;
         self.states = vec![state];
         self.all_visible();
         self.store = Some(store);
