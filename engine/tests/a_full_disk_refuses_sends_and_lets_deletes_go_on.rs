@@ -109,6 +109,8 @@ fn a_disk_without_space_for_another_manifest_can_be_opened() {
                     panic!("{received:?}")
                 };
                 assert_eq!(deliveries.len(), 1);
+                // Whatever it was taken for, the compactor has it again.
+                assert!(disk.files().contains(&Path::new(DATA).join("MANIFEST.swap.tmp")));
             }
             Err(error) => assert!(!error.to_string().contains("MANIFEST"), "{operation}: {error}"),
         }

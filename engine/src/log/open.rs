@@ -94,9 +94,13 @@ impl FoundLog {
 
         // Everything is understood: from here on the disk is changed.
         remove_leftovers(&*disk, &data, &files, options)?;
+        let had_swap_reserve = has(&*disk, &data, &names::swap_reserve(&data))?;
         retire_active(&*disk, &data, &mut manifest, &end)?;
         for path in oversized {
             cut_at_end(&*disk, &data, &manifest, &path)?;
+        }
+        if had_swap_reserve {
+            restore_swap_reserve(&*disk, &data, &manifest)?;
         }
         let segments = manifest.segments.len();
         if manifest.epoch == Epoch(0) || !makes(Mistake::EpochNotCounted) {
@@ -344,6 +348,28 @@ fn replace_manifest(disk: &dyn Disk, data: &Path, manifest: &Manifest) -> Result
         Err(error) if error.kind() == ErrorKind::NotFound => Err(full),
         reserve => manifest.write_reserved(disk, data, &reserve?),
     }
+}
+
+/// Before the next segment takes the space that there is: if the manifest took what the compactor needs,
+/// nothing would ever be given back.
+fn restore_swap_reserve(
+    disk: &dyn Disk,
+    data: &Path,
+    manifest: &Manifest,
+) -> Result<(), DiskError> {
+    let path = names::swap_reserve(data);
+    if has(disk, data, &path)? {
+        return Ok(());
+    }
+    match ManifestReserve::make(disk, &path, 2 * manifest.bytes_with_one_more()) {
+        Err(error) if !error.is_full() => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Whether the directory has that file.
+fn has(disk: &dyn Disk, dir: &Path, path: &Path) -> Result<bool, DiskError> {
+    Ok(disk.list(dir)?.iter().any(|name| path.ends_with(name)))
 }
 
 /// Gives back what was reserved behind the end of a sealed segment, which an interrupted roll or
