@@ -16,6 +16,8 @@ use crate::workload::{Durability, Kind, Workload};
 /// those of full windows. With it, sends are due at a given rate, and latencies count from when they were
 /// due. A lone sender (--connections 1 --batch 1 --window 1) is told beside one fdatasync and one TCP round
 /// trip.
+///
+/// Several numbers of --payload, --connections, --batch or --queues, with commas, are several workloads.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Example: forebay bench tcp --connections 1,4,16,64 --report send.html\n         \
@@ -27,11 +29,10 @@ pub(crate) struct Tcp {
     #[arg(long, value_enum, default_value_t = What::Send)]
     workload: What,
     /// Bytes of a message's body, random
-    #[arg(long, value_name = "BYTES", default_value_t = 1024)]
+    #[arg(long, value_name = "BYTES", default_value = "1024", value_delimiter = ',')]
     #[arg(value_parser = clap::value_parser!(u32).range(0..=1 << 20))]
-    payload: u32,
-    /// Connections; of `both`, so many that send and so many that consume. Several numbers are several
-    /// workloads: 1,4,16,64
+    payload: Vec<u32>,
+    /// Connections; of `both`, so many that send and so many that consume
     #[arg(long, value_name = "N", default_value = "16", value_delimiter = ',')]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=1000))]
     connections: Vec<u32>,
@@ -40,13 +41,13 @@ pub(crate) struct Tcp {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
     window: Option<u32>,
     /// Messages in a request
-    #[arg(long, value_name = "N", default_value_t = 64)]
+    #[arg(long, value_name = "N", default_value = "64", value_delimiter = ',')]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=1024))]
-    batch: u32,
+    batch: Vec<u32>,
     /// Queues that are sent to in turn
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(long, value_name = "N", default_value = "1", value_delimiter = ',')]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=100_000))]
-    queues: u32,
+    queues: Vec<u32>,
     /// Messages that wait in the queue that is drained
     #[arg(long, value_name = "N", default_value_t = 500_000)]
     #[arg(value_parser = clap::value_parser!(u32).range(1000..))]
@@ -87,22 +88,9 @@ impl Tcp {
         running.run(&workloads).await
     }
 
+    /// One for each combination of what there are several of.
     fn workloads(&self) -> Result<Vec<Workload>, BenchError> {
-        let Self { payload, batch, queues, messages, rate, durability, .. } = *self;
-        let is_timed = matches!(self.workload, What::Send | What::Both);
-        if rate.is_some() && !is_timed {
-            return Err(BenchError::usage("--rate is of --workload send and both"));
-        }
-        if queues > 1 && !matches!(self.workload, What::Send | What::Producer) {
-            return Err(BenchError::usage("--queues is of --workload send and producer"));
-        }
-        let request_bytes = u64::from(batch) * u64::from(payload);
-        if request_bytes > REQUEST_BYTES_MAX {
-            return Err(BenchError::usage(format!(
-                "--batch {batch} of --payload {payload} is {request_bytes} bytes, expected at most \
-                 {REQUEST_BYTES_MAX}"
-            )));
-        }
+        let (messages, rate, durability) = (self.messages, self.rate, self.durability);
         let kind = match self.workload {
             What::Send => Kind::Send,
             What::Producer => Kind::Producer,
@@ -114,22 +102,61 @@ impl Tcp {
             (_, Some(_)) => 64,
             (_, None) => 1,
         });
-        let of = |connections: &u32| Workload {
-            kind,
-            batch,
-            bytes: payload as usize,
-            connections: *connections as usize,
-            window: window as usize,
-            queues: queues as usize,
-            durability,
-            rate,
-        };
-        Ok(self.connections.iter().map(of).collect())
+        let window = window as usize;
+        let mut workloads = Vec::new();
+        for bytes in self.payload.iter().map(|bytes| *bytes as usize) {
+            for queues in self.queues.iter().map(|queues| *queues as usize) {
+                for batch in self.batch.iter().copied() {
+                    for connections in self.connections.iter().map(|count| *count as usize) {
+                        workloads.push(Workload {
+                            kind,
+                            batch,
+                            bytes,
+                            connections,
+                            window,
+                            queues,
+                            durability,
+                            rate,
+                        });
+                    }
+                }
+            }
+        }
+        workloads.iter().try_for_each(check)?;
+        Ok(workloads)
     }
 }
 
+/// Refuses what cannot be measured.
+fn check(workload: &Workload) -> Result<(), BenchError> {
+    let Workload { kind, batch, bytes, queues, rate, .. } = *workload;
+    if rate.is_some() && !matches!(kind, Kind::Send | Kind::Both) {
+        return Err(BenchError::usage("--rate is of --workload send and both"));
+    }
+    if queues > 1 && !matches!(kind, Kind::Send | Kind::Producer) {
+        return Err(BenchError::usage("--queues is of --workload send and producer"));
+    }
+    let request_bytes = batch as usize * bytes;
+    if kind != Kind::Producer && request_bytes > REQUEST_BYTES_MAX {
+        return Err(BenchError::usage(format!(
+            "--batch {batch} of --payload {bytes} is {request_bytes} bytes, expected at most \
+             {REQUEST_BYTES_MAX}"
+        )));
+    }
+    if kind != Kind::Producer && queues * request_bytes > FRAMES_BYTES_MAX {
+        return Err(BenchError::usage(format!(
+            "a request to each of --queues {queues}, encoded beforehand, is {} bytes, expected at most \
+             {FRAMES_BYTES_MAX}",
+            queues * request_bytes
+        )));
+    }
+    Ok(())
+}
+
 /// Far below what a server takes in a frame.
-const REQUEST_BYTES_MAX: u64 = 8 << 20;
+const REQUEST_BYTES_MAX: usize = 8 << 20;
+/// The load is not to need the memory of the machine that it measures.
+const FRAMES_BYTES_MAX: usize = 1 << 30;
 
 #[cfg(test)]
 mod tests {
@@ -171,6 +198,9 @@ mod tests {
         ] {
             assert_eq!(names(arguments).unwrap(), [expected]);
         }
+        let combined = names(&["--queues", "1,1000", "--payload", "100,1024"]).unwrap();
+        assert_eq!(combined.len(), 4);
+        assert!(combined[1].contains("bytes=100") && combined[1].contains("queues=1000"));
         let sweep = names(&["--connections", "1,4,16"]).unwrap();
         for (name, connections) in sweep.iter().zip([1, 4, 16]) {
             assert!(name.contains(&format!(" connections={connections} ")), "{name}");
@@ -183,6 +213,7 @@ mod tests {
             (&["--workload", "drain", "--rate", "5"][..], "--rate"),
             (&["--workload", "both", "--queues", "5"], "--queues"),
             (&["--batch", "1024", "--payload", "1048576"], "expected at most 8388608"),
+            (&["--queues", "100000"], "--queues 100000"),
             (&["--connections", "0"], "--connections"),
             (&["--seconds", "0"], "0.1 to 86400"),
             (&["--workload", "receive"], "producer"),

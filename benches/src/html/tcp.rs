@@ -17,6 +17,9 @@ const QUANTILES: [(f64, &str); 7] = [
     (1.0, "slowest"),
 ];
 
+/// Of more workloads than these the plot above says enough; each has its sentence in its own section.
+const SENTENCES_MAX: usize = 4;
+
 /// What rows are told beside.
 pub(crate) struct Words {
     /// The page's title.
@@ -60,8 +63,10 @@ pub(crate) fn page_in(words: &Words, run: &Run, rows: &[Row]) -> String {
     if let [only] = reported.as_slice() {
         body += &tiles(only, words);
     }
-    for (row, of) in rows.iter().zip(&reported) {
-        body += &sentence(row, of, words);
+    if rows.len() <= SENTENCES_MAX {
+        for (row, of) in rows.iter().zip(&reported) {
+            body += &sentence(row, of, words);
+        }
     }
     body += &overview(&reported, words);
     body += &sweep(rows, &reported, words);
@@ -354,6 +359,7 @@ fn figures(reported: &[Reported]) -> String {
 /// A row's own plots.
 fn details(row: &Row, of: &Reported, words: &Words) -> String {
     let mut html = format!("<h2><code>{}</code></h2>\n", escaped(&row.name));
+    html += &sentence(row, of, words);
     if let Some(lone) = &of.lone {
         html += &lone_sender(lone, of);
     }
