@@ -118,7 +118,7 @@ fn cases(scripts: &[(&'static str, Vec<Op>)]) -> Result<Vec<Case>, Failure> {
         let operations = operations_of(ops).map_err(|violation| Failure {
             origin: format!("script \"{name}\", without a fault"),
             seed: None,
-            script: Script { seed: 0, profile: Profile::BUSY, ops: ops.clone() },
+            script: Box::new(Script { seed: 0, profile: Profile::BUSY, ops: ops.clone() }),
             violation,
         })?;
         for fault in FAULTS {
@@ -153,7 +153,7 @@ fn run_drawn(
         Failure {
             origin: format!("script \"{name}\", without a fault"),
             seed: None,
-            script,
+            script: Box::new(script),
             violation,
         }
     })?;
@@ -202,6 +202,6 @@ fn run_case(
         let fate = Fate::draw(at, tried.get().unwrap_or(0));
         let fault = fault_name(fault);
         let origin = format!("script \"{name}\", {fault} at disk operation {at}, {fate:?}");
-        Failure { origin, seed: None, script: script(fate), violation }
+        Failure { origin, seed: None, script: Box::new(script(fate)), violation }
     })
 }

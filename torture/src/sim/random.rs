@@ -34,7 +34,7 @@ pub struct Failure {
     /// The seed that it comes from, if it is a random run.
     pub seed: Option<u64>,
     /// The run.
-    pub script: Script,
+    pub script: Box<Script>,
     /// The check that failed.
     pub violation: Violation,
 }
@@ -73,7 +73,7 @@ pub fn campaign(settings: &Campaign, progress: impl FnMut(&Progress)) -> Found {
         Some(attempt(|| script.run()).map_err(|violation| Failure {
             origin: format!("seed {seed}"),
             seed: Some(seed),
-            script,
+            script: Box::new(script),
             violation,
         }))
     };

@@ -49,7 +49,10 @@ pub fn attempt<T>(run: impl FnOnce() -> T) -> Result<T, Violation> {
 }
 
 fn violation(info: &PanicHookInfo<'_>) -> Violation {
-    let text = info.payload_as_str().unwrap_or("a panic without a text").to_owned();
+    let payload = info.payload();
+    let text = payload.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| payload.downcast_ref::<&str>().copied());
+    let text = text.unwrap_or("a panic without a text").to_owned();
     let at = info.location().map_or_else(String::new, ToString::to_string);
     let check = match Check::of_panic(&text) {
         // An assertion of the run: the engine answered what no model would.
