@@ -133,7 +133,7 @@ fn cases(scripts: &[(&'static str, Vec<Op>)]) -> Result<Vec<Case>, Failure> {
 }
 
 /// How many disk operations a script has.
-fn operations_of(ops: &[Op]) -> Result<u64, Violation> {
+fn operations_of(ops: &[Op]) -> Result<u64, Box<Violation>> {
     attempt(|| {
         let mut run = Run::new(0, Profile::BUSY);
         ops.iter().for_each(|op| run.step(op));

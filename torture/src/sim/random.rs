@@ -36,7 +36,7 @@ pub struct Failure {
     /// The run.
     pub script: Script,
     /// The check that failed.
-    pub violation: Violation,
+    pub violation: Box<Violation>,
 }
 
 /// What a campaign came to.

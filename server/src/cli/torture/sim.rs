@@ -172,7 +172,7 @@ impl Sim {
         let (script, violation, replay) = match &self.script {
             Some(path) => {
                 let replay = format!("forebay torture sim --script {}", path.display());
-                (broken.script.clone(), broken.violation.clone(), replay)
+                (broken.script.clone(), (*broken.violation).clone(), replay)
             }
             None => {
                 say(format_args!("forebay: looking for fewer operations that show it"));
