@@ -66,7 +66,6 @@ mistakes! {
     RemovedBeforeListed "K2" "compacted segments are removed before the manifest lists the new one";
     CompactedNotSynced "K2" "a compacted segment is listed before it is synced";
     NumberForgotten "K2" "the compactor forgets the numbers of messages that are gone";
-    OldSnapshotBelieved "K2" "a snapshot from before a compaction is used";
     SnapshotNotSynced "K2" "a snapshot gets its name before it is synced";
     CutUnderReaders "K3" "a compacted segment is cut while somebody reads it";
     CopiesForgotten "K4" "the compactor forgets the window of copies";

@@ -101,9 +101,7 @@ impl Recovery {
         compacted_through: Position,
     ) -> Result<Known, OpenError> {
         let mut positions = snapshot::list(&*self.disk, &self.data)?;
-        positions.retain(|position| {
-            *position >= compacted_through || makes(Mistake::OldSnapshotBelieved)
-        });
+        positions.retain(|position| *position >= compacted_through);
         let mut known = Known::default();
         while let Some(position) = positions.pop() {
             let (mut state, mut parts) = (State::default(), HashMap::new());

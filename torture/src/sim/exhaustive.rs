@@ -118,7 +118,7 @@ fn cases(scripts: &[(&'static str, Vec<Op>)]) -> Result<Vec<Case>, Failure> {
         let operations = operations_of(ops).map_err(|violation| Failure {
             origin: format!("script \"{name}\", without a fault"),
             seed: None,
-            script: Box::new(Script { seed: 0, profile: Profile::BUSY, ops: ops.clone() }),
+            script: Script { seed: 0, profile: Profile::BUSY, ops: ops.clone() },
             violation,
         })?;
         for fault in FAULTS {
@@ -133,7 +133,7 @@ fn cases(scripts: &[(&'static str, Vec<Op>)]) -> Result<Vec<Case>, Failure> {
 }
 
 /// How many disk operations a script has.
-fn operations_of(ops: &[Op]) -> Result<u64, Violation> {
+fn operations_of(ops: &[Op]) -> Result<u64, Box<Violation>> {
     attempt(|| {
         let mut run = Run::new(0, Profile::BUSY);
         ops.iter().for_each(|op| run.step(op));
@@ -153,7 +153,7 @@ fn run_drawn(
         Failure {
             origin: format!("script \"{name}\", without a fault"),
             seed: None,
-            script: Box::new(script),
+            script,
             violation,
         }
     })?;
@@ -202,6 +202,6 @@ fn run_case(
         let fate = Fate::draw(at, tried.get().unwrap_or(0));
         let fault = fault_name(fault);
         let origin = format!("script \"{name}\", {fault} at disk operation {at}, {fate:?}");
-        Failure { origin, seed: None, script: Box::new(script(fate)), violation }
+        Failure { origin, seed: None, script: script(fate), violation }
     })
 }

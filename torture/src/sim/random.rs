@@ -34,9 +34,9 @@ pub struct Failure {
     /// The seed that it comes from, if it is a random run.
     pub seed: Option<u64>,
     /// The run.
-    pub script: Box<Script>,
+    pub script: Script,
     /// The check that failed.
-    pub violation: Violation,
+    pub violation: Box<Violation>,
 }
 
 /// What a campaign came to.
@@ -73,7 +73,7 @@ pub fn campaign(settings: &Campaign, progress: impl FnMut(&Progress)) -> Found {
         Some(attempt(|| script.run()).map_err(|violation| Failure {
             origin: format!("seed {seed}"),
             seed: Some(seed),
-            script: Box::new(script),
+            script,
             violation,
         }))
     };

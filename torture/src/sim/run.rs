@@ -9,9 +9,11 @@ mod rot;
 
 use std::collections::{BTreeMap, VecDeque};
 
+use bytes::Bytes;
 use forebay_engine::command::{Command, Reply};
 use forebay_engine::disk::{Fault, SimDisk};
 use forebay_engine::ids::ProducerId;
+use forebay_engine::location::Location;
 use forebay_engine::receipt::SealedReceipt;
 use forebay_engine::{LogFailure, LogTime, RequestError, SimClock, Store};
 
@@ -99,6 +101,8 @@ pub struct Run {
     /// Of each queue, the messages before this one are durable, and may be seen.
     visible: BTreeMap<u32, u64>,
     held: Vec<Held>,
+    /// Messages that a consumer was told of and has not read yet: their places, and what is there.
+    unread: Vec<(Location, Bytes)>,
     leases: u64,
     /// Dead letters that receives came upon, in that order: queue and message.
     marked: Vec<(u32, u64)>,
@@ -151,6 +155,7 @@ impl Run {
             unanswered: Vec::new(),
             visible: BTreeMap::new(),
             held: Vec::new(),
+            unread: Vec::new(),
             leases: 0,
             marked: Vec::new(),
             redrive: None,
@@ -184,6 +189,7 @@ impl Run {
             unanswered: Vec::new(),
             visible: self.visible.clone(),
             held: self.held.clone(),
+            unread: Vec::new(),
             leases: self.leases,
             marked: self.marked.clone(),
             redrive: self.redrive.clone(),

@@ -38,7 +38,7 @@ impl Shrinking {
         let script = Script { ops, ..self.script.clone() };
         match attempt(|| script.run()) {
             Err(violation) if violation.check == self.check() => {
-                (self.script, self.violation) = (script, violation);
+                (self.script, self.violation) = (script, *violation);
                 true
             }
             _ => false,

@@ -25,7 +25,7 @@ thread_local! {
 static HOOK: Once = Once::new();
 
 /// Runs something whose checks panic. A panic is not shown: it is the result.
-pub fn attempt<T>(run: impl FnOnce() -> T) -> Result<T, Violation> {
+pub fn attempt<T>(run: impl FnOnce() -> T) -> Result<T, Box<Violation>> {
     HOOK.call_once(|| {
         let before = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |info| {
@@ -45,13 +45,13 @@ pub fn attempt<T>(run: impl FnOnce() -> T) -> Result<T, Violation> {
     CAUGHT.set(Some(None));
     let result = catch_unwind(AssertUnwindSafe(run));
     let caught = CAUGHT.take().flatten();
-    result.map_err(|_| caught.expect("the hook was called"))
+    result.map_err(|_| Box::new(caught.expect("the hook was called")))
 }
 
 fn violation(info: &PanicHookInfo<'_>) -> Violation {
     let payload = info.payload();
-    let text = payload.downcast_ref::<String>().map(String::as_str);
-    let text = text.or_else(|| payload.downcast_ref::<&str>().copied());
+    let text = payload.downcast_ref::<&str>().copied();
+    let text = text.or(payload.downcast_ref::<String>().map(String::as_str));
     let text = text.unwrap_or("a panic without a text").to_owned();
     let at = info.location().map_or_else(String::new, ToString::to_string);
     let check = match Check::of_panic(&text) {

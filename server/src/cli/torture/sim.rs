@@ -172,7 +172,7 @@ impl Sim {
         let (script, violation, replay) = match &self.script {
             Some(path) => {
                 let replay = format!("forebay torture sim --script {}", path.display());
-                ((*broken.script).clone(), broken.violation.clone(), replay)
+                (broken.script.clone(), (*broken.violation).clone(), replay)
             }
             None => {
                 say(format_args!("forebay: looking for fewer operations that show it"));
@@ -216,7 +216,7 @@ fn replay(path: &Path) -> Result<(Summary, Option<Broken>), Failure> {
     let (tally, broken) = match attempt(|| script.run()) {
         Ok(tally) => (tally, None),
         Err(violation) => {
-            let broken = Broken { origin: shown, seed: None, script: Box::new(script), violation };
+            let broken = Broken { origin: shown, seed: None, script, violation };
             (Tally::default(), Some(broken))
         }
     };

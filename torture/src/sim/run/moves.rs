@@ -26,7 +26,20 @@ impl Run {
                 break;
             }
         }
+        self.read_late();
         Ok(())
+    }
+
+    /// Who was told of a message can read it, whatever became of it and of its segment.
+    fn read_late(&mut self) {
+        for (location, payload) in std::mem::take(&mut self.unread) {
+            let read = self.store().read(&location);
+            let is_it = read.as_ref().is_ok_and(|read| read.payload == payload);
+            let is_excused = self.faulty && read.is_err();
+            self.tally.holds(Check::NoPhantom, is_it || is_excused, || {
+                format!("message {} is read late: {read:?}", location.seq)
+            });
+        }
     }
 
     /// Messages move, in this order, as far as `move_one` says that they do: in the model at once,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use bytes::Bytes;
 use forebay_engine::command::{Command, Delivery, Reply};
 use forebay_engine::{LogFailure, LogTime, RequestError};
 
@@ -188,6 +189,12 @@ impl Run {
             self.attempts.insert(key, Attempt { time: now, leases });
         }
         deliveries.iter().for_each(|delivery| self.check_body(delivery));
+        // One of them is read late: whatever becomes of its segment meanwhile.
+        if let Some(last) = deliveries.last()
+            && let Some(message) = model_message(model, last)
+        {
+            self.unread.push((last.location.clone(), message));
+        }
     }
 
     fn check_body(&self, delivery: &Delivery) {
@@ -205,6 +212,13 @@ impl Run {
             Err(error) => holds(Check::NoLoss, self.faulty, || error.to_string()),
         }
     }
+}
+
+/// What a delivery must bring.
+fn model_message(model: &Model, delivery: &Delivery) -> Option<Bytes> {
+    let id = delivery.location.queue.0;
+    let queue = model.queues.values().find(|queue| queue.id == id)?;
+    Some(queue.messages.get(&delivery.seq.0)?.payload.clone())
 }
 
 /// Which promise a receive broke that gave what was not expected; that nothing is lost, if it gave what it

@@ -43,6 +43,7 @@ impl Run {
 
     /// The process is gone. Whether the power is, is decided when it falls.
     pub(super) fn end_process(&mut self) {
+        self.unread.clear();
         self.store = None;
         self.collect();
         self.unanswered.clear();

@@ -6,15 +6,24 @@ use super::Run;
 use crate::sim::rot::damage_copies;
 
 impl Run {
-    /// Closes the store, damages copies of its files, and opens it again. Not while a fault is planned:
-    /// only of a store that was closed in order it is known that nothing of it is in doubt.
+    /// Ends the store, damages copies of its files, and opens it again. Not while a fault is planned: nothing
+    /// of the store may be in doubt. That is so when it was closed in order, and when its process was killed
+    /// behind a watermark.
     pub(super) fn rot(&mut self, seed: u64) -> Result<(), LogFailure> {
         if self.faulty {
             return Ok(());
         }
         self.settle()?;
-        let store = self.store.take().expect("the store is open between steps");
-        store.close()?;
+        if seed.is_multiple_of(2) {
+            let store = self.store.take().expect("the store is open between steps");
+            store.close()?;
+        } else {
+            self.clock.advance(self.profile.options().watermark_ms);
+            self.store().tick();
+            self.settle()?;
+            self.store = None;
+            self.disk.kill();
+        }
         self.collect();
         let model = self.present().clone();
         let machine = (&self.disk, &self.clock);
