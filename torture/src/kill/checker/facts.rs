@@ -71,9 +71,15 @@ pub(super) struct Transaction {
 }
 
 impl Message {
-    /// Whether anything shows that it was stored: who deletes it had received it.
-    pub(super) fn was_there(&self) -> bool {
-        self.send_answered.is_some() || !self.deliveries.is_empty() || !self.acks.is_empty()
+    /// Whether anything shows that it was stored.
+    pub(super) fn was_seen(&self) -> bool {
+        self.send_answered.is_some() || !self.deliveries.is_empty()
+    }
+
+    /// Whether it may have been stored, and deleted again: who deletes it had received it, though maybe later
+    /// than a state is of that is looked at.
+    pub(super) fn may_have_been(&self) -> bool {
+        self.was_seen() || !self.acks.is_empty()
     }
 
     /// Whether an ack was made while the lease of its receipt ran for certain. The message was then in that

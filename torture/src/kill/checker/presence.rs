@@ -110,7 +110,7 @@ fn transacted(facts: &Facts, number: usize, violations: &mut Vec<Violation>) {
 
 /// It is not there any more, so if it was stored and not deleted it is lost.
 fn lost(facts: &Facts, number: Number, message: &Message, violations: &mut Vec<Violation>) {
-    if !message.was_there() {
+    if !message.was_seen() {
         return;
     }
     let was_done = |transaction: usize| {
@@ -119,7 +119,7 @@ fn lost(facts: &Facts, number: Number, message: &Message, violations: &mut Vec<V
             || transaction
                 .sent
                 .iter()
-                .any(|sent| facts.messages.get(sent).is_some_and(Message::was_there))
+                .any(|sent| facts.messages.get(sent).is_some_and(Message::may_have_been))
     };
     // A transaction that may have been done excuses nothing if nothing of it was seen.
     let excuse = message.acks.iter().any(|ack| ack.transaction.is_none_or(was_done));
@@ -140,14 +140,14 @@ fn lost(facts: &Facts, number: Number, message: &Message, violations: &mut Vec<V
 
 /// All of a batch was stored, or none of it.
 fn halved(facts: &Facts, batch: &[Number], what: &str, violations: &mut Vec<Violation>) {
-    let seen = |number: &&Number| facts.messages.get(number).is_some_and(Message::was_there);
-    let there = batch.iter().filter(seen).count();
-    if there > 0 && there < batch.len() {
-        let missing = batch.iter().find(|number| !seen(number)).copied().unwrap_or_default();
+    let is = |number: &Number, so: fn(&Message) -> bool| facts.messages.get(number).is_some_and(so);
+    let seen = batch.iter().filter(|number| is(number, Message::was_seen)).count();
+    let missing = batch.iter().find(|number| !is(number, Message::may_have_been));
+    if let (Some(missing), true) = (missing, seen > 0) {
         let text = format!(
-            "{there} of the {} messages of {what} were there, message {missing} was not",
+            "{seen} of the {} messages of {what} were there, message {missing} was not",
             batch.len()
         );
-        violations.push(Violation { rule: "loss", number: missing, text });
+        violations.push(Violation { rule: "loss", number: *missing, text });
     }
 }

@@ -146,6 +146,9 @@ fn an_answered_message_that_an_inventory_lacks_is_a_loss() {
     assert_eq!(look(received().ack((4, 5), Unknown, &[2]), &[(1, 1)]), [""; 0]);
     assert_eq!(look(received().ack((4, 5), Unknown, &[2]), &[(1, 1), (2, 2)]), [""; 0]);
     assert_eq!(look(received().ack((4, 5), Done, &[2]), &[(1, 1), (2, 2)]), ["returned"]);
+    // What is deleted later than the state that is looked at need not be in it yet.
+    let later = Made::default().send((0, 1), Unknown, &[(1, 0)]);
+    assert_eq!(look(later.transact((4, 5), Unknown, &[1], &[(2, 0)]), &[]), [""; 0]);
     // Half a batch.
     let unknown = Made::default().send((0, 1), Unknown, &[(1, 0), (2, 0)]);
     assert_eq!(look(unknown, &[(1, 1)]), ["loss"]);
