@@ -100,7 +100,7 @@ pub trait DiskFile: Debug + Send + Sync {
     /// Takes the space of all bytes up to `bytes`, of a file that is empty: it has that size then, and
     /// reads as zeros. A full disk is found here. Durable after [`DiskFile::sync`].
     fn reserve(&self, bytes: u64) -> Result<Reserved, DiskError> {
-        fill_with_zeros(self, &mut 0, bytes)?;
+        self.write_zeros(0, bytes)?;
         Ok(Reserved::Written)
     }
 
