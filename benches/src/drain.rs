@@ -7,33 +7,23 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::BytesMut;
-use forebay_protocol::{Ack, CreateQueue, QueueAttributes, Receive, Received, Reply};
+use forebay_protocol::{Ack, Receive, Received, Reply};
 use tokio::task::JoinSet;
 
-use crate::BenchError;
-use crate::frames::{QUEUE, encode, send_frames};
+use crate::frames::{encode, push_frame, send_frames};
 use crate::measure::Measure;
 use crate::wire::{Wire, reply_of};
 use crate::workload::Workload;
+use crate::{BenchError, queues};
 
-/// No lease may end during a run, or messages would come twice.
-const VISIBILITY_MS: u64 = 3_600_000;
 const FILL_BATCH: u32 = 100;
+/// Requests that are unanswered while a queue is filled, and one more.
+const FILL_WINDOW: u32 = 8;
 const RECEIVE: u32 = 1;
 const ACK: u32 = 2;
-
-/// Makes the queue of all workloads.
-pub(crate) async fn create_queue(address: &str) -> Result<(), BenchError> {
-    let attributes = QueueAttributes {
-        visibility_timeout_ms: Some(VISIBILITY_MS),
-        ..QueueAttributes::default()
-    };
-    let create = CreateQueue { name: QUEUE.to_owned(), attributes };
-    crate::wire::ask_once(address, create).await.map(|_| ())
-}
 
 /// Puts messages into the queue, in whole batches; returns how many.
 pub(crate) async fn fill(
@@ -45,8 +35,16 @@ pub(crate) async fn fill(
     let filling = Workload { batch: FILL_BATCH, window: 1, ..*workload };
     let frames = send_frames(&filling)?;
     let batches = messages.div_ceil(FILL_BATCH);
-    for _ in 0..batches {
-        wire.write(&frames[0]).await?;
+    let mut out = Vec::new();
+    for begun in 0..batches {
+        out.clear();
+        push_frame(&mut out, &frames[0], begun + 1);
+        wire.write(&out).await?;
+        if begun >= FILL_WINDOW {
+            reply_of(&wire.read().await?)?;
+        }
+    }
+    for _ in 0..batches.min(FILL_WINDOW) {
         reply_of(&wire.read().await?)?;
     }
     Ok(u64::from(batches) * u64::from(FILL_BATCH))
@@ -71,7 +69,8 @@ pub(crate) async fn drain_some(
     let began = Instant::now();
     let mut running = JoinSet::new();
     for wire in wires {
-        running.spawn(receive_and_ack(wire, workload.batch, Arc::clone(&batches)));
+        let queue = queues::name(workload, 0);
+        running.spawn(receive_and_ack(wire, queue, workload.batch, Arc::clone(&batches), began));
     }
     let mut all = Measure::new();
     while let Some(ended) = running.join_next().await {
@@ -83,8 +82,10 @@ pub(crate) async fn drain_some(
 
 async fn receive_and_ack(
     mut wire: Wire,
+    queue: String,
     batch: u32,
     batches: Arc<AtomicU64>,
+    began: Instant,
 ) -> Result<Measure, BenchError> {
     let take_one = || {
         let taken =
@@ -92,7 +93,7 @@ async fn receive_and_ack(
         taken.is_ok()
     };
     let receive = Receive {
-        queue: QUEUE.to_owned(),
+        queue: queue.clone(),
         max: batch,
         wait_ms: Some(0),
         visibility_ms: None,
@@ -100,7 +101,7 @@ async fn receive_and_ack(
         attempt: String::new(),
     };
     let receive = encode(&receive.into(), RECEIVE)?;
-    let mut found = Measure::new();
+    let mut found = Measure::since(began);
     let mut asked = Instant::now();
     if !take_one() {
         return Ok(found);
@@ -116,11 +117,10 @@ async fn receive_and_ack(
         match reply_of(&frame)? {
             Reply::Received(these) => received = Some(these),
             Reply::Acked(acked) if acked.failures.is_empty() => {
-                let (count, since): (u64, Duration) = match acking.take() {
-                    Some((count, asked)) => (count, asked.elapsed()),
-                    None => return Err(BenchError::new("an ack was answered twice")),
-                };
-                found.note(count, since);
+                let (count, asked) =
+                    acking.take().ok_or_else(|| BenchError::new("an ack was answered twice"))?;
+                let now = Instant::now();
+                found.note_at(now, count, now - asked);
             }
             other => return Err(BenchError::new(format!("unexpected answer: {other:?}"))),
         }
@@ -136,20 +136,24 @@ async fn receive_and_ack(
         }
         let count = these.messages.len() as u64;
         more = take_one();
-        let out = ack_and_receive(these, if more { &receive } else { &[] })?;
+        let out = ack_and_receive(&queue, these, if more { &receive } else { &[] })?;
         acking = Some((count, asked));
         asked = Instant::now();
         wire.write(&out).await?;
     }
 }
 
-fn ack_and_receive(received: Received, receive: &[u8]) -> Result<BytesMut, BenchError> {
+fn ack_and_receive(
+    queue: &str,
+    received: Received,
+    receive: &[u8],
+) -> Result<BytesMut, BenchError> {
     for message in &received.messages {
         let sound = message.block.verify();
         sound.map_err(|error| BenchError::new(format!("message {}: {error}", message.seq)))?;
     }
     let receipts = received.messages.into_iter().map(|message| message.receipt).collect();
-    let mut out = encode(&Ack { queue: QUEUE.to_owned(), receipts }.into(), ACK)?;
+    let mut out = encode(&Ack { queue: queue.to_owned(), receipts }.into(), ACK)?;
     out.extend_from_slice(receive);
     Ok(out)
 }

@@ -4,20 +4,31 @@
 //! 1, so its frame never changes and is sent over and over. Bodies are random: neither a file
 //! system nor a disk gains by compressing them.
 
+use std::sync::Arc;
+
 use bytes::BytesMut;
 use forebay_protocol::{OutgoingMessage, Request, Send};
 
-use crate::BenchError;
 use crate::workload::Workload;
+use crate::{BenchError, queues};
 
 /// The queue that workloads use.
 pub(crate) const QUEUE: &str = "bench";
 /// Where a frame has its correlation: PROTOCOL.md, the picture of a frame.
 const CORRELATION_AT: usize = 8;
 
-/// A frame for each slot of a connection.
-pub(crate) fn send_frames(workload: &Workload) -> Result<Vec<BytesMut>, BenchError> {
-    frames_to(QUEUE, workload.window, workload.batch, workload.bytes)
+/// So many frames are as good as any number: what is sent over and over is in no cache of a disk.
+const FRAMES_MAX: usize = 64;
+
+/// Frames for a workload's sends, which all its connections share: to each of its queues in turn.
+pub(crate) fn send_frames(workload: &Workload) -> Result<Arc<[BytesMut]>, BenchError> {
+    let Workload { queues, window, batch, bytes, .. } = *workload;
+    let each = if queues == 1 { window.clamp(1, FRAMES_MAX) } else { 1 };
+    let mut frames = Vec::new();
+    for number in 0..queues {
+        frames.append(&mut frames_to(&queues::name(workload, number), each, batch, bytes)?);
+    }
+    Ok(frames.into())
 }
 
 /// Frames of sends to a queue, each with a batch of bodies of so many bytes.

@@ -1,43 +1,67 @@
-//! Load generators and benchmark reports: `README.md` says what is measured and how.
+//! Load generators and benchmark reports, `forebay bench`: `README.md` says what is measured and how.
 //!
 //! Every workload runs against `forebay serve` and, in the same run and in turns with it, against
-//! the [`bare`] server: the same load generator, frames and sockets, a file instead of a queue.
+//! the `bare` server: the same load generator, frames and sockets, a file instead of a queue.
 //! What the second reaches is the limit of the machine, and the first is told as its share.
 //!
-//! Each module uses only those above it:
+//! This is a library that the server's program uses, and that knows nothing of the server: it starts the
+//! program again as a process. Each module uses only those above it:
 //!
 //! | module | what |
 //! | --- | --- |
-//! | `workload` | the workloads, defined once, and their names |
-//! | `error` | why a measurement failed |
-//! | `frames`, `wire` | what the load generator sends, and over what |
-//! | `pace`, `measure` | when a run begins and ends, and what it found |
-//! | `send`, `drain`, `subscribe`, `probe` | the load: sends, receives or subscriptions with acks, and what to compare with |
+//! | `size`, `error`, `workload` | words: numbers of bytes, why a measurement failed, what is done by how many |
+//! | `queues`, `frames`, `wire` | the queues of a workload, what the load generator sends, and over what |
+//! | `machine`, `place`, `progress`, `blocking` | what is measured on and where, how far it is, work that blocks |
+//! | `pace`, `due`, `measure` | when a run begins and ends, when sends are due, what was found |
+//! | `outstanding`, `journeys` | messages on their way: how many, and for how long |
+//! | `send`, `producer`, `drain`, `subscribe`, `both`, `probe` | the load, and what to compare with |
 //! | `bare`, `process`, `server` | the servers under load |
 //! | `syncs` | how many messages share a sync |
-//! | `rounds` | runs in turns, and their medians |
-//! | `report` | the table and the JSON |
+//! | `report`, `html` | the table, the JSON, and the page for people |
+//! | `rounds`, `measured` | runs in turns, one workload after the other |
+//! | `table`, `tcp` | the workloads that have a name, and one put together from its parts |
+//! | `disk`, `log` | the disk alone, and the engine without a network |
 //! | `sqs` | the SQS endpoint beside the native protocol and a bare HTTP server |
 //! | `deep` | the workloads of a lot of data, on servers of their own |
+//! | `cli` | the commands |
 
-pub mod bare;
-pub mod deep;
+mod bare;
+mod blocking;
+mod both;
+mod cli;
+mod deep;
+mod disk;
 mod drain;
+mod due;
 mod error;
 mod frames;
+mod html;
+mod journeys;
+mod log;
+mod machine;
 mod measure;
+mod measured;
+mod outstanding;
 mod pace;
+mod place;
 mod probe;
 mod process;
+mod producer;
+mod progress;
+mod queues;
 mod report;
-pub mod rounds;
+mod rounds;
 mod send;
 mod server;
-pub mod sqs;
+mod size;
+mod sqs;
 mod subscribe;
-pub mod syncs;
+mod syncs;
+mod table;
+mod tcp;
 mod wire;
-pub mod workload;
+mod workload;
 
+pub use cli::Bench;
 pub use error::BenchError;
-pub use report::{Report, Row};
+pub use sqs::ParseBatch;

@@ -5,6 +5,9 @@ use std::time::{Duration, Instant};
 /// Of every run, what comes before this is not counted.
 const WARM_UP: Duration = Duration::from_millis(500);
 
+/// No run takes so long.
+const FOR_EVER: Duration = Duration::from_secs(365 * 24 * 3600);
+
 /// The times of one run.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Pace {
@@ -17,6 +20,27 @@ impl Pace {
     pub(crate) fn start(counted: Duration) -> Self {
         let from = Instant::now() + WARM_UP;
         Self { from, until: from + counted }
+    }
+
+    /// A run that begins now, and counts from now on until whatever ends it.
+    pub(crate) fn all_from_now() -> Self {
+        let from = Instant::now();
+        Self { from, until: from + FOR_EVER }
+    }
+
+    /// When it began.
+    pub(crate) fn began(&self) -> Instant {
+        self.from - WARM_UP
+    }
+
+    /// When it begins to count.
+    pub(crate) fn from(&self) -> Instant {
+        self.from
+    }
+
+    /// When it ends.
+    pub(crate) fn until(&self) -> Instant {
+        self.until
     }
 
     /// Whether something that happened at `now` counts.

@@ -12,7 +12,8 @@ use crate::frames::random_bytes;
 use crate::measure::Measure;
 use crate::wire::Wire;
 
-const REPEATS: u32 = 2000;
+/// In each round.
+const REPEATS: u32 = 1000;
 /// Not counted: before them the file's blocks and the connection are cold.
 const WARM_UP: u32 = 100;
 static ZEROS: [u8; 1 << 20] = [0; 1 << 20];
@@ -31,36 +32,57 @@ pub(crate) fn zero_filled(path: &Path, bytes: u64) -> Result<File, BenchError> {
     write().map_err(BenchError::doing(format_args!("cannot write {}", path.display())))
 }
 
-/// Appends `bytes` bytes and syncs them, over and over, to a file in `dir`.
-pub(crate) fn sync(dir: &Path, bytes: usize) -> Result<Measure, BenchError> {
-    let payload = random_bytes(bytes)?;
-    let path = dir.join("probe");
-    let file = zero_filled(&path, bytes as u64 * u64::from(WARM_UP + REPEATS))?;
-    let mut found = Measure::new();
-    for repeat in 0..WARM_UP + REPEATS {
-        let began = Instant::now();
-        file.write_all_at(&payload, u64::from(repeat) * bytes as u64)?;
-        rustix::fs::fdatasync(&file)?;
-        if repeat >= WARM_UP {
-            found.note(1, began.elapsed());
-            found.took += began.elapsed();
-        }
-    }
-    std::fs::remove_file(&path)?;
-    Ok(found)
+/// A sync and round trips, over and over, between the rounds of a workload.
+#[derive(Debug)]
+pub(crate) struct Probe {
+    file: File,
+    payload: Vec<u8>,
+    /// One write of so many bytes and one fdatasync.
+    pub(crate) sync: Measure,
+    /// A ping to the bare server: what the machine's loopback takes.
+    pub(crate) round_trip: Measure,
+    /// A ping to Forebay.
+    pub(crate) ping: Measure,
 }
 
-/// Pings the server, over and over.
-pub(crate) async fn ping(address: &str) -> Result<Measure, BenchError> {
+impl Probe {
+    /// A probe whose file is in `dir`, and is written `bytes` bytes at a time.
+    pub(crate) fn new(dir: &Path, bytes: usize) -> Result<Self, BenchError> {
+        let payload = random_bytes(bytes)?;
+        let file = zero_filled(&dir.join("probe"), bytes as u64 * u64::from(WARM_UP + REPEATS))?;
+        let (sync, round_trip, ping) = (Measure::new(), Measure::new(), Measure::new());
+        Ok(Self { file, payload, sync, round_trip, ping })
+    }
+
+    /// Bytes of one write.
+    pub(crate) fn bytes(&self) -> usize {
+        self.payload.len()
+    }
+
+    /// Does each of them over and over.
+    pub(crate) async fn round(&mut self, forebay: &str, bare: &str) -> Result<(), BenchError> {
+        for repeat in 0..WARM_UP + REPEATS {
+            let began = Instant::now();
+            let offset = u64::from(repeat) * self.payload.len() as u64;
+            self.file.write_all_at(&self.payload, offset)?;
+            rustix::fs::fdatasync(&self.file)?;
+            if repeat >= WARM_UP {
+                self.sync.note(1, began.elapsed());
+            }
+        }
+        ping(bare, &mut self.round_trip).await?;
+        ping(forebay, &mut self.ping).await
+    }
+}
+
+async fn ping(address: &str, found: &mut Measure) -> Result<(), BenchError> {
     let mut wire = Wire::connect(address).await?;
-    let mut found = Measure::new();
     for repeat in 0..WARM_UP + REPEATS {
         let began = Instant::now();
         wire.ask(Ping {}).await?;
         if repeat >= WARM_UP {
             found.note(1, began.elapsed());
-            found.took += began.elapsed();
         }
     }
-    Ok(found)
+    Ok(())
 }

@@ -6,125 +6,172 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use forebay_protocol::DescribeQueue;
-
-use crate::frames::{QUEUE, send_frames};
+use crate::both::{self, Found};
+use crate::frames::send_frames;
 use crate::measure::Measure;
-use crate::report::{Beside, Row};
+use crate::probe::Probe;
+use crate::progress::Progress;
+use crate::report::Row;
 use crate::server::Server;
 use crate::syncs::Counting;
-use crate::wire::ask_once;
 use crate::workload::{Kind, Workload};
-use crate::{BenchError, drain, probe, send, subscribe};
+use crate::{BenchError, drain, producer, queues, send, subscribe};
 
 /// Between two runs: the engine's last watermark, and the disk's own queue.
 const SETTLE: Duration = Duration::from_millis(300);
 
 /// How to run.
 #[derive(Debug, Clone)]
-pub struct Options {
+pub(crate) struct Options {
     /// The `forebay` program.
-    pub forebay: PathBuf,
+    pub(crate) program: PathBuf,
+    /// The server's segments, and the bare server's file.
+    pub(crate) segment_bytes: u64,
     /// A running server to load instead of one that is started here.
-    pub server: Option<String>,
+    pub(crate) server: Option<String>,
     /// Where the servers' directories are made.
-    pub data_dir: PathBuf,
+    pub(crate) data_dir: PathBuf,
     /// How long a run of sends counts.
-    pub counted: Duration,
+    pub(crate) counted: Duration,
     /// How many runs each server gets.
-    pub rounds: u32,
+    pub(crate) rounds: u32,
     /// Whether to count the server's syncs, in a run that counts for nothing else.
-    pub count_syncs: bool,
+    pub(crate) count_syncs: bool,
+}
+
+/// How many steps a workload takes.
+pub(crate) fn steps(workload: &Workload, options: &Options) -> u32 {
+    let each = if workload.asked_for().is_some() { 3 } else { 2 };
+    options.rounds * each + u32::from(counts_syncs(workload, options))
+}
+
+fn counts_syncs(workload: &Workload, options: &Options) -> bool {
+    options.count_syncs && workload.kind == Kind::Send
 }
 
 /// Measures one workload; `progress` is told each step.
-pub async fn measure(
+pub(crate) async fn measure(
     workload: &Workload,
     options: &Options,
-    progress: &mut dyn FnMut(&str),
+    progress: &Progress,
 ) -> Result<Row, BenchError> {
-    progress("starting the servers");
+    progress.doing(format!("{workload}: starting the servers"));
     let own = match options.server {
         Some(_) => None,
-        None => Some(Server::forebay(&options.forebay, &options.data_dir)?),
+        None => Some(Server::forebay(&options.program, &options.data_dir, options.segment_bytes)?),
     };
     let forebay = own.as_ref().map(Server::address).or(options.server.as_deref());
     let forebay = forebay.expect("a server is given or started").to_owned();
-    drain::create_queue(&forebay).await?;
-    let lasting = Server::bare(&options.data_dir, workload)?;
-    tokio::time::sleep(SETTLE).await;
+    queues::create(&forebay, workload).await?;
+    let measured = in_turns(workload, options, progress, own.as_ref(), &forebay).await;
+    if own.is_none() {
+        // A server that goes on is left as it was found, also by a run that failed.
+        let deleted = queues::delete(&forebay, workload).await;
+        return measured.and_then(|row| deleted.map(|()| row));
+    }
+    measured
+}
 
+async fn in_turns(
+    workload: &Workload,
+    options: &Options,
+    progress: &Progress,
+    own: Option<&Server>,
+    forebay: &str,
+) -> Result<Row, BenchError> {
+    let lasting = Server::bare(&options.data_dir, workload, options.segment_bytes)?;
+    tokio::time::sleep(SETTLE).await;
     let mut row = Row::new(workload);
+    let mut probe = match workload.is_lone_sender() {
+        true => Some(Probe::new(lasting.data(), send_frames(workload)?[0].len())?),
+        false => None,
+    };
     for round in 1..=options.rounds {
-        progress(&format!("round {round} of {}: forebay", options.rounds));
-        row.forebay.push(run(workload, &forebay, options.counted, true).await?);
+        let doing = |what: &str| {
+            progress.doing(format!("{workload}: round {round} of {}: {what}", options.rounds));
+        };
+        doing("Forebay");
+        row.forebay.push(run(workload, forebay, options.counted, false, &mut row.both).await?);
+        progress.step();
         tokio::time::sleep(SETTLE).await;
         if let Some(asked_for) = workload.asked_for() {
-            progress(&format!("round {round} of {}: forebay, asked for", options.rounds));
-            row.asked_for.push(run(&asked_for, &forebay, options.counted, true).await?);
+            doing("Forebay, asked for");
+            let found = run(&asked_for, forebay, options.counted, false, &mut row.both).await?;
+            row.asked_for.push(found);
+            progress.step();
             tokio::time::sleep(SETTLE).await;
         }
 
-        progress(&format!("round {round} of {}: bare", options.rounds));
+        doing("bare");
         // A bare server hands its messages out once.
         let fresh = match workload.kind {
-            Kind::Send => None,
-            Kind::Drain { .. } | Kind::Subscribe { .. } => {
-                Some(Server::bare(&options.data_dir, workload)?)
+            Kind::Send | Kind::Producer => None,
+            Kind::Both | Kind::Drain { .. } | Kind::Subscribe { .. } => {
+                Some(Server::bare(&options.data_dir, workload, options.segment_bytes)?)
             }
         };
         let bare = fresh.as_ref().unwrap_or(&lasting).address();
-        row.bare.push(run(workload, bare, options.counted, false).await?);
+        let nowhere = &mut Vec::new();
+        row.bare.push(run(workload, bare, options.counted, true, nowhere).await?);
         drop(fresh);
+        if let Some(probe) = &mut probe {
+            doing("one sync, one round trip");
+            probe.round(forebay, lasting.address()).await?;
+        }
+        progress.step();
         tokio::time::sleep(SETTLE).await;
     }
-    if workload.is_lone_sender() {
-        progress("one sync, one ping");
-        let frame_bytes = send_frames(workload)?[0].len();
-        let sync = probe::sync(lasting.data(), frame_bytes)?;
-        let ping = probe::ping(&forebay).await?;
-        row.beside = Some(Beside { frame_bytes, sync, ping });
-    }
-    if options.count_syncs && workload.kind == Kind::Send {
-        progress("counting syncs");
-        let server = own.as_ref().ok_or_else(|| BenchError::new("only an own server is traced"))?;
+    row.probe = probe;
+    if counts_syncs(workload, options) {
+        progress.doing(format!("{workload}: counting syncs"));
+        let server = own.ok_or_else(|| BenchError::new("only an own server is traced"))?;
         let counting = Counting::start(server.id(), lasting.data())?;
-        let before = next_seq(&forebay).await?;
-        send::send(&forebay, workload, options.counted).await?;
-        let messages = next_seq(&forebay).await? - before;
+        let before = sent(forebay, workload).await?;
+        send::send(forebay, workload, options.counted).await?;
+        let messages = sent(forebay, workload).await? - before;
         row.messages_per_sync = Some(messages as f64 / counting.end()?.max(1) as f64);
+        progress.step();
     }
     Ok(row)
 }
 
-/// Where the queue's numbers have come to: all messages ever sent, warm-up included.
-async fn next_seq(address: &str) -> Result<u64, BenchError> {
-    let described = ask_once(address, DescribeQueue { name: QUEUE.to_owned() }).await?;
-    Ok(described.queue.next_seq)
+/// Where the queues' numbers have come to: all messages ever sent, warm-up included.
+async fn sent(address: &str, workload: &Workload) -> Result<u64, BenchError> {
+    Ok(queues::describe(address, workload).await?.iter().map(|queue| queue.next_seq).sum())
 }
 
+/// One run. What only [`Kind::Both`] finds goes into `others`.
 async fn run(
     workload: &Workload,
     address: &str,
     counted: Duration,
-    fill: bool,
+    is_bare: bool,
+    others: &mut Vec<Found>,
 ) -> Result<Measure, BenchError> {
+    let fill = async |messages: u32| {
+        if is_bare {
+            // It hands out whole batches.
+            return Ok(u64::from(messages - messages % workload.batch));
+        }
+        let filled = drain::fill(address, workload, messages).await?;
+        tokio::time::sleep(SETTLE).await;
+        Ok::<_, BenchError>(filled)
+    };
     match workload.kind {
         Kind::Send => send::send(address, workload, counted).await,
+        Kind::Producer => producer::send(address, workload, counted).await,
+        Kind::Both => {
+            let found = both::both(address, workload, counted, is_bare).await?;
+            let measure = found.measure.clone();
+            others.push(found);
+            Ok(measure)
+        }
         Kind::Drain { messages } => {
-            if fill {
-                drain::fill(address, workload, messages).await?;
-                tokio::time::sleep(SETTLE).await;
-            }
+            fill(messages).await?;
             drain::drain(address, workload).await
         }
         Kind::Subscribe { messages } => {
-            // The bare server hands out whole batches.
-            let mut waiting = u64::from(messages - messages % workload.batch);
-            if fill {
-                waiting = drain::fill(address, workload, messages).await?;
-                tokio::time::sleep(SETTLE).await;
-            }
+            let waiting = fill(messages).await?;
             subscribe::drain(address, workload, waiting).await
         }
     }

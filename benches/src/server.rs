@@ -1,13 +1,18 @@
 //! The servers under load, as child processes on directories of their own.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use tempfile::TempDir;
 
 use crate::BenchError;
 use crate::process::{Process, first_line};
-use crate::workload::Workload;
+use crate::workload::{Kind, Workload};
+
+/// This program, which is the server as well.
+pub(crate) fn this_program() -> Result<PathBuf, BenchError> {
+    std::env::current_exe().map_err(BenchError::doing("cannot find this program"))
+}
 
 /// `forebay serve` for native clients alone, on a free port; where its data is goes behind.
 pub(crate) fn serve(program: &Path) -> Command {
@@ -27,20 +32,32 @@ pub(crate) struct Server {
 
 impl Server {
     /// Starts `forebay serve` on a fresh directory in `dir`.
-    pub(crate) fn forebay(program: &Path, dir: &Path) -> Result<Self, BenchError> {
+    pub(crate) fn forebay(
+        program: &Path,
+        dir: &Path,
+        segment_bytes: u64,
+    ) -> Result<Self, BenchError> {
         let mut command = serve(program);
-        command.arg("--data");
+        command.args(["--segment-bytes", &segment_bytes.to_string(), "--data"]);
         Self::start(command, dir)
     }
 
     /// Starts the bare server: this program again, with a command of its own.
-    pub(crate) fn bare(dir: &Path, workload: &Workload) -> Result<Self, BenchError> {
-        let mut command = Command::new(std::env::current_exe()?);
-        let messages = workload.kind.waiting();
-        let Workload { batch, bytes, .. } = workload;
-        let (batch, bytes) = (batch.to_string(), bytes.to_string());
-        command.args(["bare", "--messages", &messages.to_string()]);
-        command.args(["--batch", &batch, "--bytes", &bytes, "--dir"]);
+    pub(crate) fn bare(
+        dir: &Path,
+        workload: &Workload,
+        file_bytes: u64,
+    ) -> Result<Self, BenchError> {
+        let mut command = Command::new(this_program()?);
+        let Workload { kind, batch, bytes, durability, .. } = workload;
+        command.args(["bench", "bare", "--messages", &kind.waiting().to_string()]);
+        command.args(["--batch", &batch.to_string(), "--bytes", &bytes.to_string()]);
+        command.args(["--durability", &durability.to_string()]);
+        command.args(["--file-bytes", &file_bytes.to_string()]);
+        if *kind == Kind::Both {
+            command.arg("--circulate");
+        }
+        command.arg("--dir");
         Self::start(command, dir)
     }
 

@@ -1,4 +1,4 @@
-//! The load of subscriptions: messages are pushed and acked until so many are gone.
+//! The load of subscriptions: messages are pushed and acked until none is on its way any more.
 //!
 //! Each connection has credits for `window` batches. It acks what comes together in one request,
 //! waits for no answer, and gives credits back in the same write when a quarter of them is used. A
@@ -7,19 +7,19 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use bytes::BytesMut;
-use forebay_protocol::{Ack, Credit, Frame, Receipt, Reply, Subscribe};
-use tokio::sync::watch;
-use tokio::task::JoinSet;
+use forebay_protocol::{Ack, CREDITS_MAX, Credit, Frame, Receipt, Reply, Subscribe};
 
-use crate::BenchError;
-use crate::frames::{QUEUE, encode};
+use crate::frames::encode;
+use crate::journeys::Journeys;
 use crate::measure::Measure;
+use crate::outstanding::Outstanding;
+use crate::pace::Pace;
 use crate::wire::{Wire, reply_of};
 use crate::workload::Workload;
+use crate::{BenchError, queues, send};
 
 const SUBSCRIPTION: u32 = 1;
 const CREDIT: u32 = 2;
@@ -33,40 +33,55 @@ pub(crate) async fn drain(
     workload: &Workload,
     messages: u64,
 ) -> Result<Measure, BenchError> {
-    let left = Arc::new(AtomicU64::new(messages));
-    let (ended, _) = watch::channel(messages == 0);
-    let mut wires = Vec::new();
+    let outstanding = Arc::new(Outstanding::waiting(messages));
+    let consumed = Consumed { outstanding, journeys: None };
+    let subscribers = subscribers(address, workload, &consumed).await?;
+    let pace = Pace::all_from_now();
+    let mut all =
+        send::join(subscribers.into_iter().map(|subscriber| subscriber.run(pace))).await?;
+    all.took = pace.from().elapsed();
+    Ok(all)
+}
+
+/// What is to be known of what is consumed.
+#[derive(Debug, Clone)]
+pub(crate) struct Consumed {
+    /// Ends the subscriptions when nothing is left.
+    pub(crate) outstanding: Arc<Outstanding>,
+    pub(crate) journeys: Option<Arc<Journeys>>,
+}
+
+/// A workload's subscribers, connected and ready.
+pub(crate) async fn subscribers(
+    address: &str,
+    workload: &Workload,
+    consumed: &Consumed,
+) -> Result<Vec<Subscriber>, BenchError> {
+    let mut subscribers = Vec::new();
     for _ in 0..workload.connections {
-        wires.push(Wire::connect(address).await?);
-    }
-    let began = Instant::now();
-    let mut running = JoinSet::new();
-    for wire in wires {
-        let credits = workload.batch * u32::try_from(workload.window).expect("a window is small");
-        let subscriber = Subscriber {
-            wire,
-            credits,
+        let window = u32::try_from(workload.window).expect("a window is small");
+        subscribers.push(Subscriber {
+            wire: Wire::connect(address).await?,
+            queue: queues::name(workload, 0),
+            batch: workload.batch,
+            credits: workload.batch.saturating_mul(window).min(CREDITS_MAX),
             used: 0,
             used_bytes: 0,
             acks: HashMap::new(),
             next_ack: FIRST_ACK,
-            left: Arc::clone(&left),
-            ended: ended.clone(),
+            consumed: consumed.clone(),
             found: Measure::new(),
-        };
-        running.spawn(subscriber.run(workload.batch));
+        });
     }
-    let mut all = Measure::new();
-    while let Some(ended) = running.join_next().await {
-        all.add(&ended.map_err(|error| BenchError::new(error.to_string()))??);
-    }
-    all.took = began.elapsed();
-    Ok(all)
+    Ok(subscribers)
 }
 
 /// A connection with a subscription.
-struct Subscriber {
+#[derive(Debug)]
+pub(crate) struct Subscriber {
     wire: Wire,
+    queue: String,
+    batch: u32,
     credits: u32,
     /// Credits used since some were last given back.
     used: u32,
@@ -74,25 +89,26 @@ struct Subscriber {
     /// What is being acked: how many, and since when they are here.
     acks: HashMap<u32, (u64, Instant)>,
     next_ack: u32,
-    /// Messages of all connections that are not gone yet.
-    left: Arc<AtomicU64>,
-    ended: watch::Sender<bool>,
+    consumed: Consumed,
     found: Measure,
 }
 
 impl Subscriber {
-    async fn run(mut self, batch_max: u32) -> Result<Measure, BenchError> {
+    /// Consumes until no message is on its way and no more will come.
+    pub(crate) async fn run(mut self, pace: Pace) -> Result<Measure, BenchError> {
+        self.found = Measure::since(pace.from());
+        self.found.took = pace.counted();
         let subscribe = Subscribe {
-            queue: QUEUE.to_owned(),
+            queue: self.queue.clone(),
             credits: self.credits,
             credit_bytes: CREDIT_BYTES,
-            batch_max,
+            batch_max: self.batch,
             bytes_max: 0,
             visibility_ms: None,
             release_on_close: false,
         };
         self.wire.write(&encode(&subscribe.into(), SUBSCRIPTION)?).await?;
-        let mut ended = self.ended.subscribe();
+        let mut ended = self.consumed.outstanding.ended();
         loop {
             let mut next = tokio::select! {
                 frame = self.wire.read() => Some(frame?),
@@ -100,7 +116,7 @@ impl Subscriber {
             };
             let mut receipts = Vec::new();
             while let Some(frame) = next {
-                self.take(&frame, &mut receipts)?;
+                self.take(&frame, pace, &mut receipts)?;
                 next = self.wire.next_arrived()?;
             }
             let out = self.ack(receipts)?;
@@ -109,11 +125,17 @@ impl Subscriber {
     }
 
     /// Takes a frame; what it delivers is to be acked.
-    fn take(&mut self, frame: &Frame, receipts: &mut Vec<Receipt>) -> Result<(), BenchError> {
+    fn take(
+        &mut self,
+        frame: &Frame,
+        pace: Pace,
+        receipts: &mut Vec<Receipt>,
+    ) -> Result<(), BenchError> {
         match reply_of(frame)? {
             // The first says only that the subscription stands.
             Reply::Delivered(delivered) if delivered.messages.is_empty() => {}
             Reply::Delivered(delivered) => {
+                let now = Instant::now();
                 self.used += delivered.messages.len() as u32;
                 // As `length` counts it.
                 self.used_bytes += u32::try_from(frame.body.len() + 8).expect("a frame is small");
@@ -122,6 +144,9 @@ impl Subscriber {
                     sound.map_err(|error| {
                         BenchError::new(format!("message {}: {error}", message.seq))
                     })?;
+                    if let Some(journeys) = &self.consumed.journeys {
+                        journeys.delivered(delivered.queue_id, message.seq, now, pace);
+                    }
                     receipts.push(message.receipt);
                 }
             }
@@ -129,10 +154,11 @@ impl Subscriber {
                 let ack = self.acks.remove(&frame.correlation);
                 let (count, since) =
                     ack.ok_or_else(|| BenchError::new("an ack was answered twice"))?;
-                self.found.note(count, since.elapsed());
-                if self.left.fetch_sub(count, Ordering::Relaxed) == count {
-                    self.ended.send_replace(true);
+                let now = Instant::now();
+                if pace.counts(now) {
+                    self.found.note_at(now, count, now - since);
                 }
+                self.consumed.outstanding.gone(count);
             }
             Reply::Credited(_) => {}
             other => return Err(BenchError::new(format!("unexpected answer: {other:?}"))),
@@ -145,7 +171,7 @@ impl Subscriber {
         let mut out = BytesMut::new();
         if !receipts.is_empty() {
             self.acks.insert(self.next_ack, (receipts.len() as u64, Instant::now()));
-            let ack = Ack { queue: QUEUE.to_owned(), receipts };
+            let ack = Ack { queue: self.queue.clone(), receipts };
             out = encode(&ack.into(), self.next_ack)?;
             self.next_ack = self.next_ack.checked_add(1).unwrap_or(FIRST_ACK);
         }

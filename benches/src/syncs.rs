@@ -22,7 +22,7 @@ pub(crate) struct Counting {
 }
 
 /// Whether there is an strace to count with.
-pub fn can_count() -> bool {
+pub(crate) fn can_count() -> bool {
     let version = Command::new("strace").arg("-V").stdout(Stdio::null()).status();
     version.is_ok_and(|status| status.success())
 }

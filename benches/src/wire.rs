@@ -28,7 +28,7 @@ impl Wire {
         stream.set_nodelay(true)?;
         let (decoder, arrived) = (FrameDecoder::new(), BytesMut::new());
         let mut wire = Self { stream, decoder, arrived };
-        let welcome = wire.ask(Hello::new("forebay-bench")).await?;
+        let welcome = wire.ask(Hello::new("forebay bench")).await?;
         wire.decoder.frame_bytes_max = welcome.limits.frame_bytes_max;
         Ok(wire)
     }

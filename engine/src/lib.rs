@@ -13,6 +13,8 @@
 
 pub mod attributes;
 pub mod attributes_section;
+#[doc(hidden)]
+pub mod broken;
 pub mod checksum;
 mod codec;
 pub mod command;

@@ -9,8 +9,11 @@ use std::time::{Duration, Instant};
 
 use crate::counters::Counters;
 
-/// The keeper may always write so many bytes a second.
-const BYTES_PER_SECOND_MIN: u64 = 64 << 20;
+/// The keeper may always write so many bytes a second, ...
+const BYTES_PER_SECOND_MIN: u64 = 32 << 20;
+
+/// ... and so many while the log writes nothing: nobody waits then.
+const BYTES_PER_SECOND_ALONE: u64 = 128 << 20;
 
 /// And so many for each byte that the log writes.
 const BYTES_PER_LOG_BYTE: u64 = 4;
@@ -136,7 +139,7 @@ impl Rate {
         Self {
             window_began: now,
             log_bytes_then: log_bytes,
-            bytes_per_second: BYTES_PER_SECOND_MIN,
+            bytes_per_second: BYTES_PER_SECOND_ALONE,
             piece_bytes: PIECE_BYTES_MIN,
             due: now,
         }
@@ -150,7 +153,10 @@ impl Rate {
             let logged = (log_bytes - self.log_bytes_then) as f64 / passed.as_secs_f64();
             let more = excess_percent.min(PERCENT_MAX) as f64 * MORE_PER_PERCENT;
             let rate = logged * (BYTES_PER_LOG_BYTE as f64 + more);
-            self.bytes_per_second = BYTES_PER_SECOND_MIN.max(rate as u64);
+            self.bytes_per_second = match log_bytes == self.log_bytes_then {
+                true => BYTES_PER_SECOND_ALONE,
+                false => BYTES_PER_SECOND_MIN.max(rate as u64),
+            };
             (self.window_began, self.log_bytes_then) = (now, log_bytes);
         }
         let takes = Duration::from_secs_f64(bytes as f64 / self.bytes_per_second as f64);
@@ -172,12 +178,22 @@ mod tests {
     const MIB: u64 = 1 << 20;
 
     #[test]
-    fn a_log_that_stands_still_leaves_the_least_rate_whatever_there_is_of_garbage() {
+    fn a_log_that_hardly_moves_leaves_the_least_rate_whatever_there_is_of_garbage() {
+        let rate_with = |logged| {
+            let began = Instant::now();
+            let mut rate = Rate::new(began, 0);
+            rate.rest(began + 2 * WINDOW, 0, logged, 1000);
+            rate.bytes_per_second
+        };
+        assert_eq!(rate_with(1), BYTES_PER_SECOND_MIN);
+        assert_eq!(rate_with(0), BYTES_PER_SECOND_ALONE);
+    }
+
+    #[test]
+    fn what_is_moved_is_rested_for() {
         let began = Instant::now();
         let mut rate = Rate::new(began, 0);
-        let later = began + 2 * WINDOW;
-        assert!(rate.rest(later, 0, 0, 1000) < REST_MIN);
-        let rest = rate.rest(later, BYTES_PER_SECOND_MIN, 0, 1000);
+        let rest = rate.rest(began, BYTES_PER_SECOND_ALONE, 0, 0);
         assert!(rest <= Duration::from_secs(1) && rest >= Duration::from_secs(1) - MADE_UP);
     }
 

@@ -5,6 +5,7 @@
 //! wall clock is read once, when a store is opened; from then on [`LogClock`] follows the boot
 //! clock alone, so a wall clock set a year ahead or back changes no lease and no delay.
 
+use crate::broken::{Mistake, makes};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -88,6 +89,14 @@ impl SimClock {
         self.boot.fetch_add(ms, Ordering::SeqCst);
     }
 
+    /// A clock that shows the same, and from here on goes by itself.
+    pub fn fork(&self) -> Self {
+        Self {
+            wall: Arc::new(AtomicU64::new(self.wall_ms())),
+            boot: Arc::new(AtomicU64::new(self.boot_ms())),
+        }
+    }
+
     /// Sets the wall clock, as an administrator or a time server would; the boot clock runs on.
     pub fn set_wall(&self, wall_ms: u64) {
         self.wall.store(wall_ms, Ordering::SeqCst);
@@ -116,7 +125,8 @@ pub struct LogClock {
 impl LogClock {
     /// Starts log time at the later of now and `newest`, the newest time recorded in the log.
     pub fn start(clock: Arc<dyn Clock>, newest: LogTime) -> Self {
-        let base = newest.max(LogTime(clock.wall_ms()));
+        let wall = LogTime(clock.wall_ms());
+        let base = if makes(Mistake::WallClockBelieved) { wall } else { newest.max(wall) };
         let boot_ms_at_base = clock.boot_ms();
         Self { clock, base, boot_ms_at_base }
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use common::{Answers, DATA, Slot, ask, message};
 use forebay_engine::command::{Command, Reply};
-use forebay_engine::disk::SimDisk;
+use forebay_engine::disk::{Fault, SimDisk};
 use forebay_engine::{OpenError, Options, RequestError, SimClock, Store};
 
 const BODY: [u8; 500] = [7; 500];
@@ -86,4 +86,33 @@ fn a_full_disk_drains_to_empty_and_takes_sends_again_when_there_is_space() {
     disk.set_capacity(None);
     store.commit().expect("nothing failed");
     ask(&mut store, &mut answers, send()).expect("there is space again");
+}
+
+/// Found on xfs: a new name needs space there, and the manifest was replaced by way of one before anything was
+/// given back.
+#[test]
+fn a_disk_without_space_for_another_manifest_can_be_opened() {
+    for operation in 0..40 {
+        let (disk, clock) = (SimDisk::new(3), SimClock::new(0));
+        let mut store = open(&disk, &clock).expect("the store is created");
+        let mut answers = Answers::default();
+        let create = Command::CreateQueue { name: "jobs".into(), attributes: Default::default() };
+        ask(&mut store, &mut answers, create).expect("created");
+        ask(&mut store, &mut answers, send()).expect("sent");
+        drop(store);
+        disk.kill();
+        disk.fail_at(disk.operations() + operation, Fault::Full);
+        match open(&disk, &clock) {
+            Ok(mut store) => {
+                let received = ask(&mut store, &mut answers, receive());
+                let Ok(Reply::Received { deliveries, .. }) = received else {
+                    panic!("{received:?}")
+                };
+                assert_eq!(deliveries.len(), 1);
+                // Whatever it was taken for, the compactor has it again.
+                assert!(disk.files().contains(&Path::new(DATA).join("MANIFEST.swap.tmp")));
+            }
+            Err(error) => assert!(!error.to_string().contains("MANIFEST"), "{operation}: {error}"),
+        }
+    }
 }

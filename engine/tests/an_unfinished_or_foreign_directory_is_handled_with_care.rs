@@ -11,6 +11,8 @@ use std::sync::Arc;
 use common::{Answers, DATA, Slot, ask, assert_no_leaked_files, message, open, show};
 use forebay_engine::command::Command;
 use forebay_engine::disk::{Disk, SimDisk};
+use forebay_engine::inspect::inspect;
+use forebay_engine::verify::{Outcome, verify};
 use forebay_engine::{OpenError, SimClock, Store};
 
 fn at(name: &str) -> std::path::PathBuf {
@@ -81,6 +83,20 @@ fn several_empty_segments_of_interrupted_rolls_are_removed() {
     assert_eq!(show(&mut store, &mut Answers::default())["q"].messages.len(), 1);
     assert!(!disk.files().contains(&at("log/0000000000000009.log")));
     assert!(!disk.files().contains(&at("log/00000000000000aa.log")));
+}
+
+/// Found by images of a real file system after a power cut.
+#[test]
+fn a_store_whose_creation_was_interrupted_behind_its_identity_is_no_damage() {
+    let disk = SimDisk::new(1);
+    drop(open(&disk, &clock()).unwrap());
+    let identity = disk.image(at("store.toml")).unwrap();
+    let fresh = SimDisk::new(1);
+    fresh.put(at("store.toml"), &identity).unwrap();
+    let report = verify(&fresh, Path::new(DATA), &mut |_| {}).unwrap();
+    assert_eq!((&report.outcome, report.segments), (&Outcome::Clean, 0), "{report}");
+    inspect(&fresh, Path::new(DATA), &mut |_| {}).unwrap();
+    drop(use_it(&fresh).unwrap());
 }
 
 #[test]

@@ -8,9 +8,10 @@ use std::path::{Path, PathBuf};
 
 /// The engine's modules in import order: each sees those of earlier lines and itself. Those of one
 /// line do not see each other, but for the words, which are in order themselves.
-const ORDER: [&[&str]; 28] = [
+const ORDER: [&[&str]; 29] = [
     // Words.
     &["ids"],
+    &["broken"],
     &["stats", "progress"],
     &["counters"],
     &["time", "unit", "pace"],

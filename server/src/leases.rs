@@ -41,6 +41,11 @@ impl Leases {
         }
     }
 
+    /// Whether the order of messages counts: the name says so.
+    pub(crate) fn is_fifo(&self) -> bool {
+        self.queue.ends_with(".fifo")
+    }
+
     /// The leased messages, in order.
     pub(crate) fn deliveries(&self) -> &[Delivery] {
         &self.deliveries

@@ -1,5 +1,6 @@
 //! A connection of the bare server, and what it answers.
 
+use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::os::fd::OwnedFd;
@@ -83,7 +84,7 @@ impl Connection {
             if opcode == Opcode::Send.code() || opcode == Opcode::Ack.code() {
                 group.add(frame, Durable { connection: id, opcode, correlation });
             } else {
-                let answered = answers.at_once(frame, correlation, &mut self.out);
+                let answered = answers.at_once(id, frame, correlation, &mut self.out);
                 answered.map_err(|error| io::Error::other(error.to_string()))?;
             }
         }
@@ -119,10 +120,26 @@ impl Connection {
     }
 }
 
+/// A subscription, to which a batch may be pushed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Push {
+    pub(super) connection: u64,
+    subscription: u32,
+}
+
+/// Credits of a subscription that are not used.
+struct Credits {
+    push: Push,
+    credits: u32,
+}
+
 /// The answers, made as far as possible beforehand.
 pub(super) struct Answers {
     waiting: u32,
     batch: u32,
+    circulates: bool,
+    /// The next one to be pushed to comes first.
+    subscriptions: VecDeque<Credits>,
     /// An answer to Receive; the correlation is written over.
     received: BytesMut,
     /// What a subscription is pushed, the same.
@@ -153,12 +170,20 @@ impl Answers {
         let pushed = Delivered { messages: messages.clone(), queue_id: 1, last: false };
         Reply::from(pushed).encode(1, &mut delivered)?;
         Reply::from(Received { messages, queue_id: 1 }).encode(1, &mut received)?;
-        Ok(Self { waiting: options.messages, batch: options.batch, received, delivered })
+        Ok(Self {
+            waiting: options.messages,
+            batch: options.batch,
+            circulates: options.circulate,
+            subscriptions: VecDeque::new(),
+            received,
+            delivered,
+        })
     }
 
     /// Answers what is not written down.
     fn at_once(
         &mut self,
+        connection: u64,
         frame: &[u8],
         correlation: u32,
         out: &mut BytesMut,
@@ -174,12 +199,13 @@ impl Answers {
                 // Its credits stand behind the queue's name.
                 let name = u16::from_le_bytes([frame[BODY], frame[BODY + 1]]);
                 let credits = number_at(frame, BODY + 2 + usize::from(name))?;
-                self.push(credits, correlation, out);
+                self.credit(Push { connection, subscription: correlation }, credits, out);
                 return Ok(());
             }
             Some(Opcode::Credit) => {
                 let subscription = number_at(frame, BODY)?;
-                self.push(number_at(frame, BODY + 4)?, subscription, out);
+                let credits = number_at(frame, BODY + 4)?;
+                self.credit(Push { connection, subscription }, credits, out);
                 Credited {}.into()
             }
             Some(Opcode::Receive) => Reply::from(Received { messages: Vec::new(), queue_id: 1 }),
@@ -194,18 +220,60 @@ impl Answers {
         Ok(reply.encode(correlation, out)?)
     }
 
-    /// Pushes as many batches as these credits allow. They are given for whole batches.
-    fn push(&mut self, credits: u32, subscription: u32, out: &mut BytesMut) {
-        for _ in 0..credits.min(self.waiting) / self.batch {
+    /// Gives a subscription credits, and pushes at once as many batches as they and what waits allow.
+    fn credit(&mut self, push: Push, credits: u32, out: &mut BytesMut) {
+        let known = self.subscriptions.iter().position(|known| known.push == push);
+        let known = known.unwrap_or_else(|| {
+            self.subscriptions.push_back(Credits { push, credits: 0 });
+            self.subscriptions.len() - 1
+        });
+        let unused = &mut self.subscriptions[known].credits;
+        *unused += credits;
+        while *unused >= self.batch && self.waiting >= self.batch {
+            *unused -= self.batch;
             self.waiting -= self.batch;
-            push_frame(out, &self.delivered, subscription);
+            push_frame(out, &self.delivered, push.subscription);
         }
     }
 
+    /// Takes the next batch to be pushed, if something waits and somebody has credits. They take turns.
+    pub(super) fn next_push(&mut self) -> Option<Push> {
+        if self.waiting < self.batch {
+            return None;
+        }
+        let next = self.subscriptions.iter().position(|known| known.credits >= self.batch)?;
+        self.subscriptions.rotate_left(next);
+        let first = self.subscriptions.front_mut().expect("one was found");
+        first.credits -= self.batch;
+        let push = first.push;
+        self.subscriptions.rotate_left(1);
+        self.waiting -= self.batch;
+        Some(push)
+    }
+
+    /// Pushes a batch.
+    pub(super) fn push(&self, push: Push, out: &mut BytesMut) {
+        push_frame(out, &self.delivered, push.subscription);
+    }
+
+    /// A connection is gone.
+    pub(super) fn forget(&mut self, connection: u64) {
+        self.subscriptions.retain(|known| known.push.connection != connection);
+    }
+
     /// Answers what is durable.
-    pub(super) fn durable(&self, durable: &Durable, out: &mut BytesMut) -> Result<(), BenchError> {
+    pub(super) fn durable(
+        &mut self,
+        durable: &Durable,
+        out: &mut BytesMut,
+    ) -> Result<(), BenchError> {
         let reply = match durable.opcode == Opcode::Send.code() {
-            true => Reply::from(Sent { queue_id: 1, first_seq: 1, count: 1, seqs: Vec::new() }),
+            true => {
+                if self.circulates {
+                    self.waiting += self.batch;
+                }
+                Reply::from(Sent { queue_id: 1, first_seq: 1, count: self.batch, seqs: Vec::new() })
+            }
             false => Reply::from(Acked { failures: Vec::new() }),
         };
         Ok(reply.encode(durable.correlation, out)?)

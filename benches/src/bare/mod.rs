@@ -2,7 +2,8 @@
 //!
 //! It speaks the protocol's frames over the same kind of sockets, appends every Send and Ack frame
 //! as it came to a file that was filled with zeros, syncs, and answers. Nothing is decoded, checked,
-//! indexed or remembered, and a Receive is answered with a batch made beforehand. So its figures are
+//! indexed or remembered; a Receive is answered with a batch made beforehand, and subscriptions are pushed
+//! such batches, as many as there are to hand out. So its figures are
 //! what this machine's sockets and disk allow a server that commits in groups.
 //!
 //! One thread waits on all sockets and gathers; another writes and syncs. Whatever arrived while
@@ -12,12 +13,13 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::TcpListener;
-use std::path::Path;
+use std::path::PathBuf;
 
 use rustix::event::{EventfdFlags, epoll, eventfd};
 
 use crate::BenchError;
 use crate::probe::zero_filled;
+use crate::workload::Durability;
 
 mod connection;
 mod writer;
@@ -25,26 +27,39 @@ mod writer;
 use connection::{Answers, Connection, Durable, Taken};
 use writer::{Group, Writer};
 
-/// The file is written over from its beginning when its end is reached.
-const FILE_BYTES: u64 = 256 << 20;
 const LISTENER: u64 = u64::MAX;
 const WRITER: u64 = u64::MAX - 1;
 const EVENTS_MAX: usize = 256;
 
 /// What the bare server is to do.
-#[derive(Debug, Clone, Copy)]
-pub struct BareOptions {
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct BareOptions {
+    /// Where its file is.
+    #[arg(long)]
+    pub(crate) dir: PathBuf,
+    /// The file's size; it is written over from its beginning when its end is reached.
+    #[arg(long)]
+    pub(crate) file_bytes: u64,
     /// How many messages it hands out to receivers.
-    pub messages: u32,
-    /// Messages in an answer to Receive.
-    pub batch: u32,
+    #[arg(long)]
+    pub(crate) messages: u32,
+    /// Messages in a Send, and in an answer to Receive.
+    #[arg(long)]
+    pub(crate) batch: u32,
     /// Bytes of each one's body.
-    pub bytes: usize,
+    #[arg(long)]
+    pub(crate) bytes: usize,
+    /// Whether it hands out as many messages more as it was sent.
+    #[arg(long)]
+    pub(crate) circulate: bool,
+    /// When it answers.
+    #[arg(long)]
+    pub(crate) durability: Durability,
 }
 
 /// Serves until the process is ended, and tells where it listens on stdout.
-pub fn serve(dir: &Path, options: BareOptions) -> Result<(), BenchError> {
-    let file = zero_filled(&dir.join("bare"), FILE_BYTES)?;
+pub(crate) fn serve(options: &BareOptions) -> Result<(), BenchError> {
+    let file = zero_filled(&options.dir.join("bare"), options.file_bytes)?;
     let listener = TcpListener::bind("127.0.0.1:0").map_err(BenchError::doing("cannot listen"))?;
     listener.set_nonblocking(true)?;
     println!("bare listening on {}", listener.local_addr()?);
@@ -52,8 +67,8 @@ pub fn serve(dir: &Path, options: BareOptions) -> Result<(), BenchError> {
     let poll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
     epoll::add(&poll, &listener, epoll::EventData::new_u64(LISTENER), epoll::EventFlags::IN)?;
     epoll::add(&poll, &wake, epoll::EventData::new_u64(WRITER), epoll::EventFlags::IN)?;
-    let writer = Writer::start(file, FILE_BYTES, wake)?;
-    let answers = Answers::new(&options)?;
+    let writer = Writer::start(file, options.file_bytes, options.durability, wake)?;
+    let answers = Answers::new(options)?;
     Bare { poll, listener, writer, answers, connections: HashMap::new(), next: 0 }.run()
 }
 
@@ -124,7 +139,10 @@ impl Bare {
         match taken.and_then(|taken| connection.flush().map(|()| taken)) {
             Ok(Taken::Open) => connection.watch(&self.poll, id)?,
             // The load is over on this connection, orderly or not.
-            Ok(Taken::Closed) | Err(_) => drop(self.connections.remove(&id)),
+            Ok(Taken::Closed) | Err(_) => {
+                self.connections.remove(&id);
+                self.answers.forget(id);
+            }
         }
         Ok(())
     }
@@ -136,11 +154,18 @@ impl Bare {
                 self.answers.durable(durable, &mut connection.out)?;
             }
         }
-        for durable in done {
-            if let Some(connection) = self.connections.get_mut(&durable.connection) {
+        let mut pushed = Vec::new();
+        while let Some(push) = self.answers.next_push() {
+            if let Some(connection) = self.connections.get_mut(&push.connection) {
+                self.answers.push(push, &mut connection.out);
+                pushed.push(push.connection);
+            }
+        }
+        for id in done.iter().map(|durable| durable.connection).chain(pushed) {
+            if let Some(connection) = self.connections.get_mut(&id) {
                 // One write for all its answers; the second time there is nothing left to write.
                 if connection.flush().is_ok() {
-                    connection.watch(&self.poll, durable.connection)?;
+                    connection.watch(&self.poll, id)?;
                 }
             }
         }

@@ -8,6 +8,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use super::connection::Durable;
 use crate::BenchError;
+use crate::workload::Durability;
 
 /// Frames that become durable together.
 #[derive(Default)]
@@ -42,19 +43,28 @@ pub(super) struct Writer {
 struct Log {
     file: File,
     bytes: u64,
+    durability: Durability,
 }
 
 impl Log {
     fn append(&self, group: &Group, offset: u64) -> std::io::Result<()> {
         self.file.write_all_at(&group.bytes, offset)?;
-        Ok(rustix::fs::fdatasync(&self.file)?)
+        match self.durability {
+            Durability::Sync => Ok(rustix::fs::fdatasync(&self.file)?),
+            Durability::Written => Ok(()),
+        }
     }
 }
 
 impl Writer {
     /// A writer that tells through `wake` when a group is synced.
-    pub(super) fn start(file: File, bytes: u64, wake: OwnedFd) -> Result<Self, BenchError> {
-        let (log, wake) = (Arc::new(Log { file, bytes }), Arc::new(wake));
+    pub(super) fn start(
+        file: File,
+        bytes: u64,
+        durability: Durability,
+        wake: OwnedFd,
+    ) -> Result<Self, BenchError> {
+        let (log, wake) = (Arc::new(Log { file, bytes, durability }), Arc::new(wake));
         let (groups, groups_out) = sync_channel::<(Group, u64)>(1);
         let (synced, synced_out) = sync_channel(1);
         let (shared, waker) = (log.clone(), wake.clone());

@@ -13,14 +13,14 @@ use crate::deep::filling::{Requests, Senders, send_all};
 use crate::deep::report::{self, Wanted, judged, median, mib, per_second, row, spread};
 use crate::deep::restart::{Restart, median_and_slowest, restart};
 use crate::deep::setup::Setup;
-use crate::deep::size::Size;
 use crate::deep::stats;
 use crate::deep::store::Store;
 use crate::frames::{QUEUE, frames_to};
 use crate::measure::Measure;
+use crate::size::Size;
 use crate::wire::ask_once;
 use crate::workload::{Kind, Workload};
-use crate::{BenchError, drain};
+use crate::{BenchError, drain, queues};
 
 /// How many messages wait in the shallow queue.
 const SHALLOW: u32 = 10_000;
@@ -40,6 +40,7 @@ const SETTLE: Duration = Duration::from_secs(2);
 
 /// The settings of this workload.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Example: forebay bench deep backlog --messages 200000")]
 pub(super) struct Backlog {
     /// Messages that wait, 50000 or more
     #[arg(long, value_name = "N", default_value_t = 100_000_000)]
@@ -62,7 +63,7 @@ impl Backlog {
             setup.segment_bytes
         ));
         let mut deep = Store::fresh(setup).await?;
-        drain::create_queue(&deep.address()).await?;
+        queues::create_queue(&deep.address()).await?;
         tokio::time::sleep(SETTLE).await;
         let empty = deep.resident()?;
         report::memory("empty", empty);
@@ -110,7 +111,7 @@ impl Backlog {
     /// were taken from the deep one, and how many it got back.
     async fn receive(&self, setup: &Setup, deep: &mut Store) -> Result<(u64, u64), BenchError> {
         let mut shallow = Store::fresh(setup).await?;
-        drain::create_queue(&shallow.address()).await?;
+        queues::create_queue(&shallow.address()).await?;
         drain::fill(&shallow.address(), &self.draining(), SHALLOW).await?;
         let rounds = (self.messages / (4 * ROUND)).clamp(ROUNDS_MIN, ROUNDS_MAX);
         let (mut at_depth, mut beside) = (Vec::new(), Vec::new());
@@ -151,13 +152,7 @@ impl Backlog {
     }
 
     fn draining(&self) -> Workload {
-        Workload {
-            kind: Kind::Drain { messages: SHALLOW },
-            batch: RECEIVE_BATCH,
-            bytes: self.bytes,
-            connections: RECEIVERS,
-            window: 1,
-        }
+        Workload::plain(Kind::Drain { messages: SHALLOW }, RECEIVE_BATCH, self.bytes, RECEIVERS, 1)
     }
 
     /// Kills and restarts the deep server and an empty one, in turns.
@@ -168,7 +163,7 @@ impl Backlog {
         waiting: u64,
     ) -> Result<(), BenchError> {
         let mut empty = Store::fresh(setup).await?;
-        drain::create_queue(&empty.address()).await?;
+        queues::create_queue(&empty.address()).await?;
         let (mut at_depth, mut beside) = (Vec::new(), Vec::new());
         let (mut replayed, mut entries) = (0, 0);
         for _ in 0..self.kills {

@@ -11,14 +11,14 @@ use crate::deep::paced::{Answered, Paced};
 use crate::deep::report::{self, Wanted, judged, megabytes_per_second, row};
 use crate::deep::samples::{Sample, Sampler, compacted};
 use crate::deep::setup::Setup;
-use crate::deep::size::Size;
 use crate::deep::stats::{self, Told};
 use crate::deep::store::Store;
 use crate::deep::turnover::{Turnover, Until};
 use crate::deep::{device, proc};
+use crate::size::Size;
 
 /// Before each round of the sender alone, this share of what is live is acked.
-const LONE_GARBAGE: u64 = 10;
+const LONE_GARBAGE: u64 = 33;
 /// Between the load's last answer and the sender's first: the load's own queues are empty.
 const SETTLE: Duration = Duration::from_secs(1);
 /// How often a round looks whether it may end, ...
@@ -28,6 +28,9 @@ const LONE_SECONDS_MOST: u32 = 6;
 
 /// The settings of this workload.
 #[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Example: forebay bench deep churn --live-bytes 50MB --written-bytes 500MB --segment-bytes 16MiB"
+)]
 pub(super) struct Churn {
     /// Bytes of bodies that are live
     #[arg(long, value_name = "SIZE", default_value = "5GB")]

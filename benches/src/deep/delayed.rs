@@ -17,10 +17,10 @@ use crate::deep::filling::{Requests, Senders, send_all};
 use crate::deep::marked::Marked;
 use crate::deep::report::{self, Wanted, judged, median, mib, per_second, row, spread};
 use crate::deep::setup::Setup;
-use crate::deep::size::Size;
 use crate::deep::store::Store;
 use crate::frames::{QUEUE, encode, frames_to};
 use crate::measure::Measure;
+use crate::size::Size;
 use crate::wire::{Wire, ask_once, reply_of};
 
 const DELAYED: &str = "delayed";
@@ -47,7 +47,10 @@ const ACK: u32 = 2;
 
 /// The settings of this workload.
 #[derive(Debug, clap::Args)]
-pub struct Delayed {
+#[command(
+    after_help = "Example: forebay bench delayed --messages 200000 --due-messages 50000 --due-span 8"
+)]
+pub(crate) struct Delayed {
     #[command(flatten)]
     setup: Setup,
     /// Delayed messages that are sent, and as many others

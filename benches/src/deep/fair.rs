@@ -40,7 +40,8 @@ const ACK: u32 = 2;
 
 /// The settings of this workload.
 #[derive(Debug, clap::Args)]
-pub struct Fair {
+#[command(after_help = "Example: forebay bench fair --noise 50000 --turns 1 --seconds 2")]
+pub(crate) struct Fair {
     #[command(flatten)]
     setup: Setup,
     /// Messages of the noisy tenant

@@ -38,7 +38,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The settings of this workload.
 #[derive(Debug, clap::Args)]
-pub struct Fifo {
+#[command(after_help = "Example: forebay bench fifo --groups 2000")]
+pub(crate) struct Fifo {
     #[command(flatten)]
     setup: Setup,
     /// Groups

@@ -7,7 +7,7 @@
 use std::time::{Duration, Instant};
 
 use crate::deep::paced::Answered;
-use crate::deep::report::{Wanted, judged, row};
+use crate::deep::report::{Wanted, judged, median, row};
 use crate::deep::samples::{Sample, compacted};
 use crate::measure::Measure;
 
@@ -15,6 +15,8 @@ use crate::measure::Measure;
 const SNAPSHOT: Duration = Duration::from_secs(1);
 /// A p99 of fewer sends is none.
 const SENDS_MIN: u64 = 500;
+/// Nor is one of a second with fewer.
+const SECOND_SENDS_MIN: usize = 400;
 
 /// What the server was at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,9 +79,11 @@ impl Latencies {
     }
 }
 
-/// Reports the rounds of the sender alone; the middle ratio is the one to judge.
+/// Reports the rounds of the sender alone. A disk that is not ours alone stalls for seconds, whatever
+/// the server is at, and one stall is a round's p99. So the p99 of each second is judged, by the
+/// middle one of the seconds of a kind.
 pub(super) fn report_rounds(samples: &[Sample], rounds: &[Vec<Answered>]) {
-    let mut ratios = Vec::new();
+    let (mut compacting, mut quiet) = (Vec::new(), Vec::new());
     for (number, answered) in (1..).zip(rounds) {
         let found = Latencies::of(samples, answered);
         let ratio = found.ratio();
@@ -88,27 +92,44 @@ pub(super) fn report_rounds(samples: &[Sample], rounds: &[Vec<Answered>]) {
         let share = 100.0 * share_compacting(samples, answered);
         let text = format!("{} / {} us: {ratio_text}", p99(&found.compacting), p99(&found.nothing));
         row(format_args!("alone, round {number}, compacting {share:.0} % of it, p99"), text);
-        ratios.extend(ratio);
+        for (work, p99) in seconds(samples, answered) {
+            match work {
+                Work::Compacting => compacting.push(p99),
+                Work::Nothing => quiet.push(p99),
+                Work::Snapshot => {}
+            }
+        }
     }
     Latencies::of(samples, &rounds.concat()).report("alone, all rounds");
-    ratios.sort_by(f64::total_cmp);
-    let what = "paced sends alone, p99 compacting / quiet, median";
-    match ratios.as_slice() {
-        [] => row(what, "nothing to compare"),
-        [least, .., most] => {
-            row("    least and greatest of the rounds", format!("{least:.2} / {most:.2}"));
-            judged(what, median(&ratios), "", Wanted::AtMost(1.5));
-        }
-        [only] => judged(what, *only, "", Wanted::AtMost(1.5)),
+    for (what, seconds) in [("compacting", &mut compacting), ("quiet", &mut quiet)] {
+        seconds.sort_by(f64::total_cmp);
+        let at = |part: usize| seconds.get(seconds.len() * part / 4).copied().unwrap_or(0.0);
+        let text = format!("{:.0}/{:.0}/{:.0} us ({})", at(1), at(2), at(3), seconds.len());
+        row(format_args!("p99 of each second alone, {what}, quarter/half/three quarters"), text);
+    }
+    let what = "p99 of a second alone, compacting / quiet, medians";
+    match compacting.is_empty() || quiet.is_empty() {
+        true => row(what, "nothing to compare"),
+        false => judged(what, median(&compacting) / median(&quiet), "", Wanted::AtMost(1.5)),
     }
 }
 
-fn median(sorted: &[f64]) -> f64 {
-    let half = sorted.len() / 2;
-    match sorted.len().is_multiple_of(2) {
-        true => f64::midpoint(sorted[half - 1], sorted[half]),
-        false => sorted[half],
-    }
+/// The p99 of each second in which the server was at one thing only.
+fn seconds(samples: &[Sample], answered: &[Answered]) -> Vec<(Work, f64)> {
+    let Some(began) = answered.first().map(|first| first.due) else { return Vec::new() };
+    let second = |one: &Answered| one.due.saturating_duration_since(began).as_secs();
+    let of_one = answered.chunk_by(|a, b| second(a) == second(b)).filter_map(|sends| {
+        let mut measure = Measure::new();
+        let mut works = Vec::new();
+        for Answered { due, at } in sends.iter().copied() {
+            measure.note(1, at.saturating_duration_since(due));
+            works.push(work(samples, due, at));
+        }
+        works.dedup();
+        let is_one = works.len() == 1 && sends.len() >= SECOND_SENDS_MIN;
+        is_one.then(|| (works[0], measure.latency_us(0.99)))
+    });
+    of_one.collect()
 }
 
 /// The share of a round's looks at which the compactor was at work.

@@ -4,7 +4,6 @@
 //!
 //! | module | what |
 //! | --- | --- |
-//! | `size` | numbers of bytes |
 //! | `setup` | what all workloads are told |
 //! | `proc`, `device`, `disk_use`, `stats` | what kernel, disk, file system and server tell |
 //! | `report` | the lines |
@@ -15,8 +14,6 @@
 //! | `paced`, `samples` | what is looked at beside a load |
 //! | `backlog`, `queues`, `churn`, `survivors` | the workloads |
 //! | `fifo`, `fair`, `delayed` | those that are about what a queue promises |
-
-use tokio::signal::unix::{SignalKind, signal};
 
 use crate::BenchError;
 
@@ -41,15 +38,15 @@ mod restart;
 mod samples;
 mod setup;
 mod shelf;
-mod size;
 mod stats;
 mod store;
 mod survivors;
 mod turnover;
 
-/// A deep workload and its settings.
+/// Measure what a lot of data costs: memory, restart and disk
 #[derive(Debug, clap::Args)]
-pub struct Deep {
+#[command(after_help = "Example: forebay bench deep backlog --messages 200000")]
+pub(crate) struct Deep {
     #[command(subcommand)]
     workload: Workload,
     #[command(flatten)]
@@ -70,7 +67,7 @@ enum Workload {
 
 /// What a queue's own promises cost: groups, tenants, delays.
 #[derive(Debug, clap::Subcommand)]
-pub enum Promise {
+pub(crate) enum Promise {
     /// A FIFO queue with a million groups: order under failures, and speed beside a standard queue
     Fifo(fifo::Fifo),
     /// A tenant with a million messages: how long those of 99 others wait
@@ -81,43 +78,24 @@ pub enum Promise {
 
 impl Promise {
     /// Runs it and prints its figures, as [`Deep::run`] does.
-    pub async fn run(&self) -> Result<(), BenchError> {
-        until_told_to_end(async {
-            match self {
-                Promise::Fifo(fifo) => fifo.run().await,
-                Promise::Fair(fair) => fair.run().await,
-                Promise::Delayed(delayed) => delayed.run().await,
-            }
-        })
-        .await
+    pub(crate) async fn run(&self) -> Result<(), BenchError> {
+        match self {
+            Promise::Fifo(fifo) => fifo.run().await,
+            Promise::Fair(fair) => fair.run().await,
+            Promise::Delayed(delayed) => delayed.run().await,
+        }
     }
 }
 
 impl Deep {
-    /// Runs it and prints its figures. What was started and written goes in the end, also after
-    /// SIGINT and SIGTERM.
-    pub async fn run(&self) -> Result<(), BenchError> {
+    /// Runs it and prints its figures.
+    pub(crate) async fn run(&self) -> Result<(), BenchError> {
         let setup = &self.setup;
-        until_told_to_end(async {
-            match &self.workload {
-                Workload::Backlog(backlog) => backlog.run(setup).await,
-                Workload::Queues(queues) => queues.run(setup).await,
-                Workload::Churn(churn) => churn.run(setup).await,
-                Workload::Survivors(survivors) => survivors.run(setup).await,
-            }
-        })
-        .await
-    }
-}
-
-async fn until_told_to_end(
-    work: impl Future<Output = Result<(), BenchError>>,
-) -> Result<(), BenchError> {
-    let (mut interrupt, mut terminate) =
-        (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-    tokio::select! {
-        done = work => done,
-        _ = interrupt.recv() => Err(BenchError::new("interrupted")),
-        _ = terminate.recv() => Err(BenchError::new("terminated")),
+        match &self.workload {
+            Workload::Backlog(backlog) => backlog.run(setup).await,
+            Workload::Queues(queues) => queues.run(setup).await,
+            Workload::Churn(churn) => churn.run(setup).await,
+            Workload::Survivors(survivors) => survivors.run(setup).await,
+        }
     }
 }

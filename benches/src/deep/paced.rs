@@ -61,7 +61,7 @@ impl Paced {
         stream.set_read_timeout(Some(LOOK))?;
         stream.set_write_timeout(Some(PATIENCE))?;
         let mut replies = Replies::new(stream.try_clone()?);
-        stream.write_all(&encode(&Hello::new("forebay-bench-paced").into(), 1)?)?;
+        stream.write_all(&encode(&Hello::new("forebay bench, paced").into(), 1)?)?;
         let asked = Instant::now();
         while replies.next()?.is_none() {
             if asked.elapsed() > PATIENCE {

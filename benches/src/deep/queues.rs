@@ -11,9 +11,9 @@ use crate::deep::filling::{Requests, Senders, send_all};
 use crate::deep::report::{self, Wanted, judged, median, mib, per_second, row, spread};
 use crate::deep::restart::{median_and_slowest, restart};
 use crate::deep::setup::Setup;
-use crate::deep::size::Size;
 use crate::deep::store::Store;
 use crate::frames::{encode, frames_to};
+use crate::size::Size;
 use crate::wire::Wire;
 
 const SENDERS: Senders = Senders { connections: 16, window: 16 };
@@ -25,6 +25,7 @@ const ASKED: u64 = 100;
 
 /// The settings of this workload.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Example: forebay bench deep queues --queues 1000 --messages 100")]
 pub(super) struct Queues {
     /// How many queues
     #[arg(long, value_name = "N", default_value_t = 10_000)]

@@ -5,7 +5,7 @@ use std::io::IsTerminal;
 use std::time::Duration;
 
 use crate::deep::proc::Resident;
-use crate::deep::size::Size;
+use crate::size::Size;
 
 /// What a figure is wanted to be.
 #[derive(Debug, Clone, Copy)]

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use crate::BenchError;
-use crate::deep::size::Size;
+use crate::server::this_program;
+use crate::size::Size;
 
 /// A tmpfs in what statfs says of a file system.
 const TMPFS: u64 = 0x0102_1994;
@@ -11,7 +12,7 @@ const TMPFS: u64 = 0x0102_1994;
 /// The settings of every deep workload.
 #[derive(Debug, clap::Args)]
 pub(super) struct Setup {
-    /// The forebay program [default: the one beside this program]
+    /// The forebay program to measure [default: this one]
     #[arg(long, value_name = "PATH", global = true)]
     pub(super) forebay: Option<PathBuf>,
     /// Where a scratch directory is made, and removed at the end; must be on the disk to be
@@ -28,7 +29,7 @@ impl Setup {
     pub(super) fn program(&self) -> Result<PathBuf, BenchError> {
         match &self.forebay {
             Some(path) => Ok(path.clone()),
-            None => Ok(std::env::current_exe()?.with_file_name("forebay")),
+            None => this_program(),
         }
     }
 
@@ -39,7 +40,7 @@ impl Setup {
         let found = rustix::fs::statfs(&directory)
             .map_err(|error| BenchError::new(format!("{}: {error}", directory.display())))?;
         if found.f_type as u64 == TMPFS {
-            eprintln!("forebay-bench: {} is in memory: that is no disk", directory.display());
+            eprintln!("forebay bench: {} is in memory: that is no disk", directory.display());
         }
         Ok(directory)
     }

@@ -8,15 +8,18 @@ use crate::deep::ledger::Ledger;
 use crate::deep::report::{self, Wanted, judged, megabytes_per_second, row};
 use crate::deep::samples::{Sample, Sampler};
 use crate::deep::setup::Setup;
-use crate::deep::size::Size;
 use crate::deep::store::Store;
 use crate::deep::turnover::{Turnover, Until};
+use crate::size::Size;
 
 const SURVIVES_ONE_IN: u64 = 1000;
 const LOOK: Duration = Duration::from_millis(250);
 
 /// The settings of this workload.
 #[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Example: forebay bench deep survivors --written-bytes 100MB --segment-bytes 16MiB"
+)]
 pub(super) struct Survivors {
     /// Bytes of bodies that are sent
     #[arg(long, value_name = "SIZE", default_value = "20GB")]

@@ -6,7 +6,6 @@ use std::future::poll_fn;
 use std::pin::Pin;
 
 use bytes::Bytes;
-use forebay::sqs::understand_json;
 use http_body::Body;
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -16,11 +15,12 @@ use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 
+use super::ParseBatch;
 use crate::BenchError;
 
 /// Serves until the process is ended, and tells where it listens on stdout. It has as many threads as
 /// the endpoint has.
-pub fn serve() -> Result<(), BenchError> {
+pub(crate) fn serve(parse_batch: ParseBatch) -> Result<(), BenchError> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
@@ -30,14 +30,18 @@ pub fn serve() -> Result<(), BenchError> {
             stream.set_nodelay(true)?;
             tokio::spawn(async move {
                 let connection = http1::Builder::new();
+                let answer = service_fn(move |request| answer(request, parse_batch));
                 // A client that goes is no error here.
-                let _ = connection.serve_connection(TokioIo::new(stream), service_fn(answer)).await;
+                let _ = connection.serve_connection(TokioIo::new(stream), answer).await;
             });
         }
     })
 }
 
-async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+async fn answer(
+    request: Request<Incoming>,
+    parse_batch: ParseBatch,
+) -> Result<Response<Full<Bytes>>, Infallible> {
     let mut incoming = request.into_body();
     let mut body = Vec::new();
     while let Some(Ok(frame)) = poll_fn(|cx| Pin::new(&mut incoming).poll_frame(cx)).await {
@@ -45,10 +49,8 @@ async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Inf
             body.extend_from_slice(&data);
         }
     }
-    let (status, entries) = match understand_json("SendMessageBatch", &body) {
-        Ok(batch) => (200, batch.bodies().into_iter().map(entry).collect()),
-        Err(_) => (400, Vec::new()),
-    };
+    let mut entries = Vec::new();
+    let status = if parse_batch(&body, &mut |body| entries.push(entry(body))) { 200 } else { 400 };
     let body = serde_json::json!({ "Successful": entries }).to_string();
     let mut response = Response::new(Full::new(Bytes::from(body)));
     *response.status_mut() = hyper::StatusCode::from_u16(status).expect("both are statuses");

@@ -1,7 +1,7 @@
 //! What the SQS endpoint costs: batches sent over SQS, over the native protocol, and to a *bare* HTTP
 //! server that parses and answers the same requests without a queue. README.md says how.
 
-pub mod bare;
+pub(crate) mod bare;
 mod load;
 
 use std::io::{BufRead, BufReader};
@@ -11,22 +11,25 @@ use std::time::Duration;
 
 use crate::measure::Measure;
 use crate::process::Process;
-use crate::server::scratch_directory;
+use crate::server::{scratch_directory, this_program};
 use crate::workload::{Kind, Workload};
-use crate::{BenchError, drain, send};
+use crate::{BenchError, queues, send};
+
+/// The endpoint's parser of SendMessageBatch: gives each message's body to the second, in order, and says
+/// whether the endpoint would have taken the request.
+pub type ParseBatch = fn(&[u8], &mut dyn FnMut(&str)) -> bool;
 
 /// Between two runs, as in [`crate::rounds`].
 const SETTLE: Duration = Duration::from_millis(300);
 
 /// SendMessageBatch of ten messages of 1 KiB from 16 connections, as SQS allows it at the most.
-const WORKLOAD: Workload =
-    Workload { kind: Kind::Send, batch: 10, bytes: 1024, connections: 16, window: 1 };
+const WORKLOAD: Workload = Workload::plain(Kind::Send, 10, 1024, 16, 1);
 
 /// Measure the SQS endpoint beside the native protocol and a bare HTTP server
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example: forebay-bench sqs --rounds 5")]
-pub struct Sqs {
-    /// The forebay program [default: the one beside this program]
+#[command(after_help = "Example: forebay bench sqs --rounds 5")]
+pub(crate) struct Sqs {
+    /// The forebay program to measure [default: this one]
     #[arg(long, value_name = "PATH")]
     forebay: Option<PathBuf>,
     /// Where the server keeps its data while it runs; must be on the disk to be measured
@@ -42,22 +45,22 @@ pub struct Sqs {
 
 impl Sqs {
     /// Runs all three in turns and prints the medians.
-    pub async fn run(self) -> Result<(), BenchError> {
+    pub(crate) async fn run(self) -> Result<(), BenchError> {
         let counted = Duration::try_from_secs_f64(self.seconds)
             .map_err(|error| BenchError::new(format!("--seconds {}: {error}", self.seconds)))?;
         let forebay = match &self.forebay {
             Some(path) => path.clone(),
-            None => std::env::current_exe()?.with_file_name("forebay"),
+            None => this_program()?,
         };
         let data = scratch_directory(&self.data_dir)?;
         let mut command = Command::new(forebay);
         command.args(["serve", "--listen", "127.0.0.1:0", "--sqs-listen", "127.0.0.1:0"]);
         command.args(["--log-level", "warn", "--data"]).arg(data.path());
         let (server, sqs_address) = start(command, "SQS on http://")?;
-        let mut command = Command::new(std::env::current_exe()?);
-        command.arg("sqs-bare");
+        let mut command = Command::new(this_program()?);
+        command.args(["bench", "sqs-bare"]);
         let (bare, _) = start(command, "")?;
-        drain::create_queue(server.address()).await?;
+        queues::create_queue(server.address()).await?;
         let request = load::request(&WORKLOAD)?;
         let (mut sqs, mut native, mut limit) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..self.rounds {

@@ -3,6 +3,7 @@
 //! What if the power fails here? Before the manifest lists the new segment, it is a file that
 //! nobody knows; behind that, the old ones are. Either is removed at the next opening.
 
+use crate::broken::{Mistake, makes};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -143,7 +144,7 @@ impl Compaction {
             generation: 1 + generations.max().expect("a group has segments"),
             created: created.min().expect("a group has segments"),
         };
-        let output = Output::new(reserve, identity)?;
+        let output = Output::new(&*home.disk, reserve, identity)?;
         let sources = group.iter().rev().cloned().map(Source::new).collect();
         let judge = Judge::new(views, older);
         let (named, newest) = (None, LogTime::default());
@@ -217,6 +218,12 @@ impl Compaction {
         let last = self.group.last().expect("a group has segments").last;
         let (index, index_bytes) = self.write_index(&segment, last, bytes);
         self.counters.compacted_bytes_written.add(written + index_bytes);
+        if makes(Mistake::RemovedBeforeListed) {
+            for old in &self.group {
+                self.remove(&old.segment.path);
+            }
+            self.home.disk.sync_dir(&names::log_dir(&self.home.data))?;
+        }
         self.list(listing, &segment, Sealed { bytes, last })?;
         let freed: u64 = self.group.iter().map(|sealed| sealed.bytes).sum();
         self.counters.compacted_bytes_freed.add(freed.saturating_sub(bytes));

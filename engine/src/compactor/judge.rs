@@ -4,6 +4,7 @@
 //! state. What is gone stays gone, and what was superseded stays superseded, so a view that is a
 //! little old only keeps too much.
 
+use crate::broken::{Mistake, makes};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -131,6 +132,7 @@ impl Judge {
                     self.leave_out(sent.queue, sent.seq.next());
                     if let Some((key, time)) = sent.deduplication
                         && view.deduplication.has(sent.seq)
+                        && !makes(Mistake::CopiesForgotten)
                     {
                         out.deduplicated(sent.queue, sent.seq, key, time);
                     }
@@ -249,7 +251,8 @@ impl Judge {
     /// messages are gone, and of the next queue.
     pub(super) fn write_rest(&self, out: &mut RecordWriter<'_>) {
         for (queue, next) in &self.left_out {
-            if self.kept.get(queue).is_none_or(|kept| kept < next) {
+            let is_behind = self.kept.get(queue).is_none_or(|kept| kept < next);
+            if is_behind && !makes(Mistake::NumberForgotten) {
                 out.compacted(*queue, *next);
             }
         }
@@ -266,7 +269,7 @@ impl Judge {
 
     /// Whether a message that was acked is still in a segment before the group.
     fn may_come_back(&mut self, queue: QueueId, seq: Seq) -> Result<bool, BadIndex> {
-        if !self.views.queues.contains_key(&queue) {
+        if !self.views.queues.contains_key(&queue) || makes(Mistake::AckForgotten) {
             return Ok(false);
         }
         let present = self.present(queue);
@@ -323,6 +326,7 @@ fn write_leased(
     let is_needed = |seq: Seq, lease: LeaseId| {
         let held = view.messages.held(seq);
         held.is_some_and(|held| held.lease == lease || held.first_received == time)
+            && !makes(Mistake::LeaseForgotten)
     };
     // The leases of a record follow one another: what is left out ends one record and begins
     // another.

@@ -1,5 +1,6 @@
 //! The segment that a compaction writes.
 
+use crate::broken::{Mistake, makes};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -44,8 +45,12 @@ pub(super) struct Output {
 }
 
 impl Output {
-    pub(super) fn new(reserve: Reserve, identity: Identity) -> Result<Self, DiskError> {
-        let salt = new_salt(&reserve.path)?;
+    pub(super) fn new(
+        disk: &dyn Disk,
+        reserve: Reserve,
+        identity: Identity,
+    ) -> Result<Self, DiskError> {
+        let salt = new_salt(disk, &reserve.path)?;
         Ok(Self {
             reserve,
             identity,
@@ -135,7 +140,9 @@ impl Output {
         let file = &self.reserve.file;
         file.write_all_at(0, &header.encode())?;
         file.set_size(self.written)?;
-        file.sync()?;
+        if !makes(Mistake::CompactedNotSynced) {
+            file.sync()?;
+        }
         let path = self.path(data, &header);
         disk.rename(&self.reserve.path, &path)?;
         disk.sync_dir(&names::log_dir(data))?;

@@ -2,6 +2,8 @@
 
 use super::Core;
 use super::moves::{Chosen, Moves};
+#[cfg(feature = "broken")]
+use crate::broken::{Mistake, makes};
 use crate::command::ReplyTo;
 use crate::ids::QueueId;
 use crate::log::reader::StoredMessage;
@@ -113,6 +115,12 @@ impl<R: ReplyTo> Core<R> {
             source: &source,
         };
         let (queue, sent) = (message.queue, moved.sent);
+        #[cfg(feature = "broken")]
+        if makes(Mistake::MovedInTwo) {
+            self.record(|out| out.sent(&message));
+            crate::broken::owe(from_queue, from_seq);
+            return self.message_came(queue, sent);
+        }
         self.record(|out| out.moved(&moved));
         self.message_came(queue, sent);
     }

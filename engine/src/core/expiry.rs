@@ -166,7 +166,10 @@ impl<R: ReplyTo> Core<R> {
     /// Removes what has expired wherever something has.
     pub(super) fn expire_everywhere(&mut self, now: LogTime) {
         let due = self.expiry.queues.iter().filter(|(_, due)| due.from <= now);
-        for queue in due.map(|(queue, _)| *queue).collect::<Vec<_>>() {
+        let mut queues: Vec<_> = due.map(|(queue, _)| *queue).collect();
+        // In order, so that the same commands make the same log.
+        queues.sort_unstable();
+        for queue in queues {
             self.serve(queue, now);
         }
     }

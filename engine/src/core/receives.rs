@@ -1,5 +1,6 @@
 //! Decisions about messages that go out: receive, and serving those who wait.
 
+use crate::broken::{Mistake, makes};
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -220,7 +221,10 @@ impl<R: ReplyTo> Core<R> {
             if bytes > demand.bytes_max && !found.is_empty() {
                 break;
             }
-            let receive_count = held.map_or(0, |held| held.receive_count).saturating_add(1);
+            let mut receive_count = held.map_or(0, |held| held.receive_count).saturating_add(1);
+            if makes(Mistake::CountLost) {
+                receive_count = 1;
+            }
             let first_received = held.filter(|h| h.was_received()).map(|h| h.first_received);
             let lease = Lease { seq, receive_count, group };
             found.push((lease, location, sent, first_received.unwrap_or(now)));

@@ -109,14 +109,20 @@ impl<R: ReplyTo> Core<R> {
         }
         let since = LogTime(now.0.saturating_sub(attributes.deduplication_window_ms));
         let next = before.next.entry(queue.id).or_insert(queue.messages.next_seq());
+        if attributes.fifo {
+            before.keys.reserve(messages.len());
+        }
+        let keys = messages.iter().map(|message| deduplication_key(attributes, message));
+        let keys: Vec<_> = keys.collect();
+        let originals = match attributes.fifo {
+            true => queue.deduplication.find_all(&keys, since),
+            false => vec![None; keys.len()],
+        };
         let mut seqs = Vec::with_capacity(messages.len());
         let mut new = Vec::with_capacity(messages.len());
-        for message in messages {
-            let key = deduplication_key(attributes, message);
-            let original = key.and_then(|key| {
-                let planned = before.keys.get(&(queue.id, key)).copied();
-                planned.or_else(|| queue.deduplication.find(&key, since))
-            });
+        for ((message, key), original) in messages.iter().zip(keys).zip(originals) {
+            let planned = || before.keys.get(&(queue.id, key?)).copied();
+            let original = original.or_else(planned);
             let seq = original.unwrap_or(*next);
             seqs.push(seq);
             if original.is_none() {

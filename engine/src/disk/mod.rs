@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 pub(crate) use paced::PacedDisk;
 pub use real::RealDisk;
-pub use sim::{Fault, SimDisk};
+pub use sim::{Fault, Random, SimDisk};
 pub(crate) use zeros::fill_with_zeros;
 
 /// A directory tree and the operations on it that the engine needs.
@@ -57,6 +57,12 @@ pub trait Disk: Debug + Send + Sync {
     /// returned guard is dropped or the process ends. A lock held elsewhere is an error of kind
     /// `WouldBlock`.
     fn lock(&self, path: &Path) -> Result<Box<dyn DiskLock>, DiskError>;
+
+    /// Fills the buffer with bytes that nobody can foretell, for salts and keys. They are asked of the
+    /// disk because who needs them has one, and because a simulated one can give the same twice.
+    fn fill_random(&self, buffer: &mut [u8]) -> io::Result<()> {
+        getrandom::fill(buffer).map_err(|error| io::Error::other(error.to_string()))
+    }
 }
 
 /// What a file is opened for.

@@ -7,6 +7,7 @@
 //!   under a lock.
 //! - Reads are passed on: others read the same files by the same handles.
 
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -67,6 +68,10 @@ impl Disk for PacedDisk {
 
     fn lock(&self, path: &Path) -> Result<Box<dyn DiskLock>, DiskError> {
         self.disk.lock(path)
+    }
+
+    fn fill_random(&self, buffer: &mut [u8]) -> io::Result<()> {
+        self.disk.fill_random(buffer)
     }
 }
 

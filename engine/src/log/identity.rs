@@ -44,9 +44,9 @@ struct FileVersion {
 
 impl Identity {
     /// A new store's identity.
-    pub(crate) fn create(created_ms: u64) -> Result<Self, OpenError> {
-        let store = StoreId(uuid::Builder::from_random_bytes(random()?).into_uuid());
-        Ok(Self { store, created_ms, receipt_key: ReceiptKey(random()?) })
+    pub(crate) fn create(disk: &dyn Disk, created_ms: u64) -> Result<Self, OpenError> {
+        let store = StoreId(uuid::Builder::from_random_bytes(random(disk)?).into_uuid());
+        Ok(Self { store, created_ms, receipt_key: ReceiptKey(random(disk)?) })
     }
 
     pub(crate) fn write(&self, disk: &dyn Disk, data: &Path) -> Result<(), OpenError> {
@@ -122,9 +122,8 @@ fn decode_key(text: &str) -> Option<ReceiptKey> {
     Some(ReceiptKey(key))
 }
 
-/// Bytes from the operating system's generator.
-pub(crate) fn random<const N: usize>() -> Result<[u8; N], OpenError> {
+fn random<const N: usize>(disk: &dyn Disk) -> Result<[u8; N], OpenError> {
     let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).map_err(|error| OpenError::Random(error.to_string()))?;
+    disk.fill_random(&mut bytes).map_err(|error| OpenError::Random(error.to_string()))?;
     Ok(bytes)
 }

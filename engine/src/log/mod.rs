@@ -32,6 +32,7 @@ pub(crate) use segment::{PreparedSegment, new_salt};
 pub use segment::{SEGMENT_BYTES_MAX, SEGMENT_HEADER_BYTES, SegmentHeader};
 pub(crate) use tail::{NextSegment, Place, SEGMENT_AGE_MS_MAX, Tail};
 
+use crate::broken::{Mistake, makes};
 use crate::counters::Counters;
 use crate::disk::{Disk, DiskError, DiskLock};
 use crate::entry::seal_entry;
@@ -115,7 +116,11 @@ impl Log {
             if tells_written {
                 on_written();
             }
-            segment.file.sync()
+            match segment.file.sync() {
+                _ if makes(Mistake::EntryNotSynced) => Ok(()),
+                Err(_) if makes(Mistake::FailedSyncRetried) => segment.file.sync(),
+                synced => synced,
+            }
         });
         // The file was opened under the name that it had while it was prepared.
         written.map_err(|error| DiskError { path: segment.path.clone(), ..error })?;
@@ -145,6 +150,10 @@ impl Log {
         let capacity = prepared.capacity();
         let reserve = prepared.activate(&*self.disk, &next, self.store, self.epoch)?;
         let sealed = Sealed { bytes: self.end, last: self.durable };
+        if makes(Mistake::CutBeforeListed) {
+            self.active.file.set_size(self.end)?;
+            self.active.file.sync()?;
+        }
         self.listing.change(&reserve, |manifest| {
             let old = manifest.segments.last_mut().expect("a log has an active segment");
             old.sealed = Some(sealed);

@@ -1,11 +1,12 @@
 //! Opening a log: look at everything, then change something (FORMAT.md section 7).
 
+use crate::broken::{Mistake, makes};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::identity::Identity;
-use super::manifest::{ListedSegment, Manifest, Sealed};
+use super::manifest::{ListedSegment, Manifest, ManifestReserve, Sealed};
 use super::names::{self, SegmentName};
 use super::reader::Reader;
 use super::replay::{LogEnd, LogFiles, Replay, log_files, replay};
@@ -93,12 +94,18 @@ impl FoundLog {
 
         // Everything is understood: from here on the disk is changed.
         remove_leftovers(&*disk, &data, &files, options)?;
+        let had_swap_reserve = has(&*disk, &data, &names::swap_reserve(&data))?;
         retire_active(&*disk, &data, &mut manifest, &end)?;
         for path in oversized {
             cut_at_end(&*disk, &data, &manifest, &path)?;
         }
+        if had_swap_reserve {
+            restore_swap_reserve(&*disk, &data, &manifest)?;
+        }
         let segments = manifest.segments.len();
-        manifest.epoch = Epoch(manifest.epoch.0 + 1);
+        if manifest.epoch == Epoch(0) || !makes(Mistake::EpochNotCounted) {
+            manifest.epoch = Epoch(manifest.epoch.0 + 1);
+        }
         let (position, now) = (end.last.next(), clock_start.now());
         let prepared = prepare_first(&*disk, &data, options, manifest.bytes_with_one_more())?;
         let (capacity, segment) = (prepared.capacity(), prepared.segment(position, now));
@@ -189,7 +196,7 @@ fn read_or_create_identity(
     }
     // Only an empty directory becomes a store.
     refuse_foreign(disk, data)?;
-    let identity = Identity::create(clock.wall_ms())?;
+    let identity = Identity::create(disk, clock.wall_ms())?;
     identity.write(disk, data)?;
     Ok((identity, true))
 }
@@ -234,6 +241,7 @@ fn sync_all(disk: &dyn Disk, data: &Path, manifest: &Manifest) -> Result<(), Ope
     disk.create_dir(&names::log_dir(data))?;
     for segment in manifest.segments.iter().filter(|segment| segment.sealed.is_none()) {
         match disk.open(&names::segment(data, segment.name()), Access::Read) {
+            Ok(_) if makes(Mistake::ActiveNotSyncedAtOpening) => {}
             Ok(file) => file.sync()?,
             // Reported by the replay, with what is missing.
             Err(error) if error.kind() == ErrorKind::NotFound => {}
@@ -251,6 +259,9 @@ fn remove_leftovers(
     files: &LogFiles,
     options: &Options,
 ) -> Result<(), DiskError> {
+    if makes(Mistake::LeftoversKept) {
+        return Ok(());
+    }
     let dir = names::log_dir(data);
     let superseded = keep_as_reserve(disk, data, files, options)?;
     // What is kept for the compactor stays its own: on a full disk the log would take it.
@@ -306,12 +317,15 @@ fn retire_active(
     {
         sealed.last = end.last;
     }
+    if makes(Mistake::RecoveredNotSealed) {
+        return Ok(());
+    }
     let (Some(bytes), Some(active)) = (end.active_bytes, manifest.segments.last_mut()) else {
         return Ok(());
     };
     if end.last >= active.first {
         active.sealed = Some(Sealed { bytes, last: end.last });
-        return manifest.write(disk, data);
+        return replace_manifest(disk, data, manifest);
     }
     let path = names::segment(data, active.name());
     // Wiped before it is unlisted: what is torn in it must not be taken for entries of a segment
@@ -320,9 +334,44 @@ fn retire_active(
     file.write_all_at(bytes, &vec![0; end.torn_bytes as usize])?;
     file.sync()?;
     manifest.segments.pop();
-    manifest.write(disk, data)?;
+    replace_manifest(disk, data, manifest)?;
     disk.remove(&path)?;
     disk.sync_dir(&names::log_dir(data))
+}
+
+/// Replaces the manifest, also where there is no space for another file: then in the one that is reserved
+/// for the compactor, which makes itself another. Behind this the active segment is cut, and there is space.
+fn replace_manifest(disk: &dyn Disk, data: &Path, manifest: &Manifest) -> Result<(), DiskError> {
+    let full = match manifest.write(disk, data) {
+        Err(error) if error.is_full() => error,
+        written => return written,
+    };
+    match ManifestReserve::open(disk, &names::swap_reserve(data)) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Err(full),
+        reserve => manifest.write_reserved(disk, data, &reserve?),
+    }
+}
+
+/// Before the next segment takes the space that there is: if the manifest took what the compactor needs,
+/// nothing would ever be given back.
+fn restore_swap_reserve(
+    disk: &dyn Disk,
+    data: &Path,
+    manifest: &Manifest,
+) -> Result<(), DiskError> {
+    let path = names::swap_reserve(data);
+    if has(disk, data, &path)? {
+        return Ok(());
+    }
+    match ManifestReserve::make(disk, &path, 2 * manifest.bytes_with_one_more()) {
+        Err(error) if !error.is_full() => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Whether the directory has that file.
+fn has(disk: &dyn Disk, dir: &Path, path: &Path) -> Result<bool, DiskError> {
+    Ok(disk.list(dir)?.iter().any(|name| path.ends_with(name)))
 }
 
 /// Gives back what was reserved behind the end of a sealed segment, which an interrupted roll or

@@ -3,6 +3,7 @@
 //!
 //! The judgement of FORMAT.md section 8 is made here, once: damage or torn tail.
 
+use crate::broken::{Mistake, makes};
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::str::FromStr;
@@ -118,6 +119,10 @@ fn replay_segment(
     let file = match disk.open(&path, Access::Read) {
         Ok(file) => file,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            if makes(Mistake::MissingSegmentSkipped) {
+                let last = listed.sealed.map_or(listed.first.previous(), |sealed| sealed.last);
+                return Ok(LogEnd { last, ..LogEnd::default() });
+            }
             let detail = "the segment is missing, the manifest lists it".to_owned();
             let bytes = listed.sealed.map_or(0, |sealed| sealed.bytes);
             let position = Some(listed.first);
@@ -225,7 +230,8 @@ fn replay_active(
         consumer.damage(Damage { path, offset: size, bytes, position, detail })?;
     }
     // Read from the device: after a failed sync the page cache shows what is not there.
-    let mut scan = Scan::new(file, true, header.salt, header.first, size);
+    let mut scan =
+        Scan::new(file, !makes(Mistake::PageCacheBelieved), header.salt, header.first, size);
     loop {
         match scan.step()? {
             Step::Entry { offset, header: entry, body } => {
@@ -234,7 +240,9 @@ fn replay_active(
             Step::Stop { offset, expected, header: entry, cause } => {
                 let mut behind = scan.look_behind()?;
                 behind.claimed = behind.claimed.max(durable);
-                let is_damage = expected <= behind.claimed;
+                let is_damage = (expected <= behind.claimed
+                    || makes(Mistake::TornTailRefused) && entry.is_some())
+                    && !makes(Mistake::DamageTakenForTornTail);
                 if is_damage {
                     let (resume, next) = behind
                         .next
@@ -319,7 +327,12 @@ pub(crate) fn log_files(
 ) -> Result<LogFiles, OpenError> {
     let mut files = LogFiles::default();
     let is_listed = |name| manifest.segments.iter().any(|listed| listed.name() == name);
-    for name in disk.list(&names::log_dir(data))? {
+    let names = match disk.list(&names::log_dir(data)) {
+        // The creation of the store was interrupted; or what is listed is missing, and reported.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+        names => names?,
+    };
+    for name in names {
         if names::is_temporary(&name) {
             files.temporary.push(name);
             continue;

@@ -1,5 +1,6 @@
 //! Segments: the files that entries are in (FORMAT.md section 3), from preparation to sealing.
 
+use crate::broken::{Mistake, makes};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -152,7 +153,7 @@ impl PreparedSegment {
         Self::discard(disk, data)?;
         let manifest = ManifestReserve::make(disk, &names::manifest_reserve(data), manifest_bytes)?;
         let path = names::prepared(data);
-        let salt = new_salt(&path)?;
+        let salt = new_salt(disk, &path)?;
         let file = disk.create(&path)?;
         let reserved = file.reserve(capacity).and_then(|reserved| {
             file.sync()?;
@@ -219,20 +220,27 @@ impl PreparedSegment {
         let capacity = self.capacity;
         let header = SegmentHeader { store, first, generation, salt, epoch, created, capacity };
         self.file.write_all_at(0, &header.encode())?;
-        self.file.sync()?;
+        if !makes(Mistake::SegmentHeaderNotSynced) {
+            self.file.sync()?;
+        }
         disk.rename(&names::prepared(&self.data), &segment.path)?;
-        disk.sync_dir(&names::log_dir(&self.data))?;
+        if !makes(Mistake::SegmentNameNotSynced) {
+            disk.sync_dir(&names::log_dir(&self.data))?;
+        }
         Ok(self.manifest)
     }
 }
 
 /// A salt for the segment at `path`.
-pub(crate) fn new_salt(path: &Path) -> Result<Salt, DiskError> {
+pub(crate) fn new_salt(disk: &dyn Disk, path: &Path) -> Result<Salt, DiskError> {
     let mut salt = [0; 8];
-    getrandom::fill(&mut salt).map_err(|error| DiskError {
+    if makes(Mistake::SaltReused) {
+        return Ok(Salt(7));
+    }
+    disk.fill_random(&mut salt).map_err(|source| DiskError {
         operation: "draw a random salt for",
         path: path.to_path_buf(),
-        source: std::io::Error::other(error.to_string()),
+        source,
     })?;
     Ok(Salt(u64::from_le_bytes(salt)))
 }

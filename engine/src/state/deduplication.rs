@@ -4,18 +4,37 @@
 //! Entries lie in chunks in the order of their times, which a clone for a snapshot shares: freezing
 //! a window of millions counts up some references.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::Arc;
+
+use hashbrown::HashTable;
 
 use crate::ids::{DeduplicationKey, Seq};
 use crate::time::LogTime;
 
-/// The window, with a map to look keys up.
+/// The window, with a table to look keys up.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Deduplication {
-    sent: HashMap<DeduplicationKey, (Seq, LogTime), KeyHashers>,
+    places: HashTable<Place>,
+    hashers: KeyHashers,
     window: Window,
+}
+
+/// Where the newest entry of a key is in the window: the key itself is only there.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    /// Of the key's hash: to grow the table without a look at the keys.
+    hash: u32,
+    /// The entry's number, as far as it fits. No window has so many that two are mixed up.
+    number: u32,
+}
+
+impl Place {
+    /// What the table goes by: a table uses the low and the high bits.
+    fn spread(&self) -> u64 {
+        u64::from(self.hash).wrapping_mul(FOLD)
+    }
 }
 
 /// Makes hashes of keys, which are hashes already: what is left is to mix in what nobody outside
@@ -65,6 +84,8 @@ impl Hasher for KeyHasher {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Window {
     chunks: VecDeque<Arc<Vec<Entry>>>,
+    /// The number of the first chunk's first entry. Entries are numbered as they come.
+    chunks_from: u64,
     /// So many entries of the first chunk are out of the window.
     passed: usize,
 }
@@ -81,9 +102,23 @@ pub(crate) struct Entry {
 const CHUNK_ENTRIES: usize = 1024;
 
 impl Deduplication {
-    /// The message with this key that was sent at `since` or later, if there is one.
-    pub(crate) fn find(&self, key: &DeduplicationKey, since: LogTime) -> Option<Seq> {
-        self.sent.get(key).filter(|(_, time)| *time >= since).map(|(seq, _)| *seq)
+    /// For each key the message that was sent with it at `since` or later, if there is one. To look
+    /// a key up is to wait for memory: here nothing stands between the looks, and they wait together.
+    pub(crate) fn find_all(
+        &self,
+        keys: &[Option<DeduplicationKey>],
+        since: LogTime,
+    ) -> Vec<Option<Seq>> {
+        let hashes: Vec<_> = keys.iter().map(|key| key.map(|key| self.hash(&key))).collect();
+        let find = |(key, hash): (&Option<DeduplicationKey>, &Option<u32>)| {
+            let (key, hash) = (key.as_ref()?, (*hash)?);
+            let is_of =
+                |place: &Place| place.hash == hash && self.window.entry(place.number).key == *key;
+            let place = self.places.find(Place { hash, number: 0 }.spread(), is_of)?;
+            let entry = self.window.entry(place.number);
+            (entry.time >= since).then_some(entry.seq)
+        };
+        keys.iter().zip(&hashes).map(find).collect()
     }
 
     /// A message was sent; those before `since` are forgotten.
@@ -91,17 +126,37 @@ impl Deduplication {
         while let Some(first) = self.window.first()
             && first.time < since
         {
+            let gone = Place { hash: self.hash(&first.key), number: self.window.first_number() };
             self.window.pass();
-            // The same key may have been used again since.
-            if self.sent.get(&first.key).is_some_and(|(seq, _)| *seq == first.seq) {
-                self.sent.remove(&first.key);
+            // The same key may have been used again since: then its place is the newer entry's.
+            let is_gone = |place: &Place| place.number == gone.number;
+            if let Ok(place) = self.places.find_entry(gone.spread(), is_gone) {
+                place.remove();
             }
         }
-        if self.sent.capacity() > 1024 && self.sent.len() < self.sent.capacity() / 4 {
-            self.sent.shrink_to(2 * self.sent.len());
+        if self.places.capacity() > 1024 && self.places.len() < self.places.capacity() / 4 {
+            self.places.shrink_to(2 * self.places.len(), Place::spread);
         }
-        self.sent.insert(entry.key, (entry.seq, entry.time));
-        self.window.push(entry);
+        self.push(entry);
+    }
+
+    fn push(&mut self, entry: Entry) {
+        let hash = self.hash(&entry.key);
+        let place = Place { hash, number: self.window.push(entry) };
+        let (window, key) = (&self.window, &entry.key);
+        let is_same = |old: &Place| old.hash == hash && window.entry(old.number).key == *key;
+        match self.places.entry(place.spread(), is_same, Place::spread) {
+            hashbrown::hash_table::Entry::Occupied(mut older) => *older.get_mut() = place,
+            hashbrown::hash_table::Entry::Vacant(vacant) => {
+                vacant.insert(place);
+            }
+        }
+    }
+
+    fn hash(&self, key: &DeduplicationKey) -> u32 {
+        let mut hasher = self.hashers.build_hasher();
+        hasher.write(&key.0);
+        (hasher.finish() >> 32) as u32
     }
 
     /// The window as it is now.
@@ -111,21 +166,25 @@ impl Deduplication {
 
     /// Bytes on the heap, about.
     pub(crate) fn heap_bytes(&self) -> u64 {
-        let map = self.sent.capacity() * (size_of::<(DeduplicationKey, (Seq, LogTime))>() + 1);
-        (map + self.window.chunks.len() * CHUNK_ENTRIES * size_of::<Entry>()) as u64
+        let places = self.places.capacity() * (size_of::<Place>() + 1);
+        (places + self.window.chunks.len() * CHUNK_ENTRIES * size_of::<Entry>()) as u64
     }
 }
 
 impl From<Window> for Deduplication {
     fn from(window: Window) -> Self {
-        let sent = window.iter().map(|entry| (entry.key, (entry.seq, entry.time))).collect();
-        Self { sent, window }
+        let entries = window.iter().len();
+        let mut made = Self { places: HashTable::with_capacity(entries), ..Self::default() };
+        for entry in window.iter() {
+            made.push(*entry);
+        }
+        made
     }
 }
 
 impl Window {
-    /// Adds an entry that is not older than the last.
-    pub(crate) fn push(&mut self, entry: Entry) {
+    /// Adds an entry that is not older than the last. Returns its number, as far as it fits.
+    pub(crate) fn push(&mut self, entry: Entry) -> u32 {
         match self.chunks.back_mut() {
             Some(chunk) if chunk.len() < CHUNK_ENTRIES => Arc::make_mut(chunk).push(entry),
             _ => {
@@ -134,6 +193,19 @@ impl Window {
                 self.chunks.push_back(Arc::new(chunk));
             }
         }
+        let in_last = self.chunks.back().map_or(0, |chunk| chunk.len());
+        let before_last = (self.chunks.len() - 1) * CHUNK_ENTRIES;
+        (self.chunks_from + (before_last + in_last - 1) as u64) as u32
+    }
+
+    /// The entry that got this number, and is in the window.
+    fn entry(&self, number: u32) -> &Entry {
+        let index = number.wrapping_sub(self.chunks_from as u32) as usize;
+        &self.chunks[index / CHUNK_ENTRIES][index % CHUNK_ENTRIES]
+    }
+
+    fn first_number(&self) -> u32 {
+        (self.chunks_from + self.passed as u64) as u32
     }
 
     fn first(&self) -> Option<Entry> {
@@ -144,6 +216,7 @@ impl Window {
         self.passed += 1;
         if self.chunks.front().is_some_and(|chunk| chunk.len() == self.passed) {
             self.chunks.pop_front();
+            self.chunks_from += CHUNK_ENTRIES as u64;
             self.passed = 0;
         }
     }
@@ -212,7 +285,7 @@ mod tests {
                 time = time.plus_ms(pass);
                 let (key, since) = (DeduplicationKey([key; 16]), LogTime(time.0 - window));
                 let expected = plain.get(&key).filter(|(_, at)| *at >= since).map(|(seq, _)| *seq);
-                prop_assert_eq!(table.find(&key, since), expected);
+                prop_assert_eq!(table.find_all(&[Some(key)], since), [expected]);
                 if expected.is_none() {
                     table.insert(Entry { key, seq, time }, LogTime(time.0 - 60));
                     plain.insert(key, (seq, time));
@@ -221,8 +294,8 @@ mod tests {
             prop_assert!(table.window.iter().all(|entry| entry.time.0 + 60 + 9 > time.0 - 9 * 60));
             let restored = Deduplication::from(table.window().clone());
             let since = LogTime(time.0 - 60);
-            for key in (0..40).map(|key| DeduplicationKey([key; 16])) {
-                prop_assert_eq!(restored.find(&key, since), table.find(&key, since));
+            for key in (0..40).map(|key| [Some(DeduplicationKey([key; 16])), None]) {
+                prop_assert_eq!(restored.find_all(&key, since), table.find_all(&key, since));
             }
             prop_assert_eq!(table.window.iter().len(), table.window.iter().count());
         }

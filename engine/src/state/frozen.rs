@@ -1,12 +1,13 @@
 //! Queues as they were at the end of an entry: what snapshots write and the compactor asks.
 
+use crate::broken::{Mistake, makes};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use roaring::RoaringTreemap;
 
 use super::Queue;
-use super::deduplication::Window;
+use super::deduplication::{Deduplication, Window};
 use super::delays::Delays;
 use super::held::{Held, HeldMap};
 use super::late::Late;
@@ -133,7 +134,13 @@ impl From<FrozenQueue> for Queue {
         if attributes.fifo {
             messages.set_order(Discipline::Fifo);
         }
-        let (deduplication, producers) = (frozen.deduplication.into(), frozen.producers);
+        let (mut deduplication, mut producers) = (frozen.deduplication.into(), frozen.producers);
+        if makes(Mistake::WindowLostAtRestart) {
+            deduplication = Deduplication::default();
+        }
+        if makes(Mistake::BatchesLostAtRestart) {
+            producers = Producers::default();
+        }
         let redrives = frozen.redrives;
         Self {
             id,
@@ -177,6 +184,9 @@ impl From<FrozenMessages> for Messages {
         for (seq, held) in held.range(..) {
             match held.state {
                 MessageState::Waiting => drop(returned.insert(seq.0)),
+                MessageState::InFlight { .. } if makes(Mistake::LeasesLostAtRestart) => {
+                    returned.insert(seq.0);
+                }
                 MessageState::InFlight { .. } => timers.push((held.until, seq)),
                 MessageState::Delayed | MessageState::Damaged => {
                     unreachable!("the damaged ones wait, and no other state is held")
@@ -184,6 +194,7 @@ impl From<FrozenMessages> for Messages {
             }
         }
         let timers = timers.into_iter().collect();
+        let delays = if makes(Mistake::DelayLost) { Delays::default() } else { delays };
         let (durable_end, damaged, order, moving) = (next, 0, None, RoaringTreemap::new());
         let mut messages = Self {
             next,

@@ -18,6 +18,7 @@
 //! Numbers may be missing from the log: those messages were gone when the compactor left them out,
 //! and here they are gone like any others.
 
+use crate::broken::{Mistake, makes};
 use std::collections::BTreeSet;
 
 use roaring::RoaringTreemap;
@@ -108,6 +109,9 @@ impl Messages {
         assert!(seq >= self.next, "message {seq} is sent behind {}", self.next.0 - 1);
         self.skip_to(seq);
         self.next = seq.next();
+        if makes(Mistake::SeenBeforeDurable) {
+            self.durable_end = self.next;
+        }
         if let Some(until) = visible_from {
             self.set_apart(seq);
             self.delays.insert(seq, until);
@@ -135,6 +139,7 @@ impl Messages {
         for (seq, held) in self.held.range(..) {
             match held.state {
                 MessageState::Waiting => order.show(held.group, seq),
+                MessageState::InFlight { .. } if makes(Mistake::GroupLockLost) => {}
                 MessageState::InFlight { .. } => order.hide(held.group, seq, held.received),
                 MessageState::Delayed | MessageState::Damaged => {}
             }
@@ -260,7 +265,9 @@ impl Messages {
                 self.release(seq, None);
             }
         }
-        self.delays.remove_through(through);
+        if !makes(Mistake::PurgeHalfDone) {
+            self.delays.remove_through(through);
+        }
         self.due.remove_range(..=through.0);
         self.returns.remove_through(through);
         self.late.remove_through(through);

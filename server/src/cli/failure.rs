@@ -26,6 +26,11 @@ impl Failure {
         Failure::Because(reason.into())
     }
 
+    /// A failure that may have the system's own words in it.
+    pub(super) fn plain(error: &dyn std::fmt::Display) -> Self {
+        Failure::Because(plain(&error.to_string()))
+    }
+
     /// A failure to read or write `what`.
     pub(super) fn io(what: &str, error: &io::Error) -> Self {
         Failure::Because(format!("{what}: {}", plain(&error.to_string())))

@@ -5,6 +5,7 @@
 
 mod ack;
 mod attributes;
+mod bench;
 mod connect;
 mod explain;
 mod failure;
@@ -28,6 +29,7 @@ mod send;
 mod serve;
 mod settings;
 mod stats;
+mod torture;
 mod verify;
 
 use std::process::ExitCode;
@@ -64,8 +66,10 @@ enum Command {
     Explain(explain::Explain),
     Redrive(redrive::Redrive),
     Stats(stats::Stats),
+    Torture(torture::Torture),
     Verify(verify::Verify),
     Inspect(inspect::Inspect),
+    Bench(Box<bench::Bench>),
 }
 
 /// Runs the command that the process was started with.
@@ -100,8 +104,10 @@ fn execute(command: Command) -> Result<(), Failure> {
         Command::Explain(explain) => online(explain.run()),
         Command::Redrive(redrive) => online(redrive.run()),
         Command::Stats(stats) => online(stats.run()),
+        Command::Torture(torture) => torture.run(),
         Command::Verify(verify) => verify.run(),
         Command::Inspect(inspect) => inspect.run(),
+        Command::Bench(bench) => bench::run(*bench),
     }
 }
 

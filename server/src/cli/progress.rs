@@ -49,6 +49,21 @@ pub(super) async fn while_slow<W: Future>(
     done
 }
 
+/// Steps of a campaign, of a known total or without an end; what was found so far is its message.
+pub(super) fn campaign(total: Option<u64>, unit: &str) -> ProgressBar {
+    let (bar, template) = match total {
+        Some(total) => (
+            ProgressBar::new(total),
+            format!("{{bar:30}} {{human_pos}}/{{human_len}} {unit}, {{msg}}, {{eta}} left"),
+        ),
+        None => (
+            ProgressBar::new_spinner(),
+            format!("{{spinner}} {{human_pos}} {unit}, {{msg}}, {{elapsed}}"),
+        ),
+    };
+    styled(bar, &template)
+}
+
 fn styled(bar: ProgressBar, template: &str) -> ProgressBar {
     // A template that does not parse is a mistake of ours that costs only looks.
     if let Ok(style) = ProgressStyle::with_template(template) {

@@ -64,6 +64,11 @@ pub(super) struct Settings {
     #[arg(long, value_name = "SIZE", env = "FOREBAY_SEGMENT_BYTES")]
     #[serde(deserialize_with = "from_text")]
     pub(super) segment_bytes: Option<ByteSize>,
+    /// A snapshot is taken when so much was logged since the one before, at least 64KiB: a start reads no
+    /// more of the log than that, as a rule [default: 64MiB]
+    #[arg(long, value_name = "SIZE", env = "FOREBAY_SNAPSHOT_BYTES")]
+    #[serde(deserialize_with = "from_text")]
+    pub(super) snapshot_bytes: Option<ByteSize>,
     /// The most connections at one time, at least 1 [default: 10000]
     #[arg(long, value_name = "N", env = "FOREBAY_CONNECTIONS_MAX")]
     pub(super) connections_max: Option<usize>,
@@ -107,6 +112,9 @@ impl FromStr for SqsListen {
 /// What [`Settings::segment_bytes`] may be. The engine takes less, for tests.
 const SEGMENT_BYTES: RangeInclusive<u64> = (1 << 20)..=SEGMENT_BYTES_MAX;
 
+/// The least of [`Settings::snapshot_bytes`]: with less a store would write more snapshots than log.
+const SNAPSHOT_BYTES_MIN: u64 = 64 << 10;
+
 /// The least of [`Settings::memory_bytes_max`]: a largest request and a largest answer.
 const MEMORY_BYTES_MIN: u64 = 32 << 20;
 
@@ -125,7 +133,9 @@ impl Settings {
     pub(super) fn check(&self) -> Result<(), String> {
         let segment_bytes = self.segment_bytes.map(|size| size.0);
         let memory_bytes_max = self.memory_bytes_max.map(|size| size.0);
+        let snapshot_bytes = self.snapshot_bytes.map(|size| size.0);
         check_size("segment-bytes", segment_bytes, SEGMENT_BYTES)?;
+        check_size("snapshot-bytes", snapshot_bytes, SNAPSHOT_BYTES_MIN..=u64::MAX)?;
         check_size("memory-bytes-max", memory_bytes_max, MEMORY_BYTES_MIN..=u64::MAX)?;
         if let Some(url) = &self.sqs_url
             && !(url.starts_with("http://") || url.starts_with("https://"))
@@ -161,6 +171,7 @@ impl Settings {
             sqs_open: self.sqs_open.or(weaker.sqs_open),
             sqs_pause: self.sqs_pause.or(weaker.sqs_pause),
             segment_bytes: self.segment_bytes.or(weaker.segment_bytes),
+            snapshot_bytes: self.snapshot_bytes.or(weaker.snapshot_bytes),
             connections_max: self.connections_max.or(weaker.connections_max),
             memory_bytes_max: self.memory_bytes_max.or(weaker.memory_bytes_max),
             idle_timeout: self.idle_timeout.or(weaker.idle_timeout),
@@ -202,6 +213,9 @@ impl Settings {
         let mut options = forebay_engine::Options::default();
         if let Some(segment_bytes) = self.segment_bytes {
             options.segment_bytes = segment_bytes.0;
+        }
+        if let Some(snapshot_bytes) = self.snapshot_bytes {
+            options.snapshot_bytes = snapshot_bytes.0;
         }
         options
     }
@@ -263,6 +277,7 @@ mod tests {
         for (text, error) in [
             ("segment-bytes = '1023KiB'", "segment-bytes is 1023KiB, expected 1MiB to 4GiB"),
             ("segment-bytes = '5GiB'", "segment-bytes is 5GiB, expected 1MiB to 4GiB"),
+            ("snapshot-bytes = '63KiB'", "snapshot-bytes is 63KiB, expected at least 64KiB"),
             ("memory-bytes-max = '31MiB'", "memory-bytes-max is 31MiB, expected at least 32MiB"),
             ("connections-max = 0", "connections-max is 0, expected at least 1"),
             ("sqs-url = 'queues'", "sqs-url is queues, expected http:// or https:// and a host"),
@@ -272,7 +287,7 @@ mod tests {
             let settings: Settings = toml::from_str(text).expect("these are settings");
             assert_eq!(settings.check(), Err(error.to_owned()));
         }
-        let least = "segment-bytes = '1MiB'\nmemory-bytes-max = '32MiB'\nconnections-max = 1";
+        let least = "segment-bytes = '1MiB'\nsnapshot-bytes = '64KiB'\nmemory-bytes-max = '32MiB'\nconnections-max = 1";
         let settings: Settings = toml::from_str(least).expect("these are settings");
         assert_eq!(settings.check(), Ok(()));
     }

@@ -3,11 +3,12 @@
 use forebay_engine::command::{Command, MessageState};
 use forebay_engine::error::ReadError;
 use forebay_engine::location::Location;
-use forebay_protocol::{Peeked, PeekedMessage, Received, Reply};
+use forebay_protocol::{MessageAttributes, Peeked, PeekedMessage, Received, Reply};
 
 use super::Connection;
 use super::bodies::{Body, Fetched, Wanted};
 use crate::caller::{Answer, Answered, Caller, Kind};
+use crate::leases::Leases;
 use crate::replies::{self, Translated};
 
 impl Connection {
@@ -56,15 +57,26 @@ impl Connection {
         let Fetched { ticket, answer, bodies, charge } = fetched;
         match answer {
             Wanted::Received(mut leases) => {
-                let left_out = leases.take_unless(|index| bodies[index].is_ok());
-                for (delivery, error) in left_out.iter().zip(errors(&bodies)) {
-                    self.report_unreadable(&delivery.location, error);
+                let held_back = held_back(&leases, &bodies);
+                let left_out =
+                    leases.take_unless(|index| bodies[index].is_ok() && !held_back[index]);
+                let (mut found, mut lost) = (Vec::new(), Vec::new());
+                for (body, is_held_back) in bodies.into_iter().zip(held_back) {
+                    match body {
+                        Ok(body) if !is_held_back => found.push(body),
+                        body => lost.push(body.err()),
+                    }
+                }
+                for (delivery, error) in left_out.iter().zip(lost) {
+                    if let Some(error) = &error {
+                        self.report_unreadable(&delivery.location, error);
+                    }
                     // A disk may read again what it could not read now; damage stays.
-                    if let ReadError::Disk(_) = error {
+                    if !matches!(error, Some(ReadError::Damaged(_))) {
                         leases.give_back(delivery);
                     }
                 }
-                let found = leases.deliveries().iter().zip(bodies.into_iter().flatten());
+                let found = leases.deliveries().iter().zip(found);
                 let messages =
                     found.map(|(delivery, body)| replies::received(delivery, body)).collect();
                 leases.let_go_of_messages();
@@ -109,6 +121,26 @@ impl Connection {
     }
 }
 
-fn errors(bodies: &[Body]) -> impl Iterator<Item = &ReadError> {
-    bodies.iter().filter_map(|body| body.as_ref().err())
+/// Which messages go back although they were read: in a FIFO queue those that come behind one of their group
+/// that the disk did not give, and that will come again. Which group that is of, its bytes would tell; but the
+/// messages of a group come together, so it can hold up no other than that of the one behind it.
+fn held_back(leases: &Leases, bodies: &[Body]) -> Vec<bool> {
+    let mut held_back = vec![false; bodies.len()];
+    let (mut is_behind_lost, mut blocked) = (false, None);
+    for (held_back, body) in held_back.iter_mut().zip(bodies).filter(|_| leases.is_fifo()) {
+        match body {
+            Ok(stored) => {
+                let section = stored.payload.slice(..stored.attributes_bytes as usize);
+                let group = MessageAttributes::decode(section).ok().and_then(|found| found.group);
+                if std::mem::take(&mut is_behind_lost) {
+                    blocked.clone_from(&group);
+                }
+                *held_back = blocked.is_some() && blocked == group;
+            }
+            Err(ReadError::Disk(_)) => is_behind_lost = true,
+            // It is set aside, and holds up nobody.
+            Err(ReadError::Damaged(_)) => {}
+        }
+    }
+    held_back
 }

@@ -35,7 +35,7 @@ fn text(bytes: &[u8]) -> &str {
 
 #[test]
 fn every_command_has_help_with_an_example() {
-    let commands: [&[&str]; 25] = [
+    let commands: [&[&str]; 39] = [
         &[],
         &["serve"],
         &["queue"],
@@ -61,6 +61,20 @@ fn every_command_has_help_with_an_example() {
         &["redrive", "cancel"],
         &["stats"],
         &["verify"],
+        &["bench"],
+        &["bench", "disk"],
+        &["bench", "log"],
+        &["bench", "tcp"],
+        &["bench", "table"],
+        &["bench", "deep"],
+        &["bench", "deep", "backlog"],
+        &["bench", "deep", "queues"],
+        &["bench", "deep", "churn"],
+        &["bench", "deep", "survivors"],
+        &["bench", "fifo"],
+        &["bench", "fair"],
+        &["bench", "delayed"],
+        &["bench", "sqs"],
     ];
     for command in commands.into_iter().chain([&["inspect"][..]]) {
         let help = forebay(command).arg("--help").output().unwrap();

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use forebay_engine::Options;
 use forebay_engine::disk::{Fault, SimDisk};
 use forebay_protocol::client::ReceiveOptions;
+use forebay_protocol::{OutgoingMessage, QueueAttributes};
 
 use crate::support::{Server, receive, send, within};
 
@@ -61,4 +62,32 @@ async fn a_message_that_the_disk_did_not_give_is_delivered_when_it_does() {
     // Its lease would last 30 seconds: it was given back.
     let received = receive(&client, "orders", 1).await;
     assert_eq!(received[0].block.body().as_ref(), b"one");
+}
+
+/// Found by `torture kill --strace`.
+#[tokio::test]
+async fn a_fifo_message_that_the_disk_did_not_give_is_not_overtaken_by_its_group() {
+    let disk = SimDisk::new(1);
+    let server = cold_server(&disk).await;
+    let client = server.client().await;
+    let attributes = QueueAttributes { fifo: Some(1), ..QueueAttributes::default() };
+    client.create_queue("orders.fifo", attributes).await.unwrap();
+    for (group, number) in [("a", 1), ("a", 2), ("b", 3), ("a", 4)] {
+        // Long ones are read one by one.
+        let body = [vec![number; 1], vec![0; 200_000]].concat();
+        let message = OutgoingMessage::new(body).group(group).deduplication(number.to_string());
+        client.send("orders.fifo", vec![message]).await.unwrap();
+    }
+    let numbers = async || {
+        let delivery =
+            client.receive("orders.fifo", ReceiveOptions { max: 10, ..Default::default() });
+        let delivery = within("an answer", delivery).await.unwrap();
+        delivery.messages.iter().map(|message| message.block.body()[0]).collect::<Vec<_>>()
+    };
+    disk.fail_at(disk.operations(), Fault::ReadIo);
+    let at_first = numbers().await;
+    assert!(at_first.iter().all(|number| *number == 3), "none of group a: {at_first:?}");
+    let mut later = numbers().await;
+    later.retain(|number| *number != 3);
+    assert_eq!(later, [1, 2, 4]);
 }

@@ -9,6 +9,7 @@ use super::image::{Image, Sector, split};
 use super::random::Random;
 
 /// A file's cached and durable images.
+#[derive(Clone)]
 pub(super) struct Contents {
     cache: Image,
     durable: Image,
@@ -16,6 +17,7 @@ pub(super) struct Contents {
 }
 
 /// A write or a change of size that was not synced.
+#[derive(Clone)]
 struct Change {
     size_after: u64,
     /// Whether the size was set lower: the sectors beyond it are gone as soon as the size is.

@@ -70,9 +70,9 @@ impl Fate {
                 (Data::AllButSector { change, sector }, changes)
             }
             12 => (Data::AllBut { change }, changes),
-            13 => (Data::SomeChanges { seed: random.next() }, changes),
-            14 => (Data::SomeSectors { seed: random.next() }, changes),
-            _ => (Data::SomeSectors { seed: random.next() }, random.below(changes + 1)),
+            13 => (Data::SomeChanges { seed: random.draw() }, changes),
+            14 => (Data::SomeSectors { seed: random.draw() }, changes),
+            _ => (Data::SomeSectors { seed: random.draw() }, random.below(changes + 1)),
         };
         Self { data, sizes_kept: sizes_kept.min(changes) }
     }

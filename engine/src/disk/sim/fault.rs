@@ -63,22 +63,40 @@ pub(super) fn stopped() -> io::Error {
 }
 
 /// The faults still to come.
-#[derive(Debug, Default)]
-pub(super) struct Plan(Vec<(u64, Fault)>);
+#[derive(Debug, Clone, Default)]
+pub(super) struct Plan {
+    planned: Vec<(u64, Fault)>,
+    struck: Vec<Fault>,
+    pub(super) paused: bool,
+}
 
 impl Plan {
     pub(super) fn add(&mut self, operation: u64, fault: Fault) {
-        self.0.push((operation, fault));
+        self.planned.push((operation, fault));
     }
 
     pub(super) fn clear(&mut self) {
-        self.0.clear();
+        self.planned.clear();
+    }
+
+    pub(super) fn has_any(&self) -> bool {
+        !self.planned.is_empty()
+    }
+
+    /// The faults that have struck since the last call.
+    pub(super) fn take_struck(&mut self) -> Vec<Fault> {
+        std::mem::take(&mut self.struck)
     }
 
     /// Takes the fault that strikes this operation: the first planned for it or an earlier one.
     pub(super) fn take(&mut self, operation: u64, kind: Kind) -> Option<Fault> {
+        if self.paused {
+            return None;
+        }
         let due = |(planned, fault): &(u64, Fault)| *planned <= operation && fault.strikes(kind);
-        let at = self.0.iter().position(due)?;
-        Some(self.0.remove(at).1)
+        let at = self.planned.iter().position(due)?;
+        let (_, fault) = self.planned.remove(at);
+        self.struck.push(fault);
+        Some(fault)
     }
 }

@@ -72,6 +72,14 @@ impl Disk for SimDisk {
         let inode = inode.map_err(|source| failed("lock", path, source))?;
         Ok(Box::new(SimLock { disk: self.clone(), process, inode }))
     }
+
+    fn fill_random(&self, buffer: &mut [u8]) -> io::Result<()> {
+        match &mut self.state().salts {
+            Some(salts) => salts.fill(buffer),
+            None => getrandom::fill(buffer).map_err(|error| io::Error::other(error.to_string()))?,
+        }
+        Ok(())
+    }
 }
 
 impl SimDisk {

@@ -4,6 +4,7 @@
 //!   sync cost references, not bytes. A written sector of zeros is a reference as well.
 //! - Nothing is stored beyond the size: what is cut away and grown back reads as zeros.
 
+use std::hash::Hasher;
 use std::sync::Arc;
 
 /// What a disk writes whole or not at all.
@@ -79,6 +80,20 @@ impl Image {
         let mut bytes = vec![0; self.size as usize];
         self.read(0, &mut bytes);
         bytes
+    }
+
+    /// Tells a hasher the size and the bytes. Sectors of zeros, which are most, are passed over.
+    pub(super) fn hash_into(&self, hasher: &mut impl Hasher) {
+        hasher.write_u64(self.size);
+        for (index, sector) in self.sectors.iter().enumerate() {
+            if let Some(sector) = sector
+                && !Arc::ptr_eq(sector, &self.zeros)
+                && sector[..] != self.zeros[..]
+            {
+                hasher.write_usize(index);
+                hasher.write(&sector[..]);
+            }
+        }
     }
 
     /// Writes, growing the file if the bytes reach beyond its end.

@@ -55,6 +55,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub use fault::Fault;
+pub use random::Random;
 
 use self::image::Image;
 use self::state::State;
@@ -78,6 +79,26 @@ impl SimDisk {
         Self { state: Arc::new(Mutex::new(State::new(seed))) }
     }
 
+    /// From here on the salts and keys of whoever uses the disk come from this seed, and are the same in
+    /// each run. Otherwise they come from the operating system.
+    pub fn seed_salts(&self, seed: u64) {
+        self.state().salts = Some(Random::new(seed));
+    }
+
+    /// A copy of the disk at this moment, what is unsynced and what is planned included, as one more
+    /// machine on which no process runs: what one crash leaves can be tried beside what another does.
+    pub fn fork(&self) -> Self {
+        let mut state = self.state().clone();
+        state.forget_handles();
+        Self { state: Arc::new(Mutex::new(state)) }
+    }
+
+    /// A hash of all names and of their files' bytes, as a read would show them. Two disks that a crash
+    /// left the same have the same one.
+    pub fn fingerprint(&self) -> u128 {
+        self.state().fingerprint()
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         // A test that panicked elsewhere still wants to look at its disk.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -93,6 +114,21 @@ impl SimDisk {
     /// `operation`, or for the first one after it that the fault can strike. It strikes once.
     pub fn fail_at(&self, operation: u64, fault: Fault) {
         self.state().plan.add(operation, fault);
+    }
+
+    /// The faults that have struck since the last call.
+    pub fn take_struck(&self) -> Vec<Fault> {
+        self.state().plan.take_struck()
+    }
+
+    /// Whether any fault has not struck yet.
+    pub fn has_faults(&self) -> bool {
+        self.state().plan.has_any()
+    }
+
+    /// While faults are paused none strikes: those that are due meanwhile strike afterwards.
+    pub fn pause_faults(&self, paused: bool) {
+        self.state().plan.paused = paused;
     }
 
     /// Forgets the faults that have not struck.

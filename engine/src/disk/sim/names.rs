@@ -23,14 +23,14 @@ pub(super) enum Entry {
 }
 
 /// All names of a disk. The root and the working directory always exist.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Names {
     cached: BTreeMap<PathBuf, Entry>,
     durable: BTreeMap<PathBuf, Entry>,
     pending: Vec<Change>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum Change {
     Link { path: PathBuf, entry: Entry },
     Unlink { path: PathBuf },

@@ -5,10 +5,12 @@
 //! - Everything that is iterated is ordered, so that equal seeds give equal runs.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::Hash;
 use std::io;
 use std::path::Path;
 
 use rustix::io::Errno;
+use siphasher::sip128::{Hasher128, SipHasher13};
 
 use super::contents::Contents;
 use super::fault::{Fault, Kind, Plan, stopped};
@@ -20,6 +22,7 @@ use super::random::Random;
 const FILE_BYTES_MAX: u64 = 1 << 32;
 
 /// Everything a simulated disk knows, behind its one mutex.
+#[derive(Clone)]
 pub(super) struct State {
     pub(super) names: Names,
     pub(super) plan: Plan,
@@ -29,12 +32,15 @@ pub(super) struct State {
     pub(super) stopped: bool,
     /// The number of the running process. A handle of an earlier one is dead.
     pub(super) process: u64,
+    /// Where salts and keys come from; `None`: from the operating system.
+    pub(super) salts: Option<Random>,
     files: BTreeMap<Inode, File>,
     inode_next: Inode,
     locks: BTreeSet<Inode>,
     random: Random,
 }
 
+#[derive(Clone)]
 struct File {
     contents: Contents,
     handles: u64,
@@ -51,6 +57,7 @@ impl State {
             bytes_max: None,
             stopped: false,
             process: 1,
+            salts: None,
             files: BTreeMap::new(),
             inode_next: 1,
             locks: BTreeSet::new(),
@@ -275,6 +282,18 @@ impl State {
             file.contents.crash(&mut random);
             file.named = true;
         }
+    }
+
+    /// A hash of all names, and of what a read would show of their files.
+    pub(super) fn fingerprint(&self) -> u128 {
+        let mut hasher = SipHasher13::new();
+        for (path, inode) in self.names.files() {
+            path.hash(&mut hasher);
+            if let Some(file) = self.files.get(&inode) {
+                file.contents.cache().hash_into(&mut hasher);
+            }
+        }
+        hasher.finish128().as_u128()
     }
 
     pub(super) fn forget_handles(&mut self) {

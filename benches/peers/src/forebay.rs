@@ -1,0 +1,43 @@
+//! Forebay, measured by its own benchmark: the same portions over as many connections.
+
+use std::path::Path;
+use std::process::Command;
+
+use crate::Error;
+use crate::found::Found;
+use crate::load::{Kind, Workload};
+
+/// Runs `forebay bench tcp` once.
+pub fn measure(
+    program: &Path,
+    workload: &Workload,
+    seconds: f64,
+    data_dir: &Path,
+) -> Result<Found, Error> {
+    let mut command = Command::new(program);
+    command.args(["bench", "tcp", "--rounds", "1", "--json", "--seconds", &seconds.to_string()]);
+    command.args(["--connections", &workload.connections.to_string()]);
+    command.args(["--batch", &workload.batch.to_string()]);
+    command.args(["--payload", &workload.payload.to_string()]);
+    command.arg("--data-dir").arg(data_dir).arg("--workload");
+    match workload.kind {
+        Kind::Send => command.arg("send"),
+        Kind::Both => command.arg("both"),
+        Kind::Drain { messages } => command.args(["drain", "--messages", &messages.to_string()]),
+    };
+    let output = command.output()?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        return Err(format!("{} bench tcp: {said}", program.display()).into());
+    }
+    let told: serde_json::Value = serde_json::from_slice(&output.stdout)?;
+    let number = |pointer: &str| {
+        let number = told.pointer(pointer).and_then(serde_json::Value::as_f64);
+        number.ok_or_else(|| format!("forebay bench tcp told no {pointer}"))
+    };
+    Ok(Found::told(
+        number("/messages_per_second")?,
+        number("/latency_us/p50")?,
+        number("/latency_us/p99")?,
+    ))
+}

@@ -1,0 +1,123 @@
+//! How long messages are on their way: from when each was sent, or due, until it was delivered.
+//!
+//! Bodies carry no time: they were encoded before the clock started. So a message is known by its number,
+//! which its sender learns with the answer, and a consumer may know before.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+use crate::measure::Measure;
+use crate::pace::Pace;
+
+/// All messages of a run that are on their way.
+#[derive(Debug)]
+pub(crate) struct Journeys {
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    queues: HashMap<u32, Queue>,
+    found: Measure,
+}
+
+/// One queue's messages, by their numbers from `first` on.
+#[derive(Debug)]
+struct Queue {
+    first: u64,
+    stages: VecDeque<Stage>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Stage {
+    Unknown,
+    Sent(Instant),
+    Delivered(Instant),
+    Done,
+}
+
+impl Journeys {
+    /// Of queues that are known by their id and the number of their next message.
+    pub(crate) fn new(queues: impl IntoIterator<Item = (u32, u64)>) -> Self {
+        let empty = |(id, first)| (id, Queue { first, stages: VecDeque::new() });
+        let queues = queues.into_iter().map(empty).collect();
+        Self { inner: Mutex::new(Inner { queues, found: Measure::new() }) }
+    }
+
+    /// A batch was answered that was sent, or due, at `since`.
+    pub(crate) fn sent(&self, queue: u32, first: u64, count: u32, since: Instant, pace: Pace) {
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        for seq in first..first + u64::from(count) {
+            inner.step(queue, seq, Stage::Sent(since), pace);
+        }
+    }
+
+    /// A message was delivered.
+    pub(crate) fn delivered(&self, queue: u32, seq: u64, now: Instant, pace: Pace) {
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        inner.step(queue, seq, Stage::Delivered(now), pace);
+    }
+
+    /// What was found of all that were delivered in the time that counts.
+    pub(crate) fn found(&self) -> Measure {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner).found.clone()
+    }
+}
+
+impl Inner {
+    fn step(&mut self, queue: u32, seq: u64, stage: Stage, pace: Pace) {
+        let Some(Queue { first, stages }) = self.queues.get_mut(&queue) else { return };
+        // One that came again, or was there before.
+        let Some(index) = seq.checked_sub(*first) else { return };
+        let index = usize::try_from(index).expect("few are on their way at one time");
+        if stages.len() <= index {
+            stages.resize(index + 1, Stage::Unknown);
+        }
+        let (sent, delivered) = match (stages[index], stage) {
+            (Stage::Unknown, stage) => {
+                stages[index] = stage;
+                return;
+            }
+            (Stage::Sent(sent), Stage::Delivered(delivered))
+            | (Stage::Delivered(delivered), Stage::Sent(sent)) => (sent, delivered),
+            _ => return,
+        };
+        stages[index] = Stage::Done;
+        while let Some(Stage::Done) = stages.front() {
+            stages.pop_front();
+            *first += 1;
+        }
+        if pace.counts(delivered) {
+            self.found.note(1, delivered.saturating_duration_since(sent));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_journey_counts_whichever_end_of_it_is_known_first() {
+        let pace = Pace::start(Duration::from_secs(10));
+        let ms = |ms| pace.from() + Duration::from_millis(ms);
+        let journeys = Journeys::new([(7, 101)]);
+        journeys.sent(7, 101, 2, ms(0), pace);
+        journeys.delivered(7, 103, ms(15), pace);
+        journeys.delivered(7, 102, ms(20), pace);
+        journeys.delivered(7, 101, ms(30), pace);
+        journeys.sent(7, 103, 1, ms(5), pace);
+        // A second delivery, and a queue that is not the run's.
+        journeys.delivered(7, 101, ms(900), pace);
+        journeys.delivered(8, 101, ms(900), pace);
+        let found = journeys.found();
+        assert_eq!((found.messages, found.latencies()), (3, 3));
+        let us = [0.0, 0.5, 1.0].map(|quantile| found.latency_us(quantile).round());
+        for (found, expected) in us.into_iter().zip([10_000.0, 20_000.0, 30_000.0]) {
+            assert!((found - expected).abs() < expected / 500.0, "{us:?}");
+        }
+    }
+}

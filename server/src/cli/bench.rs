@@ -1,0 +1,22 @@
+//! `forebay bench`: measures this machine, and this program on it. The work is in `forebay-bench`.
+
+use super::failure::Failure;
+use crate::sqs::understand_json;
+
+pub(super) use forebay_bench::Bench;
+
+pub(super) fn run(bench: Bench) -> Result<(), Failure> {
+    bench.run(parse_batch).map_err(|error| match error.is_usage() {
+        true => Failure::Usage(error.to_string()),
+        false => Failure::plain(&error),
+    })
+}
+
+/// The endpoint's parser, for the bare HTTP server that the endpoint is compared with.
+fn parse_batch(body: &[u8], take: &mut dyn FnMut(&str)) -> bool {
+    let understood = understand_json("SendMessageBatch", body);
+    if let Ok(batch) = &understood {
+        batch.bodies().into_iter().for_each(take);
+    }
+    understood.is_ok()
+}

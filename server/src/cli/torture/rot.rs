@@ -1,0 +1,153 @@
+//! `forebay torture rot`: a store whose files rot, a bit, a byte, a block, a file at a time.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use forebay_torture::rot::{self, Judgement, Options, Report};
+use serde::Serialize;
+
+use crate::cli::failure::Failure;
+use crate::cli::progress;
+use crate::cli::say::say;
+
+/// Damage every bit, byte, block and file of a store, and check what becomes of it
+///
+/// A reference store, in memory, has every kind of file: segments, compacted ones, indexes, snapshots, the
+/// manifest, queues with delays, leases, groups and dead letters. Each bit is flipped, each file cut at each
+/// byte, each block of 512 bytes zeroed, copied, swapped, each file deleted, renamed and exchanged; then the
+/// store is opened and drained. Allowed is that the file is made anew, that a torn tail is told, or that the
+/// damage is reported, with file and offset; all other messages come as they were sent. Exit status 1 after a
+/// violation, with the line that replays it.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example: forebay torture rot\n         \
+                  forebay torture rot --cases 50000 --jobs 2\n         \
+                  forebay torture rot --seed 7 --case 123456 --keep ./rotten")]
+pub(super) struct Rot {
+    /// What is in the store
+    #[arg(long, value_name = "S", default_value_t = 1)]
+    seed: u64,
+    /// At most so many cases, spread over all of them [default: all]
+    #[arg(long, value_name = "N")]
+    cases: Option<u64>,
+    /// For so many minutes at most
+    #[arg(long, value_name = "M")]
+    minutes: Option<u64>,
+    /// This case alone
+    #[arg(long, value_name = "N", conflicts_with_all = ["cases", "minutes"])]
+    case: Option<u64>,
+    /// Write the files of that case to a directory
+    #[arg(long, value_name = "DIR", requires = "case")]
+    keep: Option<PathBuf>,
+    /// Threads [default: one for each processor]
+    #[arg(long, value_name = "J")]
+    jobs: Option<usize>,
+    /// A JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// A summary as `--json` shows it.
+#[derive(Serialize)]
+struct SummaryJson {
+    seed: u64,
+    cases: u64,
+    cases_total: u64,
+    files: usize,
+    bytes: u64,
+    messages: usize,
+    judgements: BTreeMap<&'static str, u64>,
+    memory_bytes: u64,
+    took_ms: u64,
+    violations: Vec<String>,
+}
+
+impl Rot {
+    pub(super) fn run(self) -> Result<(), Failure> {
+        let processors = || std::thread::available_parallelism().map_or(1, usize::from);
+        let options = Options {
+            seed: self.seed,
+            cases: self.cases,
+            time: self.minutes.map(|minutes| Duration::from_secs(minutes * 60)),
+            only: self.case,
+            jobs: self.jobs.unwrap_or_else(processors),
+        };
+        let bar = progress::campaign(Some(0), "cases");
+        let report = rot::run(&options, &mut |done, of| {
+            bar.set_length(of);
+            bar.set_position(done);
+        });
+        bar.finish_and_clear();
+        let report = report.map_err(|error| Failure::because(error.to_string()))?;
+        if let (Some(case), Some(dir)) = (self.case, &self.keep) {
+            rot::exhibit(self.seed, case, dir)
+                .map_err(|error| Failure::io(&dir.display().to_string(), &error))?;
+        }
+        for violation in &report.violations {
+            say(format_args!("VIOLATION {}", violation.text));
+            say(format_args!(
+                "replay it with: forebay torture rot --seed {} --case {}",
+                self.seed, violation.case
+            ));
+        }
+        let text = if self.json { self.to_json(&report) } else { self.to_text(&report) };
+        writeln!(std::io::stdout(), "{text}")?;
+        match report.violations.is_empty() {
+            true => Ok(()),
+            false => Err(Failure::Reported),
+        }
+    }
+
+    fn to_text(&self, report: &Report) -> String {
+        let summary = &report.summary;
+        let mut text = format!(
+            "{} violations in {} of {} cases, {:.0} s, seed {}\n  \
+               the store: {} files, {} bytes, {} messages",
+            report.violations.len(),
+            summary.cases,
+            summary.cases_total,
+            summary.took.as_secs_f64(),
+            self.seed,
+            summary.files,
+            summary.bytes,
+            summary.messages,
+        );
+        for (judgement, cases) in &summary.judgements {
+            text.push_str(&format!("\n  {cases}: {}", words(*judgement).1));
+        }
+        text.push_str(&format!("\n  memory: {} KiB more at the most", summary.memory_bytes / 1024));
+        text
+    }
+
+    fn to_json(&self, report: &Report) -> String {
+        let summary = &report.summary;
+        let judgements = summary.judgements.iter();
+        let json = SummaryJson {
+            seed: self.seed,
+            cases: summary.cases,
+            cases_total: summary.cases_total,
+            files: summary.files,
+            bytes: summary.bytes,
+            messages: summary.messages,
+            judgements: judgements.map(|(one, cases)| (words(*one).0, *cases)).collect(),
+            memory_bytes: summary.memory_bytes,
+            took_ms: u64::try_from(summary.took.as_millis()).unwrap_or(u64::MAX),
+            violations: report.violations.iter().map(|violation| violation.text.clone()).collect(),
+        };
+        serde_json::to_string(&json).expect("numbers and texts always have a JSON form")
+    }
+}
+
+/// A judgement's name, and what it says.
+fn words(judgement: Judgement) -> (&'static str, &'static str) {
+    match judgement {
+        Judgement::Same => ("same", "no byte changed"),
+        Judgement::NoData => ("no-data", "what changed is no data"),
+        Judgement::Rebuilt => ("rebuilt", "made anew, or done without"),
+        Judgement::Torn => ("torn", "told as a torn tail, nothing lost"),
+        Judgement::Verified => ("verified", "everything comes, and verify reports the place"),
+        Judgement::SetAside => ("set-aside", "the messages concerned reported, all others come"),
+        Judgement::Refused => ("refused", "not opened, and the place reported"),
+    }
+}

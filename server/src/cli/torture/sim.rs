@@ -1,0 +1,249 @@
+//! `forebay torture sim`: the engine on a simulated disk, beside a plain model.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use forebay_torture::sim::{
+    Campaign, Exhaustive, Failure as Broken, Progress, Script, Tally, attempt, campaign, explore,
+    shrink,
+};
+use serde::Serialize;
+
+use crate::cli::failure::Failure;
+use crate::cli::progress;
+use crate::cli::say::say;
+
+/// Runs when nothing says how many.
+const SEEDS_DEFAULT: u64 = 1000;
+
+/// How long a failing run is made shorter.
+const SHRINK_LIMIT: Duration = Duration::from_secs(60);
+
+/// What of a failure's text is shown: the contents of whole stores may be in it.
+const TEXT_CHARACTERS_MAX: usize = 2000;
+
+/// The engine on a simulated disk and clock, from one seed
+///
+/// Random operations, with power cuts, kills, failed syncs, full disks, read and write errors, damaged files
+/// and clocks that jump, beside a plain model of what the store must hold. After each crash it is opened,
+/// compared, and verified. Exit status 1 at the first check that fails, with the line that replays the
+/// run and a script of the fewest operations that show it.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples: forebay torture sim --minutes 10\n          \
+                  forebay torture sim --seed 42                       one run, again\n          \
+                  forebay torture sim --exhaustive --minutes 2\n          \
+                  forebay torture sim --script forebay-sim-42.script")]
+pub(super) struct Sim {
+    /// The first run's seed; alone, exactly that run is done. Otherwise a new one is drawn
+    #[arg(long, value_name = "S", conflicts_with_all = ["exhaustive", "script"])]
+    seed: Option<u64>,
+    /// So many runs, each with the next seed
+    #[arg(long, value_name = "N", conflicts_with_all = ["exhaustive", "script"])]
+    seeds: Option<u64>,
+    /// Stop after so many minutes
+    #[arg(long, value_name = "M", value_parser = minutes, conflicts_with = "script")]
+    minutes: Option<Duration>,
+    /// So many threads; as many as there are processors, if none is given
+    #[arg(long, value_name = "J")]
+    jobs: Option<usize>,
+    /// Short scripts instead, crashed at each of their disk operations, with each kind of fault
+    #[arg(long, conflicts_with = "script")]
+    exhaustive: bool,
+    /// Replay the script in this file
+    #[arg(long, value_name = "FILE")]
+    script: Option<PathBuf>,
+    /// A JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+fn minutes(text: &str) -> Result<Duration, String> {
+    let minutes: f64 = text.parse().map_err(|_| "expected a number of minutes".to_owned())?;
+    let seconds = minutes * 60.0;
+    match seconds > 0.0 {
+        true => Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string()),
+        false => Err("expected a number of minutes above 0".to_owned()),
+    }
+}
+
+/// What a campaign came to, as `--json` shows it.
+#[derive(Serialize)]
+struct Summary {
+    campaign: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seed: Option<u64>,
+    seconds: f64,
+    /// Of the exhaustive campaign.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    exhaustive: Option<Counts>,
+    #[serde(flatten)]
+    tally: Tally,
+    violation: Option<Violated>,
+}
+
+#[derive(Serialize)]
+struct Counts {
+    scripts: u64,
+    cases: u64,
+    cases_done: u64,
+    scripts_drawn: u64,
+    distinct_crash_states: u64,
+}
+
+#[derive(Serialize)]
+struct Violated {
+    check: &'static str,
+    text: String,
+    at: String,
+    origin: String,
+    replay: String,
+    operations: usize,
+}
+
+impl Sim {
+    pub(super) fn run(self) -> Result<(), Failure> {
+        let began = Instant::now();
+        let (mut summary, broken) = match &self.script {
+            Some(path) => replay(path)?,
+            None if self.exhaustive => self.explore(),
+            None => self.campaign(),
+        };
+        summary.seconds = began.elapsed().as_secs_f64();
+        summary.violation = match broken {
+            Some(broken) => Some(self.explain(&broken)?),
+            None => None,
+        };
+        let text = match self.json {
+            true => serde_json::to_string(&summary).expect("numbers and texts have a JSON form"),
+            false => to_text(&summary),
+        };
+        writeln!(std::io::stdout(), "{text}")?;
+        match summary.violation {
+            None => Ok(()),
+            Some(_) => Err(Failure::Reported),
+        }
+    }
+
+    fn jobs(&self) -> usize {
+        self.jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from))
+    }
+
+    fn campaign(&self) -> (Summary, Option<Broken>) {
+        let seed = self.seed.unwrap_or_else(|| uuid::Uuid::new_v4().as_u64_pair().0 >> 32);
+        let seeds = match (self.seeds, self.seed, self.minutes) {
+            (Some(seeds), _, _) => Some(seeds),
+            (None, _, Some(_)) => None,
+            (None, Some(_), None) => Some(1),
+            (None, None, None) => Some(SEEDS_DEFAULT),
+        };
+        say(format_args!("forebay: runs from seed {seed}"));
+        let settings = Campaign { seed, seeds, limit: self.minutes, jobs: self.jobs() };
+        let bar = progress::counter("runs");
+        let found = campaign(&settings, |progress: &Progress| {
+            if let Some(total) = progress.total {
+                bar.set_length(total);
+            }
+            bar.set_position(progress.done);
+        });
+        bar.finish_and_clear();
+        (summary("random", Some(seed), found.tally), found.failure)
+    }
+
+    fn explore(&self) -> (Summary, Option<Broken>) {
+        let settings = Exhaustive { limit: self.minutes, jobs: self.jobs(), sample: 1 };
+        let bar = progress::counter("crash states");
+        let explored = explore(&settings, |progress| bar.set_position(progress.states));
+        bar.finish_and_clear();
+        let counts = Counts {
+            scripts: explored.scripts,
+            cases: explored.cases,
+            cases_done: explored.cases_done,
+            scripts_drawn: explored.drawn,
+            distinct_crash_states: explored.states,
+        };
+        let summary = summary("exhaustive", None, explored.tally);
+        (Summary { exhaustive: Some(counts), ..summary }, explored.failure)
+    }
+
+    /// Makes the run shorter, and writes it down.
+    fn explain(&self, broken: &Broken) -> Result<Violated, Failure> {
+        say(format_args!("forebay: {}: {}", broken.origin, broken.violation.check));
+        let (script, violation, replay) = match &self.script {
+            Some(path) => {
+                let replay = format!("forebay torture sim --script {}", path.display());
+                ((*broken.script).clone(), broken.violation.clone(), replay)
+            }
+            None => {
+                say(format_args!("forebay: looking for fewer operations that show it"));
+                let (script, violation) = shrink(&broken.script, &broken.violation, SHRINK_LIMIT);
+                let name = match broken.seed {
+                    Some(seed) => format!("forebay-sim-{seed}.script"),
+                    None => "forebay-sim-exhaustive.script".to_owned(),
+                };
+                let text = format!("# {}: {}\n{script}", broken.origin, violation.check);
+                std::fs::write(&name, text).map_err(|error| Failure::io(&name, &error))?;
+                let shrunk = format!("forebay torture sim --script {name}");
+                let replay = match broken.seed {
+                    Some(seed) => {
+                        format!("forebay torture sim --seed {seed}, or shorter: {shrunk}")
+                    }
+                    None => shrunk,
+                };
+                (script, violation, replay)
+            }
+        };
+        Ok(Violated {
+            check: violation.check.name(),
+            text: violation.text.chars().take(TEXT_CHARACTERS_MAX).collect(),
+            at: violation.at,
+            origin: broken.origin.clone(),
+            replay,
+            operations: script.ops.len(),
+        })
+    }
+}
+
+fn summary(campaign: &'static str, seed: Option<u64>, tally: Tally) -> Summary {
+    Summary { campaign, seed, seconds: 0.0, exhaustive: None, tally, violation: None }
+}
+
+fn replay(path: &Path) -> Result<(Summary, Option<Broken>), Failure> {
+    let shown = path.display().to_string();
+    let text = std::fs::read_to_string(path).map_err(|error| Failure::io(&shown, &error))?;
+    let script: Script =
+        text.parse().map_err(|error| Failure::because(format!("{shown}: {error}")))?;
+    let (tally, broken) = match attempt(|| script.run()) {
+        Ok(tally) => (tally, None),
+        Err(violation) => {
+            let broken = Broken { origin: shown, seed: None, script: Box::new(script), violation };
+            (Tally::default(), Some(broken))
+        }
+    };
+    Ok((summary("script", None, tally), broken))
+}
+
+fn to_text(summary: &Summary) -> String {
+    let mut text = format!("{}\n", summary.tally);
+    if let Some(counts) = &summary.exhaustive {
+        text += &format!(
+            "{} distinct crash states, in {} cases; {} scripts have {}, {} were drawn besides\n",
+            counts.distinct_crash_states,
+            counts.cases_done,
+            counts.scripts,
+            counts.cases,
+            counts.scripts_drawn
+        );
+    }
+    text += &format!("{:.1} s, ", summary.seconds);
+    match &summary.violation {
+        None => text + "0 violations",
+        Some(violated) => {
+            let Violated { check: _, text: what, at, origin, replay, operations } = violated;
+            text + &format!(
+                "VIOLATION\n{what}\nat {at}, in {origin}; {operations} operations show it\n\
+                 replay: {replay}"
+            )
+        }
+    }
+}

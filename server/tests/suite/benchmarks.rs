@@ -1,0 +1,192 @@
+//! Without these, `forebay bench` could fail when it is needed, leave files behind, or change what programs
+//! read of it.
+//!
+//! They measure for a moment, and compare no figure with any time.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::process::{Output, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::support::{Process, forebay, output};
+
+const QUICK: [&str; 8] =
+    ["--rounds", "1", "--seconds", "0.2", "--segment-bytes", "4MiB", "--json", "--data-dir"];
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap()
+}
+
+/// Runs a benchmark in a directory that must be empty again behind it; what it printed, line by line.
+#[track_caller]
+fn bench(arguments: &[&str]) -> Vec<Value> {
+    let dir = TempDir::new().unwrap();
+    let run = forebay(["bench"].iter().chain(arguments).chain(&QUICK)).arg(dir.path()).output();
+    let Output { status, stdout, stderr } = run.unwrap();
+    assert_eq!(status.code(), Some(0), "{arguments:?}: {}", text(&stderr));
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0, "{arguments:?} left something");
+    text(&stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn number(of: &Value, pointer: &str) -> f64 {
+    of.pointer(pointer).and_then(Value::as_f64).unwrap_or_else(|| panic!("no {pointer} in {of}"))
+}
+
+#[test]
+fn every_workload_over_tcp_runs_and_is_told_beside_its_limit() {
+    for (arguments, name) in [
+        (
+            &["--connections", "2", "--batch", "10"][..],
+            "send/batch=10 bytes=1024 connections=2 window=1 durability=sync",
+        ),
+        (
+            &["--connections", "2", "--queues", "5", "--payload", "100", "--durability", "written"],
+            "send/batch=64 bytes=100 connections=2 window=1 queues=5 durability=written",
+        ),
+        (
+            &["--workload", "producer", "--connections", "2"],
+            "producer/bytes=1024 connections=2 durability=sync",
+        ),
+        (
+            &["--workload", "drain", "--connections", "2", "--messages", "1000", "--batch", "10"],
+            "subscribe+ack/batch=10 bytes=1024 connections=2 window=16 messages=1000 \
+             durability=sync",
+        ),
+    ] {
+        let all = [&["tcp"], arguments].concat();
+        let lines = bench(&all);
+        let [line] = lines.as_slice() else { panic!("{arguments:?}: {lines:?}") };
+        assert_eq!(line["workload"], name);
+        assert_eq!((&line["loop"], &line["rounds"]), (&"closed".into(), &1.into()));
+        let (rate, limit) =
+            (number(line, "/messages_per_second"), number(line, "/limit/messages_per_second"));
+        assert!(rate > 0.0 && limit > 0.0, "{line}");
+        assert!((number(line, "/share_of_limit") - rate / limit).abs() < 1e-9, "{line}");
+        let [p50, p99, p999] =
+            ["p50", "p99", "p999"].map(|name| number(line, &format!("/latency_us/{name}")));
+        assert!(0.0 < p50 && p50 <= p99 && p99 <= p999, "{line}");
+        assert!(number(line, "/machine/cores") > 0.0);
+    }
+}
+
+#[test]
+fn a_lone_sender_is_told_beside_a_sync_and_a_round_trip() {
+    let lines = bench(&["tcp", "--connections", "1", "--batch", "1", "--payload", "100"]);
+    for name in ["fdatasync_us", "round_trip_us", "ping_us"] {
+        assert!(number(&lines[0], &format!("/{name}/p50")) > 0.0);
+    }
+}
+
+#[test]
+fn sends_and_consumers_at_once_keep_the_queue_short() {
+    let lines = bench(&["tcp", "--workload", "both", "--connections", "2", "--batch", "10"]);
+    let depth = &lines[0]["depth"][0];
+    // Eight times as many as may be in unanswered sends.
+    assert_eq!(depth["max"], 8 * 10 * 2);
+    assert!(number(depth, "/start") <= 160.0 && number(depth, "/end") <= 160.0, "{depth}");
+    assert!(number(&lines[0], "/end_to_end_us/p50") > 0.0);
+}
+
+#[test]
+fn at_a_given_rate_what_was_due_is_answered() {
+    for workload in ["send", "both"] {
+        let rate = ["--rate", "1000", "--batch", "10", "--connections", "2"];
+        let lines = bench(&[&["tcp", "--workload", workload], &rate[..]].concat());
+        let line = &lines[0];
+        assert_eq!((&line["loop"], &line["unanswered"]), (&"open".into(), &0.into()), "{workload}");
+        assert!(number(line, "/messages_per_second") > 0.0);
+    }
+}
+
+#[test]
+fn a_sweep_is_a_workload_for_each_number_and_its_report_has_them_all() {
+    let dir = TempDir::new().unwrap();
+    let report = dir.path().join("report.html");
+    let report = report.to_str().unwrap();
+    let lines = bench(&["tcp", "--connections", "1,2,4", "--report", report]);
+    assert_eq!(lines.len(), 3);
+    let page = fs::read_to_string(report).unwrap();
+    assert!(page.starts_with("<!doctype html>") && page.ends_with("</html>\n"));
+    for line in &lines {
+        assert!(page.contains(line["workload"].as_str().unwrap()));
+    }
+    assert!(page.contains("Throughput by connections") && page.contains(&report[1..]));
+}
+
+#[test]
+fn the_table_runs_what_is_chosen() {
+    let lines = bench(&["table", "send/batch=10 bytes=100 connections=16 window=1 "]);
+    assert_eq!(lines.len(), 1);
+    let listed = forebay(["bench", "table", "--list", "connections=64"]).output().unwrap();
+    let names: Vec<&str> = text(&listed.stdout).lines().collect();
+    assert!(names.len() == 6 && names.iter().all(|name| name.contains("connections=64")));
+}
+
+#[test]
+fn a_server_that_runs_is_left_as_it_was() {
+    let dir = TempDir::new().unwrap();
+    let server = Process::serve(&dir.path().join("data"), ([127, 0, 0, 1], 0).into());
+    assert!(output(&server, &["queue", "create", "orders"]).status.success());
+    bench(&["tcp", "--queues", "3", "--connections", "2", "--server", &server.server()]);
+    let listed = output(&server, &["queue", "list"]);
+    let queues: Vec<&str> = text(&listed.stdout).lines().collect();
+    assert_eq!(queues.len(), 1, "{queues:?}");
+    assert!(queues[0].contains("orders"));
+}
+
+#[test]
+fn without_a_server_it_ends_and_says_why() {
+    let dir = TempDir::new().unwrap();
+    // Nothing listens on port 1.
+    let arguments = ["bench", "tcp", "--server", "127.0.0.1:1", "--data-dir"];
+    let failed = forebay(arguments).arg(dir.path()).output().unwrap();
+    assert_eq!(failed.status.code(), Some(1));
+    let told = "forebay: cannot connect to 127.0.0.1:1: Connection refused\n";
+    assert_eq!(text(&failed.stderr), told);
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn an_interrupted_benchmark_leaves_nothing_behind() {
+    for arguments in [
+        &["tcp", "--connections", "1,2", "--segment-bytes", "4MiB"][..],
+        &["log", "--batch", "1,2", "--in-flight", "1", "--segment-bytes", "4MiB"],
+    ] {
+        let dir = TempDir::new().unwrap();
+        let quick = ["--rounds", "1", "--seconds", "2", "--data-dir"];
+        let mut child = forebay(["bench"].iter().chain(arguments).chain(&quick))
+            .arg(dir.path())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        // The machine, the heads, and the first workload: it is at the second.
+        assert_eq!(lines.take(3).filter(Result::is_ok).count(), 3, "{arguments:?}");
+        kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+        let Output { status, stderr, .. } = child.wait_with_output().unwrap();
+        assert_eq!(status.code(), Some(1), "{arguments:?}");
+        assert!(text(&stderr).ends_with("forebay: interrupted\n"), "{}", text(&stderr));
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0, "{arguments:?}");
+    }
+}
+
+#[test]
+fn what_cannot_be_measured_is_wrong_usage() {
+    for (arguments, named) in [
+        (&["disk", "--data-dir", "/nonexistent"][..], "--data-dir /nonexistent"),
+        (&["disk", "--file-bytes", "1MiB"], "--file-bytes: expected at least 16MiB"),
+        (&["tcp", "--workload", "drain", "--rate", "5"], "--rate"),
+        (&["tcp", "--connections", "0"], "--connections"),
+        (&["tcp", "--seconds", "0"], "0.1 to 86400"),
+        (&["table", "no such workload"], "--list shows them"),
+        (&["log", "--batch", "0"], "--batch"),
+    ] {
+        let failed = forebay(["bench"].iter().chain(arguments)).output().unwrap();
+        assert_eq!(failed.status.code(), Some(2), "{arguments:?}");
+        assert!(text(&failed.stderr).contains(named), "{arguments:?}: {}", text(&failed.stderr));
+    }
+}

@@ -1,0 +1,319 @@
+//! A history sorted by message: when it was sent, delivered, deleted.
+
+use std::collections::BTreeMap;
+
+use super::{SLACK, Violation};
+use crate::kill::history::{
+    Call, Content, Delivery, History, Micros, Number, Outcome, SentMessage, What, queues,
+};
+
+/// All that is known.
+#[derive(Debug, Default)]
+pub(super) struct Facts {
+    pub(super) messages: BTreeMap<Number, Message>,
+    /// Batches whose outcome was never known: each is there whole or not.
+    pub(super) batches: Vec<Vec<Number>>,
+    /// In the order of the history.
+    pub(super) transactions: Vec<Transaction>,
+}
+
+/// What is known of a message.
+#[derive(Debug)]
+pub(super) struct Message {
+    pub(super) queue: &'static str,
+    pub(super) group: u32,
+    pub(super) delay: Micros,
+    /// When its first send was made.
+    pub(super) send_began: Micros,
+    /// When a send of it was first answered.
+    pub(super) send_answered: Option<Micros>,
+    /// Whether any of its sends may have been done.
+    pub(super) may_be_stored: bool,
+    /// Its number in its queue, once anybody was told.
+    pub(super) seq: Option<u64>,
+    pub(super) deliveries: Vec<Delivered>,
+    pub(super) acks: Vec<Acked>,
+    pub(super) releases: Vec<Micros>,
+}
+
+/// One delivery of a message.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Delivered {
+    pub(super) queue: &'static str,
+    pub(super) life: u32,
+    pub(super) began: Micros,
+    pub(super) ended: Micros,
+    pub(super) visibility: Micros,
+    pub(super) receive_count: u32,
+    /// The call, and the place in its answer.
+    pub(super) call: usize,
+    pub(super) place: usize,
+}
+
+/// One deletion of a message that may have been done.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Acked {
+    pub(super) queue: &'static str,
+    pub(super) life: u32,
+    pub(super) began: Micros,
+    pub(super) ended: Micros,
+    pub(super) is_answered: bool,
+    /// The transaction that it was a part of.
+    pub(super) transaction: Option<usize>,
+}
+
+/// A transaction that may have been done.
+#[derive(Debug)]
+pub(super) struct Transaction {
+    pub(super) is_answered: bool,
+    pub(super) acked: Vec<Number>,
+    pub(super) sent: Vec<Number>,
+}
+
+impl Message {
+    /// Whether anything shows that it was stored: who deletes it had received it.
+    pub(super) fn was_there(&self) -> bool {
+        self.send_answered.is_some() || !self.deliveries.is_empty() || !self.acks.is_empty()
+    }
+
+    /// Whether an ack was made while the lease of its receipt ran for certain. The message was then in that
+    /// queue, and not on its way to another.
+    pub(super) fn was_leased_for(&self, ack: &Acked) -> bool {
+        self.deliveries.iter().any(|delivery| {
+            let is_its = (delivery.queue, delivery.life) == (ack.queue, ack.life);
+            let released = self.releases.iter().any(|at| (delivery.began..ack.ended).contains(at));
+            let runs = ack.ended + SLACK < delivery.began + delivery.visibility;
+            is_its && delivery.ended <= ack.began && runs && !released
+        })
+    }
+
+    /// The earliest moment at which it may have been deleted.
+    pub(super) fn may_be_gone_from(&self) -> Option<Micros> {
+        self.acks.iter().map(|ack| ack.began).min()
+    }
+}
+
+impl Facts {
+    /// Sorts a history, and tells of what cannot be right in any order.
+    pub(super) fn gather(history: &History, violations: &mut Vec<Violation>) -> Self {
+        let mut facts = Self::default();
+        // All sends first: a delivery may end before the answer to its send does.
+        for call in &history.calls {
+            match &call.what {
+                What::Send { queue, messages } => facts.sent(call, queue, messages, violations),
+                What::Transact { to, messages, .. } => facts.sent(call, to, messages, violations),
+                _ => {}
+            }
+        }
+        for (number, call) in history.calls.iter().enumerate() {
+            refused(call, violations);
+            match &call.what {
+                What::Send { .. } => {}
+                What::Receive { queue, visibility_ms, deliveries } => {
+                    for (place, delivery) in deliveries.iter().enumerate() {
+                        let at = (number, place, visibility_ms * 1000);
+                        facts.delivered(call, queue, at, delivery, violations);
+                    }
+                }
+                What::Ack { queue, messages, invalid } => {
+                    facts.acked(call, queue, messages, None);
+                    invalid.iter().for_each(|number| disowned(*number, violations));
+                }
+                What::Release { messages, .. } => facts.released(call, messages),
+                What::Transact { from, acked, messages, .. } => {
+                    if call.outcome != Outcome::Failed {
+                        let transaction = Some(facts.transactions.len());
+                        facts.acked(call, from, acked, transaction);
+                        facts.transactions.push(Transaction {
+                            is_answered: call.outcome == Outcome::Ok,
+                            acked: acked.clone(),
+                            sent: messages.iter().map(|sent| sent.number).collect(),
+                        });
+                    }
+                }
+                What::Count { queue, messages } => counted(queue, messages, violations),
+            }
+        }
+        facts
+    }
+
+    fn sent(
+        &mut self,
+        call: &Call,
+        queue: &'static str,
+        messages: &[SentMessage],
+        violations: &mut Vec<Violation>,
+    ) {
+        for sent in messages {
+            let message = self.messages.entry(sent.number).or_insert_with(|| Message {
+                queue,
+                group: sent.group,
+                delay: sent.delay_ms * 1000,
+                send_began: call.began,
+                send_answered: None,
+                may_be_stored: false,
+                seq: None,
+                deliveries: Vec::new(),
+                acks: Vec::new(),
+                releases: Vec::new(),
+            });
+            message.send_began = message.send_began.min(call.began);
+            message.may_be_stored |= call.outcome != Outcome::Failed;
+            if call.outcome == Outcome::Ok {
+                let first = message.send_answered.map_or(call.ended, |at| at.min(call.ended));
+                message.send_answered = Some(first);
+                message.is_numbered(sent.number, sent.seq, violations);
+            }
+        }
+        let is_batch = matches!(call.what, What::Send { .. }) && messages.len() > 1;
+        if is_batch && call.outcome == Outcome::Unknown {
+            self.batches.push(messages.iter().map(|sent| sent.number).collect());
+        }
+    }
+
+    fn delivered(
+        &mut self,
+        call: &Call,
+        queue: &'static str,
+        (number_of_call, place, visibility): (usize, usize, Micros),
+        delivery: &Delivery,
+        violations: &mut Vec<Violation>,
+    ) {
+        let seq = delivery.seq;
+        let mut tell = |rule, number, text| violations.push(Violation { rule, number, text });
+        let number = match &delivery.content {
+            Content::Message(number) => *number,
+            Content::Before { round, number } => {
+                let text = format!(
+                    "{queue} gave message {number} of round {round} (seq {seq}), after which all \
+                     messages were deleted"
+                );
+                return tell("returned", *number, text);
+            }
+            Content::Garbage(found) => {
+                let text = format!("{queue} gave, as seq {seq}, what nobody sent: {found}");
+                return tell("phantom", 0, text);
+            }
+            Content::Damaged => {
+                let text = format!("{queue} gave seq {seq} with a checksum that does not match");
+                return tell("phantom", 0, text);
+            }
+        };
+        let Some(message) = self.messages.get_mut(&number) else {
+            let text = format!("{queue} gave message {number} (seq {seq}), which nobody sent");
+            return tell("phantom", number, text);
+        };
+        if !queues::may_come_from(message.queue, queue) {
+            let home = message.queue;
+            let text = format!("{queue} gave message {number}, which was sent to {home}");
+            return tell("phantom", number, text);
+        }
+        if !message.may_be_stored {
+            let text = format!("{queue} gave message {number}, whose send was refused");
+            return tell("phantom", number, text);
+        }
+        if call.ended < message.send_began {
+            let text = format!("{queue} gave message {number} before it was sent");
+            return tell("phantom", number, text);
+        }
+        let at_home = if message.queue == queue { seq } else { delivery.origin_seq };
+        message.is_numbered(number, at_home, violations);
+        message.deliveries.push(Delivered {
+            queue,
+            life: call.life,
+            began: call.began,
+            ended: call.ended,
+            visibility,
+            receive_count: delivery.receive_count,
+            call: number_of_call,
+            place,
+        });
+    }
+
+    fn acked(
+        &mut self,
+        call: &Call,
+        queue: &'static str,
+        messages: &[Number],
+        transaction: Option<usize>,
+    ) {
+        if call.outcome == Outcome::Failed {
+            return;
+        }
+        for number in messages {
+            if let Some(message) = self.messages.get_mut(number) {
+                message.acks.push(Acked {
+                    queue,
+                    life: call.life,
+                    began: call.began,
+                    ended: call.ended,
+                    is_answered: call.outcome == Outcome::Ok,
+                    transaction,
+                });
+            }
+        }
+    }
+
+    fn released(&mut self, call: &Call, messages: &[Number]) {
+        if call.outcome == Outcome::Failed {
+            return;
+        }
+        for number in messages {
+            if let Some(message) = self.messages.get_mut(number) {
+                message.releases.push(call.began);
+            }
+        }
+    }
+}
+
+impl Message {
+    /// Somebody was told its number: it has one.
+    fn is_numbered(&mut self, number: Number, seq: u64, violations: &mut Vec<Violation>) {
+        match self.seq {
+            None => self.seq = Some(seq),
+            Some(known) if known != seq => {
+                let queue = self.queue;
+                let text =
+                    format!("message {number} is in {queue} as seq {known} and as seq {seq}");
+                violations.push(Violation { rule: "doubled", number, text });
+            }
+            Some(_) => {}
+        }
+    }
+}
+
+/// What these clients ask for is never to be answered so.
+const NEVER: [&str; 8] = [
+    "Malformed",
+    "UnknownOperation",
+    "UnknownQueue",
+    "ChecksumMismatch",
+    "BatchForgotten",
+    "ReceiptInvalid",
+    "Damaged",
+    "Internal",
+];
+
+fn refused(call: &Call, violations: &mut Vec<Violation>) {
+    if NEVER.contains(&&*call.code) {
+        let text = format!("in life {}: {}", call.life, call.error);
+        violations.push(Violation { rule: "refusal", number: 0, text });
+    }
+}
+
+/// A receipt is good as long as its store is, whatever was lost in a crash.
+fn disowned(number: Number, violations: &mut Vec<Violation>) {
+    let text = format!("the receipt of message {number} was refused as no receipt of this server");
+    violations.push(Violation { rule: "receipt", number, text });
+}
+
+fn counted(queue: &str, messages: &[u64; 4], violations: &mut Vec<Violation>) {
+    if messages.iter().any(|count| *count > 0) {
+        let [waiting, leased, delayed, damaged] = messages;
+        let text = format!(
+            "{queue} was drained and says: {waiting} waiting, {leased} in flight, {delayed} delayed, \
+             {damaged} damaged"
+        );
+        violations.push(Violation { rule: "count", number: 0, text });
+    }
+}

@@ -1,0 +1,166 @@
+//! `forebay torture kill --eio`: a device that fails under a real file system.
+//!
+//! `nbdkit` lets writes or reads of the device fail while a file is there. The kernel tells of a failed
+//! writeback once; asked again it says that all is well, and shows what the device does not have. So the
+//! server must end at the first error. Then the device works again, the file system is mounted anew, so that
+//! nothing of the page cache is left, and everything that was answered must be there.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use super::campaign::{Campaign, broken, hang};
+use super::checker::Violation;
+use super::crew::{Habits, Work};
+use super::export::{Daemon, Exported, is_possible, make_ext4};
+use super::history::History;
+use super::server::Launch;
+use super::system::{Lacking, Mount, need, need_root};
+use super::{CampaignError, Options, Report, io_error, prepare};
+
+/// The size of the device.
+const DEVICE_BYTES: u64 = 96 << 20;
+
+/// How long the server works before the device fails.
+const WORK: Duration = Duration::from_millis(200);
+
+/// The device fails for so long, or until the server has ended.
+const FAILING: Duration = Duration::from_millis(1_500);
+
+/// So long the server may take to end once it knows.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What was done.
+#[derive(Debug, Default, Clone)]
+pub struct Errors {
+    /// How often the device failed.
+    pub faults: u64,
+    /// After which the server ended by itself.
+    pub ended: u64,
+    /// After which it was killed, since it had met no error.
+    pub unaware: u64,
+}
+
+/// Lets the device fail so often.
+pub fn run(
+    options: &Options,
+    faults: u64,
+    progress: &mut dyn FnMut(u64),
+) -> Result<Result<(Report, Errors), Lacking>, CampaignError> {
+    let tools = ["nbdkit", "qemu-storage-daemon", "losetup", "mount", "umount", "mkfs.ext4"];
+    if let Err(lacking) = need_root().and_then(|()| need(&tools)) {
+        return Ok(Err(lacking));
+    }
+    if !is_possible() {
+        return Ok(Err(Lacking("this machine has no FUSE, or no loop devices".to_owned())));
+    }
+    prepare(&options.dir)?;
+    let io = |source| io_error(&options.dir, source);
+    make_ext4(&options.dir.join("device"), DEVICE_BYTES).map_err(io)?;
+    let mut launch = Launch::new(&options.binary, &options.dir);
+    launch.data = options.dir.join("disk/store");
+    let habits = Habits { visibilities_ms: [50, 100, 150], delay_ms_max: 100 };
+    let mut campaign = Campaign::new(launch, options.seed, habits).map_err(io)?;
+    let (mut done, mut violations) = (Errors::default(), Vec::new());
+    let began = Instant::now();
+    let is_late = || options.time.is_some_and(|most| began.elapsed() >= most);
+    while violations.is_empty() && done.faults < faults && !is_late() {
+        campaign.history = History::default();
+        let broken = fail(&mut campaign, &options.dir, &mut done).map_err(io)?;
+        violations = campaign.judge(broken.err().into_iter().collect());
+        campaign.summary.rounds += 1;
+        progress(done.faults);
+    }
+    Ok(Ok((campaign.report(&options.dir, violations)?, done)))
+}
+
+/// One fault, and the drain after it.
+fn fail(
+    campaign: &mut Campaign,
+    dir: &Path,
+    done: &mut Errors,
+) -> io::Result<Result<(), Violation>> {
+    let failing = dir.join("failing");
+    let mut device = Device::start(dir)?;
+    let lived = live(campaign, &failing, done);
+    let _ = fs::remove_file(&failing);
+    // The file system may have given up; the device works again, so it can be mounted.
+    if let Some(exported) = device.exported.take() {
+        let _ = exported.unmount();
+    }
+    drop(device);
+    if let Err(violation) = lived {
+        return Ok(Err(violation));
+    }
+    // Mounted anew, without anything between: what is read now is what the device has.
+    let mount = Mount::image(&dir.join("device"), &dir.join("disk"))?;
+    let drained = campaign.drain().and_then(|()| campaign.verify());
+    mount.unmount()?;
+    Ok(drained)
+}
+
+fn live(campaign: &mut Campaign, failing: &Path, done: &mut Errors) -> Result<(), Violation> {
+    let mut server = campaign.start()?;
+    let shift = campaign.begin(&server, Work::Everything)?;
+    std::thread::sleep(WORK + Duration::from_millis(campaign.random.below(200)));
+    fs::write(failing, "").map_err(|error| broken("start", error.to_string()))?;
+    done.faults += 1;
+    match server.wait(FAILING) {
+        Some(_) => done.ended += 1,
+        None => {
+            done.unaware += 1;
+            server.kill();
+        }
+    }
+    let noted = campaign.history.calls.len();
+    let joined = campaign.rejoin(shift, PATIENCE);
+    campaign.history.calls[noted..].iter_mut().for_each(|call| call.code.clear());
+    joined.map_err(|_| hang("a client", "find out that the server is gone", PATIENCE))
+}
+
+/// The device, and the file system on it.
+struct Device {
+    exported: Option<Exported>,
+    _nbdkit: Daemon,
+}
+
+impl Device {
+    fn start(dir: &Path) -> io::Result<Self> {
+        let (device, socket) = (dir.join("device"), dir.join("socket"));
+        let failing = dir.join("failing");
+        let _ = fs::remove_file(&socket);
+        let arguments = [
+            "--foreground".to_owned(),
+            "--unix".to_owned(),
+            socket.display().to_string(),
+            "--filter=error".to_owned(),
+            "file".to_owned(),
+            device.display().to_string(),
+            "error=EIO".to_owned(),
+            "error-pwrite-rate=100%".to_owned(),
+            format!("error-pwrite-file={}", failing.display()),
+        ];
+        let log = dir.join("nbdkit.log");
+        let mut nbdkit = Daemon::start("nbdkit", &arguments, &log)?;
+        nbdkit.until(|| socket.exists(), &log)?;
+        let blockdev = format!(
+            r#"{{"driver":"nbd","node-name":"n0","server":{{"type":"unix","path":"{}"}}}}"#,
+            socket.display()
+        );
+        let exported = Exported::mount(dir, &[blockdev], "n0", DEVICE_BYTES)?;
+        Ok(Self { exported: Some(exported), _nbdkit: nbdkit })
+    }
+}
+
+/// What was done, for people.
+pub fn told(report: &Report, errors: &Errors) -> String {
+    format!(
+        "{} violations after {} failures of the device; the server ended by itself after {} of them, and met \
+         no error in {}",
+        report.violations.len(),
+        errors.faults,
+        errors.ended,
+        errors.unaware,
+    )
+}

@@ -1,0 +1,211 @@
+//! What the store does beside its commands: upkeep, moves of dead letters, and redrives.
+
+use forebay_engine::LogFailure;
+use forebay_engine::RequestError;
+use forebay_engine::command::{Command, PeekFilter, RedriveState, Reply};
+use forebay_engine::ids::Seq;
+
+use super::{Redrive, Run, kind};
+use crate::sim::check::Check;
+use crate::sim::model::{Model, NoTarget};
+
+impl Run {
+    pub(super) fn keep(&mut self, steps: u32) -> Result<(), LogFailure> {
+        if !self.marked.is_empty() {
+            self.settle()?;
+            let marked = std::mem::take(&mut self.marked);
+            let now = self.store().now();
+            self.moves(&marked, |model, (from, seq)| model.move_dead_letter(from, seq, now))?;
+        }
+        for _ in 0..steps {
+            let is_busy = self.store().keep()?;
+            // What the keeper asks for comes with the next entry.
+            self.store().commit()?;
+            self.collect();
+            if !is_busy {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Messages move, in this order, as far as `move_one` says that they do: in the model at once,
+    /// in the store when its keeper gets to it and there is room in the log. Where a fault strikes
+    /// some may stay; the store is asked which.
+    fn moves(
+        &mut self,
+        moves: &[(u32, u64)],
+        move_one: impl Fn(&mut Model, (u32, u64)) -> bool,
+    ) -> Result<(), LogFailure> {
+        let before = self.present().clone();
+        let mut moved = Vec::new();
+        for (from, seq) in moves {
+            let mut model = self.present().clone();
+            if move_one(&mut model, (*from, *seq)) {
+                moved.push((*from, *seq));
+            }
+            self.push(model);
+        }
+        let is_done = |run: &mut Self| -> Result<bool, LogFailure> {
+            let expected: Vec<_> = {
+                let queues = run.present().queues.iter();
+                queues.map(|(name, queue)| (name.clone(), queue.next_seq)).collect()
+            };
+            let list = Command::ListQueues { prefix: String::new(), after: String::new(), max: 99 };
+            let Ok(Reply::Listed { queues, .. }) = run.tell(list)? else { panic!("they are") };
+            let found: Vec<_> = queues.into_iter().map(|q| (q.name, q.next_seq.0)).collect();
+            Ok(found == expected)
+        };
+        for _ in 0..60 {
+            self.store().keep()?;
+            self.store().commit()?;
+            self.collect();
+            if is_done(self)? {
+                break;
+            }
+        }
+        if !is_done(self)? {
+            let faulty = self.faulty;
+            self.tally.holds(Check::NoLoss, faulty, || "messages that should move stay".into());
+            let mut model = before;
+            for (from, seq) in moved {
+                if self.has_left(&model, from, seq)? {
+                    let may_move = move_one(&mut model, (from, seq));
+                    self.tally.holds(Check::NoLoss, may_move, || {
+                        format!("message {seq} of queue {from} is gone, and has not moved")
+                    });
+                }
+            }
+            let marks = model.queues.values_mut().flat_map(|queue| queue.messages.values_mut());
+            marks.for_each(|message| message.is_moving = false);
+            self.changes += 1;
+            self.states = vec![model];
+        }
+        self.settle()
+    }
+
+    /// Whether a message is in its queue no more.
+    fn has_left(&mut self, model: &Model, from: u32, seq: u64) -> Result<bool, LogFailure> {
+        let Some(name) = model.name_of(from).map(str::to_owned) else { return Ok(true) };
+        let peek = Command::Peek {
+            queue: name,
+            from: Seq(seq),
+            max: 1,
+            bytes_max: u64::MAX,
+            filter: PeekFilter::default(),
+        };
+        let Ok(Reply::Peeked { messages, .. }) = self.tell(peek)? else { panic!("it is peeked") };
+        Ok(messages.first().is_none_or(|message| message.seq.0 != seq))
+    }
+
+    /// Starts a redrive, and lets it come to its end, or cancels it at once.
+    pub(super) fn redrive(
+        &mut self,
+        name: &str,
+        to: Option<&str>,
+        is_cancelled: bool,
+    ) -> Result<(), LogFailure> {
+        // What is about to move already is moved first.
+        self.keep(1)?;
+        self.settle()?;
+        let now = self.store().now();
+        self.states.last_mut().expect("there is a state").expire_in(name, now);
+        let expected = self.present().check_redrive(name, to);
+        let (queue, destination) = (name.to_owned(), to.unwrap_or_default().to_owned());
+        let through = self.present().queues.get(name).map_or(0, |queue| queue.next_seq - 1);
+        let start = Command::StartRedrive { queue: queue.clone(), destination, rate: 0 };
+        // A crash may leave it running before it is answered.
+        self.redrive = Some(Redrive { queue, to: to.map(str::to_owned), through });
+        let id = match (self.tell(start)?, expected) {
+            (Ok(Reply::RedriveStarted { redrive, .. }), Ok(())) => redrive,
+            (Err(RequestError::StorageFull { .. }), _) if self.faulty => return Ok(()),
+            (Err(found), Err(expected)) => {
+                assert_eq!(kind(&found), kind(&expected));
+                self.redrive = None;
+                return Ok(());
+            }
+            (found, expected) => panic!("a redrive: {found:?} instead of {expected:?}"),
+        };
+        if is_cancelled {
+            match self.tell(Command::CancelRedrive { redrive: id })? {
+                Ok(Reply::RedriveCancelled { moved: 0 }) => {
+                    self.redrive = None;
+                    return Ok(());
+                }
+                Err(RequestError::StorageFull { .. }) if self.faulty => {}
+                other => panic!("a redrive is cancelled: {other:?}"),
+            }
+        }
+        self.drive()
+    }
+
+    /// How the queue's newest redrive stands; `None` if its queue, or it, is not there.
+    fn redrive_state(&mut self, redrive: &Redrive) -> Result<Option<RedriveState>, LogFailure> {
+        match self.tell(Command::ListRedrives { queue: redrive.queue.clone() })? {
+            Ok(Reply::RedrivesListed { redrives }) => {
+                Ok(redrives.first().map(|newest| newest.state))
+            }
+            Err(RequestError::UnknownQueue { .. }) => Ok(None),
+            other => panic!("redrives are listed: {other:?}"),
+        }
+    }
+
+    /// Lets the redrive that was started come to its end, if it runs.
+    pub(super) fn drive(&mut self) -> Result<(), LogFailure> {
+        let Some(redrive) = self.redrive.clone() else { return Ok(()) };
+        self.settle()?;
+        let mut state = self.redrive_state(&redrive)?;
+        let mut rounds = 0;
+        while state == Some(RedriveState::Running) {
+            rounds += 1;
+            if self.faulty && rounds > 3 {
+                // It waits for a disk that is full no more.
+                self.power = None;
+                self.recover();
+                return Ok(());
+            }
+            assert!(rounds < 10, "a redrive of {} does not come to its end", redrive.queue);
+            let expected = self.drive_on(&redrive)?;
+            for _ in 0..10 {
+                self.store().keep()?;
+                self.store().commit()?;
+            }
+            state = self.redrive_state(&redrive)?;
+            if state == Some(RedriveState::Running) {
+                // It waits for messages that a FIFO queue's delay holds back.
+                self.clock.advance(10_000);
+            } else if !self.faulty {
+                self.tally.holds(Check::Answer, state == Some(expected), || {
+                    format!("a redrive of {} is {state:?}, expected {expected:?}", redrive.queue)
+                });
+            }
+        }
+        self.redrive = None;
+        Ok(())
+    }
+
+    /// Lets it move what it can move now; how it ends if there is no more.
+    fn drive_on(&mut self, redrive: &Redrive) -> Result<RedriveState, LogFailure> {
+        let now = self.store().now();
+        let (queue, to) = (redrive.queue.as_str(), redrive.to.as_deref());
+        let mut model = self.present().clone();
+        model.expire_in(queue, now);
+        let waiting = model.queues[queue].waiting(u64::MAX, now);
+        let (mut moves, mut expected) = (Vec::new(), RedriveState::Completed);
+        self.push(model.clone());
+        for seq in waiting.into_iter().filter(|seq| *seq <= redrive.through) {
+            match model.redrive_one(queue, to, seq, now) {
+                Ok(true) => moves.push((model.queues[queue].id, seq)),
+                Ok(false) => {}
+                Err(NoTarget) => {
+                    expected = RedriveState::Failed;
+                    break;
+                }
+            }
+        }
+        self.moves(&moves, |model, (_, seq)| {
+            matches!(model.redrive_one(queue, to, seq, now), Ok(true))
+        })?;
+        Ok(expected)
+    }
+}

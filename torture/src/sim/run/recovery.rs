@@ -1,0 +1,202 @@
+//! The end of the process, and what the next one finds.
+
+use std::collections::BTreeSet;
+
+use forebay_engine::attributes::AttributeChanges;
+use forebay_engine::command::{Command, Reply};
+use forebay_engine::disk::Fault;
+use forebay_engine::log::Manifest;
+use forebay_engine::verify::{Outcome, VerifyReport, verify};
+use forebay_engine::{OpenError, Store};
+
+use super::Run;
+use crate::sim::answers::{Answers, Slot, ask};
+use crate::sim::check::Check;
+use crate::sim::files::{DATA, open_with};
+use crate::sim::model::Model;
+use crate::sim::shown::show;
+
+/// When files are looked at from outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Moment {
+    /// A process has died.
+    Dead,
+    /// A store was opened, and nothing was done with it.
+    Opened,
+    /// A store was closed.
+    Closed,
+}
+
+impl Run {
+    pub(super) fn open_store(&self) -> Result<Store<Slot>, OpenError> {
+        open_with(&self.disk, &self.clock, self.profile.options())
+    }
+
+    /// The process ends. Opens the store until it opens, with the faults that are planned, if any,
+    /// striking on the way, and finds the state that it recovered.
+    pub(super) fn recover(&mut self) {
+        self.end_process();
+        self.fall(0);
+        let opened = self.open_store();
+        self.recover_from(opened);
+    }
+
+    /// The process is gone. Whether the power is, is decided when it falls.
+    pub(super) fn end_process(&mut self) {
+        self.store = None;
+        self.collect();
+        self.unanswered.clear();
+    }
+
+    /// The process ends, with or without the power; the next one will crash too, if that is planned.
+    pub(super) fn fall(&mut self, attempt: u64) {
+        let struck = self.disk.take_struck();
+        self.tally.struck(&struck);
+        let has_struck = !struck.is_empty();
+        if has_struck && let Some(fate) = self.planned.take() {
+            self.power = fate.power;
+            self.crashes_in_recovery = fate.again.into();
+        }
+        if std::mem::take(&mut self.is_exploring) || has_struck {
+            self.try_fates(attempt);
+        }
+        self.fall_once(attempt);
+        self.check_files(Moment::Dead);
+    }
+
+    /// The disk after the end; a hash of it, if states are counted.
+    pub(super) fn fall_once(&mut self, attempt: u64) -> u128 {
+        match self.power {
+            Some(seed) => {
+                self.tally.crashes += 1;
+                self.disk.crash(seed.wrapping_add(attempt));
+            }
+            None => {
+                self.tally.kills += 1;
+                self.disk.kill();
+            }
+        }
+        let state = if self.states_seen.is_some() { self.count_state() } else { 0 };
+        if let Some(after) = self.crashes_in_recovery.pop_front() {
+            self.plan(self.disk.operations() + after, Fault::Crash);
+        }
+        state
+    }
+
+    /// Looks at the files as `verify` does, on a copy, so that no operation is counted and no fault
+    /// strikes.
+    pub(super) fn check_files(&mut self, moment: Moment) {
+        let copy = self.disk.fork();
+        copy.clear_faults();
+        let report = match verify(&copy, DATA.as_ref(), &mut |_| {}) {
+            Ok(report) => report,
+            Err(error) => {
+                // Where no store was opened yet there may be none, or half a one.
+                let is_new = !self.is_created && moment == Moment::Dead;
+                self.tally.holds(Check::Undamaged, is_new, || error.to_string());
+                return;
+            }
+        };
+        let is_whole = match report.outcome {
+            Outcome::Clean => true,
+            Outcome::TornTail { .. } => moment == Moment::Dead,
+            Outcome::Damaged(_) => false,
+        };
+        self.tally.holds(Check::Undamaged, is_whole, || format!("{moment:?}: {report}"));
+        // What a crash leaves is removed by the next opening.
+        if moment == Moment::Opened {
+            self.check_salts();
+            let leaked: Vec<_> = leaked(&report).collect();
+            self.tally.holds(Check::NoLeakedFile, leaked.is_empty(), || {
+                format!("{moment:?}: {leaked:?}")
+            });
+        }
+    }
+
+    /// No two segments have the same salt, or bytes of one could be taken for the other's.
+    fn check_salts(&mut self) {
+        let bytes = self.disk.image(DATA.to_owned() + "/MANIFEST").expect("a store has one");
+        let manifest = Manifest::decode(&bytes).expect("verify has read it");
+        let salts: BTreeSet<u64> = manifest.segments.iter().map(|listed| listed.salt.0).collect();
+        let are_different = salts.len() == manifest.segments.len();
+        self.tally.holds(Check::Undamaged, are_different, || {
+            format!("{} segments have {} salts", manifest.segments.len(), salts.len())
+        });
+    }
+
+    pub(super) fn recover_from(&mut self, first: Result<Store<Slot>, OpenError>) {
+        let (mut result, mut attempt) = (first, 0);
+        let mut store = loop {
+            match result {
+                Ok(store) => break store,
+                Err(error) => {
+                    let is_excused = self.faulty && matches!(error, OpenError::Disk(_));
+                    self.tally.holds(Check::Opens, is_excused, || error.to_string());
+                }
+            }
+            attempt += 1;
+            assert!(attempt < 1000, "each fault strikes once");
+            self.tally.recoveries_interrupted += 1;
+            self.fall(attempt);
+            result = self.open_store();
+        };
+        let struck = self.disk.take_struck();
+        self.tally.struck(&struck);
+        // What is planned ahead strikes later; here it would hide what the store holds.
+        match self.is_planned_ahead {
+            true => self.disk.pause_faults(true),
+            false => self.disk.clear_faults(),
+        }
+        self.crashes_in_recovery.clear();
+        self.faulty = false;
+        self.tally.recoveries += u64::from(self.is_created);
+        self.is_created = true;
+        self.tally.count(Check::Opens, 1);
+        // An opening that could not remove a file goes on without.
+        self.check_files(if struck.is_empty() { Moment::Opened } else { Moment::Dead });
+        let now = store.now();
+        let shown = show(&mut store, &mut self.answers);
+        self.tally.count(Check::Conservation, shown.len() as u64);
+        let last_queue = probe_last_queue(&mut store, &mut self.answers);
+        let is_it = |state: &Model| state.show(now) == shown && state.last_queue == last_queue;
+        let candidate = self.states.iter().rposition(is_it);
+        self.tally.holds(Check::Prefix, candidate.is_some(), || {
+            let states: Vec<_> = self.states.iter().map(|state| state.show(now)).collect();
+            format!("recovered {shown:#?}\nwhich is none of {states:#?}")
+        });
+        let mut state = self.states.swap_remove(candidate.expect("it was checked above"));
+        state.last_queue += 1;
+        // What was about to move, and which receives may be asked again, is written nowhere.
+        let messages = state.queues.values_mut().flat_map(|queue| queue.messages.values_mut());
+        messages.for_each(|message| message.is_moving = false);
+        self.marked.clear();
+        self.attempts.clear();
+        self.changes += 1;
+        self.states = vec![state];
+        self.all_visible();
+        self.store = Some(store);
+        self.drive().expect("no fault is planned");
+        self.disk.pause_faults(false);
+        self.faulty = self.disk.has_faults();
+    }
+}
+
+/// What is said of files that are nobody's. That an index is missing is none of that, and what is
+/// prepared for the log is in use.
+fn leaked(report: &VerifyReport) -> impl Iterator<Item = &String> {
+    report.notes.iter().filter(|note| {
+        !note.ends_with("it will be made anew") && !note.starts_with("log/next.tmp ")
+    })
+}
+
+/// The newest number that was given to a queue, which shows only when another queue gets the next
+/// one.
+fn probe_last_queue(store: &mut Store<Slot>, answers: &mut Answers) -> u32 {
+    let (name, attributes) = ("probe".to_owned(), AttributeChanges::default());
+    let create = Command::CreateQueue { name: name.clone(), attributes: attributes.into() };
+    let Ok(Reply::Created { queue, created: true }) = ask(store, answers, create) else {
+        panic!("a queue is created");
+    };
+    assert_eq!(ask(store, answers, Command::DeleteQueue { name }), Ok(Reply::Deleted));
+    queue.0 - 1
+}
