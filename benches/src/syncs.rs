@@ -1,4 +1,4 @@
-//! Counts the server's syncs while a load runs, with strace on the one thread that makes them.
+//! Counts the server's syncs while a load runs, with strace on the threads that make them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,9 +9,9 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::BenchError;
 
-/// The name of the engine's thread that writes and syncs.
-const WRITER: &str = "forebay-log";
-/// strace needs a moment to hold the thread.
+/// The name of the engine's threads that write and sync.
+const WRITER: &str = "forebay-core";
+/// strace needs a moment to hold the threads.
 const ATTACH: Duration = Duration::from_millis(200);
 
 /// A count that runs.
@@ -30,12 +30,12 @@ pub(crate) fn can_count() -> bool {
 impl Counting {
     /// Counts the fdatasync calls of the server with this process id from now on.
     pub(crate) fn start(server: u32, dir: &Path) -> Result<Self, BenchError> {
-        let thread = writer_of(server)?;
+        let threads = writers_of(server)?;
         let summary = dir.join("strace-summary");
         let strace = Command::new("strace")
             .args(["-c", "-e", "trace=fdatasync", "-o"])
             .arg(&summary)
-            .args(["-p", &thread])
+            .args(["-p", &threads])
             .stderr(Stdio::null())
             .spawn()
             .map_err(BenchError::doing("cannot start strace"))?;
@@ -57,12 +57,17 @@ impl Counting {
     }
 }
 
-fn writer_of(process: u32) -> Result<String, BenchError> {
+/// Their thread ids, as strace takes them.
+fn writers_of(process: u32) -> Result<String, BenchError> {
+    let mut threads = Vec::new();
     for task in fs::read_dir(format!("/proc/{process}/task"))? {
         let task = task?;
         if fs::read_to_string(task.path().join("comm"))?.trim() == WRITER {
-            return Ok(task.file_name().to_string_lossy().into_owned());
+            threads.push(task.file_name().to_string_lossy().into_owned());
         }
+    }
+    if !threads.is_empty() {
+        return Ok(threads.join(","));
     }
     Err(BenchError::new(format!("process {process} has no thread {WRITER}")))
 }

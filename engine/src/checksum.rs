@@ -15,16 +15,25 @@ pub(crate) fn salted(salt: Salt, parts: &[&[u8]]) -> u32 {
     finish(seeded(salt), parts)
 }
 
-/// `crc(salt | position | parts)`: of an entry's body and of its records.
-pub(crate) fn placed(salt: Salt, position: Position, parts: &[&[u8]]) -> u32 {
-    numbered(salt, position.0, parts)
+/// Checksums of what is in one entry, `crc(salt | position | parts)`: of its body and of its records.
+#[derive(Debug, Clone)]
+pub(crate) struct Placed(Hasher);
+
+impl Placed {
+    /// In the entry at `position` of the segment with this salt.
+    pub(crate) fn new(salt: Salt, position: Position) -> Self {
+        Self(seeded_with(salt, position.0))
+    }
+
+    /// Of these bytes.
+    pub(crate) fn crc(&self, parts: &[&[u8]]) -> u32 {
+        finish(self.0.clone(), parts)
+    }
 }
 
 /// `crc(salt | number u64 | parts)`: of an index's blocks.
 pub(crate) fn numbered(salt: Salt, number: u64, parts: &[&[u8]]) -> u32 {
-    let mut hasher = seeded(salt);
-    hasher.update(&number.to_le_bytes());
-    finish(hasher, parts)
+    finish(seeded_with(salt, number), parts)
 }
 
 /// `crc(parts)`: of the files that name their store in another way.
@@ -58,6 +67,12 @@ pub fn message(attributes_bytes: u32, payload: &[u8]) -> u32 {
 fn seeded(salt: Salt) -> Hasher {
     let mut hasher = Hasher::new();
     hasher.update(&salt.0.to_le_bytes());
+    hasher
+}
+
+fn seeded_with(salt: Salt, number: u64) -> Hasher {
+    let mut hasher = seeded(salt);
+    hasher.update(&number.to_le_bytes());
     hasher
 }
 

@@ -1,55 +1,51 @@
 //! The engine: a store on five threads.
 //!
 //! ```text
-//!  submit ──▶ [commands] ──▶ core ──▶ [entries: 1] ──▶ log writer ──▶ disk
-//!                            │ ▲  ◀── [events] ────────────┘  ▲
-//!                            │ ├───── [events] ── preparer ───┘ the next segment
+//!  submit ──▶ [commands] ──▶ core ──▶ an entry ──▶ log ──▶ disk
+//!                            │ ▲  ◀── [events] ────┘  ▲
+//!                            │ ├───── [events] ── preparer: the next segment
 //!                            │ └───── [events] ── keeper ───────▶ indexes, snapshots, compaction
 //!                            ├─────── [tasks] ───────▲
 //!                            └─────── [moving] ─ mover ────────▶ reads what is moved
 //! ```
-//! The *core* thread owns the state and decides; while the *writer* writes and syncs one entry,
-//! the core fills the next: that is the group commit, without a timer. The *preparer* fills the
-//! next segment with zeros. The *keeper* does what may be late, and the *mover* reads messages that
-//! go to another queue. Each thread owns its part
-//! outright; they share the manifest, which is locked while it is replaced.
+//! The *core* owns the state and decides. Two threads serve it (`desk`): while one writes and syncs
+//! an entry, the other fills the next: that is the group commit, without a timer. The *preparer*
+//! reserves the next segment, and fills it with zeros while it waits. The *keeper* does what may be
+//! late, and the *mover* reads messages that go to another queue. Each owns its part outright; log and
+//! keeper share the manifest, which is locked while it is replaced.
 //!
 //! A panic on one of these threads ends the process: half a decision must not go on.
 
-use std::path::{Path, PathBuf};
+mod bell;
+mod desk;
+mod preparer;
+mod runner;
+
+use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, never, select, unbounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
 
+use self::bell::{Bell, Events};
+use self::desk::{Desk, Event, Input, THREADS};
+use self::preparer::Preparer;
+use self::runner::{OnFailureOnce, Runner};
 use crate::command::{Command, ReplyTo};
-use crate::core::{Core, Moving, MovingRead, Room};
-use crate::counters::Counters;
-use crate::disk::{Disk, DiskError};
+use crate::core::Moving;
+use crate::disk::Disk;
 use crate::error::{LogFailure, OpenError, ReadError, RequestError};
-use crate::ids::{Position, StoreId};
+use crate::ids::StoreId;
 use crate::keeper::{Keeper, Step, SwapFailed};
 use crate::location::Location;
 use crate::log::reader::{Reader, StoredMessage};
-use crate::log::{ClosedEntry, Listing, Log, NextSegment, PreparedSegment};
 use crate::opening::Opening;
 use crate::options::Options;
 use crate::pace::Pace;
-use crate::store::{RESERVE_FIRST, Store, close_files};
-use crate::time::{Clock, LogClock, LogTime};
-use crate::upkeep::{Task, Upkeep};
-
-/// How many commands the core takes before it looks at the writer again.
-const COMMANDS_A_TURN: usize = 256;
-
-/// How long the preparer waits after a failure before it tries again: doubled from the first to the
-/// last, because each try fills what space there is.
-const PREPARE_RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(8));
-
-/// How long and how often the preparer waits for the compactor's reserve.
-const RESERVE_LOOK: Duration = Duration::from_millis(5);
-const RESERVE_LOOKS: u32 = 400;
+use crate::store::{Store, close_files};
+use crate::time::{Clock, LogClock};
+use crate::upkeep::Task;
 
 /// How often the keeper looks at the clock when nothing is given to it: snapshots are taken by time.
 const KEEPER_IDLE: Duration = Duration::from_millis(500);
@@ -61,8 +57,8 @@ pub type OnFailure = Box<dyn FnOnce(LogFailure) + Send>;
 #[derive(Debug)]
 pub struct Engine<R> {
     handle: EngineHandle<R>,
-    core: JoinHandle<(Core<R>, Result<(), LogFailure>)>,
-    writer: JoinHandle<Log>,
+    desk: Arc<Desk<R>>,
+    serving: [JoinHandle<()>; THREADS],
     preparer: JoinHandle<()>,
     mover: JoinHandle<()>,
     keeper: JoinHandle<Keeper>,
@@ -73,35 +69,43 @@ pub struct Engine<R> {
 /// Gives commands to an engine and reads its messages. Cheap to clone.
 #[derive(Debug)]
 pub struct EngineHandle<R> {
-    commands: Sender<Input<R>>,
+    door: Arc<Door<R>>,
     reader: Reader,
     store: StoreId,
 }
 
 impl<R> Clone for EngineHandle<R> {
     fn clone(&self) -> Self {
-        let (commands, reader) = (self.commands.clone(), self.reader.clone());
-        Self { commands, reader, store: self.store }
+        let (door, reader) = (Arc::clone(&self.door), self.reader.clone());
+        Self { door, reader, store: self.store }
     }
 }
 
-/// What comes to the core from outside.
+/// Where commands go in.
 #[derive(Debug)]
-enum Input<R> {
-    Command(Command, R),
-    Shutdown,
+struct Door<R> {
+    commands: Sender<Input<R>>,
+    /// Dropped behind the sender: who hears it finds that nothing can come any more.
+    _closing: RingsAtTheEnd,
+    bell: Arc<Bell>,
 }
 
-/// What comes to the core from the other threads.
 #[derive(Debug)]
-enum Event {
-    /// The entry is written, and not yet synced.
-    Buffered,
-    Written(Result<Position, DiskError>),
-    Next(NextSegment),
-    Upkeep(Upkeep),
-    Read(MovingRead),
-    SwapFailed(DiskError),
+struct RingsAtTheEnd(Arc<Bell>);
+
+impl Drop for RingsAtTheEnd {
+    fn drop(&mut self) {
+        self.0.ring();
+    }
+}
+
+impl<R> Door<R> {
+    /// Puts it down, or gives it back: the engine is closed.
+    fn put(&self, input: Input<R>) -> Result<(), Input<R>> {
+        self.commands.send(input).map_err(|error| error.into_inner())?;
+        self.bell.command();
+        Ok(())
+    }
 }
 
 impl<R: ReplyTo> Engine<R> {
@@ -128,9 +132,10 @@ impl<R: ReplyTo> Engine<R> {
         let (commands, commands_out) = unbounded();
         let (events, events_out) = unbounded();
         let (tasks, tasks_out) = unbounded();
-        let (entries, entries_out) = bounded(1);
         let (requests, requests_out) = bounded(1);
         let (moving, moving_out) = unbounded();
+        let bell = Bell::new();
+        let events = Events::new(events, bell.clone());
 
         let preparer = {
             let preparer = Preparer {
@@ -151,23 +156,27 @@ impl<R: ReplyTo> Engine<R> {
             let (events, reader) = (events.clone(), reader.clone());
             spawn("forebay-mover", move || read_moving(&reader, &moving_out, &events))
         };
-        let writer =
-            spawn("forebay-log", move || write_entries(log, &entries_out, &requests, &events));
-        let on_failure = Some(on_failure);
-        let clock_of_core = clock.clone();
         let runner = Runner {
             core,
-            clock: clock_of_core,
-            entries,
+            clock: clock.clone(),
             tasks,
             moving,
             counters,
-            on_failure,
+            on_failure: Some(OnFailureOnce(on_failure)),
             stash: None,
+            is_closing: false,
+            ended: None,
         };
-        let core = spawn("forebay-core", move || runner.run(&commands_out, &events_out));
-        let handle = EngineHandle { commands, reader, store: store_id };
-        Ok((Self { handle, core, writer, preparer, mover, keeper, clock, pace }, opening))
+        let (log, events) = ((runner, log), (events_out, events));
+        let desk = Arc::new(Desk::new(log, commands_out, events, requests, bell.clone()));
+        desk.request_segment();
+        let serving = std::array::from_fn(|thread| {
+            let desk = Arc::clone(&desk);
+            spawn("forebay-core", move || desk.serve(thread))
+        });
+        let door = Door { commands, _closing: RingsAtTheEnd(bell.clone()), bell };
+        let handle = EngineHandle { door: Arc::new(door), reader, store: store_id };
+        Ok((Self { handle, desk, serving, preparer, mover, keeper, clock, pace }, opening))
     }
 
     /// A handle to this engine.
@@ -179,14 +188,23 @@ impl<R: ReplyTo> Engine<R> {
     /// closes the store. What is submitted after is answered with [`RequestError::ShuttingDown`].
     pub fn shutdown(self) -> Result<(), LogFailure> {
         self.pace.keep(false);
-        // The core is gone only after a failure, which joining it returns.
-        let _ = self.handle.commands.send(Input::Shutdown);
-        let (core, result) = self.core.join().expect("a panic ends the process");
+        // The core is gone only after a failure, which is told below.
+        let _ = self.handle.door.put(Input::Shutdown);
+        for serving in self.serving {
+            serving.join().expect("a panic ends the process");
+        }
+        let desk = Arc::into_inner(self.desk).expect("its threads have ended");
+        let (runner, log) = (desk.runner.into_inner(), desk.log.into_inner());
+        let poisoned = "a panic ends the process";
+        let Runner { core, tasks, moving, ended, .. } = runner.expect(poisoned);
+        // Keeper and mover end when nobody can give them anything.
+        drop((tasks, moving, desk.requests));
         // The store's lock is held until nothing of the engine touches its files any more.
-        let log = self.writer.join().expect("a panic ends the process");
+        let log = log.expect(poisoned);
         self.preparer.join().expect("a panic ends the process");
         self.mover.join().expect("a panic ends the process");
         let mut keeper = self.keeper.join().expect("a panic ends the process");
+        let result = ended.expect("its threads have ended");
         if result.is_ok() {
             close_files(&core, &mut keeper, &log, self.clock.now());
         }
@@ -199,9 +217,8 @@ impl<R: ReplyTo> EngineHandle<R> {
     /// the caller bounds how much it has outstanding. One that is submitted in the very moment in
     /// which the engine closes may be dropped instead, and its `reply_to` with it.
     pub fn submit(&self, command: Command, reply_to: R) {
-        if let Err(error) = self.commands.send(Input::Command(command, reply_to))
-            && let Input::Command(_, reply_to) = error.into_inner()
-        {
+        let input = Input::Command(command, reply_to);
+        if let Err(Input::Command(_, reply_to)) = self.door.put(input) {
             reply_to.reply(Err(RequestError::ShuttingDown));
         }
     }
@@ -249,111 +266,8 @@ fn spawn<T: Send + 'static>(
         .expect("the system starts a thread")
 }
 
-/// The writer's thread.
-fn write_entries(
-    mut log: Log,
-    entries: &Receiver<ClosedEntry>,
-    requests: &Sender<()>,
-    events: &Sender<Event>,
-) -> Log {
-    // The preparer is gone only when the engine is closed.
-    let request = || {
-        let _ = requests.try_send(());
-    };
-    request();
-    for entry in entries {
-        let rolls = entry.place.roll.is_some();
-        let result = log.append(entry, || {
-            // The core may be gone; then the loop ends below.
-            let _ = events.send(Event::Buffered);
-        });
-        let failed = result.is_err();
-        if events.send(Event::Written(result)).is_err() || failed {
-            break;
-        }
-        if rolls {
-            request();
-        }
-    }
-    log
-}
-
-/// The preparer's thread: makes the segment behind the active one.
-struct Preparer {
-    disk: Arc<dyn Disk>,
-    data: PathBuf,
-    segment_bytes: u64,
-    listing: Listing,
-    counters: Arc<Counters>,
-}
-
-impl Preparer {
-    fn run(&self, requests: &Receiver<()>, events: &Sender<Event>) {
-        for () in requests {
-            let (mut failing, mut retry) = (false, PREPARE_RETRY.0);
-            loop {
-                match self.prepare() {
-                    Ok(prepared) => {
-                        if events.send(Event::Next(NextSegment::Ready(prepared))).is_err() {
-                            return;
-                        }
-                        if failing {
-                            tracing::info!("the next segment is prepared, sends are taken again");
-                        }
-                        break;
-                    }
-                    Err(error) => {
-                        let detail = format!("the next segment cannot be prepared: {error}");
-                        if !failing {
-                            tracing::error!(
-                                "sends are refused, receives and deletes go on: {detail}"
-                            );
-                        }
-                        failing = true;
-                        if events.send(Event::Next(NextSegment::Full(detail))).is_err() {
-                            return;
-                        }
-                    }
-                }
-                // Space may come back: try again until it does or the engine is closed.
-                let wait = retry;
-                retry = (2 * retry).min(PREPARE_RETRY.1);
-                match requests.recv_timeout(wait) {
-                    Ok(()) | Err(RecvTimeoutError::Timeout) => {}
-                    Err(RecvTimeoutError::Disconnected) => return,
-                }
-            }
-        }
-    }
-
-    fn prepare(&self) -> Result<PreparedSegment, String> {
-        let manifest_bytes = self.listing.bytes_with_one_more();
-        if !self.wait_for_reserve() {
-            return Err(RESERVE_FIRST.to_owned());
-        }
-        PreparedSegment::prepare(&*self.disk, &self.data, self.segment_bytes, manifest_bytes)
-            .map_err(|error| error.to_string())
-    }
-
-    /// Whether the compactor's reserve is there, which the keeper makes in a moment if there is
-    /// space.
-    fn wait_for_reserve(&self) -> bool {
-        let mut looks = RESERVE_LOOKS;
-        while self.counters.has_reserve.get() == 0 && looks > 0 {
-            std::thread::sleep(RESERVE_LOOK);
-            looks -= 1;
-        }
-        self.counters.has_reserve.get() > 0
-    }
-}
-
 /// The keeper's thread: ends when the core has ended.
-fn keep(
-    mut keeper: Keeper,
-    tasks: &Receiver<Task>,
-    events: &Sender<Event>,
-    clock: &LogClock,
-) -> Keeper {
+fn keep(mut keeper: Keeper, tasks: &Receiver<Task>, events: &Events, clock: &LogClock) -> Keeper {
     loop {
         tasks.try_iter().for_each(|task| keeper.take(task));
         let step = keeper.step(clock.now());
@@ -381,205 +295,9 @@ fn keep(
 }
 
 /// The mover's thread: reads what goes to another queue. Ends when the core has ended.
-fn read_moving(reader: &Reader, moving: &Receiver<Moving>, events: &Sender<Event>) {
+fn read_moving(reader: &Reader, moving: &Receiver<Moving>, events: &Events) {
     for moving in moving {
         // The core may be gone; then the loop ends.
         let _ = events.send(Event::Read(moving.read(reader)));
-    }
-}
-
-/// The core's thread.
-struct Runner<R> {
-    core: Core<R>,
-    clock: LogClock,
-    entries: Sender<ClosedEntry>,
-    tasks: Sender<Task>,
-    counters: Arc<Counters>,
-    moving: Sender<Moving>,
-    on_failure: Option<OnFailure>,
-    /// A command that has to wait for room.
-    stash: Option<(Command, R)>,
-}
-
-impl<R: ReplyTo> Runner<R> {
-    fn run(
-        mut self,
-        commands: &Receiver<Input<R>>,
-        events: &Receiver<Event>,
-    ) -> (Core<R>, Result<(), LogFailure>) {
-        match self.serve(commands, events) {
-            Ok(()) => {
-                self.core.end_waits();
-                self.answer();
-                refuse(commands);
-                (self.core, Ok(()))
-            }
-            Err(failure) => {
-                self.fail(&failure, commands);
-                (self.core, Err(failure))
-            }
-        }
-    }
-
-    /// Serves until the engine is closed and everything is durable.
-    fn serve(
-        &mut self,
-        commands: &Receiver<Input<R>>,
-        events: &Receiver<Event>,
-    ) -> Result<(), LogFailure> {
-        let mut closing = false;
-        let closed = never();
-        // Since when nobody but this thread decides how long it takes.
-        let mut woken = Instant::now();
-        loop {
-            let now = self.clock.now();
-            self.turn(now, woken);
-            if closing {
-                self.core.stop_moving();
-            }
-            if closing && self.stash.is_none() && self.core.is_committed() {
-                // So that the newest entry of a store that was closed in order is never in doubt.
-                if self.core.hasten_watermark(now) {
-                    continue;
-                }
-                return Ok(());
-            }
-            // While a command waits for room no other is taken: they are handled in order.
-            let input = if self.stash.is_some() || closing { &closed } else { commands };
-            let event = match self.alarm_in(now) {
-                None => select! {
-                    recv(events) -> event => {
-                        woken = Instant::now();
-                        event.ok()
-                    }
-                    recv(input) -> input => {
-                        woken = Instant::now();
-                        closing = self.take(input.ok(), commands);
-                        None
-                    }
-                },
-                Some(alarm) => select! {
-                    recv(events) -> event => {
-                        woken = Instant::now();
-                        event.ok()
-                    }
-                    recv(input) -> input => {
-                        woken = Instant::now();
-                        closing = self.take(input.ok(), commands);
-                        None
-                    }
-                    default(alarm) => {
-                        woken = Instant::now();
-                        None
-                    }
-                },
-            };
-            if let Some(event) = event {
-                self.note(event)?;
-            }
-        }
-    }
-
-    /// Handles an input and those right behind it, so that they share an entry. True when the
-    /// engine is to be closed.
-    fn take(&mut self, first: Option<Input<R>>, commands: &Receiver<Input<R>>) -> bool {
-        let behind = std::iter::from_fn(|| commands.try_recv().ok().map(Some));
-        // What is taken from the channel is handled here: the limit stops the taking.
-        for input in std::iter::once(first).chain(behind.take(COMMANDS_A_TURN)) {
-            let Some(Input::Command(command, reply_to)) = input else { return true };
-            self.stash = Some((command, reply_to));
-            self.unstash();
-            if self.stash.is_some() {
-                break;
-            }
-        }
-        false
-    }
-
-    /// Handles the command that waits, if there is room for it now.
-    fn unstash(&mut self) {
-        if let Some((command, _)) = &self.stash
-            && self.core.room_for(command) == Room::Now
-            && let Some((command, reply_to)) = self.stash.take()
-        {
-            self.core.handle(command, reply_to, self.clock.now());
-        }
-    }
-
-    /// Moves everything on that can be moved on without waiting.
-    fn turn(&mut self, now: LogTime, woken: Instant) {
-        self.core.tick(now);
-        self.unstash();
-        if let Some(entry) = self.core.close_entry(now) {
-            // The writer takes one entry at a time, so there is room for this one.
-            self.entries.send(entry).expect("the writer runs as long as it has not failed");
-            self.unstash();
-        }
-        self.answer();
-        for task in self.core.take_tasks() {
-            if matches!(task, Task::Frozen(_)) {
-                self.counters.freeze_us_max.raise(woken.elapsed().as_micros() as u64);
-            }
-            // The keeper is gone only after a failure that ends the core too.
-            let _ = self.tasks.send(task);
-        }
-        for moving in self.core.take_moving() {
-            self.moving.send(moving).expect("the mover runs as long as the core");
-        }
-    }
-
-    fn note(&mut self, event: Event) -> Result<(), LogFailure> {
-        let now = self.clock.now();
-        match event {
-            Event::Buffered => self.core.written(),
-            Event::Written(Ok(position)) => self.core.durable(position, now),
-            Event::Written(Err(cause)) | Event::SwapFailed(cause) => {
-                return Err(LogFailure { cause: Arc::new(cause) });
-            }
-            Event::Upkeep(upkeep) => self.core.upkeep(upkeep, now),
-            Event::Read(read) => self.core.moving_read(read, now),
-            Event::Next(next) => self.core.set_next_segment(next, now),
-        }
-        Ok(())
-    }
-
-    fn alarm_in(&self, now: LogTime) -> Option<Duration> {
-        self.core.next_alarm().map(|alarm| Duration::from_millis(alarm.ms_since(now)))
-    }
-
-    fn answer(&mut self) {
-        for (reply_to, result) in self.core.take_answers() {
-            reply_to.reply(result);
-        }
-    }
-
-    /// Answers everything unanswered, tells of the failure, and refuses what is submitted until
-    /// the engine is closed.
-    fn fail(&mut self, failure: &LogFailure, commands: &Receiver<Input<R>>) {
-        tracing::error!("{failure}");
-        self.core.fail(failure);
-        self.answer();
-        if let Some((_, reply_to)) = self.stash.take() {
-            reply_to.reply(Err(RequestError::ShuttingDown));
-        }
-        if let Some(on_failure) = self.on_failure.take() {
-            on_failure(failure.clone());
-        }
-        for input in commands {
-            match input {
-                // Never handled: surely not done.
-                Input::Command(_, reply_to) => reply_to.reply(Err(RequestError::ShuttingDown)),
-                Input::Shutdown => break,
-            }
-        }
-    }
-}
-
-/// Refuses what was submitted and never handled: it was surely not done.
-fn refuse<R: ReplyTo>(commands: &Receiver<Input<R>>) {
-    for input in commands.try_iter() {
-        if let Input::Command(_, reply_to) = input {
-            reply_to.reply(Err(RequestError::ShuttingDown));
-        }
     }
 }

@@ -7,7 +7,7 @@
 use crate::broken::{Mistake, makes};
 use bytes::{BufMut, BytesMut};
 
-use crate::checksum::{self, Salt};
+use crate::checksum::{self, Placed, Salt};
 use crate::codec::Fields;
 use crate::ids::Position;
 use crate::record::{Record, RecordError, RecordFrame, RecordWriter, seal_record};
@@ -220,7 +220,7 @@ pub fn check_body(header: &EntryHeader, salt: Salt, behind: &[u8]) -> Result<(),
     if makes(Mistake::BodyUnchecked) {
         return Ok(());
     }
-    let expected = checksum::placed(salt, position, &[body]);
+    let expected = Placed::new(salt, position).crc(&[body]);
     if expected != header.body_crc {
         let found = header.body_crc;
         return Err(EntryError::BodyChecksum { position, expected, found });
@@ -285,6 +285,13 @@ impl EntryBuilder {
         Self { buffer, records: 0 }
     }
 
+    /// The same as [`EntryBuilder::new`], in memory that was another entry's.
+    pub(crate) fn reusing(mut buffer: BytesMut) -> Self {
+        buffer.clear();
+        buffer.put_bytes(0, ENTRY_HEADER_BYTES);
+        Self { buffer, records: 0 }
+    }
+
     /// Bytes of the records so far.
     pub fn body_bytes(&self) -> usize {
         self.buffer.len() - ENTRY_HEADER_BYTES
@@ -338,9 +345,10 @@ pub fn seal_entry(
 ) {
     let body_bytes = buffer.len() - ENTRY_HEADER_BYTES;
     let (header, body) = buffer.split_at_mut(ENTRY_HEADER_BYTES);
+    let placed = Placed::new(salt, position);
     let mut rest = &mut body[..];
     for _ in 0..records {
-        let size = seal_record(rest, salt, position);
+        let size = seal_record(rest, &placed);
         rest = &mut rest[size..];
     }
     EntryHeader {
@@ -350,7 +358,7 @@ pub fn seal_entry(
         log_time,
         body_bytes: u32::try_from(body_bytes).expect("an entry fits a segment, at most 4 GiB"),
         records,
-        body_crc: checksum::placed(salt, position, &[body]),
+        body_crc: placed.crc(&[body]),
     }
     .encode(salt, header);
     let padded = entry_bytes(body_bytes as u64) as usize;

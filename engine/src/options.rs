@@ -14,7 +14,7 @@ pub const SEGMENT_BYTES_MAX: u64 = 4 << 30;
 const COMMAND_BYTES_MAX: u64 = 17 << 20;
 
 /// An entry takes no further commands once it holds this much.
-const GROUP_BYTES_MAX: u64 = 8 << 20;
+const GROUP_BYTES_MAX: u64 = 2 << 20;
 
 /// The engine's settings.
 #[derive(Debug, Clone)]

@@ -5,7 +5,7 @@
 use std::io::ErrorKind;
 use std::path::Path;
 
-use forebay_engine::disk::{Disk, RealDisk};
+use forebay_engine::disk::{Access, Disk, RealDisk};
 
 /// Differs from byte to byte and from page to page.
 fn pattern(length: usize) -> Vec<u8> {
@@ -61,4 +61,58 @@ fn a_durable_read_never_takes_another_file_for_its_own() {
     RealDisk.rename(&path, &moved).unwrap();
     RealDisk.create(&path).unwrap().write_all_at(0, b"else").unwrap();
     assert_eq!(file.read_durable_at(0, &mut [0; 4]).unwrap_err().kind(), ErrorKind::NotFound);
+}
+
+#[test]
+fn what_is_written_past_the_cache_is_what_is_read_also_under_another_name() {
+    for base in [std::env::temp_dir(), Path::new(env!("CARGO_TARGET_TMPDIR")).to_path_buf()] {
+        let dir = tempfile::tempdir_in(base).unwrap();
+        let (path, renamed) = (dir.path().join("f"), dir.path().join("g"));
+        let file = RealDisk.create(&path).unwrap();
+        let capacity = 8 << 20;
+        file.reserve(capacity).unwrap();
+        RealDisk.rename(&path, &renamed).unwrap();
+        let mut expected = vec![0; capacity as usize];
+        let mut offset = 4096;
+        // Neighbours share pages; some writes are smaller than one.
+        for length in [10, 5000, 8192, 1 << 20, 3, 4096, (2 << 20) + 77, 300_000, 4095, 1] {
+            let bytes = pattern(length);
+            file.write_past_cache_at(offset as u64, &bytes).unwrap();
+            expected[offset..offset + length].copy_from_slice(&bytes);
+            let mut read = vec![1; capacity as usize];
+            assert_eq!(file.read_at(0, &mut read).unwrap(), read.len());
+            assert!(read == expected, "after {length} bytes at {offset}");
+            offset += length;
+        }
+        file.sync().unwrap();
+        let other = RealDisk.open(&renamed, Access::Read).unwrap();
+        let mut durable = vec![1; capacity as usize];
+        assert_eq!(other.read_durable_at(0, &mut durable).unwrap(), durable.len());
+        assert!(durable == expected);
+        // Once it is cut it is written as any other file.
+        file.set_size(100).unwrap();
+        file.write_past_cache_at(0, &pattern(200_000)).unwrap();
+        assert_eq!(file.size().unwrap(), 200_000);
+    }
+}
+
+#[test]
+fn what_is_reserved_reads_as_zeros_and_zeros_are_written_over_anything() {
+    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let file = RealDisk.create(&dir.path().join("f")).unwrap();
+    let bytes = (1 << 20) + 100;
+    file.reserve(bytes).unwrap();
+    assert_eq!(file.size().unwrap(), bytes);
+    let mut read = vec![1; bytes as usize];
+    file.read_at(0, &mut read).unwrap();
+    assert!(read.iter().all(|byte| *byte == 0));
+    for (offset, length) in [(0, bytes), (4096, 8192), (100, 5000), (bytes - 100, 100)] {
+        let all = pattern(bytes as usize);
+        file.write_all_at(0, &all).unwrap();
+        file.write_zeros(offset, length).unwrap();
+        file.read_at(0, &mut read).unwrap();
+        let mut expected = all;
+        expected[offset as usize..(offset + length) as usize].fill(0);
+        assert!(read == expected, "{length} zeros at {offset}");
+    }
 }

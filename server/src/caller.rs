@@ -3,16 +3,19 @@
 //! Invariants:
 //! - Every [`Caller`] of a connection gives exactly one answer to its [`Outbox`], also when the
 //!   engine drops it unanswered.
-//! - A connection is woken once for all answers that came since it last looked, not once each.
+//! - A connection is woken once for all answers that came since it last looked, not once each; and not
+//!   for one that was written to the socket which it lent.
 //! - After [`Outbox::close`] answers are dropped, and leases among them give themselves back.
 //! - A single caller, of a request that has no connection's task behind it, gets its answer through a
 //!   channel of its own; when the receiver is gone, the same holds.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use bytes::{Buf, BytesMut};
 use forebay_engine::command::{Reply, ReplyTo};
 use forebay_engine::error::RequestError;
 use forebay_engine::ids::WaitId;
+use tokio::net::TcpStream;
 use tokio::sync::{Notify, oneshot};
 
 use crate::leases::Leases;
@@ -91,12 +94,30 @@ pub(crate) struct Outbox {
     waiting: Mutex<Waiting>,
     wake: Notify,
     engine: EngineHandle,
+    short_frame: ShortFrame,
 }
+
+/// Makes the frame of an answer, if it may be written past the task.
+pub(crate) type ShortFrame = fn(&Ticket, &Reply) -> Option<BytesMut>;
 
 #[derive(Default)]
 struct Waiting {
     answers: Vec<Answered>,
     closed: bool,
+    /// The socket, as long as the task lends it.
+    socket: Option<Arc<TcpStream>>,
+    settled: Settled,
+}
+
+/// What was answered past the task.
+#[derive(Debug, Default)]
+pub(crate) struct Settled {
+    /// How many requests.
+    pub(crate) requests: usize,
+    /// What they counted towards the connection's bytes in flight.
+    pub(crate) bytes: usize,
+    /// What the socket did not take of the last answer.
+    pub(crate) unwritten: BytesMut,
 }
 
 impl Caller {
@@ -166,13 +187,32 @@ fn answer_with(reply: Reply, leases: Option<(EngineHandle, String)>) -> Answer {
 
 impl Outbox {
     /// An empty outbox of a connection that asks `engine`.
-    pub(crate) fn new(engine: EngineHandle) -> Arc<Self> {
-        Arc::new(Self { waiting: Mutex::default(), wake: Notify::new(), engine })
+    pub(crate) fn new(engine: EngineHandle, short_frame: ShortFrame) -> Arc<Self> {
+        Arc::new(Self { waiting: Mutex::default(), wake: Notify::new(), engine, short_frame })
     }
 
-    /// Moves what has come to `answers`.
-    pub(crate) fn take(&self, answers: &mut Vec<Answered>) {
-        answers.append(&mut self.waiting().answers);
+    /// Moves what has come to `answers`, takes the socket back, and tells what was written to it.
+    pub(crate) fn take(&self, answers: &mut Vec<Answered>) -> Settled {
+        let mut waiting = self.waiting();
+        answers.append(&mut waiting.answers);
+        waiting.socket = None;
+        std::mem::take(&mut waiting.settled)
+    }
+
+    /// Takes the socket back, and tells what was written to it; answers stay.
+    pub(crate) fn take_settled(&self) -> Settled {
+        let mut waiting = self.waiting();
+        waiting.socket = None;
+        std::mem::take(&mut waiting.settled)
+    }
+
+    /// Lends the socket until the next [`Outbox::take`]. Nobody else may write to it meanwhile.
+    pub(crate) fn lend(&self, socket: &Arc<TcpStream>) {
+        let mut waiting = self.waiting();
+        // With answers in it the task is woken anyway.
+        if waiting.answers.is_empty() {
+            waiting.socket = Some(Arc::clone(socket));
+        }
     }
 
     /// Waits until something has come since the last [`Outbox::take`]. May return early.
@@ -184,6 +224,7 @@ impl Outbox {
     pub(crate) fn close(&self) {
         let mut waiting = self.waiting();
         waiting.closed = true;
+        waiting.socket = None;
         let answers = std::mem::take(&mut waiting.answers);
         // Dropped outside the lock: leases among them go back to the engine.
         drop(waiting);
@@ -191,13 +232,27 @@ impl Outbox {
     }
 
     fn put(&self, ticket: Ticket, result: Result<Reply, RequestError>) {
-        let answer = result.map(|reply| self.answer(&ticket, reply));
         let mut waiting = self.waiting();
+        if waiting.socket.is_some()
+            && let Ok(reply) = &result
+            && let Some(frame) = (self.short_frame)(&ticket, reply)
+        {
+            if !waiting.write(frame, &ticket) {
+                drop(waiting);
+                self.wake.notify_one();
+            }
+            return;
+        }
         if waiting.closed {
             drop(waiting);
-            return; // The answer is dropped outside the lock, like those in `close`.
+            // Outside the lock, like those in `close`.
+            drop(result.map(|reply| self.answer(&ticket, reply)));
+            return;
         }
+        let answer = result.map(|reply| self.answer(&ticket, reply));
         waiting.answers.push(Answered { ticket, answer });
+        // The task wakes, and writes what comes from now on.
+        waiting.socket = None;
         let first = waiting.answers.len() == 1;
         drop(waiting);
         if first {
@@ -218,5 +273,59 @@ impl Outbox {
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
         // Nothing is left half done under this lock, so a panic elsewhere spoils nothing.
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Waiting {
+    /// Writes an answer to the lent socket; false if the task has to write the rest.
+    fn write(&mut self, mut frame: BytesMut, ticket: &Ticket) -> bool {
+        self.settled.requests += 1;
+        self.settled.bytes += ticket.cost_bytes;
+        // What is wrong with the socket is found by the task, when it writes the rest.
+        let written = self.socket.as_ref().and_then(|socket| socket.try_write(&frame).ok());
+        frame.advance(written.unwrap_or(0));
+        let is_written = frame.is_empty();
+        if !is_written {
+            self.socket = None;
+            self.settled.unwritten = frame;
+        }
+        is_written
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncReadExt;
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    fn ticket(cost_bytes: usize) -> Ticket {
+        Ticket { correlation: 1, cost_bytes, _charge: Charge::default(), kind: Kind::Other }
+    }
+
+    #[tokio::test]
+    async fn what_a_lent_socket_does_not_take_is_left_to_the_task() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
+        let address = listener.local_addr().expect("it listens");
+        let (socket, peer) = tokio::join!(TcpStream::connect(address), listener.accept());
+        let (socket, mut peer) = (socket.expect("it connects"), peer.expect("it comes").0);
+        let mut waiting = Waiting { socket: Some(Arc::new(socket)), ..Waiting::default() };
+
+        assert!(waiting.write(BytesMut::from("short"), &ticket(7)));
+        let mut read = [0; 5];
+        peer.read_exact(&mut read).await.expect("the peer reads");
+        assert_eq!(&read, b"short");
+
+        // More than the sockets' buffers hold, of which nobody reads anything.
+        let long: Vec<u8> = (0..64 << 20).map(|at| (at % 251) as u8).collect();
+        assert!(!waiting.write(BytesMut::from(&long[..]), &ticket(5)));
+        assert!(waiting.socket.is_none(), "the task writes the rest");
+        let Settled { requests, bytes, unwritten } = std::mem::take(&mut waiting.settled);
+        assert_eq!((requests, bytes), (2, 12));
+        assert!(!unwritten.is_empty() && long.ends_with(&unwritten));
+        let mut taken = vec![0; long.len() - unwritten.len()];
+        peer.read_exact(&mut taken).await.expect("the peer reads");
+        assert!(long.starts_with(&taken), "what it took is the beginning");
     }
 }

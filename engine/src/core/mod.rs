@@ -31,6 +31,8 @@ use crate::broken::{Mistake, makes};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use bytes::BytesMut;
+
 use crate::command::{Command, Reply, ReplyTo};
 use crate::counters::Counters;
 use crate::entry::{ENTRY_HEADER_BYTES, EntryBuilder, records};
@@ -73,6 +75,8 @@ pub(crate) struct Core<R> {
     /// Leases given in this epoch.
     leases: u64,
     pending: EntryBuilder,
+    /// Memory for the next one.
+    spare: Option<BytesMut>,
     pending_answers: Vec<Answer<R>>,
     /// Those that leave as soon as the entry is written.
     pending_written: Vec<Answer<R>>,
@@ -163,6 +167,7 @@ impl<R: ReplyTo> Core<R> {
             epoch,
             leases: 0,
             pending: EntryBuilder::new(),
+            spare: None,
             pending_answers: Vec::new(),
             pending_written: Vec::new(),
             writing: None,
@@ -354,11 +359,21 @@ impl<R: ReplyTo> Core<R> {
         }
     }
 
+    /// Memory that was an entry's, for another one.
+    pub(crate) fn reuse(&mut self, buffer: BytesMut) {
+        self.spare = Some(buffer);
+    }
+
     /// The writer has written the entry, which is not synced yet.
     pub(crate) fn written(&mut self) {
         if let Some(writing) = &mut self.writing {
             self.answers.append(&mut writing.written_answers);
         }
+    }
+
+    /// How many answers may leave now.
+    pub(crate) fn answers(&self) -> usize {
+        self.answers.len()
     }
 
     /// The answers that may leave now.
@@ -382,7 +397,8 @@ impl<R: ReplyTo> Core<R> {
         let place = self.tail.place(self.pending.body_bytes() as u64, now);
         let sealed = place.roll.is_some().then(|| self.seal_index(end)).flatten();
         let sent = self.index_sent(&place, now);
-        let (buffer, records) = std::mem::take(&mut self.pending).finish();
+        let next = self.spare.take().map_or_else(EntryBuilder::new, EntryBuilder::reusing);
+        let (buffer, records) = std::mem::replace(&mut self.pending, next).finish();
         let answers = std::mem::take(&mut self.pending_answers);
         let written_answers = std::mem::take(&mut self.pending_written);
         let position = place.position;
@@ -400,6 +416,7 @@ impl<R: ReplyTo> Core<R> {
         let mut ends: Vec<(QueueId, Seq)> = Vec::new();
         let mut control_bytes = self.pending.body_bytes();
         let times = (now, place.segment.created);
+        let mut sent_bytes = 0;
         for (queue, seq, slot) in sent_slots(place.offset, times, self.pending.body()) {
             // A queue created and deleted within the entry has no index.
             if !self.state.contains(queue) {
@@ -407,12 +424,13 @@ impl<R: ReplyTo> Core<R> {
             }
             control_bytes -= slot.bytes as usize;
             self.index.add(queue, seq, slot);
-            self.counters.sent_bytes.add(u64::from(slot.bytes) - SENT_OVERHEAD_BYTES as u64);
+            sent_bytes += u64::from(slot.bytes) - SENT_OVERHEAD_BYTES as u64;
             match ends.last_mut() {
                 Some((last, end)) if *last == queue => *end = seq.next(),
                 _ => ends.push((queue, seq.next())),
             }
         }
+        self.counters.sent_bytes.add(sent_bytes);
         self.index.add_control(control_bytes as u64);
         ends
     }

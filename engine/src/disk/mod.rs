@@ -74,6 +74,16 @@ pub enum Access {
     Write,
 }
 
+/// How the bytes are that were reserved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reserved {
+    /// The space is the file's, and nothing was written there: the first sync of each place costs
+    /// more than later ones.
+    Unwritten,
+    /// Zeros were written.
+    Written,
+}
+
 /// One open file. Shared between threads: every operation names its offset.
 pub trait DiskFile: Debug + Send + Sync {
     /// Where the file was opened.
@@ -92,6 +102,24 @@ pub trait DiskFile: Debug + Send + Sync {
 
     /// Writes all of `bytes` at `offset`, continuing after short writes and interruptions.
     fn write_all_at(&self, offset: u64, bytes: &[u8]) -> Result<(), DiskError>;
+
+    /// Takes the space of all bytes up to `bytes`, of a file that is empty: it has that size then, and
+    /// reads as zeros. A full disk is found here. Durable after [`DiskFile::sync`].
+    fn reserve(&self, bytes: u64) -> Result<Reserved, DiskError> {
+        self.write_zeros(0, bytes)?;
+        Ok(Reserved::Written)
+    }
+
+    /// As [`DiskFile::write_all_at`], past the page cache as far as that can be done: nothing is copied
+    /// there, and a read comes from the disk. For large writes into what was reserved.
+    fn write_past_cache_at(&self, offset: u64, bytes: &[u8]) -> Result<(), DiskError> {
+        self.write_all_at(offset, bytes)
+    }
+
+    /// Writes so many zeros at `offset`, past the page cache where that can be done.
+    fn write_zeros(&self, offset: u64, bytes: u64) -> Result<(), DiskError> {
+        zeros::write_zeros(self, offset, bytes)
+    }
 
     /// Sets the file's size: cuts it, or extends it with zeros without reserving space.
     fn set_size(&self, bytes: u64) -> Result<(), DiskError>;

@@ -4,6 +4,7 @@
 //! log has one run a queue and segment; only the compactor leaves gaps.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 
 use super::slot::{QueueRow, Run, Slot};
 use crate::ids::{QueueId, Seq};
@@ -11,9 +12,28 @@ use crate::ids::{QueueId, Seq};
 /// The places of one segment's messages.
 #[derive(Debug, Default)]
 pub(crate) struct HeapIndex {
-    queues: HashMap<QueueId, QueueSlots>,
+    queues: HashMap<QueueId, QueueSlots, BuildHasherDefault<QueueHasher>>,
     control_bytes: u64,
     messages: u64,
+}
+
+/// Of a queue's number, which the store itself gave: nobody chooses those that collide.
+#[derive(Debug, Default)]
+struct QueueHasher(u64);
+
+impl Hasher for QueueHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_u32(u32::from(*byte)));
+    }
+
+    fn write_u32(&mut self, number: u32) {
+        // Odd, and its bits in no order: the golden ratio's. The map takes the upper bits and the lower.
+        self.0 = (self.0 ^ u64::from(number)).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(32);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
 }
 
 /// One queue's messages in the segment; at least one.

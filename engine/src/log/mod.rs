@@ -4,6 +4,7 @@
 //! segments. After the first failure nothing is written any more. A recovered segment is never
 //! appended to. The order of a roll is that of FORMAT.md section 7.
 
+mod filling;
 pub(crate) mod identity;
 mod listing;
 mod manifest;
@@ -20,6 +21,7 @@ use std::sync::Arc;
 
 use bytes::BytesMut;
 
+pub(crate) use filling::{Filling, PIECE_BYTES};
 pub use identity::{FORMAT_VERSION, Identity};
 pub(crate) use listing::{Listing, ListingError};
 pub(crate) use manifest::ManifestReserve;
@@ -38,6 +40,13 @@ use crate::ids::{Epoch, Position, StoreId};
 use crate::location::Segment;
 use crate::time::LogTime;
 use reader::Reader;
+
+/// What the system writes at once.
+const PAGE_BYTES: u64 = 4096;
+
+/// Entries that are no smaller are written past the page cache: what is read of them soon is in the tail
+/// cache, and pages for the rest would cost more than everything else that is done with them.
+const PAST_CACHE_BYTES: usize = 128 << 10;
 
 /// An entry that has its place and waits to be written.
 #[derive(Debug)]
@@ -64,10 +73,14 @@ pub(crate) struct Log {
     listing: Listing,
     /// The segment that is appended to.
     active: Arc<Segment>,
+    /// Its size.
+    capacity: u64,
     /// Where its last entry ends.
     end: u64,
     durable: Position,
     reader: Reader,
+    /// A buffer for the records of an entry, whose memory is the process's already.
+    spare: Option<BytesMut>,
     counters: Arc<Counters>,
     /// Held as long as the log is open.
     _lock: Box<dyn DiskLock>,
@@ -93,7 +106,13 @@ impl Log {
         assert_eq!(offset, self.end, "entries are written in the order of their places");
         assert_eq!(position, self.durable.next(), "an entry is synced before the next");
         seal_entry(&mut buffer, segment.salt, position, self.durable, log_time, records);
-        let written = segment.file.write_all_at(offset, &buffer).and_then(|()| {
+        let entry_bytes = buffer.len();
+        self.fill_page(offset, &mut buffer);
+        let written = match buffer.len() >= PAST_CACHE_BYTES {
+            true => segment.file.write_past_cache_at(offset, &buffer),
+            false => segment.file.write_all_at(offset, &buffer),
+        };
+        let written = written.and_then(|()| {
             if tells_written {
                 on_written();
             }
@@ -105,15 +124,30 @@ impl Log {
         });
         // The file was opened under the name that it had while it was prepared.
         written.map_err(|error| DiskError { path: segment.path.clone(), ..error })?;
+        buffer.truncate(entry_bytes);
         self.end += buffer.len() as u64;
         self.durable = position;
         self.counters.log_bytes_written.add(buffer.len() as u64);
-        let cached = self.reader.keep(segment.first, offset, buffer.freeze());
-        self.counters.tail_cache_bytes.set(cached);
+        let kept = self.reader.keep(segment.first, offset, buffer.freeze());
+        self.counters.tail_cache_bytes.set(kept.bytes);
+        self.spare = kept.spare.or(self.spare.take());
         Ok(position)
     }
 
+    /// A buffer for another entry, if there is one.
+    pub(crate) fn take_spare(&mut self) -> Option<BytesMut> {
+        self.spare.take()
+    }
+
+    /// Adds zeros to the end of a page, where zeros are: of a page that is written in part, and is not
+    /// in memory, the system would have to read the rest first.
+    fn fill_page(&self, offset: u64, buffer: &mut BytesMut) {
+        let end = (offset + buffer.len() as u64).next_multiple_of(PAGE_BYTES).min(self.capacity);
+        buffer.resize((end - offset) as usize, 0);
+    }
+
     fn roll(&mut self, prepared: PreparedSegment, next: Arc<Segment>) -> Result<(), DiskError> {
+        let capacity = prepared.capacity();
         let reserve = prepared.activate(&*self.disk, &next, self.store, self.epoch)?;
         let sealed = Sealed { bytes: self.end, last: self.durable };
         if makes(Mistake::CutBeforeListed) {
@@ -128,6 +162,7 @@ impl Log {
         // The manifest says where the old segment ends: what was reserved behind it is given back.
         self.active.file.set_size(self.end)?;
         self.active = next;
+        self.capacity = capacity;
         self.end = SEGMENT_HEADER_BYTES;
         Ok(())
     }

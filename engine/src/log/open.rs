@@ -127,9 +127,11 @@ impl FoundLog {
             disk,
             data,
             active: segment,
+            capacity,
             end: SEGMENT_HEADER_BYTES,
             durable: end.last,
             reader: Reader::new(options.tail_cache_bytes),
+            spare: None,
             counters,
             _lock: lock,
         };
@@ -396,7 +398,8 @@ fn prepare_first(
 ) -> Result<PreparedSegment, DiskError> {
     let mut bytes = options.segment_bytes.min(FIRST_SEGMENT_BYTES);
     loop {
-        match PreparedSegment::prepare(disk, data, bytes, manifest_bytes) {
+        let prepared = PreparedSegment::prepare(disk, data, bytes, manifest_bytes);
+        match prepared.and_then(PreparedSegment::filled) {
             Err(error) if error.is_full() && bytes / 2 >= SEGMENT_BYTES_MIN => bytes /= 2,
             result => return result,
         }

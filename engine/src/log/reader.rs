@@ -21,6 +21,9 @@ const SPAN_BYTES_MAX: u64 = 1 << 20;
 /// ... with so many unwanted ones between two of them.
 const SPAN_GAP_BYTES_MAX: u64 = 4 << 10;
 
+/// The memory of smaller entries is not used again.
+const SPARE_BYTES_MIN: usize = 64 << 10;
+
 /// A message as it was sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredMessage {
@@ -55,6 +58,14 @@ pub struct DeadLetter {
     pub reason: String,
 }
 
+/// What came of keeping an entry.
+pub(crate) struct Kept {
+    /// How many bytes of entries are kept.
+    pub(crate) bytes: u64,
+    /// The memory of an entry that is not kept any more, if nobody reads it.
+    pub(crate) spare: Option<BytesMut>,
+}
+
 /// Reads messages. Clones share the cache; any thread may read.
 #[derive(Debug, Clone)]
 pub(crate) struct Reader {
@@ -67,11 +78,11 @@ impl Reader {
         Self { cache: Arc::new(Mutex::new(cache)) }
     }
 
-    /// Keeps an entry that was just written, and says how many bytes of entries are kept.
-    pub(crate) fn keep(&self, segment: Position, offset: u64, entry: Bytes) -> u64 {
+    /// Keeps an entry that was just written.
+    pub(crate) fn keep(&self, segment: Position, offset: u64, entry: Bytes) -> Kept {
         let mut cache = self.lock_cache();
-        cache.keep(segment, offset, entry);
-        cache.bytes as u64
+        let spare = cache.keep(segment, offset, entry);
+        Kept { bytes: cache.bytes as u64, spare }
     }
 
     /// The message, if it is in memory.
@@ -224,13 +235,19 @@ struct TailCache {
 }
 
 impl TailCache {
-    fn keep(&mut self, segment: Position, offset: u64, entry: Bytes) {
+    fn keep(&mut self, segment: Position, offset: u64, entry: Bytes) -> Option<BytesMut> {
         self.bytes += entry.len();
         self.entries.push_back((segment, offset, entry));
+        let mut spare = None::<BytesMut>;
         while self.bytes > self.bytes_max {
             let Some((_, _, oldest)) = self.entries.pop_front() else { break };
             self.bytes -= oldest.len();
+            // The largest: small ones are found quickly anyway.
+            if oldest.len() > spare.as_ref().map_or(SPARE_BYTES_MIN, BytesMut::capacity) {
+                spare = oldest.try_into_mut().ok().or(spare);
+            }
         }
+        spare
     }
 
     /// A location's bytes, shared with the cached entry.

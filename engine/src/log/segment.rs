@@ -4,11 +4,12 @@ use crate::broken::{Mistake, makes};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::filling::Filling;
 use super::manifest::{ManifestReserve, newer_version, whole_crc};
 use super::names::{self, SegmentName};
 use crate::checksum::Salt;
 use crate::codec::Fields;
-use crate::disk::{Disk, DiskError, DiskFile, fill_with_zeros, remove_if_there};
+use crate::disk::{Disk, DiskError, DiskFile, remove_if_there};
 pub use crate::entry::SEGMENT_HEADER_BYTES;
 use crate::error::{Damage, OpenError};
 use crate::ids::{Epoch, Position, StoreId};
@@ -128,8 +129,8 @@ impl SegmentHeader {
     }
 }
 
-/// The next segment: reserved, filled with zeros and synced, without a name of its own yet; and
-/// space for the manifest that will list it.
+/// The next segment: reserved and synced, without a name of its own yet; and space for the manifest
+/// that will list it. It may be filled with zeros as long as nobody rolls to it.
 #[derive(Debug)]
 pub(crate) struct PreparedSegment {
     file: Arc<dyn DiskFile>,
@@ -137,11 +138,11 @@ pub(crate) struct PreparedSegment {
     salt: Salt,
     manifest: ManifestReserve,
     capacity: u64,
+    filling: Filling,
 }
 
 impl PreparedSegment {
-    /// Writes `capacity` zeros and syncs them: an append into blocks that were written before
-    /// costs half of one into fresh ones, and a full disk is found here, not mid-append.
+    /// Reserves `capacity` bytes and syncs them: a full disk is found here, not mid-append.
     /// On failure the segment is removed, so that its space is free again.
     pub(crate) fn prepare(
         disk: &dyn Disk,
@@ -154,14 +155,32 @@ impl PreparedSegment {
         let path = names::prepared(data);
         let salt = new_salt(disk, &path)?;
         let file = disk.create(&path)?;
-        match fill_with_zeros(&*file, &mut 0, capacity) {
-            Ok(()) => Ok(Self { file, data: data.to_path_buf(), salt, manifest, capacity }),
+        let reserved = file.reserve(capacity).and_then(|reserved| {
+            file.sync()?;
+            Ok(reserved)
+        });
+        match reserved {
+            Ok(reserved) => {
+                let filling = Filling::new(file.clone(), reserved, capacity);
+                Ok(Self { file, data: data.to_path_buf(), salt, manifest, capacity, filling })
+            }
             Err(error) => {
                 // The first error is the one to report; a file left over is removed next time.
                 let _ = Self::discard(disk, data);
                 Err(error)
             }
         }
+    }
+
+    /// The same, filled with zeros.
+    pub(super) fn filled(self) -> Result<Self, DiskError> {
+        self.filling.finish()?;
+        Ok(self)
+    }
+
+    /// Fills it with zeros, as far as somebody has the time.
+    pub(crate) fn filling(&self) -> Filling {
+        self.filling.clone()
     }
 
     /// Removes the segment that was prepared, if any: a store that is closed needs none. The space
@@ -196,6 +215,7 @@ impl PreparedSegment {
         store: StoreId,
         epoch: Epoch,
     ) -> Result<ManifestReserve, DiskError> {
+        self.filling.end()?;
         let Segment { first, generation, salt, created, .. } = *segment;
         let capacity = self.capacity;
         let header = SegmentHeader { store, first, generation, salt, epoch, created, capacity };

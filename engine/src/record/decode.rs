@@ -5,7 +5,7 @@ use super::{
     EncodedAttributes, HAS_GROUPS, HAS_REASON, LeaseList, List, RECORD_HEADER_BYTES, Record,
     RecordError, SEAL_AT, Sent, UNCOUNTED, kind,
 };
-use crate::checksum::{self, Salt};
+use crate::checksum::{Placed, Salt};
 use crate::codec::Fields;
 use crate::ids::{DeduplicationKey, Epoch, LeaseId, Position, ProducerId, QueueId, Seq};
 use crate::time::LogTime;
@@ -36,13 +36,13 @@ impl<'a> RecordFrame<'a> {
         Ok((Self { kind, header, fields, payload }, rest))
     }
 
-    pub(super) fn seal(&self, salt: Salt, position: Position) -> u32 {
-        checksum::placed(salt, position, &[&self.header[..SEAL_AT], self.fields])
+    pub(super) fn seal(&self, placed: &Placed) -> u32 {
+        placed.crc(&[&self.header[..SEAL_AT], self.fields])
     }
 
     /// Checks the seal: that this is a record of that entry, and whole but for its payload.
     pub(crate) fn check_seal(&self, salt: Salt, position: Position) -> Result<(), RecordError> {
-        let expected = self.seal(salt, position);
+        let expected = self.seal(&Placed::new(salt, position));
         let found = self.header[SEAL_AT..].try_into().expect("a header ends with four bytes");
         let found = u32::from_le_bytes(found);
         if expected == found { Ok(()) } else { Err(RecordError::Seal { expected, found }) }

@@ -7,8 +7,8 @@ use super::{
     UNCOUNTED, kind, put_attributes,
 };
 use crate::attributes::AttributeChanges;
-use crate::checksum::Salt;
-use crate::ids::{DeduplicationKey, Epoch, Group, LeaseId, Position, ProducerId, QueueId, Seq};
+use crate::checksum::Placed;
+use crate::ids::{DeduplicationKey, Epoch, Group, LeaseId, ProducerId, QueueId, Seq};
 use crate::time::LogTime;
 
 /// Writes records one behind the other. Seals are left zero: they need the segment's salt, which
@@ -240,10 +240,10 @@ const _: () = {
 
 /// Seals the record at the start of `bytes`, which was written by [`RecordWriter`], and returns
 /// its size.
-pub(crate) fn seal_record(bytes: &mut [u8], salt: Salt, position: Position) -> usize {
+pub(crate) fn seal_record(bytes: &mut [u8], placed: &Placed) -> usize {
     let (frame, rest) = RecordFrame::split(bytes).expect("RecordWriter wrote the lengths");
     let size = bytes.len() - rest.len();
-    let seal = frame.seal(salt, position);
+    let seal = frame.seal(placed);
     bytes[SEAL_AT..RECORD_HEADER_BYTES].copy_from_slice(&seal.to_le_bytes());
     size
 }

@@ -102,6 +102,10 @@ impl MessageAttributes {
     /// The attributes of a section that is to be stored: every kind must be known, and every rule
     /// kept. Errors: `Malformed`, `BadMessageAttribute`.
     pub fn accept(section: Bytes) -> Result<MessageAttributes, ProtocolError> {
+        // As a rule nothing travels with a message.
+        if section.is_empty() {
+            return Ok(MessageAttributes::default());
+        }
         let attributes = read(section, UnknownAttributes::Refuse)?;
         attributes.check()?;
         Ok(attributes)

@@ -5,11 +5,11 @@
 //! the peer has closed too.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Shutdown, SocketAddr};
 use std::time::Duration;
 
 use forebay_protocol::{CONNECTION, ProtocolError, Reply};
-use tokio::io::AsyncWriteExt;
+use socket2::SockRef;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -71,20 +71,20 @@ impl Closing {
 }
 
 /// Tells a peer that was not let in why, and closes.
-pub(crate) async fn refuse(mut stream: TcpStream, error: ProtocolError) {
+pub(crate) async fn refuse(stream: TcpStream, error: ProtocolError) {
     let mut outbound = Outbound::default();
     outbound.push(CONNECTION, &Reply::Error(error));
-    say_farewell(&mut outbound, &mut stream).await;
+    say_farewell(&mut outbound, &stream).await;
 }
 
 /// Writes what is left, then closes as softly as can be.
-pub(super) async fn say_farewell(outbound: &mut Outbound, stream: &mut TcpStream) {
+pub(super) async fn say_farewell(outbound: &mut Outbound, stream: &TcpStream) {
     let farewell = async {
         while !outbound.is_empty() {
             stream.writable().await?;
             outbound.flush(stream)?;
         }
-        stream.shutdown().await?;
+        SockRef::from(stream).shutdown(Shutdown::Write)?;
         let mut discarded = 0;
         let mut bytes = [0; 1024];
         while discarded < DISCARD_BYTES_MAX {

@@ -23,6 +23,12 @@ impl Connection {
         all.min().unwrap_or_else(|| Instant::now() + NOTHING_DUE)
     }
 
+    /// When a peer may be quiet for too long that waits for nothing from now on.
+    pub(super) fn quiet_deadline(&self) -> Instant {
+        let idle_timeout = self.shared.limits.idle_timeout;
+        Instant::now() + if idle_timeout.is_zero() { NOTHING_DUE } else { idle_timeout }
+    }
+
     /// Ends the connection of a peer that was waited for long enough.
     pub(super) fn check_deadlines(&self) -> Result<(), Closing> {
         let limits = &self.shared.limits;

@@ -16,6 +16,7 @@ mod answers;
 mod bodies;
 mod closing;
 mod deadlines;
+mod direct;
 mod handshake;
 mod inbound;
 mod outbound;
@@ -65,7 +66,7 @@ type MoreMemory = Pin<Box<dyn Future<Output = Charge> + Send>>;
 
 /// A connection.
 pub(crate) struct Connection {
-    stream: TcpStream,
+    stream: Arc<TcpStream>,
     shared: Shared,
     inbound: Inbound,
     outbox: Arc<Outbox>,
@@ -88,7 +89,7 @@ impl Connection {
     /// A connection on an accepted socket.
     pub(crate) fn new(stream: TcpStream, shared: Shared) -> Self {
         let now = Instant::now();
-        let outbox = Outbox::new(shared.engine.clone());
+        let outbox = Outbox::new(shared.engine.clone(), direct::frame);
         let bodies = Bodies::new(
             shared.engine.clone(),
             shared.memory.clone(),
@@ -107,7 +108,7 @@ impl Connection {
             alarm: Alarm::new(now + shared.limits.hello_timeout),
             outbox,
             bodies,
-            stream,
+            stream: Arc::new(stream),
             shared,
         }
     }
@@ -123,14 +124,15 @@ impl Connection {
         self.subscriptions.unsettled.release();
         if let Closing::Told { correlation, error } = closing {
             self.outbound.push(correlation, &Reply::Error(error));
-            closing::say_farewell(&mut self.outbound, &mut self.stream).await;
+            closing::say_farewell(&mut self.outbound, &self.stream).await;
         }
     }
 
     async fn run(&mut self) -> Result<Infallible, Closing> {
         let mut answers = Vec::new();
         loop {
-            self.outbox.take(&mut answers);
+            let settled = self.outbox.take(&mut answers);
+            self.note_settled(settled);
             for answered in answers.drain(..) {
                 self.answer(answered);
             }
@@ -164,6 +166,10 @@ impl Connection {
         };
         let room_to_write = self.has_room_to_write();
         self.alarm.set(self.deadline());
+        if self.lend_socket(may_read) {
+            // Nothing tells when the peer becomes quiet.
+            self.alarm.set(self.quiet_deadline());
+        }
         tokio::select! {
             ready = ready(&self.stream, interest) => {
                 if may_read && ready?.is_readable() {
@@ -187,6 +193,8 @@ impl Connection {
                 self.draining = Some(ending);
             }
             () = &mut self.alarm => {
+                let settled = self.outbox.take_settled();
+                self.note_settled(settled);
                 self.check_deadlines()?;
                 self.alarm.move_to(self.deadline());
             }

@@ -90,6 +90,17 @@ impl Outbound {
         pushed_bytes
     }
 
+    /// Adds the rest of an answer before everything else: the socket has taken the beginning.
+    pub(super) fn put_first(&mut self, mut rest: BytesMut) {
+        if rest.is_empty() {
+            return;
+        }
+        self.held.iter_mut().for_each(|held| held.end += rest.len() as u64);
+        rest.unsplit(std::mem::take(&mut self.buffer));
+        self.buffer = rest;
+        self.stalled_since.get_or_insert_with(Instant::now);
+    }
+
     /// Messages that the socket has taken and that are to be remembered.
     pub(super) fn take_remembered(&mut self) -> impl Iterator<Item = Leases> + '_ {
         self.remembered.drain(..)
@@ -143,5 +154,24 @@ impl Outbound {
         if self.buffer.is_empty() && self.buffer.capacity() > BUFFER_BYTES_KEPT {
             self.buffer = BytesMut::new();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rest_of_an_answer_comes_before_what_waits_and_counts_like_it() {
+        let mut outbound = Outbound::default();
+        let pong = Reply::from(forebay_protocol::Pong {});
+        outbound.push_bodies(7, &pong, None, Arc::new(Charge::default()));
+        let waiting = outbound.buffer.clone();
+        outbound.put_first(BytesMut::from("rest"));
+        assert_eq!(outbound.buffer, [&b"rest"[..], &waiting].concat());
+        outbound.wrote(waiting.len());
+        assert_eq!(outbound.held.len(), 1, "four bytes of it are not taken");
+        outbound.wrote(4);
+        assert!(outbound.held.is_empty());
     }
 }

@@ -41,6 +41,12 @@ impl InFlight {
         self.bytes -= ticket.cost_bytes;
     }
 
+    /// So many were answered past the task, none of them receives.
+    pub(super) fn settled(&mut self, requests: usize, bytes: usize) {
+        self.requests -= requests;
+        self.bytes -= bytes;
+    }
+
     /// Whether another request may be taken: one always may.
     pub(super) fn has_room(&self, limits: &Limits) -> bool {
         self.requests == 0
@@ -51,6 +57,11 @@ impl InFlight {
     /// Whether nothing is in flight.
     pub(super) fn is_empty(&self) -> bool {
         self.requests == 0
+    }
+
+    /// Whether one request is.
+    pub(super) fn is_single(&self) -> bool {
+        self.requests == 1
     }
 
     /// Whether nothing is in flight but receives that wait for a message.

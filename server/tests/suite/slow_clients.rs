@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use forebay::Limits;
-use forebay_protocol::{ErrorCode, Ping, Receive, Reply};
+use forebay_protocol::{ErrorCode, OutgoingMessage, Ping, Receive, Reply, Send};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::support::{Server, assert_served, frame, send, small_limits, within};
@@ -98,6 +98,21 @@ async fn a_client_that_waits_for_a_message_is_not_idle() {
     waiting.request(2, receive).await;
     assert!(matches!(waiting.reply().await, Some((2, Reply::Received(_)))));
     assert_eq!(waiting.error().await.1, ErrorCode::IdleTimeout, "from then on it is");
+}
+
+#[tokio::test]
+async fn a_client_whose_send_was_answered_and_that_says_no_more_is_idle() {
+    let limits = Limits { idle_timeout: Duration::from_millis(200), ..Limits::default() };
+    let server = Server::start(limits).await;
+    let healthy = server.client().await;
+    healthy.create_queue("orders", Default::default()).await.unwrap();
+    let mut quiet = server.greeted().await;
+    for correlation in 2..5 {
+        quiet.request(correlation, Send::new("orders", vec![OutgoingMessage::new("once")])).await;
+        assert!(matches!(quiet.reply().await, Some((_, Reply::Sent(_)))));
+    }
+    assert_eq!(quiet.error().await.1, ErrorCode::IdleTimeout);
+    quiet.closed().await;
 }
 
 #[tokio::test]

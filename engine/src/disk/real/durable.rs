@@ -17,9 +17,9 @@ use rustix::io::{Errno, retry_on_intr};
 
 use super::{open, read_full, size};
 
-/// Offsets, lengths and addresses of direct reads are multiples of this: what every sector size
+/// Offsets, lengths and addresses of direct reads and writes are multiples of this: what every sector size
 /// in use divides.
-const ALIGNMENT_BYTES: usize = 4096;
+pub(super) const ALIGNMENT_BYTES: usize = 4096;
 
 /// The largest direct read, and so the largest buffer that one allocates.
 const READ_BYTES_MAX: usize = 1 << 20;
@@ -63,17 +63,23 @@ impl DurableReader {
         if let Some(direct) = self.direct.get() {
             return Ok(direct);
         }
-        let direct = open(path, OFlags::RDONLY | OFlags::DIRECT)?;
-        let (ours, found) = (rustix::fs::fstat(fd)?, rustix::fs::fstat(&direct)?);
-        if (ours.st_dev, ours.st_ino) != (found.st_dev, found.st_ino) {
-            // After a rename the path may name another file, whose bytes must not pass for ours.
-            return Err(io::Error::new(
-                io::ErrorKind::NotFound,
-                "the path names another file since this one was opened",
-            ));
-        }
+        let direct = open_direct(path, fd, OFlags::RDONLY)?;
         Ok(self.direct.get_or_init(|| direct))
     }
+}
+
+/// A descriptor past the page cache of the file `fd`, which has the name `path`.
+pub(super) fn open_direct(path: &Path, fd: &OwnedFd, access: OFlags) -> io::Result<OwnedFd> {
+    let direct = open(path, access | OFlags::DIRECT)?;
+    let (ours, found) = (rustix::fs::fstat(fd)?, rustix::fs::fstat(&direct)?);
+    if (ours.st_dev, ours.st_ino) != (found.st_dev, found.st_ino) {
+        // After a rename the path may name another file, whose bytes must not pass for ours.
+        return Err(io::Error::new(
+            io::ErrorKind::NotFound,
+            "the path names another file since this one was opened",
+        ));
+    }
+    Ok(direct)
 }
 
 fn read_direct(direct: &OwnedFd, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
@@ -113,14 +119,14 @@ fn read_evicted(fd: &OwnedFd, offset: u64, buffer: &mut [u8]) -> io::Result<usiz
     read_full(fd, offset, buffer)
 }
 
-/// Whether direct reads do not exist here, as opposed to having failed.
-fn is_refusal(error: &io::Error) -> bool {
+/// Whether direct reads and writes do not exist here, as opposed to having failed.
+pub(super) fn is_refusal(error: &io::Error) -> bool {
     let errno = Errno::from_io_error(error);
     errno.is_some_and(|errno| errno == Errno::INVAL || errno == Errno::OPNOTSUPP)
 }
 
 /// Memory whose address and length are multiples of the alignment, cut from a larger allocation.
-struct AlignedBuffer {
+pub(super) struct AlignedBuffer {
     bytes: Vec<u8>,
     start: usize,
     length: usize,
@@ -128,7 +134,7 @@ struct AlignedBuffer {
 
 impl AlignedBuffer {
     /// Holds `bytes` bytes, rounded up.
-    fn new(bytes: usize) -> Self {
+    pub(super) fn new(bytes: usize) -> Self {
         let length = bytes.next_multiple_of(ALIGNMENT_BYTES);
         let bytes = vec![0; length + ALIGNMENT_BYTES];
         let address = bytes.as_ptr().addr();
@@ -136,7 +142,7 @@ impl AlignedBuffer {
     }
 
     /// The first `bytes` bytes, or all there are.
-    fn slice(&mut self, bytes: usize) -> &mut [u8] {
+    pub(super) fn slice(&mut self, bytes: usize) -> &mut [u8] {
         &mut self.bytes[self.start..self.start + bytes.min(self.length)]
     }
 }

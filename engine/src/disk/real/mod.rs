@@ -8,6 +8,7 @@
 
 mod durable;
 mod map;
+mod past_cache;
 
 use std::fs;
 use std::io;
@@ -15,12 +16,14 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::{FlockOperation, Mode, OFlags};
+use rustix::fs::{FallocateFlags, FlockOperation, Mode, OFlags};
 use rustix::io::{Errno, retry_on_intr};
 
-use self::durable::DurableReader;
+use self::durable::{ALIGNMENT_BYTES, DurableReader};
 use self::map::RealMap;
-use super::{Access, Disk, DiskError, DiskFile, DiskLock, DiskMap};
+use self::past_cache::{PastCache, to_next_page};
+use super::zeros::write_zeros;
+use super::{Access, Disk, DiskError, DiskFile, DiskLock, DiskMap, Reserved, fill_with_zeros};
 
 /// The operating system's file system.
 ///
@@ -124,6 +127,7 @@ struct RealFile {
     path: PathBuf,
     fd: OwnedFd,
     durable: DurableReader,
+    past_cache: PastCache,
 }
 
 impl DiskFile for RealFile {
@@ -160,7 +164,40 @@ impl DiskFile for RealFile {
         Ok(())
     }
 
+    fn reserve(&self, bytes: u64) -> Result<Reserved, DiskError> {
+        self.past_cache.open(&self.path, &self.fd).map_err(|source| self.failed("open", source))?;
+        let flags = FallocateFlags::empty();
+        match retry_on_intr(|| rustix::fs::fallocate(&self.fd, flags, 0, bytes)) {
+            Ok(()) => Ok(Reserved::Unwritten),
+            Err(Errno::OPNOTSUPP | Errno::NOSYS) => {
+                fill_with_zeros(self, &mut 0, bytes)?;
+                Ok(Reserved::Written)
+            }
+            Err(errno) => Err(self.failed("reserve space for", errno.into())),
+        }
+    }
+
+    fn write_zeros(&self, offset: u64, bytes: u64) -> Result<(), DiskError> {
+        let direct = self.past_cache.write_zeros(offset, bytes);
+        let direct = direct.map_err(|source| self.failed("write directly", source))?;
+        write_zeros(self, offset + direct, bytes - direct)
+    }
+
+    fn write_past_cache_at(&self, offset: u64, bytes: &[u8]) -> Result<(), DiskError> {
+        // The page at the beginning is another write's too. The last one may become it: it stays in the
+        // cache, for a page that is written in part would have to be read first.
+        let head = bytes.len().min(to_next_page(offset));
+        let middle = (bytes.len() - head).saturating_sub(ALIGNMENT_BYTES);
+        self.write_all_at(offset, &bytes[..head])?;
+        let direct = self.past_cache.write(offset + head as u64, &bytes[head..head + middle]);
+        let direct = direct.map_err(|source| self.failed("write directly", source))?;
+        let done = head + direct;
+        self.write_all_at(offset + done as u64, &bytes[done..])
+    }
+
     fn set_size(&self, bytes: u64) -> Result<(), DiskError> {
+        // Whoever reserved it and cuts it writes no more.
+        self.past_cache.close();
         retry_on_intr(|| rustix::fs::ftruncate(&self.fd, bytes))
             .map_err(|errno| self.failed("set the size of", errno.into()))
     }
@@ -173,7 +210,8 @@ impl DiskFile for RealFile {
 
 impl RealFile {
     fn new(path: &Path, fd: OwnedFd) -> Self {
-        Self { path: path.to_path_buf(), fd, durable: DurableReader::default() }
+        let (durable, past_cache) = Default::default();
+        Self { path: path.to_path_buf(), fd, durable, past_cache }
     }
 
     fn failed(&self, operation: &'static str, source: io::Error) -> DiskError {

@@ -1,0 +1,165 @@
+//! The core's two threads: one decides while the other writes, and either may do either.
+//!
+//! ```text
+//!             ┌── takes the core ◀──────────────────────────┐
+//!  waits ◀────┤   handles all there is                      │
+//!   │         └── leaves it: nothing to do, or an entry ──▶ writes and syncs it
+//!   └── the bell rings, or it is time ──▶ takes the core
+//! ```
+//! Who closes an entry writes it, and tells itself that it is durable. So a lone sender's message goes
+//! from its connection to one thread, and its answer from there back: nobody is woken in between.
+//! Whatever comes meanwhile wakes the other thread, which takes the core and fills the next entry.
+//!
+//! Invariants:
+//! - Commands and events are taken by whoever has the core, so they are handled in their order.
+//! - Who finds the core taken leaves everything to whoever has it; who leaves the core looks again.
+//! - While one writes, the other waits no longer than until the core's next alarm.
+//! - One entry at a time is closed and not durable: the core sees to that.
+
+use std::sync::atomic::{AtomicU64, Ordering, fence};
+use std::sync::{Arc, Mutex, TryLockError};
+
+use bytes::BytesMut;
+use crossbeam_channel::{Receiver, Sender};
+
+use super::bell::{Bell, Events};
+use super::runner::{Leaving, Next, Runner};
+use crate::command::{Command, ReplyTo};
+use crate::core::MovingRead;
+use crate::disk::DiskError;
+use crate::ids::Position;
+use crate::log::{ClosedEntry, Log, NextSegment};
+use crate::upkeep::Upkeep;
+
+/// How many threads serve the core.
+pub(super) const THREADS: usize = 2;
+
+/// An alarm that never comes.
+const NEVER: u64 = u64::MAX;
+
+/// What comes to the core from outside.
+#[derive(Debug)]
+pub(super) enum Input<R> {
+    Command(Command, R),
+    Shutdown,
+}
+
+/// What comes to the core from the other threads.
+#[derive(Debug)]
+pub(super) enum Event {
+    /// The entry is written, and not yet synced.
+    Buffered,
+    /// It is synced. With memory for another one, if there is any.
+    Written(Result<Position, DiskError>, Option<BytesMut>),
+    Next(NextSegment),
+    Upkeep(Upkeep),
+    Read(MovingRead),
+    SwapFailed(DiskError),
+}
+
+/// What the two threads share.
+#[derive(Debug)]
+pub(super) struct Desk<R> {
+    pub(super) runner: Mutex<Runner<R>>,
+    pub(super) log: Mutex<Log>,
+    commands: Receiver<Input<R>>,
+    events: Receiver<Event>,
+    tell: Events,
+    /// Asks for the segment behind the active one.
+    pub(super) requests: Sender<()>,
+    bell: Arc<Bell>,
+    /// Until when each thread waits, if nothing happens.
+    alarms: [AtomicU64; THREADS],
+}
+
+impl<R: ReplyTo> Desk<R> {
+    pub(super) fn new(
+        (runner, log): (Runner<R>, Log),
+        commands: Receiver<Input<R>>,
+        (events, tell): (Receiver<Event>, Events),
+        requests: Sender<()>,
+        bell: Arc<Bell>,
+    ) -> Self {
+        let alarms = [const { AtomicU64::new(NEVER) }; THREADS];
+        let (runner, log) = (Mutex::new(runner), Mutex::new(log));
+        Self { runner, log, commands, events, tell, requests, bell, alarms }
+    }
+
+    /// The life of one of the threads.
+    pub(super) fn serve(&self, thread: usize) {
+        loop {
+            // Whoever has the core now sees this when it leaves it, and what this thread put down.
+            self.alarms[thread].store(NEVER, Ordering::Relaxed);
+            fence(Ordering::SeqCst);
+            let mut wait = None;
+            match self.runner.try_lock() {
+                Ok(mut runner) => {
+                    let next = runner.run(&self.commands, &self.events);
+                    drop(runner);
+                    match next {
+                        Next::Write(entry, leaving) => {
+                            self.leave_to_others(thread, &leaving);
+                            self.write(entry);
+                            continue;
+                        }
+                        Next::Wait(leaving, at_most) => {
+                            let alarm = leaving.alarm.map_or(NEVER, |alarm| alarm.0);
+                            self.alarms[thread].store(alarm, Ordering::Relaxed);
+                            self.bell.listen(leaving.hears);
+                            if self.has_work(&leaving) {
+                                continue;
+                            }
+                            wait = at_most;
+                        }
+                        Next::Ended => {
+                            self.bell.ring();
+                            return;
+                        }
+                    }
+                }
+                Err(TryLockError::WouldBlock) => {}
+                Err(TryLockError::Poisoned(_)) => unreachable!("a panic ends the process"),
+            }
+            self.bell.wait(wait);
+        }
+    }
+
+    /// Wakes another thread if there is something for it to do, or to wait for.
+    fn leave_to_others(&self, thread: usize, leaving: &Leaving) {
+        self.bell.listen(leaving.hears);
+        let others = self.alarms.iter().enumerate().filter(|(other, _)| *other != thread);
+        let watched = others.map(|(_, alarm)| alarm.load(Ordering::Relaxed)).min();
+        let is_watched = leaving.alarm.is_none_or(|alarm| watched <= Some(alarm.0));
+        if !is_watched || leaving.owes_answers || self.has_work(leaving) {
+            self.bell.ring();
+        }
+    }
+
+    fn has_work(&self, leaving: &Leaving) -> bool {
+        !self.events.is_empty() || (leaving.hears && !self.commands.is_empty())
+    }
+
+    fn write(&self, entry: ClosedEntry) {
+        let rolls = entry.place.roll.is_some();
+        // One entry at a time is closed: nobody else has the log.
+        let mut log = self.log.lock().expect("a panic ends the process");
+        let result = log.append(entry, || self.tell(Event::Buffered));
+        let spare = log.take_spare();
+        drop(log);
+        if rolls && result.is_ok() {
+            self.request_segment();
+        }
+        // This thread looks for it at once, or whoever has the core then.
+        self.tell.put(Event::Written(result, spare)).expect("the desk holds the other end");
+    }
+
+    /// Asks the preparer for a segment.
+    pub(super) fn request_segment(&self) {
+        // Full: it is asked already. The preparer is gone only when the engine is closed.
+        let _ = self.requests.try_send(());
+    }
+
+    fn tell(&self, event: Event) {
+        self.tell.send(event).expect("the desk holds the other end");
+    }
+}
