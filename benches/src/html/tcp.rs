@@ -103,13 +103,14 @@ fn tiles(of: &Reported, words: &Words) -> String {
 /// What was found, in words.
 fn sentence(row: &Row, of: &Reported, words: &Words) -> String {
     let Spread { min, max } = of.spread;
+    let spread = match of.rounds {
+        1 => "in one run".to_owned(),
+        rounds => format!("{} to {} in {rounds} runs", grouped(min), grouped(max)),
+    };
     let mut text = format!(
-        "<p>{} did <strong>{} messages a second</strong> ({} to {} in {} runs) with {}",
+        "<p>{} did <strong>{} messages a second</strong> ({spread}) with {}",
         words.subject,
         grouped(of.messages_per_second),
-        grouped(min),
-        grouped(max),
-        of.rounds,
         row.workload.as_ref().map_or_else(|| escaped(&row.words), in_words),
     );
     let limit = grouped(of.limit.messages_per_second);
