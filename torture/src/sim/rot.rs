@@ -31,13 +31,13 @@ pub(super) fn damage_copies(
     (disk, clock): (&SimDisk, &SimClock),
     profile: Profile,
     model: &Model,
-    seed: u64,
+    (seed, is_closed): (u64, bool),
     tally: &mut Tally,
 ) {
     let mut random = Random::new(seed);
     for _ in 0..COPIES {
         let copy = disk.fork();
-        let Some(damage) = Damaged::draw(&copy, &mut random) else { continue };
+        let Some(damage) = Damaged::draw(&copy, is_closed, &mut random) else { continue };
         let judge = Judge { damage: &damage, disk: &copy, clock: clock.fork(), profile, tally };
         judge.judge(model);
     }
@@ -50,8 +50,10 @@ struct Damaged {
 }
 
 impl Damaged {
-    /// Damages a file somewhere; `None` if the one that was drawn is empty.
-    fn draw(disk: &SimDisk, random: &mut Random) -> Option<Self> {
+    /// Damages a file somewhere; `None` if the one that was drawn is empty. Of a store that was not closed
+    /// only a bit: a whole block may take the watermark with what it vouches for, and that is how a torn end
+    /// looks.
+    fn draw(disk: &SimDisk, is_closed: bool, random: &mut Random) -> Option<Self> {
         let files = disk.files();
         let path = files[random.below(files.len())].clone();
         let bytes = disk.image(&path).ok()?;
@@ -61,7 +63,7 @@ impl Damaged {
         }
         let blocks = size.div_ceil(BLOCK_BYTES) as usize;
         let dir = path.parent().expect("a file of the store lies in a directory");
-        let done = match random.below(8) {
+        let done = match if is_closed { random.below(8) } else { 5 + random.below(3) } {
             0 => {
                 let block = random.below(blocks) as u64;
                 disk.zero_block(&path, block).map(|()| format!("block {block} zeroed"))
@@ -77,11 +79,16 @@ impl Damaged {
             }
             3 => disk.remove(&path).and_then(|()| disk.sync_dir(dir)).map(|()| "gone".to_owned()),
             4 => {
-                // A write that went astray.
+                // A write that went astray, or a file from a backup under another's name.
                 let from = files[random.below(files.len())].clone();
-                let block = random.below(blocks) as u64;
-                let copied = copy_block(disk, &from, &path, block);
-                copied.map(|()| format!("block {block} is that of {}", from.display()))
+                if random.coin() && from.extension() == path.extension() {
+                    let copied = disk.image(&from).and_then(|bytes| disk.put(&path, &bytes));
+                    copied.map(|()| format!("it is {}", from.display()))
+                } else {
+                    let block = random.below(blocks) as u64;
+                    let copied = copy_block(disk, &from, &path, block);
+                    copied.map(|()| format!("block {block} is that of {}", from.display()))
+                }
             }
             // Half of the bits are flipped where something is written: much of a file is zeros.
             kind => {

@@ -14,7 +14,8 @@ impl Run {
             return Ok(());
         }
         self.settle()?;
-        if seed.is_multiple_of(2) {
+        let is_closed = seed.is_multiple_of(2);
+        if is_closed {
             let store = self.store.take().expect("the store is open between steps");
             store.close()?;
         } else {
@@ -27,7 +28,7 @@ impl Run {
         self.collect();
         let model = self.present().clone();
         let machine = (&self.disk, &self.clock);
-        damage_copies(machine, self.profile, &model, seed, &mut self.tally);
+        damage_copies(machine, self.profile, &model, (seed, is_closed), &mut self.tally);
         self.power = None;
         self.recover();
         Ok(())
