@@ -25,7 +25,8 @@ use super::{CampaignError, Options, Report, Summary, io_error, prepare};
 const FAULTS: [(&str, &[&str]); 20] = [
     ("openat", &["error=EIO", "error=ENOSPC", "error=EMFILE", "error=EACCES", "error=EINTR"]),
     ("pwrite64", &["error=EIO", "error=ENOSPC", "error=EINTR", "retval=0"]),
-    ("pread64", &["error=EIO", "error=EINTR", "retval=0"]),
+    // A read that says that the file ends there is damage, and told as such.
+    ("pread64", &["error=EIO", "error=EINTR"]),
     ("fdatasync", &["error=EIO", "error=ENOSPC", "error=EINTR"]),
     ("fsync", &["error=EIO", "error=ENOSPC", "error=EINTR"]),
     ("ftruncate", &["error=EIO", "error=EINTR"]),

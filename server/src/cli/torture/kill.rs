@@ -15,6 +15,8 @@ use crate::cli::say::say;
 
 const DIR: &str = "./forebay-torture";
 const RESTARTS: u32 = 200;
+/// One mistake of a server may break many promises.
+const VIOLATIONS_SHOWN: usize = 10;
 
 /// Kill the server under load, again and again, and check what its clients were told
 ///
@@ -110,8 +112,11 @@ impl Kill {
                 return Ok(());
             }
         };
-        for violation in &told.violations {
+        for violation in told.violations.iter().take(VIOLATIONS_SHOWN) {
             say(format_args!("VIOLATION {violation}"));
+        }
+        if let Some(more @ 1..) = told.violations.len().checked_sub(VIOLATIONS_SHOWN) {
+            say(format_args!("and {more} more, in violations.txt beside the history"));
         }
         if let Some(history) = &told.history {
             say(format_args!(
