@@ -6,7 +6,7 @@ use std::sync::Arc;
 use forebay_engine::Options;
 use forebay_engine::disk::{Fault, SimDisk};
 use forebay_protocol::client::ClientError;
-use forebay_protocol::{ErrorCode, OutgoingMessage, Retry};
+use forebay_protocol::{ErrorCode, OutgoingMessage, Reply, Retry};
 
 use crate::support::{Server, receive, within};
 
@@ -55,11 +55,21 @@ async fn a_failed_sync_ends_the_server_and_no_answer_claims_success() {
     let client = server.client().await;
     client.create_queue("orders", Default::default()).await.unwrap();
     let mut raw = server.greeted().await;
-    disk.fail_at(disk.operations(), Fault::SyncDropsPages);
-    let messages = vec![OutgoingMessage::new("lost?")];
-    raw.request(2, forebay_protocol::Send::new("orders".to_owned(), messages)).await;
-    let (correlation, code, _) = raw.error().await;
-    assert_eq!((correlation, code), (2, ErrorCode::StorageFailed));
+    let mut number = 2;
+    let (correlation, error) = loop {
+        // The next segment's preparation has a sync of its own, and may be what the fault strikes.
+        if !disk.has_faults() {
+            disk.fail_at(disk.operations(), Fault::SyncDropsPages);
+        }
+        let messages = vec![OutgoingMessage::new("lost?")];
+        raw.request(number, forebay_protocol::Send::new("orders".to_owned(), messages)).await;
+        match raw.reply().await {
+            Some((correlation, Reply::Error(error))) => break (correlation, error),
+            Some((_, Reply::Sent(_))) => number += 1,
+            other => panic!("expected an answer to a send, found {other:?}"),
+        }
+    };
+    assert_eq!((correlation, error.code), (number, ErrorCode::StorageFailed));
     let (correlation, code, _) = raw.error().await;
     assert_eq!((correlation, code), (0, ErrorCode::StorageFailed), "why the server leaves");
     raw.closed().await;
