@@ -73,9 +73,8 @@ async fn a_fifo_message_that_the_disk_did_not_give_is_not_overtaken_by_its_group
     let attributes = QueueAttributes { fifo: Some(1), ..QueueAttributes::default() };
     client.create_queue("orders.fifo", attributes).await.unwrap();
     for (group, number) in [("a", 1), ("a", 2), ("b", 3), ("a", 4)] {
-        // Long ones are read one by one.
-        let body = [vec![number; 1], vec![0; 200_000]].concat();
-        let message = OutgoingMessage::new(body).group(group).deduplication(number.to_string());
+        let message =
+            OutgoingMessage::new(vec![number]).group(group).deduplication(number.to_string());
         client.send("orders.fifo", vec![message]).await.unwrap();
     }
     let numbers = async || {
@@ -84,7 +83,10 @@ async fn a_fifo_message_that_the_disk_did_not_give_is_not_overtaken_by_its_group
         let delivery = within("an answer", delivery).await.unwrap();
         delivery.messages.iter().map(|message| message.block.body()[0]).collect::<Vec<_>>()
     };
-    disk.fail_at(disk.operations(), Fault::ReadIo);
+    // Of neighbours read together, and then of the first one alone.
+    for _ in 0..2 {
+        disk.fail_at(disk.operations(), Fault::ReadIo);
+    }
     let at_first = numbers().await;
     assert!(at_first.iter().all(|number| *number == 3), "none of group a: {at_first:?}");
     let mut later = numbers().await;

@@ -54,7 +54,7 @@ pub(super) fn judge(reference: &Reference, case: &Case) -> Result<Judgement, Str
     }
     let disk = disk(reference, case, &rotten);
     let report = verify(&disk, Path::new(DATA), &mut |_| {});
-    let options = if case.number % COMPACTING_EVERY == 0 { compacting() } else { idle() };
+    let options = if case.number.is_multiple_of(COMPACTING_EVERY) { compacting() } else { idle() };
     let file = &reference.files[case.file];
     let opened = Opened::open_on(&disk, reference.wall_ms, options);
     let judgement = match opened {

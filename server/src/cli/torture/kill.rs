@@ -140,16 +140,16 @@ impl Kill {
 
     fn campaign(&self, options: &Options) -> Result<Result<Told, Lacking>, CampaignError> {
         if self.strace {
-            return Ok(straced(options)?);
+            return straced(options);
         }
         if self.full_disk {
-            return Ok(full_disks(options)?);
+            return full_disks(options);
         }
         if self.block {
-            return Ok(blocks(options, self.images)?);
+            return blocks(options, self.images);
         }
         if self.eio {
-            return Ok(errors(options, self.faults)?);
+            return errors(options, self.faults);
         }
         killed(options).map(Ok)
     }

@@ -106,8 +106,8 @@ impl Facts {
         // All sends first: a delivery may end before the answer to its send does.
         for call in &history.calls {
             match &call.what {
-                What::Send { queue, messages } => facts.sent(call, *queue, messages, violations),
-                What::Transact { to, messages, .. } => facts.sent(call, *to, messages, violations),
+                What::Send { queue, messages } => facts.sent(call, queue, messages, violations),
+                What::Transact { to, messages, .. } => facts.sent(call, to, messages, violations),
                 _ => {}
             }
         }
@@ -118,7 +118,7 @@ impl Facts {
                 What::Receive { queue, visibility_ms, deliveries } => {
                     for (place, delivery) in deliveries.iter().enumerate() {
                         let at = (number, place, visibility_ms * 1000);
-                        facts.delivered(call, *queue, at, delivery, violations);
+                        facts.delivered(call, queue, at, delivery, violations);
                     }
                 }
                 What::Ack { queue, messages, invalid } => {
