@@ -57,15 +57,17 @@ async fn a_failed_sync_ends_the_server_and_no_answer_claims_success() {
     let mut raw = server.greeted().await;
     let mut number = 2;
     let (correlation, error) = loop {
-        // The next segment's preparation has a sync of its own, and may be what the fault strikes.
+        // The next segment's preparation has a sync of its own, and may be what the fault strikes:
+        // then sends are refused, if at all, until it is tried again.
         if !disk.has_faults() {
             disk.fail_at(disk.operations(), Fault::SyncDropsPages);
         }
         let messages = vec![OutgoingMessage::new("lost?")];
         raw.request(number, forebay_protocol::Send::new("orders".to_owned(), messages)).await;
         match raw.reply().await {
-            Some((correlation, Reply::Error(error))) => break (correlation, error),
+            Some((_, Reply::Error(error))) if error.code == ErrorCode::StorageFull => number += 1,
             Some((_, Reply::Sent(_))) => number += 1,
+            Some((correlation, Reply::Error(error))) => break (correlation, error),
             other => panic!("expected an answer to a send, found {other:?}"),
         }
     };
