@@ -8,7 +8,7 @@
 //! Invariants. What is marked is on its way to be read, or was read and waits for room in the log.
 //! Its bytes are bounded ([`LANE_BYTES_MAX`]), but for one message that is always let through.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeSet, HashSet, VecDeque};
 
 use super::{Core, Room};
 use crate::attributes::QUEUE_NAME_BYTES_MAX;
@@ -74,6 +74,9 @@ pub(super) struct Moves {
     read: VecDeque<MovingRead>,
     /// Queues with dead letters that could not be marked yet.
     starved: BTreeSet<QueueId>,
+    /// Groups of FIFO queues of which a message could not be read, so that none may pass it. They are
+    /// forgotten when nothing is under way.
+    unread: HashSet<(QueueId, Group)>,
     /// Nothing is marked before this, because something could not be read.
     pub(super) rests_until: Option<LogTime>,
     /// The store is being closed: nothing is moved any more.
@@ -186,7 +189,10 @@ impl<R: ReplyTo> Core<R> {
         queue.messages.settle(now);
         let expired = queue.attributes.expired_by(now);
         let has_expired = expired.is_some_and(|expired| chosen.sent <= expired);
-        if !queue.messages.end_moving(seq, chosen.group) || has_expired {
+        if !queue.messages.end_moving(seq, chosen.group)
+            || has_expired
+            || self.moves.unread.contains(&(id, chosen.group))
+        {
             return;
         }
         let stored = match body {
@@ -198,6 +204,9 @@ impl<R: ReplyTo> Core<R> {
             Err(ReadError::Damaged(_)) => return queue.messages.damaged(seq),
             Err(ReadError::Disk(_)) => {
                 read.is_unreadable = true;
+                if queue.attributes.fifo {
+                    self.moves.unread.insert((id, chosen.group));
+                }
                 return;
             }
         };
@@ -233,6 +242,9 @@ impl<R: ReplyTo> Core<R> {
         let lane = self.moves.lane(redrive);
         lane.messages -= messages;
         lane.bytes -= bytes;
+        if self.moves.dead_letters.messages + self.moves.redriven.messages == 0 {
+            self.moves.unread.clear();
+        }
         if read.is_unreadable {
             self.moves.rests_until = Some(now.plus_ms(REST_MS));
             self.moves.starved.insert(queue);
