@@ -144,22 +144,28 @@ impl Log {
         let queue = Queue::open(&scratch.path().join("store"), segment_bytes)?;
         let mut plain = Plain::create(&scratch.path().join("plain"), segment_bytes)?;
         let mut row = Row::named(load.to_string(), load.in_words());
-        for round in 1..=self.rounds {
-            let doing = |what: &str| {
-                progress.doing(format!("{load}: round {round} of {}: {what}", self.rounds));
-            };
-            stop.check()?;
-            doing("engine");
-            row.forebay.push(queue.run(load, counted)?);
-            progress.step();
-            std::thread::sleep(SETTLE);
-            stop.check()?;
-            doing("plain file");
-            row.bare.push(plain.run(load, counted)?);
-            progress.step();
-            std::thread::sleep(SETTLE);
-        }
-        queue.close()?;
+        let mut in_turns = || {
+            for round in 1..=self.rounds {
+                let doing = |what: &str| {
+                    progress.doing(format!("{load}: round {round} of {}: {what}", self.rounds));
+                };
+                stop.check()?;
+                doing("engine");
+                row.forebay.push(queue.run(load, counted)?);
+                progress.step();
+                std::thread::sleep(SETTLE);
+                stop.check()?;
+                doing("plain file");
+                row.bare.push(plain.run(load, counted)?);
+                progress.step();
+                std::thread::sleep(SETTLE);
+            }
+            Ok(())
+        };
+        let done = in_turns();
+        // Also when it was interrupted: until then the engine makes files in the directory.
+        let closed = queue.close();
+        done.and(closed)?;
         Ok(row)
     }
 }
