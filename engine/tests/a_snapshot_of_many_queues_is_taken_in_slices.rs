@@ -136,7 +136,7 @@ fn a_crash_at_any_moment_of_it_changes_nothing() {
     let operations = whole.disk.operations() - begun;
     assert!(operations > 100, "{operations}");
     let before = queues(&mut prepared.copied(|_| {}).unwrap().0);
-    let every = if std::env::var_os("FOREBAY_FULL_SWEEP").is_some() { 1 } else { 13 };
+    let every = if std::env::var_os("FOREBAY_FULL_SWEEP").is_some() { 1 } else { 37 };
     // The last ones, at which the snapshot gets its name, are all tried.
     let places = (0..operations).filter(|at| at % every == 0 || at + 12 > operations);
     for at in places {
