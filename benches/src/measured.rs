@@ -1,7 +1,8 @@
 //! Workloads measured and reported, one after the other: what `table` and `tcp` have in common.
 
 use std::fs::File;
-use std::path::PathBuf;
+use std::io::Write;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::BenchError;
@@ -47,9 +48,19 @@ pub(crate) fn seconds(text: &str) -> Result<f64, String> {
 pub(crate) fn report_file(path: Option<&PathBuf>) -> Result<Option<File>, BenchError> {
     let create = |path: &PathBuf| {
         let text = format!("--report {}", path.display());
-        File::create(path).map_err(BenchError::doing(text))
+        // What is there stays until there is something better.
+        let options = File::options().write(true).create(true).truncate(false).open(path);
+        options.map_err(BenchError::doing(text))
     };
     path.map(create).transpose()
+}
+
+/// Writes a report to the file that was opened for it, and says where it is.
+pub(crate) fn write_page(mut file: File, path: &Path, page: &str) -> Result<(), BenchError> {
+    let wrote = file.set_len(0).and_then(|()| file.write_all(page.as_bytes()));
+    wrote.map_err(BenchError::doing(format_args!("--report {}", path.display())))?;
+    eprintln!("forebay bench: the report is in {}", path.display());
+    Ok(())
 }
 
 /// What is to be run.
@@ -103,10 +114,7 @@ fn write_report(
     machine: &Machine,
     rows: &[Row],
 ) -> Result<(), BenchError> {
-    let (Some(mut file), Some(path)) = (file, &measured.report) else { return Ok(()) };
+    let (Some(file), Some(path)) = (file, &measured.report) else { return Ok(()) };
     let page = html::tcp::page(&html::Run::now(machine, measured.rounds), rows);
-    std::io::Write::write_all(&mut file, page.as_bytes())
-        .map_err(BenchError::doing(format_args!("--report {}", path.display())))?;
-    eprintln!("forebay bench: the report is in {}", path.display());
-    Ok(())
+    write_page(file, path, &page)
 }

@@ -1,7 +1,7 @@
 //! The queues of a workload: what they are called, how they are made, and what they hold.
 
 use forebay_protocol::{
-    CreateQueue, DeleteQueue, DescribeQueue, Operation, QueueAttributes, QueueInfo,
+    CreateQueue, DeleteQueue, DescribeQueue, ListQueues, Operation, QueueAttributes, QueueInfo,
 };
 
 use crate::BenchError;
@@ -27,6 +27,19 @@ pub(crate) fn name(workload: &Workload, number: usize) -> String {
 /// Makes the queue of most workloads.
 pub(crate) async fn create_queue(address: &str) -> Result<(), BenchError> {
     create(address, &Workload::plain(Kind::Send, 1, 0, 1, 1)).await
+}
+
+/// Whether a server that is not ours has no queue of these names: they are deleted in the end.
+pub(crate) async fn check_none(address: &str) -> Result<(), BenchError> {
+    let list = ListQueues { prefix: QUEUE.to_owned(), after: String::new(), max: 1 };
+    match ask_once(address, list).await?.queues.first() {
+        None => Ok(()),
+        Some(queue) => Err(BenchError::new(format!(
+            "the server at {address} has a queue {:?}, and names that begin with {QUEUE:?} are made and deleted \
+             here: delete it if it was left by a run that was interrupted, or measure another server",
+            queue.name
+        ))),
+    }
 }
 
 /// Makes a workload's queues; those that are there already may have messages.

@@ -62,6 +62,9 @@ pub(crate) async fn measure(
     };
     let forebay = own.as_ref().map(Server::address).or(options.server.as_deref());
     let forebay = forebay.expect("a server is given or started").to_owned();
+    if own.is_none() {
+        queues::check_none(&forebay).await?;
+    }
     queues::create(&forebay, workload).await?;
     let measured = in_turns(workload, options, progress, own.as_ref(), &forebay).await;
     if own.is_none() {

@@ -10,7 +10,6 @@ mod cell;
 mod file;
 mod words;
 
-use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -18,7 +17,7 @@ use crate::BenchError;
 use crate::blocking::{Stop, blocking};
 use crate::html;
 use crate::machine::Machine;
-use crate::measured::{report_file, seconds};
+use crate::measured::{report_file, seconds, write_page};
 use crate::place::Place;
 use crate::progress::Progress;
 use crate::server::scratch_directory;
@@ -78,11 +77,9 @@ impl Disk {
             println!("\nWhat that means for a queue:");
             words(&found).iter().for_each(|words| println!("- {words}"));
         }
-        if let (Some(mut file), Some(path)) = (report, path) {
+        if let (Some(file), Some(path)) = (report, path) {
             let page = html::disk::page(&html::Run::now(&machine, rounds), &found);
-            let wrote = file.write_all(page.as_bytes());
-            wrote.map_err(BenchError::doing(format_args!("--report {}", path.display())))?;
-            eprintln!("forebay bench: the report is in {}", path.display());
+            write_page(file, &path, &page)?;
         }
         Ok(())
     }

@@ -10,7 +10,6 @@ mod load;
 mod plain;
 mod queue;
 
-use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -18,7 +17,7 @@ use crate::BenchError;
 use crate::blocking::{Stop, blocking};
 use crate::html::tcp::Words;
 use crate::html::{self, Run};
-use crate::measured::{report_file, seconds};
+use crate::measured::{report_file, seconds, write_page};
 use crate::place::Place;
 use crate::progress::Progress;
 use crate::report::{Reported, Row};
@@ -111,11 +110,9 @@ impl Log {
             Ok(rows)
         })
         .await?;
-        if let (Some(mut file), Some(path)) = (report, path) {
+        if let (Some(file), Some(path)) = (report, path) {
             let page = html::tcp::page_in(&WORDS, &Run::now(&machine, rounds), &rows);
-            let wrote = file.write_all(page.as_bytes());
-            wrote.map_err(BenchError::doing(format_args!("--report {}", path.display())))?;
-            eprintln!("forebay bench: the report is in {}", path.display());
+            write_page(file, &path, &page)?;
         }
         Ok(())
     }

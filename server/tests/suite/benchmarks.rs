@@ -138,6 +138,22 @@ fn a_server_that_runs_is_left_as_it_was() {
 }
 
 #[test]
+fn a_queue_of_somebody_else_is_not_measured_with() {
+    let dir = TempDir::new().unwrap();
+    let server = Process::serve(&dir.path().join("data"), ([127, 0, 0, 1], 0).into());
+    // With the attributes that the benchmark itself would give it.
+    let create = ["queue", "create", "bench", "--visibility-timeout", "1h"];
+    assert!(output(&server, &create).status.success());
+    assert!(output(&server, &["send", "bench", "keep me"]).status.success());
+    let arguments = ["bench", "tcp", "--server", &server.server(), "--data-dir"];
+    let refused = forebay(arguments).arg(dir.path()).output().unwrap();
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(text(&refused.stderr).contains("has a queue \"bench\""), "{}", text(&refused.stderr));
+    let received = output(&server, &["receive", "bench"]);
+    assert_eq!(text(&received.stdout), "keep me\n");
+}
+
+#[test]
 fn without_a_server_it_ends_and_says_why() {
     let dir = TempDir::new().unwrap();
     // Nothing listens on port 1.

@@ -147,7 +147,11 @@ pub fn run(options: &Options, progress: &mut dyn FnMut(u64, u64)) -> Result<Repo
 /// Writes the files of the store as a case leaves them, to be looked at.
 pub fn exhibit(seed: u64, case: u64, dir: &Path) -> Result<(), io::Error> {
     let reference = reference(seed).map_err(io::Error::other)?;
-    let case = Case::of(&reference, case % count(&reference));
+    let cases = count(&reference);
+    if case >= cases {
+        return Err(io::Error::other(format!("case {case}: expected one less than {cases}")));
+    }
+    let case = Case::of(&reference, case);
     let disk = disk(&reference, &case, &case.apply(&reference));
     for path in disk.files() {
         let to: PathBuf = dir.join(&path);

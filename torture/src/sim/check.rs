@@ -201,7 +201,7 @@ impl fmt::Display for Tally {
         }
         write!(
             f,
-            "{} runs, {} power cuts, {} kills, {} recoveries, {} of them interrupted",
+            "{} runs, {} power cuts, {} kills, {} recoveries, and {} more that were interrupted",
             self.runs, self.crashes, self.kills, self.recoveries, self.recoveries_interrupted
         )
     }

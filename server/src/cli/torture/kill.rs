@@ -34,10 +34,10 @@ const VIOLATIONS_SHOWN: usize = 10;
                   forebay torture kill --block --images 10000 --data /dev/shm/torture")]
 pub(super) struct Kill {
     /// So many restarts [default: 200]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     restarts: Option<u32>,
     /// For so many minutes
-    #[arg(long, value_name = "M")]
+    #[arg(long, value_name = "M", value_parser = clap::value_parser!(u64).range(1..))]
     minutes: Option<u64>,
     /// An empty or missing directory for the store, on the disk that is to be tested
     #[arg(long, value_name = "DIR", default_value = DIR)]

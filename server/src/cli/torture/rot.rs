@@ -29,10 +29,10 @@ pub(super) struct Rot {
     #[arg(long, value_name = "S", default_value_t = 1)]
     seed: u64,
     /// At most so many cases, spread over all of them [default: all]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     cases: Option<u64>,
     /// For so many minutes at most
-    #[arg(long, value_name = "M")]
+    #[arg(long, value_name = "M", value_parser = clap::value_parser!(u64).range(1..))]
     minutes: Option<u64>,
     /// This case alone
     #[arg(long, value_name = "N", conflicts_with_all = ["cases", "minutes"])]

@@ -39,7 +39,7 @@ pub(super) struct Sim {
     #[arg(long, value_name = "S", conflicts_with_all = ["exhaustive", "script"])]
     seed: Option<u64>,
     /// So many runs, each with the next seed
-    #[arg(long, value_name = "N", conflicts_with_all = ["exhaustive", "script"])]
+    #[arg(long, value_name = "N", conflicts_with_all = ["exhaustive", "script"], value_parser = clap::value_parser!(u64).range(1..))]
     seeds: Option<u64>,
     /// Stop after so many minutes
     #[arg(long, value_name = "M", value_parser = minutes, conflicts_with = "script")]
