@@ -4,11 +4,11 @@
 //! snapshot's part already contains is skipped. Segments that the snapshot contains whole are not
 //! read if their index is there; one without a good index is read to make it anew.
 
-use crate::broken::{Mistake, makes};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::broken::{Mistake, makes};
 use crate::core::{Recovered, sent_slots};
 use crate::disk::{Disk, DiskFile};
 use crate::entry::{EntryHeader, records};

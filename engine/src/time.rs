@@ -5,10 +5,11 @@
 //! wall clock is read once, when a store is opened; from then on [`LogClock`] follows the boot
 //! clock alone, so a wall clock set a year ahead or back changes no lease and no delay.
 
-use crate::broken::{Mistake, makes};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::broken::{Mistake, makes};
 
 /// A moment in log time: milliseconds since the Unix epoch, as the log counts them. In one store
 /// it never goes back, over restarts too.

@@ -3,7 +3,6 @@
 //! What if the power fails here? Before the manifest lists the new segment, it is a file that
 //! nobody knows; behind that, the old ones are. Either is removed at the next opening.
 
-use crate::broken::{Mistake, makes};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -13,6 +12,7 @@ use super::output::{Identity, Output};
 use super::reserve::Reserve;
 use super::retired::Retired;
 use super::source::{Source, SourceError};
+use crate::broken::{Mistake, makes};
 use crate::counters::Counters;
 use crate::disk::{DiskError, remove_if_there};
 use crate::entry::{EntryBuilder, records};

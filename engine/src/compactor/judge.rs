@@ -4,11 +4,11 @@
 //! state. What is gone stays gone, and what was superseded stays superseded, so a view that is a
 //! little old only keeps too much.
 
-use crate::broken::{Mistake, makes};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::Views;
+use crate::broken::{Mistake, makes};
 use crate::ids::{LeaseId, Position, QueueId, RedriveId, Seq};
 use crate::index::BadBlock;
 use crate::record::{Lease, LeaseList, Moved, Record, RecordWriter, RedriveStarted, Sent};

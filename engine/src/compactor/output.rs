@@ -1,12 +1,12 @@
 //! The segment that a compaction writes.
 
-use crate::broken::{Mistake, makes};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::BytesMut;
 
 use super::reserve::Reserve;
+use crate::broken::{Mistake, makes};
 use crate::checksum::Salt;
 use crate::core::sent_slots;
 use crate::disk::{Disk, DiskError};

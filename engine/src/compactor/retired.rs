@@ -1,8 +1,8 @@
 //! A segment that was compacted, until its space is given back.
 
-use crate::broken::{Mistake, makes};
 use std::sync::Arc;
 
+use crate::broken::{Mistake, makes};
 use crate::disk::{Access, Disk, DiskFile};
 use crate::upkeep::SealedSegment;
 

@@ -27,12 +27,12 @@ mod upkeep;
 mod waiters;
 mod walk;
 
-use crate::broken::{Mistake, makes};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::BytesMut;
 
+use crate::broken::{Mistake, makes};
 use crate::command::{Command, Reply, ReplyTo};
 use crate::counters::Counters;
 use crate::entry::{ENTRY_HEADER_BYTES, EntryBuilder, records};

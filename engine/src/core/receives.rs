@@ -1,6 +1,5 @@
 //! Decisions about messages that go out: receive, and serving those who wait.
 
-use crate::broken::{Mistake, makes};
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -9,6 +8,7 @@ use super::room::{HEADERS_BYTES, LEASED_ITEM_BYTES, leased_bytes};
 use super::waiters::{Demand, Until, Waiter};
 use super::{Core, Decided, Decision, LAST_BYTES};
 use crate::attributes::{RECEIVE_WAIT_MS_MAX, VISIBILITY_MS_MAX, check_range};
+use crate::broken::{Mistake, makes};
 use crate::command::{BATCH_MESSAGES_MAX, Delivery, Reply, ReplyTo};
 use crate::error::RequestError;
 use crate::ids::{LeaseId, QueueId, WaitId};

@@ -3,7 +3,6 @@
 //! Opening checks header and queue table, and takes time for those alone. A block of runs or slots
 //! is checked when it is first used, so a lookup in a segment of any size reads three pages.
 
-use crate::broken::{Mistake, makes};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,6 +14,7 @@ use super::header::{
 };
 use super::slot::{ITEM_BYTES, QueueRow, Run, Slot};
 use super::table::{self, TableRow};
+use crate::broken::{Mistake, makes};
 use crate::checksum::Salt;
 use crate::disk::{Disk, DiskError, DiskMap};
 use crate::ids::{QueueId, Seq};

@@ -1,10 +1,10 @@
 //! The manifest: which segments a store consists of (FORMAT.md section 2).
 
-use crate::broken::{Mistake, makes};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::names::{self, SegmentName};
+use crate::broken::{Mistake, makes};
 use crate::checksum::{self, Salt};
 use crate::codec::Fields;
 use crate::disk::{Access, Disk, DiskError, DiskFile, read_file, remove_if_there, replace_file};

@@ -1,6 +1,5 @@
 //! Opening a log: look at everything, then change something (FORMAT.md section 7).
 
-use crate::broken::{Mistake, makes};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,6 +12,7 @@ use super::replay::{LogEnd, LogFiles, Replay, log_files, replay};
 use super::segment::{PreparedSegment, SEGMENT_HEADER_BYTES, SegmentHeader};
 use super::tail::{NextSegment, Tail};
 use super::{Listing, Log, listed_active};
+use crate::broken::{Mistake, makes};
 use crate::counters::Counters;
 use crate::disk::{Access, Disk, DiskError, DiskFile, DiskLock};
 use crate::entry::EntryHeader;

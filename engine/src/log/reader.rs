@@ -1,12 +1,12 @@
 //! Reading one stored message by its location: from the tail cache when it is recent, else from
 //! its segment's file. What is returned was verified: seal, identity, and the producer's checksum.
 
-use crate::broken::{Mistake, makes};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::{Bytes, BytesMut};
 
+use crate::broken::{Mistake, makes};
 use crate::checksum::Salt;
 use crate::disk::DiskError;
 use crate::error::{Damage, ReadError};

@@ -3,7 +3,6 @@
 //!
 //! The judgement of FORMAT.md section 8 is made here, once: damage or torn tail.
 
-use crate::broken::{Mistake, makes};
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::str::FromStr;
@@ -13,6 +12,7 @@ use super::manifest::{ListedSegment, Manifest, Sealed};
 use super::names::{self, INDEX_EXTENSION, SegmentName};
 use super::scan::{Scan, Step};
 use super::segment::{SEGMENT_HEADER_BYTES, SegmentHeader};
+use crate::broken::{Mistake, makes};
 use crate::disk::{Access, Disk, DiskFile};
 use crate::entry::{EntryError, EntryHeader};
 use crate::error::{Damage, OpenError};

@@ -1,12 +1,12 @@
 //! Segments: the files that entries are in (FORMAT.md section 3), from preparation to sealing.
 
-use crate::broken::{Mistake, makes};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::filling::Filling;
 use super::manifest::{ManifestReserve, newer_version, whole_crc};
 use super::names::{self, SegmentName};
+use crate::broken::{Mistake, makes};
 use crate::checksum::Salt;
 use crate::codec::Fields;
 use crate::disk::{Disk, DiskError, DiskFile, remove_if_there};

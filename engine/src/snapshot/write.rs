@@ -1,6 +1,5 @@
 //! Writing a snapshot, part by part.
 
-use crate::broken::{Mistake, makes};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -8,6 +7,7 @@ use super::appending::{Appending, disk_error};
 use super::header::{HEADER_BYTES, SnapshotHeader, VERSION};
 use super::part::{self, PART_HEADER_BYTES};
 use super::{Kept, names};
+use crate::broken::{Mistake, makes};
 use crate::disk::{Disk, DiskError, remove_if_there};
 use crate::ids::{Position, QueueId, StoreId};
 use crate::state::frozen::FrozenQueue;

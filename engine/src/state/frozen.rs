@@ -1,6 +1,5 @@
 //! Queues as they were at the end of an entry: what snapshots write and the compactor asks.
 
-use crate::broken::{Mistake, makes};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
@@ -18,6 +17,7 @@ use super::queue::Messages;
 use super::redrives::Redrives;
 use super::returns::{Return, Returns};
 use crate::attributes::Attributes;
+use crate::broken::{Mistake, makes};
 use crate::command::MessageState;
 use crate::ids::{Position, QueueId, Seq};
 use crate::time::LogTime;

@@ -18,7 +18,6 @@
 //! Numbers may be missing from the log: those messages were gone when the compactor left them out,
 //! and here they are gone like any others.
 
-use crate::broken::{Mistake, makes};
 use std::collections::BTreeSet;
 
 use roaring::RoaringTreemap;
@@ -29,6 +28,7 @@ use super::late::Late;
 use super::order::{Discipline, Order};
 use super::past::Past;
 use super::returns::Returns;
+use crate::broken::{Mistake, makes};
 use crate::command::{Counts, MessageState, States};
 use crate::ids::{Group, LeaseId, Seq};
 use crate::time::LogTime;

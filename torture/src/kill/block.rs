@@ -31,10 +31,10 @@ use super::body::content;
 use super::campaign::{Campaign, broken};
 use super::checker::{Violation, check};
 use super::crew::Habits;
-use super::export::{Exported, is_possible, make_ext4};
+use super::export::{Exported, make_ext4, need_exports};
 use super::history::{Call, Delivery, History, Micros, Outcome, What, queues};
 use super::server::Launch;
-use super::system::{Lacking, Mount, need, need_root};
+use super::system::{Lacking, Mount, need};
 use super::{CampaignError, Options, Report, io_error, prepare};
 use crate::random::Random;
 use crate::rot::store::{Opened, Slot};
@@ -102,11 +102,8 @@ pub fn run(
     progress: &mut dyn FnMut(u64),
 ) -> Result<Result<(Report, Images), Lacking>, CampaignError> {
     let tools = ["qemu-storage-daemon", "losetup", "mount", "umount", "mkfs.ext4"];
-    if let Err(lacking) = need_root().and_then(|()| need(&tools)) {
+    if let Err(lacking) = need_exports(&tools) {
         return Ok(Err(lacking));
-    }
-    if !is_possible() {
-        return Ok(Err(Lacking("this machine has no FUSE, or no loop devices".to_owned())));
     }
     prepare(&options.dir)?;
     let io = |source| io_error(&options.dir, source);

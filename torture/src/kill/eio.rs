@@ -13,10 +13,10 @@ use std::time::{Duration, Instant};
 use super::campaign::{Campaign, broken, hang};
 use super::checker::Violation;
 use super::crew::{Habits, Work};
-use super::export::{Daemon, Exported, is_possible, make_ext4};
+use super::export::{Daemon, Exported, make_ext4, need_exports};
 use super::history::History;
 use super::server::Launch;
-use super::system::{Lacking, Mount, need, need_root};
+use super::system::{Lacking, Mount};
 use super::{CampaignError, Options, Report, io_error, prepare};
 
 /// The size of the device.
@@ -49,11 +49,8 @@ pub fn run(
     progress: &mut dyn FnMut(u64),
 ) -> Result<Result<(Report, Errors), Lacking>, CampaignError> {
     let tools = ["nbdkit", "qemu-storage-daemon", "losetup", "mount", "umount", "mkfs.ext4"];
-    if let Err(lacking) = need_root().and_then(|()| need(&tools)) {
+    if let Err(lacking) = need_exports(&tools) {
         return Ok(Err(lacking));
-    }
-    if !is_possible() {
-        return Ok(Err(Lacking("this machine has no FUSE, or no loop devices".to_owned())));
     }
     prepare(&options.dir)?;
     let io = |source| io_error(&options.dir, source);

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::system::{Mount, run};
+use super::system::{Lacking, Mount, need, need_root, run};
 
 /// So long a daemon may take to come or to go.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -115,7 +115,12 @@ pub(super) fn make_ext4(image: &Path, bytes: u64) -> io::Result<()> {
     run("mkfs.ext4", &["-q", "-F", "-E", options, &image.display().to_string()]).map(drop)
 }
 
-/// Whether file systems can be exported here: FUSE and loop devices.
-pub(super) fn is_possible() -> bool {
-    Path::new("/dev/fuse").exists() && Path::new("/dev/loop-control").exists()
+/// Whether file systems can be exported and mounted here, with these programs.
+pub(super) fn need_exports(programs: &[&str]) -> Result<(), Lacking> {
+    need_root()?;
+    need(programs)?;
+    match Path::new("/dev/fuse").exists() && Path::new("/dev/loop-control").exists() {
+        true => Ok(()),
+        false => Err(Lacking("this machine has no FUSE, or no loop devices".to_owned())),
+    }
 }
