@@ -305,15 +305,10 @@ impl EntryBuilder {
     /// Adds what `write` writes, and returns those bytes' range in the body.
     pub fn append(&mut self, write: impl FnOnce(&mut RecordWriter<'_>)) -> std::ops::Range<usize> {
         let start = self.body_bytes();
-        write(&mut RecordWriter::new(&mut self.buffer));
-        let range = start..self.body_bytes();
-        let mut rest = &self.buffer[ENTRY_HEADER_BYTES + start..];
-        while !rest.is_empty() {
-            let (_, behind) = RecordFrame::split(rest).expect("RecordWriter wrote the lengths");
-            rest = behind;
-            self.records += 1;
-        }
-        range
+        let mut writer = RecordWriter::new(&mut self.buffer);
+        write(&mut writer);
+        self.records += writer.records();
+        start..self.body_bytes()
     }
 
     /// Adds the records of another entry.

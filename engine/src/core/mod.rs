@@ -22,6 +22,7 @@ mod redrives;
 mod room;
 mod runs;
 mod sends;
+mod slots;
 mod transact;
 mod upkeep;
 mod waiters;
@@ -35,14 +36,14 @@ use bytes::BytesMut;
 use crate::broken::{Mistake, makes};
 use crate::command::{Command, Reply, ReplyTo};
 use crate::counters::Counters;
-use crate::entry::{ENTRY_HEADER_BYTES, EntryBuilder, records};
+use crate::entry::{EntryBuilder, records};
 use crate::error::{LogFailure, RequestError};
 use crate::ids::{Epoch, Position, QueueId, Seq};
-use crate::index::{Index, Slot};
+use crate::index::Index;
 use crate::log::{ClosedEntry, NextSegment, Place, Tail};
 use crate::options::Options;
 use crate::receipt::ReceiptKey;
-use crate::record::{Record, RecordWriter, SENT_OVERHEAD_BYTES};
+use crate::record::{Record, RecordWriter, SENT_OVERHEAD_BYTES, Sent};
 use crate::state::State;
 use crate::stats::{MemoryStats, Stats};
 use crate::time::LogTime;
@@ -51,6 +52,8 @@ use attempts::Attempts;
 use expiry::Expiries;
 pub(crate) use moves::{Moving, MovingRead};
 use receives::Asked;
+use slots::Stored;
+pub(crate) use slots::{sent_at, sent_slots, slot_ms};
 use waiters::{Demand, Until, Waiter, Waiters};
 
 /// An answer and where it goes.
@@ -75,6 +78,8 @@ pub(crate) struct Core<R> {
     /// Leases given in this epoch.
     leases: u64,
     pending: EntryBuilder,
+    /// The messages in it.
+    stored: Vec<Stored>,
     /// Memory for the next one.
     spare: Option<BytesMut>,
     pending_answers: Vec<Answer<R>>,
@@ -167,6 +172,7 @@ impl<R: ReplyTo> Core<R> {
             epoch,
             leases: 0,
             pending: EntryBuilder::new(),
+            stored: Vec::new(),
             spare: None,
             pending_answers: Vec::new(),
             pending_written: Vec::new(),
@@ -322,9 +328,24 @@ impl<R: ReplyTo> Core<R> {
     /// Appends what `write` writes to the pending entry and applies it.
     fn record(&mut self, write: impl FnOnce(&mut RecordWriter<'_>)) {
         let range = self.pending.append(write);
-        for (record, _, _) in records(&self.pending.body()[range]) {
+        let start = range.start;
+        for (record, at, bytes) in records(&self.pending.body()[range]) {
             self.state.apply(&record);
+            self.stored.extend(Stored::of(&record, start + at, bytes));
         }
+    }
+
+    /// Appends a message and applies it. It is not read again for that: right behind its write this
+    /// would wait for the bytes, and cost more than all the rest.
+    fn record_sent(&mut self, sent: &Sent<'_>) {
+        let (record, range) = (Record::Sent(*sent), self.pending.append(|out| out.sent(sent)));
+        let (at, bytes) = (range.start, range.len());
+        debug_assert!(
+            records(&self.pending.body()[range]).map(|(read, ..)| read).eq([record]),
+            "what is applied is what was written"
+        );
+        self.state.apply(&record);
+        self.stored.extend(Stored::of(&record, at, bytes));
     }
 
     /// Refuses a change for which there is no space left in the log beside `reserve`.
@@ -417,7 +438,13 @@ impl<R: ReplyTo> Core<R> {
         let mut control_bytes = self.pending.body_bytes();
         let times = (now, place.segment.created);
         let mut sent_bytes = 0;
-        for (queue, seq, slot) in sent_slots(place.offset, times, self.pending.body()) {
+        let place_of = |stored: &Stored| stored.slot(place.offset, times);
+        debug_assert!(
+            sent_slots(place.offset, times, self.pending.body())
+                .eq(self.stored.iter().map(place_of)),
+            "what was noted is what the entry has"
+        );
+        for (queue, seq, slot) in self.stored.drain(..).map(|stored| place_of(&stored)) {
             // A queue created and deleted within the entry has no index.
             if !self.state.contains(queue) {
                 continue;
@@ -571,42 +598,5 @@ impl<R: ReplyTo> Core<R> {
     /// How many queues and messages there are.
     pub(crate) fn totals(&self) -> (usize, u64) {
         self.state.totals()
-    }
-}
-
-/// The messages stored in the entry at `offset` of its segment, each with its place. `log_time` is
-/// the entry's, `created` the segment's.
-pub(crate) fn sent_slots(
-    offset: u64,
-    (log_time, created): (LogTime, LogTime),
-    body: &[u8],
-) -> impl Iterator<Item = (QueueId, Seq, Slot)> + '_ {
-    records(body).filter_map(move |(record, at, bytes)| {
-        let sent = record.message()?;
-        let offset = offset + (ENTRY_HEADER_BYTES + at) as u64;
-        let slot = Slot {
-            offset: u32::try_from(offset).expect("a segment is at most 4 GiB"),
-            bytes: u32::try_from(bytes).expect("a record is at most 4 GiB"),
-            sent_ms: slot_ms(sent_at(&record, log_time), created),
-            group: sent.group().0,
-        };
-        Some((sent.queue, sent.seq, slot))
-    })
-}
-
-/// When a record's message was sent, if the entry is of that time.
-pub(crate) fn sent_at(record: &Record<'_>, log_time: LogTime) -> LogTime {
-    match record {
-        Record::Moved(moved) => moved.sent,
-        _ => log_time,
-    }
-}
-
-/// A sent time as a slot keeps it. A segment is left, and none is merged into another, long
-/// before 31 bits are full (`SEGMENT_AGE_MS_MAX`).
-pub(crate) fn slot_ms(sent: LogTime, segment_created: LogTime) -> i32 {
-    match sent >= segment_created {
-        true => i32::try_from(sent.ms_since(segment_created)).unwrap_or(i32::MAX),
-        false => i32::try_from(segment_created.ms_since(sent)).map_or(i32::MIN, |ms| -ms),
     }
 }

@@ -109,18 +109,16 @@ impl<R: ReplyTo> Core<R> {
         }
         let since = LogTime(now.0.saturating_sub(attributes.deduplication_window_ms));
         let next = before.next.entry(queue.id).or_insert(queue.messages.next_seq());
-        if attributes.fifo {
-            before.keys.reserve(messages.len());
-        }
-        let keys = messages.iter().map(|message| deduplication_key(attributes, message));
+        // Only a FIFO queue looks for copies.
+        let keyed = if attributes.fifo { messages } else { &[] };
+        let keys = keyed.iter().map(|message| deduplication_key(attributes, message));
         let keys: Vec<_> = keys.collect();
-        let originals = match attributes.fifo {
-            true => queue.deduplication.find_all(&keys, since),
-            false => vec![None; keys.len()],
-        };
+        before.keys.reserve(keys.len());
+        let originals = queue.deduplication.find_all(&keys, since);
+        let copies = keys.into_iter().zip(originals).chain(std::iter::repeat((None, None)));
         let mut seqs = Vec::with_capacity(messages.len());
         let mut new = Vec::with_capacity(messages.len());
-        for ((message, key), original) in messages.iter().zip(keys).zip(originals) {
+        for (message, (key, original)) in messages.iter().zip(copies) {
             let planned = || before.keys.get(&(queue.id, key?)).copied();
             let original = original.or_else(planned);
             let seq = original.unwrap_or(*next);
@@ -138,21 +136,19 @@ impl<R: ReplyTo> Core<R> {
     pub(super) fn record_send(&mut self, plan: &Plan<'_>, now: LogTime) -> StoredMessages {
         let (queue, position) = (plan.queue, self.tail.position);
         let queue_delay_ms = plan.attributes.stored_delay_ms();
-        self.record(|out| {
-            for Planned { seq, message, key } in &plan.new {
-                let delay_ms = message.delay_ms.unwrap_or(queue_delay_ms);
-                out.sent(&Sent {
-                    queue,
-                    seq: *seq,
-                    position,
-                    visible_from: (delay_ms > 0).then(|| now.plus_ms(delay_ms)),
-                    deduplication: key.map(|key| (key, now)),
-                    checksum: message.checksum,
-                    attributes_bytes: message.attributes_bytes,
-                    payload: &message.payload,
-                });
-            }
-        });
+        for Planned { seq, message, key } in &plan.new {
+            let delay_ms = message.delay_ms.unwrap_or(queue_delay_ms);
+            self.record_sent(&Sent {
+                queue,
+                seq: *seq,
+                position,
+                visible_from: (delay_ms > 0).then(|| now.plus_ms(delay_ms)),
+                deduplication: key.map(|key| (key, now)),
+                checksum: message.checksum,
+                attributes_bytes: message.attributes_bytes,
+                payload: &message.payload,
+            });
+        }
         if !plan.new.is_empty() {
             self.message_came(queue, now);
         }

@@ -16,12 +16,18 @@ use crate::time::LogTime;
 #[derive(Debug)]
 pub struct RecordWriter<'b> {
     out: &'b mut BytesMut,
+    records: u32,
 }
 
 impl<'b> RecordWriter<'b> {
     /// Writes behind what `out` holds.
     pub fn new(out: &'b mut BytesMut) -> Self {
-        Self { out }
+        Self { out, records: 0 }
+    }
+
+    /// How many it has written.
+    pub fn records(&self) -> u32 {
+        self.records
     }
 
     pub(super) fn record(&mut self, kind: u8, payload: &[u8], fields: impl FnOnce(&mut BytesMut)) {
@@ -48,6 +54,7 @@ impl<'b> RecordWriter<'b> {
         self.out[start + 4] = kind;
         self.out[start + 5] = flags;
         self.out[start + 6..start + 8].copy_from_slice(&fields_bytes.to_le_bytes());
+        self.records += 1;
     }
 
     /// Writes [`Record::Opened`].
