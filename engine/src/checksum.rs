@@ -29,6 +29,11 @@ impl Placed {
     pub(crate) fn crc(&self, parts: &[&[u8]]) -> u32 {
         finish(self.0.clone(), parts)
     }
+
+    /// Of bytes that come one after the other.
+    pub(crate) fn running(&self) -> Running {
+        Running(self.0.clone())
+    }
 }
 
 /// `crc(salt | number u64 | parts)`: of an index's blocks.

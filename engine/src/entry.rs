@@ -5,7 +5,7 @@
 //! believing nothing before its checksum.
 
 use crate::broken::{Mistake, makes};
-use bytes::{BufMut, BytesMut};
+use bytes::{Buf, BufMut, BytesMut};
 
 use crate::checksum::{self, Placed, Salt};
 use crate::codec::Fields;
@@ -18,6 +18,12 @@ pub const ENTRY_HEADER_BYTES: usize = 56;
 
 /// Bytes before a segment's first entry: its header page.
 pub const SEGMENT_HEADER_BYTES: u64 = 4096;
+
+/// What the system writes at once.
+pub(crate) const PAGE_BYTES: u64 = 4096;
+
+/// So much of an entry is sealed before its checksum goes on.
+const SEALED_BYTES: usize = 16 << 10;
 
 /// Entries begin at multiples of this.
 pub const ENTRY_ALIGN: usize = 8;
@@ -259,8 +265,9 @@ pub fn records(body: &[u8]) -> impl Iterator<Item = (Record<'_>, usize, usize)> 
 /// The records of the next entry, as they are decided.
 #[derive(Debug)]
 pub struct EntryBuilder {
-    /// Room for the header, then the records.
+    /// From `start` on room for the header, then the records.
     buffer: BytesMut,
+    start: usize,
     records: u32,
 }
 
@@ -273,28 +280,32 @@ impl Default for EntryBuilder {
 impl EntryBuilder {
     /// An entry without records.
     pub fn new() -> Self {
-        let mut buffer = BytesMut::new();
-        buffer.put_bytes(0, ENTRY_HEADER_BYTES);
-        Self { buffer, records: 0 }
+        Self::begun(BytesMut::new(), 0)
     }
 
     /// An entry without records, and room for so many bytes of them.
     pub(crate) fn with_capacity(body_bytes: usize) -> Self {
-        let mut buffer = BytesMut::with_capacity(entry_bytes(body_bytes as u64) as usize);
-        buffer.put_bytes(0, ENTRY_HEADER_BYTES);
-        Self { buffer, records: 0 }
+        Self::begun(BytesMut::with_capacity(entry_bytes(body_bytes as u64) as usize), 0)
     }
 
-    /// The same as [`EntryBuilder::new`], in memory that was another entry's.
-    pub(crate) fn reusing(mut buffer: BytesMut) -> Self {
+    /// The same as [`EntryBuilder::new`], in memory that was another entry's. It begins in its page of
+    /// memory where it will begin in its page of the file, if that is at `offset`: then it can be
+    /// written past the page cache as it is, as long as the memory suffices.
+    pub(crate) fn reusing(mut buffer: BytesMut, offset: u64) -> Self {
         buffer.clear();
-        buffer.put_bytes(0, ENTRY_HEADER_BYTES);
-        Self { buffer, records: 0 }
+        let (page, address) = (PAGE_BYTES as usize, buffer.as_ptr().addr());
+        let start = (offset as usize % page + page - address % page) % page;
+        Self::begun(buffer, start)
+    }
+
+    fn begun(mut buffer: BytesMut, start: usize) -> Self {
+        buffer.put_bytes(0, start + ENTRY_HEADER_BYTES);
+        Self { buffer, start, records: 0 }
     }
 
     /// Bytes of the records so far.
     pub fn body_bytes(&self) -> usize {
-        self.buffer.len() - ENTRY_HEADER_BYTES
+        self.buffer.len() - self.start - ENTRY_HEADER_BYTES
     }
 
     /// Whether there is no record.
@@ -319,12 +330,19 @@ impl EntryBuilder {
 
     /// The records so far.
     pub fn body(&self) -> &[u8] {
-        &self.buffer[ENTRY_HEADER_BYTES..]
+        &self.buffer[self.start + ENTRY_HEADER_BYTES..]
     }
 
     /// The entry's bytes with an empty header, and how many records it has.
     pub fn finish(self) -> (BytesMut, u32) {
-        (self.buffer, self.records)
+        let (mut buffer, start, records) = self.finish_in_place();
+        buffer.advance(start);
+        (buffer, records)
+    }
+
+    /// As [`EntryBuilder::finish`], with what is before the entry in its memory: so many bytes.
+    pub(crate) fn finish_in_place(self) -> (BytesMut, usize, u32) {
+        (self.buffer, self.start, self.records)
     }
 }
 
@@ -338,24 +356,90 @@ pub fn seal_entry(
     log_time: LogTime,
     records: u32,
 ) {
-    let body_bytes = buffer.len() - ENTRY_HEADER_BYTES;
-    let (header, body) = buffer.split_at_mut(ENTRY_HEADER_BYTES);
+    let stated = Unsealed { position, durable, log_time, records };
+    seal_in_place(buffer, 0, salt, stated);
+}
+
+/// What an entry's header says that is not in its bytes.
+pub(crate) struct Unsealed {
+    pub(crate) position: Position,
+    pub(crate) durable: Position,
+    pub(crate) log_time: LogTime,
+    pub(crate) records: u32,
+}
+
+/// As [`seal_entry`], of the entry that begins at `start` of the buffer.
+pub(crate) fn seal_in_place(buffer: &mut BytesMut, start: usize, salt: Salt, stated: Unsealed) {
+    let Unsealed { position, durable, log_time, records } = stated;
+    let (header, body) = buffer[start..].split_at_mut(ENTRY_HEADER_BYTES);
     let placed = Placed::new(salt, position);
-    let mut rest = &mut body[..];
-    for _ in 0..records {
-        let size = seal_record(rest, &placed);
-        rest = &mut rest[size..];
+    let (mut body_crc, mut left) = (placed.running(), records);
+    let (mut crc_from, mut at) = (0, 0);
+    while left > 0 {
+        // A stretch that is in the processor's nearest cache from the seals to the checksum.
+        while left > 0 && at - crc_from < SEALED_BYTES {
+            at += seal_record(&mut body[at..], &placed);
+            left -= 1;
+        }
+        body_crc.add(&body[crc_from..at]);
+        crc_from = at;
     }
+    assert_eq!(at, body.len(), "an entry is its records");
     EntryHeader {
         position,
         term: TERM,
         durable,
         log_time,
-        body_bytes: u32::try_from(body_bytes).expect("an entry fits a segment, at most 4 GiB"),
+        body_bytes: u32::try_from(at).expect("an entry fits a segment, at most 4 GiB"),
         records,
-        body_crc: placed.crc(&[body]),
+        body_crc: body_crc.finish(),
     }
     .encode(salt, header);
-    let padded = entry_bytes(body_bytes as u64) as usize;
-    buffer.put_bytes(0, padded - buffer.len());
+    let padded = entry_bytes(at as u64) as usize;
+    buffer.resize(start + padded, 0);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::Epoch;
+
+    #[test]
+    fn an_entry_in_used_memory_begins_in_its_page_as_in_the_file() {
+        let mut memory = BytesMut::with_capacity(1 << 16);
+        for offset in [0, 8, 4088, 4096, 12_344, u64::from(u32::MAX) - 7] {
+            let mut entry = EntryBuilder::reusing(memory, offset);
+            let range = entry.append(|out| out.opened(Epoch(7)));
+            assert_eq!((range, entry.body_bytes()), (0..entry.body().len(), entry.body().len()));
+            let body = entry.body().to_vec();
+            let (buffer, start, records) = entry.finish_in_place();
+            assert_eq!((&buffer[start + ENTRY_HEADER_BYTES..], records), (&body[..], 1));
+            let address = buffer.as_ptr().addr() + start;
+            assert_eq!(address as u64 % PAGE_BYTES, offset % PAGE_BYTES);
+            memory = buffer;
+        }
+    }
+
+    #[test]
+    fn where_an_entry_begins_in_memory_changes_none_of_its_bytes() {
+        let seal = |mut entry: EntryBuilder| {
+            // More than one stretch of seals and checksum.
+            for seq in 1..3000 {
+                entry.append(|out| out.acked(crate::ids::QueueId(1), &[crate::ids::Seq(seq)]));
+            }
+            let (mut buffer, start, records) = entry.finish_in_place();
+            let stated = Unsealed {
+                position: Position(9),
+                durable: Position(8),
+                log_time: LogTime(7),
+                records,
+            };
+            seal_in_place(&mut buffer, start, Salt(5), stated);
+            buffer[start..].to_vec()
+        };
+        let entry = seal(EntryBuilder::new());
+        assert_eq!(seal(EntryBuilder::reusing(BytesMut::with_capacity(1 << 18), 4000)), entry);
+        let header = EntryHeader::decode(&entry, Salt(5), entry.len() as u64).unwrap();
+        check_body(&header, Salt(5), &entry[ENTRY_HEADER_BYTES..]).unwrap();
+    }
 }

@@ -418,8 +418,10 @@ impl<R: ReplyTo> Core<R> {
         let place = self.tail.place(self.pending.body_bytes() as u64, now);
         let sealed = place.roll.is_some().then(|| self.seal_index(end)).flatten();
         let sent = self.index_sent(&place, now);
-        let next = self.spare.take().map_or_else(EntryBuilder::new, EntryBuilder::reusing);
-        let (buffer, records) = std::mem::replace(&mut self.pending, next).finish();
+        // The next one begins here, unless it begins a segment.
+        let reusing = |spare| EntryBuilder::reusing(spare, self.tail.offset);
+        let next = self.spare.take().map_or_else(EntryBuilder::new, reusing);
+        let (buffer, start, records) = std::mem::replace(&mut self.pending, next).finish_in_place();
         let answers = std::mem::take(&mut self.pending_answers);
         let written_answers = std::mem::take(&mut self.pending_written);
         let position = place.position;
@@ -428,7 +430,7 @@ impl<R: ReplyTo> Core<R> {
         self.writing =
             Some(Writing { position, answers, written_answers, sent, is_watermark, tasks });
         self.serve_postponed(now);
-        Some(ClosedEntry { place, log_time: now, buffer, records, tells_written })
+        Some(ClosedEntry { place, log_time: now, buffer, start, records, tells_written })
     }
 
     /// Puts the messages of the pending entry into the index, and says for each queue where its

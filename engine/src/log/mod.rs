@@ -35,14 +35,11 @@ pub(crate) use tail::{NextSegment, Place, SEGMENT_AGE_MS_MAX, Tail};
 use crate::broken::{Mistake, makes};
 use crate::counters::Counters;
 use crate::disk::{Disk, DiskError, DiskLock};
-use crate::entry::seal_entry;
+use crate::entry::{PAGE_BYTES, Unsealed, seal_in_place};
 use crate::ids::{Epoch, Position, StoreId};
 use crate::location::Segment;
 use crate::time::LogTime;
 use reader::Reader;
-
-/// What the system writes at once.
-const PAGE_BYTES: u64 = 4096;
 
 /// Entries that are no smaller are written past the page cache: what is read of them soon is in the tail
 /// cache, and pages for the rest would cost more than everything else that is done with them.
@@ -55,8 +52,9 @@ pub(crate) struct ClosedEntry {
     pub(crate) place: Place,
     /// When it was closed.
     pub(crate) log_time: LogTime,
-    /// Room for the header, then the records, not yet sealed.
+    /// From `start` on room for the header, then the records, not yet sealed.
     pub(crate) buffer: BytesMut,
+    pub(crate) start: usize,
     /// How many records.
     pub(crate) records: u32,
     /// Whether somebody waits for it to be written, before it is synced.
@@ -97,7 +95,7 @@ impl Log {
         entry: ClosedEntry,
         on_written: impl FnOnce(),
     ) -> Result<Position, DiskError> {
-        let ClosedEntry { place, log_time, mut buffer, records, tells_written } = entry;
+        let ClosedEntry { place, log_time, mut buffer, start, records, tells_written } = entry;
         let Place { position, segment, offset, roll } = place;
         if let Some(prepared) = roll {
             self.roll(prepared, segment.clone())?;
@@ -105,12 +103,14 @@ impl Log {
         assert!(Arc::ptr_eq(&segment, &self.active), "a new segment comes with a roll");
         assert_eq!(offset, self.end, "entries are written in the order of their places");
         assert_eq!(position, self.durable.next(), "an entry is synced before the next");
-        seal_entry(&mut buffer, segment.salt, position, self.durable, log_time, records);
-        let entry_bytes = buffer.len();
-        self.fill_page(offset, &mut buffer);
-        let written = match buffer.len() >= PAST_CACHE_BYTES {
-            true => segment.file.write_past_cache_at(offset, &buffer),
-            false => segment.file.write_all_at(offset, &buffer),
+        let stated = Unsealed { position, durable: self.durable, log_time, records };
+        seal_in_place(&mut buffer, start, segment.salt, stated);
+        let end = buffer.len();
+        self.fill_page(offset, start, &mut buffer);
+        let bytes = &buffer[start..];
+        let written = match bytes.len() >= PAST_CACHE_BYTES {
+            true => segment.file.write_past_cache_at(offset, bytes),
+            false => segment.file.write_all_at(offset, bytes),
         };
         let written = written.and_then(|()| {
             if tells_written {
@@ -124,11 +124,12 @@ impl Log {
         });
         // The file was opened under the name that it had while it was prepared.
         written.map_err(|error| DiskError { path: segment.path.clone(), ..error })?;
-        buffer.truncate(entry_bytes);
-        self.end += buffer.len() as u64;
+        buffer.truncate(end);
+        let entry_bytes = (end - start) as u64;
+        self.end += entry_bytes;
         self.durable = position;
-        self.counters.log_bytes_written.add(buffer.len() as u64);
-        let kept = self.reader.keep(segment.first, offset, buffer.freeze());
+        self.counters.log_bytes_written.add(entry_bytes);
+        let kept = self.reader.keep(segment.first, offset, buffer.freeze(), start);
         self.counters.tail_cache_bytes.set(kept.bytes);
         self.spare = kept.spare.or(self.spare.take());
         Ok(position)
@@ -141,9 +142,10 @@ impl Log {
 
     /// Adds zeros to the end of a page, where zeros are: of a page that is written in part, and is not
     /// in memory, the system would have to read the rest first.
-    fn fill_page(&self, offset: u64, buffer: &mut BytesMut) {
-        let end = (offset + buffer.len() as u64).next_multiple_of(PAGE_BYTES).min(self.capacity);
-        buffer.resize((end - offset) as usize, 0);
+    fn fill_page(&self, offset: u64, start: usize, buffer: &mut BytesMut) {
+        let end = offset + (buffer.len() - start) as u64;
+        let end = end.next_multiple_of(PAGE_BYTES).min(self.capacity);
+        buffer.resize(start + (end - offset) as usize, 0);
     }
 
     fn roll(&mut self, prepared: PreparedSegment, next: Arc<Segment>) -> Result<(), DiskError> {

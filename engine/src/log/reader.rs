@@ -78,10 +78,10 @@ impl Reader {
         Self { cache: Arc::new(Mutex::new(cache)) }
     }
 
-    /// Keeps an entry that was just written.
-    pub(crate) fn keep(&self, segment: Position, offset: u64, entry: Bytes) -> Kept {
+    /// Keeps an entry that was just written, and begins at `start` of its memory.
+    pub(crate) fn keep(&self, segment: Position, offset: u64, memory: Bytes, start: usize) -> Kept {
         let mut cache = self.lock_cache();
-        let spare = cache.keep(segment, offset, entry);
+        let spare = cache.keep(KeptEntry { segment, offset, memory, start });
         Kept { bytes: cache.bytes as u64, spare }
     }
 
@@ -230,17 +230,28 @@ impl From<Moved<'_>> for DeadLetter {
 struct TailCache {
     bytes_max: usize,
     bytes: usize,
-    /// (segment, offset, entry) in the order of writing.
-    entries: VecDeque<(Position, u64, Bytes)>,
+    /// In the order of writing.
+    entries: VecDeque<KeptEntry>,
+}
+
+/// An entry in memory.
+#[derive(Debug)]
+struct KeptEntry {
+    segment: Position,
+    /// Where it begins in its segment.
+    offset: u64,
+    memory: Bytes,
+    /// Where it begins in its memory.
+    start: usize,
 }
 
 impl TailCache {
-    fn keep(&mut self, segment: Position, offset: u64, entry: Bytes) -> Option<BytesMut> {
-        self.bytes += entry.len();
-        self.entries.push_back((segment, offset, entry));
+    fn keep(&mut self, entry: KeptEntry) -> Option<BytesMut> {
+        self.bytes += entry.memory.len();
+        self.entries.push_back(entry);
         let mut spare = None::<BytesMut>;
         while self.bytes > self.bytes_max {
-            let Some((_, _, oldest)) = self.entries.pop_front() else { break };
+            let Some(KeptEntry { memory: oldest, .. }) = self.entries.pop_front() else { break };
             self.bytes -= oldest.len();
             // The largest: small ones are found quickly anyway.
             if oldest.len() > spare.as_ref().map_or(SPARE_BYTES_MIN, BytesMut::capacity) {
@@ -258,10 +269,11 @@ impl TailCache {
         }
         let offset = u64::from(location.offset);
         let place = (location.segment.first, offset);
-        let after = self.entries.partition_point(|(segment, at, _)| (*segment, *at) <= place);
-        let (segment, at, entry) = self.entries.get(after.checked_sub(1)?)?;
-        let start = usize::try_from(offset - at).ok()?;
+        let after = self.entries.partition_point(|entry| (entry.segment, entry.offset) <= place);
+        let entry = self.entries.get(after.checked_sub(1)?)?;
+        let start = entry.start + usize::try_from(offset - entry.offset).ok()?;
         let end = start.checked_add(location.bytes as usize)?;
-        (*segment == location.segment.first && end <= entry.len()).then(|| entry.slice(start..end))
+        let is_in = entry.segment == location.segment.first && end <= entry.memory.len();
+        is_in.then(|| entry.memory.slice(start..end))
     }
 }

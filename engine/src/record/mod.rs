@@ -40,6 +40,10 @@ pub const SENT_DELAY_BYTES: usize = 8;
 /// in any case.
 pub const SENT_DEDUPLICATION_BYTES: usize = 24;
 
+/// The fields of a message's record take no more.
+const SENT_FIELDS_BYTES_MAX: usize =
+    SENT_OVERHEAD_BYTES - RECORD_HEADER_BYTES + SENT_DELAY_BYTES + SENT_DEDUPLICATION_BYTES;
+
 /// One fact.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Record<'a> {

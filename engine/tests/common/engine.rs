@@ -14,6 +14,12 @@ use super::{Answer, DATA};
 #[derive(Debug)]
 pub struct Caller(Sender<Answer>);
 
+impl Caller {
+    pub fn new(answers: Sender<Answer>) -> Self {
+        Self(answers)
+    }
+}
+
 impl ReplyTo for Caller {
     fn reply(self, result: Answer) {
         // A test that no longer listens does not mind.

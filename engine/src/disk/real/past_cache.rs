@@ -1,7 +1,8 @@
 //! Writes past the page cache (`O_DIRECT`), into space that was reserved.
 //!
-//! - They want offsets, lengths and addresses aligned: whole pages go this way, out of an aligned
-//!   buffer into which they are copied; what is left is for the caller to write as usual.
+//! - They want offsets, lengths and addresses aligned: whole pages go this way, as they are if they begin
+//!   a page of memory, else out of an aligned buffer into which they are copied; what is left is for
+//!   the caller to write as usual.
 //! - Where the file system refuses them nothing is written, and the caller writes all of it.
 
 use std::io;
@@ -15,7 +16,7 @@ use rustix::io::retry_on_intr;
 use super::durable::{ALIGNMENT_BYTES, AlignedBuffer, is_refusal, open_direct};
 use crate::disk::zeros::zeros;
 
-/// Written at once. More would not be faster, and leave the processor's cache.
+/// Copied and written at once. More would leave the processor's cache.
 const WRITE_BYTES: usize = 1 << 20;
 
 /// A file's second descriptor, for direct writes; as a rule there is none.
@@ -24,7 +25,7 @@ pub(super) struct PastCache(Mutex<Option<Direct>>);
 
 struct Direct {
     fd: OwnedFd,
-    /// Made for the first write.
+    /// Made for the first write that needs it.
     pages: Option<AlignedBuffer>,
 }
 
@@ -72,12 +73,19 @@ impl PastCache {
         let mut direct = self.direct();
         let Some(Direct { fd, pages }) = &mut *direct else { return Ok(0) };
         let whole = whole_pages(offset, bytes.len());
-        let pages = pages.get_or_insert_with(|| AlignedBuffer::new(WRITE_BYTES));
+        let is_aligned = bytes.as_ptr().addr().is_multiple_of(ALIGNMENT_BYTES);
         let mut written = 0;
         while written < whole {
             let rest = &bytes[written..whole];
-            let pages = pages.slice(rest.len());
-            pages.copy_from_slice(&rest[..pages.len()]);
+            let pages = match is_aligned {
+                true => rest,
+                false => {
+                    let pages = pages.get_or_insert_with(|| AlignedBuffer::new(WRITE_BYTES));
+                    let pages = pages.slice(rest.len());
+                    pages.copy_from_slice(&rest[..pages.len()]);
+                    pages
+                }
+            };
             match write_pages(fd, offset + written as u64, pages) {
                 Err(error) if is_refusal(&error) => {
                     *direct = None;
@@ -112,5 +120,34 @@ fn write_pages(fd: &OwnedFd, offset: u64, pages: &[u8]) -> io::Result<usize> {
     match retry_on_intr(|| rustix::io::pwrite(fd, pages, offset))? / ALIGNMENT_BYTES {
         0 => Err(io::ErrorKind::WriteZero.into()),
         whole => Ok(whole * ALIGNMENT_BYTES),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::real::open;
+
+    #[test]
+    fn the_same_bytes_are_written_wherever_they_are_in_memory() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        let count = 3 * ALIGNMENT_BYTES;
+        std::fs::write(&path, vec![0; count]).unwrap();
+        let fd = open(&path, OFlags::RDWR).unwrap();
+        let past_cache = PastCache::default();
+        past_cache.open(&path, &fd).unwrap();
+        let mut memory = AlignedBuffer::new(count + ALIGNMENT_BYTES);
+        let memory = memory.slice(count + ALIGNMENT_BYTES);
+        for (turn, start) in [0, 1, 512, ALIGNMENT_BYTES].into_iter().enumerate() {
+            memory.iter_mut().zip(turn..).for_each(|(byte, at)| *byte = (at % 251) as u8);
+            let bytes = &memory[start..start + count];
+            let written = past_cache.write(0, bytes).unwrap();
+            // Nothing is, where the file system refuses.
+            assert!(written == count || written == 0);
+            if written > 0 {
+                assert!(std::fs::read(&path).unwrap() == bytes, "from byte {start} on");
+            }
+        }
     }
 }
