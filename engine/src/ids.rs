@@ -4,6 +4,7 @@
 //! never taken for a position.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 
 use uuid::Uuid;
 
@@ -77,8 +78,15 @@ impl Group {
 }
 
 /// What a message and its copies have in common: the first 16 bytes of a SHA-256.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct DeduplicationKey(pub [u8; 16]);
+
+impl Hash for DeduplicationKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        // Not as a list of bytes, whose length would be hashed too.
+        state.write_u128(u128::from_le_bytes(self.0));
+    }
+}
 
 impl fmt::Debug for DeduplicationKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

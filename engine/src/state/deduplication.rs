@@ -70,9 +70,22 @@ impl Hasher for KeyHasher {
         for chunk in bytes.chunks(8) {
             let mut word = [0; 8];
             word[..chunk.len()].copy_from_slice(chunk);
-            let product = u128::from(self.0 ^ u64::from_le_bytes(word)) * u128::from(FOLD);
-            self.0 = (product as u64) ^ (product >> 64) as u64;
+            self.write_u64(u64::from_le_bytes(word));
         }
+    }
+
+    fn write_u32(&mut self, number: u32) {
+        self.write_u64(number.into());
+    }
+
+    fn write_u64(&mut self, word: u64) {
+        let product = u128::from(self.0 ^ word) * u128::from(FOLD);
+        self.0 = (product as u64) ^ (product >> 64) as u64;
+    }
+
+    fn write_u128(&mut self, key: u128) {
+        self.write_u64(key as u64);
+        self.write_u64((key >> 64) as u64);
     }
 
     fn finish(&self) -> u64 {
@@ -83,10 +96,13 @@ impl Hasher for KeyHasher {
 /// The window's entries in the order of their times.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Window {
+    /// Full ones, which clones share.
     chunks: VecDeque<Arc<Vec<Entry>>>,
-    /// The number of the first chunk's first entry. Entries are numbered as they come.
-    chunks_from: u64,
-    /// So many entries of the first chunk are out of the window.
+    /// The entries behind them: fewer than a chunk has.
+    newest: Vec<Entry>,
+    /// The number of the first entry here. Entries are numbered as they come.
+    from: u64,
+    /// So many of the first entries are out of the window: fewer than a chunk has.
     passed: usize,
 }
 
@@ -154,9 +170,7 @@ impl Deduplication {
     }
 
     fn hash(&self, key: &DeduplicationKey) -> u32 {
-        let mut hasher = self.hashers.build_hasher();
-        hasher.write(&key.0);
-        (hasher.finish() >> 32) as u32
+        (self.hashers.hash_one(key) >> 32) as u32
     }
 
     /// The window as it is now.
@@ -167,7 +181,8 @@ impl Deduplication {
     /// Bytes on the heap, about.
     pub(crate) fn heap_bytes(&self) -> u64 {
         let places = self.places.capacity() * (size_of::<Place>() + 1);
-        (places + self.window.chunks.len() * CHUNK_ENTRIES * size_of::<Entry>()) as u64
+        let entries = self.window.chunks.len() * CHUNK_ENTRIES + self.window.newest.capacity();
+        (places + entries * size_of::<Entry>()) as u64
     }
 }
 
@@ -185,49 +200,60 @@ impl From<Window> for Deduplication {
 impl Window {
     /// Adds an entry that is not older than the last. Returns its number, as far as it fits.
     pub(crate) fn push(&mut self, entry: Entry) -> u32 {
-        match self.chunks.back_mut() {
-            Some(chunk) if chunk.len() < CHUNK_ENTRIES => Arc::make_mut(chunk).push(entry),
-            _ => {
-                let mut chunk = Vec::with_capacity(CHUNK_ENTRIES);
-                chunk.push(entry);
-                self.chunks.push_back(Arc::new(chunk));
-            }
+        if self.newest.is_empty() {
+            self.newest.reserve_exact(CHUNK_ENTRIES);
         }
-        let in_last = self.chunks.back().map_or(0, |chunk| chunk.len());
-        let before_last = (self.chunks.len() - 1) * CHUNK_ENTRIES;
-        (self.chunks_from + (before_last + in_last - 1) as u64) as u32
+        let number = self.from + (self.in_chunks() + self.newest.len()) as u64;
+        self.newest.push(entry);
+        if self.newest.len() == CHUNK_ENTRIES {
+            self.chunks.push_back(Arc::new(std::mem::take(&mut self.newest)));
+        }
+        number as u32
+    }
+
+    fn first_chunk(&self) -> &[Entry] {
+        self.chunks.front().map_or(&self.newest, |chunk| chunk)
+    }
+
+    fn in_chunks(&self) -> usize {
+        self.chunks.len() * CHUNK_ENTRIES
     }
 
     /// The entry that got this number, and is in the window.
     fn entry(&self, number: u32) -> &Entry {
-        let index = number.wrapping_sub(self.chunks_from as u32) as usize;
-        &self.chunks[index / CHUNK_ENTRIES][index % CHUNK_ENTRIES]
+        let index = number.wrapping_sub(self.from as u32) as usize;
+        match self.chunks.get(index / CHUNK_ENTRIES) {
+            Some(chunk) => &chunk[index % CHUNK_ENTRIES],
+            None => &self.newest[index - self.in_chunks()],
+        }
     }
 
     fn first_number(&self) -> u32 {
-        (self.chunks_from + self.passed as u64) as u32
+        (self.from + self.passed as u64) as u32
     }
 
     fn first(&self) -> Option<Entry> {
-        self.chunks.front().map(|chunk| chunk[self.passed])
+        self.first_chunk().get(self.passed).copied()
     }
 
     fn pass(&mut self) {
         self.passed += 1;
-        if self.chunks.front().is_some_and(|chunk| chunk.len() == self.passed) {
-            self.chunks.pop_front();
-            self.chunks_from += CHUNK_ENTRIES as u64;
+        if self.first_chunk().len() == self.passed {
+            if self.chunks.pop_front().is_none() {
+                self.newest = Vec::new();
+            }
+            self.from += self.passed as u64;
             self.passed = 0;
         }
     }
 
     /// The entries in order.
     pub(crate) fn iter(&self) -> impl ExactSizeIterator<Item = &Entry> + '_ {
-        let behind: usize = self.chunks.iter().map(|chunk| chunk.len()).sum();
+        let chunks = self.chunks.iter().flat_map(|chunk| chunk.iter());
         Entries {
-            entries: self.chunks.iter().flat_map(|chunk| chunk.iter()),
+            entries: chunks.chain(&self.newest),
             skip: self.passed,
-            left: behind - self.passed,
+            left: self.in_chunks() + self.newest.len() - self.passed,
         }
     }
 
@@ -238,7 +264,7 @@ impl Window {
 
     /// Whether there is none.
     pub(crate) fn is_empty(&self) -> bool {
-        self.chunks.is_empty()
+        self.chunks.is_empty() && self.newest.is_empty()
     }
 }
 
