@@ -63,7 +63,7 @@ trait Contents: Default {
     const TYPE_NAME: &'static str;
     fn put(&self, out: &mut BytesMut) -> Result<(), TooLong>;
     /// Takes all that is left of `input`.
-    fn take(input: &mut Input) -> Result<Self, Unreadable>;
+    fn take(input: &mut Input<'_>) -> Result<Self, Unreadable>;
 }
 
 macro_rules! attributes {
@@ -140,7 +140,7 @@ macro_rules! attributes {
             }
 
             /// Takes a text of this id; false if no text has it.
-            fn decode_text(&mut self, id: u16, input: &mut Input) -> Result<bool, Unreadable> {
+            fn decode_text(&mut self, id: u16, input: &mut Input<'_>) -> Result<bool, Unreadable> {
                 match id {
                     $( $text_id => {
                         if self.$text_name.is_some() {
@@ -199,7 +199,7 @@ impl Wire for QueueAttributes {
         self.encode_texts(out)
     }
 
-    fn decode(input: &mut Input) -> Result<Self, Unreadable> {
+    fn decode(input: &mut Input<'_>) -> Result<Self, Unreadable> {
         let mut attributes = QueueAttributes::default();
         for _ in 0..input.field::<u16>("count")? {
             let id: u16 = input.field("id")?;
@@ -233,8 +233,8 @@ impl Contents for String {
         Ok(())
     }
 
-    fn take(input: &mut Input) -> Result<Self, Unreadable> {
-        input.rest_as_text()
+    fn take(input: &mut Input<'_>) -> Result<Self, Unreadable> {
+        Ok(input.rest_as_text()?.to_owned())
     }
 }
 
@@ -245,7 +245,7 @@ impl Contents for Vec<String> {
         self.iter().try_for_each(|text| text.encode(out))
     }
 
-    fn take(input: &mut Input) -> Result<Self, Unreadable> {
+    fn take(input: &mut Input<'_>) -> Result<Self, Unreadable> {
         let mut texts = Vec::new();
         while !input.is_empty() {
             texts.push(String::decode(input)?);
@@ -261,7 +261,7 @@ impl Contents for TextMap {
         encode_pairs(self, out)
     }
 
-    fn take(input: &mut Input) -> Result<Self, Unreadable> {
+    fn take(input: &mut Input<'_>) -> Result<Self, Unreadable> {
         decode_pairs(input)
     }
 }

@@ -151,7 +151,7 @@ impl Wire for Block {
         Ok(())
     }
 
-    fn decode(input: &mut Input) -> Result<Self, Unreadable> {
+    fn decode(input: &mut Input<'_>) -> Result<Self, Unreadable> {
         let crc = input.field("crc")?;
         let attributes_bytes: u32 = input.field("attributes_bytes")?;
         let body_bytes: u32 = input.field("body_bytes")?;

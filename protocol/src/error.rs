@@ -150,7 +150,7 @@ impl Wire for ProtocolError {
         cut(&self.text).to_owned().encode(out)
     }
 
-    fn decode(input: &mut Input) -> Result<Self, Unreadable> {
+    fn decode(input: &mut Input<'_>) -> Result<Self, Unreadable> {
         Ok(ProtocolError {
             code: input.field("code")?,
             retry: input.field("retry")?,
@@ -172,7 +172,7 @@ impl Wire for ErrorCode {
         self.code().encode(out)
     }
 
-    fn decode(input: &mut Input) -> Result<Self, Unreadable> {
+    fn decode(input: &mut Input<'_>) -> Result<Self, Unreadable> {
         Ok(ErrorCode::from_code(u16::decode(input)?))
     }
 }
@@ -189,7 +189,7 @@ impl Wire for Retry {
         class.encode(out)
     }
 
-    fn decode(input: &mut Input) -> Result<Self, Unreadable> {
+    fn decode(input: &mut Input<'_>) -> Result<Self, Unreadable> {
         Ok(match u8::decode(input)? {
             0 => Retry::Never,
             1 => Retry::Later,

@@ -44,8 +44,8 @@ pub use frame::{
     FrameDecoder, FrameError,
 };
 pub use message_attributes::{
-    DataType, MESSAGE_ATTRIBUTES_MAX, MessageAttribute, MessageAttributes, is_sqs_character,
-    md5_of_body, md5_of_message_attributes,
+    AcceptedIds, DataType, MESSAGE_ATTRIBUTES_MAX, MessageAttribute, MessageAttributes,
+    is_sqs_character, md5_of_body, md5_of_message_attributes,
 };
 pub use message_id::{MessageId, MessageIdError};
 pub use operation::*;

@@ -50,7 +50,7 @@ impl Wire for Receipt {
         Ok(())
     }
 
-    fn decode(input: &mut Input) -> Result<Self, Unreadable> {
+    fn decode(input: &mut Input<'_>) -> Result<Self, Unreadable> {
         let count = u16::decode(input)?;
         let bytes = input.take(usize::from(count))?;
         Receipt::new(bytes).map_err(|error| Fault::Rule(error.to_string()).into())

@@ -43,9 +43,10 @@ proptest! {
     fn any_bytes_as_attributes(section in vec(any::<u8>(), 0..60)) {
         let section = Bytes::from(section);
         let read = MessageAttributes::decode(section.clone());
-        if let Ok(accepted) = MessageAttributes::accept(section.clone()) {
-            prop_assert_eq!(accepted.encode(), section, "the same bytes again");
-            prop_assert_eq!(Ok(accepted), read);
+        if let Ok(accepted) = MessageAttributes::accept(&section) {
+            let read = read.expect("it was accepted");
+            prop_assert_eq!(accepted, read.ids());
+            prop_assert_eq!(read.encode(), section, "the same bytes again");
         }
     }
 
@@ -61,9 +62,11 @@ proptest! {
             section.put_slice(value);
         }
         let section = section.freeze();
-        let _ = MessageAttributes::decode(section.clone());
-        if let Ok(accepted) = MessageAttributes::accept(section.clone()) {
-            prop_assert_eq!(accepted.encode(), section, "the same bytes again");
+        let read = MessageAttributes::decode(section.clone());
+        if let Ok(accepted) = MessageAttributes::accept(&section) {
+            let read = read.expect("it was accepted");
+            prop_assert_eq!(accepted, read.ids());
+            prop_assert_eq!(read.encode(), section, "the same bytes again");
         }
     }
 

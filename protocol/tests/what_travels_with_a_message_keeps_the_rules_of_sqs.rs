@@ -17,7 +17,7 @@ fn of(attribute: MessageAttribute) -> MessageAttributes {
 fn refusal(attributes: &MessageAttributes) -> String {
     let error = attributes.check().expect_err("they break a rule");
     assert_eq!(error.code, ErrorCode::BadMessageAttribute);
-    let refused = MessageAttributes::accept(attributes.encode()).expect_err("so");
+    let refused = MessageAttributes::accept(&attributes.encode()).expect_err("so");
     assert_eq!(refused.code, ErrorCode::BadMessageAttribute);
     assert!(refused.text.ends_with(&error.text), "{}", refused.text);
     error.text
@@ -27,7 +27,7 @@ proptest! {
     #[test]
     fn what_keeps_the_rules_is_accepted_and_read_as_it_was_written(attributes in message_attributes()) {
         let section = attributes.encode();
-        prop_assert_eq!(MessageAttributes::accept(section.clone()), Ok(attributes.clone()));
+        prop_assert_eq!(MessageAttributes::accept(&section), Ok(attributes.ids()));
         prop_assert_eq!(MessageAttributes::decode(section), Ok(attributes.clone()));
         let one_by_one = OutgoingMessage::new("body");
         let one_by_one = match attributes.group.clone() {
@@ -52,7 +52,8 @@ proptest! {
         prop_assume!(!section.is_empty());
         let cut = section.slice(..at.index(section.len()));
         // Where an item ends, fewer items are left.
-        if let Ok(fewer) = MessageAttributes::accept(cut.clone()) {
+        if MessageAttributes::accept(&cut).is_ok() {
+            let fewer = MessageAttributes::decode(cut.clone()).expect("it was accepted");
             prop_assert_eq!(fewer.encode(), cut);
         }
     }
@@ -106,7 +107,7 @@ fn names_are_as_sqs_has_them() {
         let attributes = of(MessageAttribute::string(bad, "v"));
         let text = attributes.check().unwrap_err().text;
         assert!(text.starts_with("message attribute \"") && text.contains(rule), "{text}");
-        assert!(MessageAttributes::accept(attributes.encode()).is_err());
+        assert!(MessageAttributes::accept(&attributes.encode()).is_err());
         assert!(text.len() < 300, "what is shown of it is short");
     }
     let twice = vec![MessageAttribute::string("a", "1"), MessageAttribute::number("a", 2)];
@@ -224,7 +225,7 @@ fn section(items: &[(u8, &[u8])]) -> Bytes {
 fn a_kind_of_a_later_version_is_not_stored_half_understood_but_may_be_delivered() {
     let later =
         section(&[(1, b"g"), (9, b"?"), (9, b"?"), (16, b"\x01\0n\x06\0Stringv"), (200, b"")]);
-    let error = MessageAttributes::accept(later.clone()).unwrap_err();
+    let error = MessageAttributes::accept(&later).unwrap_err();
     assert_eq!(
         (error.code, &*error.text),
         (ErrorCode::Malformed, "attributes: [1]: kind 9 is not known")
@@ -256,7 +257,7 @@ fn what_is_no_section_is_refused_with_its_place() {
             "attributes: [0].type: expected at least 9 bytes, found 6",
         ),
     ] {
-        let error = MessageAttributes::accept(bad).unwrap_err();
+        let error = MessageAttributes::accept(&bad).unwrap_err();
         assert_eq!(error.code, ErrorCode::Malformed);
         assert!(error.text.starts_with(text), "{}", error.text);
     }

@@ -3,17 +3,13 @@
 
 use forebay_engine::command::Deduplication;
 use forebay_engine::ids::DeduplicationKey;
-use forebay_protocol::MessageAttributes;
+use forebay_protocol::AcceptedIds;
 use sha2::{Digest, Sha256};
 
 /// Of the deduplication id if the message has one, else, for a FIFO queue, of the body if it has a
 /// group.
-pub(crate) fn deduplication(
-    attributes: &MessageAttributes,
-    body: &[u8],
-    is_fifo: bool,
-) -> Deduplication {
-    match (&attributes.deduplication, &attributes.group) {
+pub(crate) fn deduplication(ids: AcceptedIds<'_>, body: &[u8], is_fifo: bool) -> Deduplication {
+    match (ids.deduplication, ids.group) {
         (Some(id), _) => Deduplication::Id(key(0x01, id.as_bytes())),
         (None, Some(_)) if is_fifo => Deduplication::Content(key(0x02, body)),
         (None, _) => Deduplication::None,
@@ -31,12 +27,7 @@ mod tests {
     use super::*;
 
     fn of(group: Option<&str>, id: Option<&str>, body: &[u8]) -> Deduplication {
-        let attributes = MessageAttributes {
-            group: group.map(str::to_owned),
-            deduplication: id.map(str::to_owned),
-            ..MessageAttributes::default()
-        };
-        deduplication(&attributes, body, true)
+        deduplication(AcceptedIds { group, deduplication: id }, body, true)
     }
 
     #[test]

@@ -230,14 +230,15 @@ fn new_message(
     };
     // Damage first: what is wrong with damaged bytes is not the sender's fault.
     block.verify().map_err(|damage| refused(ErrorCode::ChecksumMismatch, &damage))?;
-    let attributes = MessageAttributes::accept(block.attributes())
-        .map_err(|error| refused(error.code, &error.text))?;
+    let section = block.attributes();
+    let ids =
+        MessageAttributes::accept(&section).map_err(|error| refused(error.code, &error.text))?;
     Ok(NewMessage {
         delay_ms,
         checksum: block.crc(),
         attributes_bytes: u32::try_from(block.attributes_bytes())
             .expect("the decoder read it as a u32"),
-        deduplication: deduplication(&attributes, block.body(), is_fifo),
+        deduplication: deduplication(ids, block.body(), is_fifo),
         payload: block.into_payload(),
     })
 }

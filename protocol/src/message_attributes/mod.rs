@@ -19,7 +19,7 @@ pub use md5::{md5_of_body, md5_of_message_attributes};
 pub use rules::{DataType, is_sqs_character};
 
 use crate::error::{ErrorCode, ProtocolError};
-use crate::wire::{Fault, Input, UnknownAttributes, Unreadable, text};
+use crate::wire::{Fault, Input, UnknownAttributes, Unreadable};
 
 /// The most attributes of a message.
 pub const MESSAGE_ATTRIBUTES_MAX: usize = 10;
@@ -35,6 +35,24 @@ pub struct MessageAttributes {
     pub trace: Option<String>,
     /// At most [`MESSAGE_ATTRIBUTES_MAX`], no name twice.
     pub attributes: Vec<MessageAttribute>,
+}
+
+/// What of a section that may be stored tells the server how to store its message.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct AcceptedIds<'s> {
+    /// The group's id.
+    pub group: Option<&'s str>,
+    /// The deduplication id.
+    pub deduplication: Option<&'s str>,
+}
+
+/// A section, as far as it was read: texts are where they stand.
+#[derive(Default)]
+struct Section<'s> {
+    group: Option<&'s str>,
+    deduplication: Option<&'s str>,
+    trace: Option<&'s str>,
+    attributes: Vec<MessageAttribute>,
 }
 
 /// One attribute of a message. Its rules are those of SQS ("Amazon SQS message metadata").
@@ -96,19 +114,30 @@ impl MessageAttributes {
     /// and no rule is checked. Values share the section's bytes. Errors: `Malformed`, and
     /// `BadMessageAttribute` of more than [`MESSAGE_ATTRIBUTES_MAX`].
     pub fn decode(section: Bytes) -> Result<MessageAttributes, ProtocolError> {
-        read(section, UnknownAttributes::Skip)
+        let Section { group, deduplication, trace, attributes } =
+            read(&section, UnknownAttributes::Skip)?;
+        let owned = |text: Option<&str>| text.map(str::to_owned);
+        let (group, deduplication, trace) = (owned(group), owned(deduplication), owned(trace));
+        Ok(MessageAttributes { group, deduplication, trace, attributes })
     }
 
-    /// The attributes of a section that is to be stored: every kind must be known, and every rule
-    /// kept. Errors: `Malformed`, `BadMessageAttribute`.
-    pub fn accept(section: Bytes) -> Result<MessageAttributes, ProtocolError> {
+    /// Checks a section that is to be stored: every kind must be known, and every rule kept. Its ids
+    /// are told where they stand. Errors: `Malformed`, `BadMessageAttribute`.
+    pub fn accept(section: &Bytes) -> Result<AcceptedIds<'_>, ProtocolError> {
         // As a rule nothing travels with a message.
         if section.is_empty() {
-            return Ok(MessageAttributes::default());
+            return Ok(AcceptedIds::default());
         }
-        let attributes = read(section, UnknownAttributes::Refuse)?;
-        attributes.check()?;
-        Ok(attributes)
+        let read = read(section, UnknownAttributes::Refuse)?;
+        read.check_rules()?;
+        let Section { group, deduplication, .. } = read;
+        Ok(AcceptedIds { group, deduplication })
+    }
+
+    /// Its ids.
+    pub fn ids(&self) -> AcceptedIds<'_> {
+        let (group, deduplication) = (self.group.as_deref(), self.deduplication.as_deref());
+        AcceptedIds { group, deduplication }
     }
 }
 
@@ -138,24 +167,23 @@ impl MessageAttribute {
     }
 }
 
-fn read(section: Bytes, unknown: UnknownAttributes) -> Result<MessageAttributes, ProtocolError> {
+fn read(section: &Bytes, unknown: UnknownAttributes) -> Result<Section<'_>, ProtocolError> {
     let mut input = Input::new(section, unknown);
-    let (mut attributes, mut kind_before, mut items) = (MessageAttributes::default(), 0, 0_u32);
+    let (mut found, mut kind_before, mut items) = (Section::default(), 0, 0_u32);
     while input.left() > 0 {
-        kind_before =
-            read_item(&mut input, kind_before, &mut attributes).map_err(|unreadable| {
-                unreadable.within(&format!("[{items}]")).into_error("attributes")
-            })?;
+        kind_before = read_item(&mut input, kind_before, &mut found).map_err(|unreadable| {
+            unreadable.within(&format!("[{items}]")).into_error("attributes")
+        })?;
         items += 1;
     }
-    Ok(attributes)
+    Ok(found)
 }
 
-/// Adds the next item to `attributes`, and tells its kind.
-fn read_item(
-    input: &mut Input,
+/// Adds the next item to what was found, and tells its kind.
+fn read_item<'s>(
+    input: &mut Input<'s>,
     kind_before: u8,
-    attributes: &mut MessageAttributes,
+    found: &mut Section<'s>,
 ) -> Result<u8, Unreadable> {
     let kind: u8 = input.field("kind")?;
     let is_once = (kind::GROUP..=kind::TRACE).contains(&kind);
@@ -163,16 +191,15 @@ fn read_item(
         let text = format!("kind {kind} follows kind {kind_before}, expected ascending kinds");
         return Err(Fault::Rule(text).into());
     }
-    let value: Bytes = input.field("value")?;
+    let mut value = input.counted().map_err(|unreadable| unreadable.within("value"))?;
     match kind {
-        kind::GROUP => attributes.group = Some(text(&value)?),
-        kind::DEDUPLICATION => attributes.deduplication = Some(text(&value)?),
-        kind::TRACE => attributes.trace = Some(text(&value)?),
-        kind::ATTRIBUTE if attributes.attributes.len() < MESSAGE_ATTRIBUTES_MAX => {
-            let mut parts = Input::new(value, input.unknown_attributes);
-            let (name, data_type) = (parts.field("name")?, parts.field("type")?);
-            let value = parts.take(parts.left())?;
-            attributes.attributes.push(MessageAttribute { name, data_type, value });
+        kind::GROUP => found.group = Some(value.rest_as_text()?),
+        kind::DEDUPLICATION => found.deduplication = Some(value.rest_as_text()?),
+        kind::TRACE => found.trace = Some(value.rest_as_text()?),
+        kind::ATTRIBUTE if found.attributes.len() < MESSAGE_ATTRIBUTES_MAX => {
+            let (name, data_type) = (value.field("name")?, value.field("type")?);
+            let value = value.take(value.left())?;
+            found.attributes.push(MessageAttribute { name, data_type, value });
         }
         // Each takes more in memory than it may have on the wire: no more of them are read.
         kind::ATTRIBUTE => return Err(rules::too_many()),

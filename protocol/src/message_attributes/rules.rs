@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 
-use super::{MESSAGE_ATTRIBUTES_MAX, MessageAttribute, MessageAttributes};
+use super::{MESSAGE_ATTRIBUTES_MAX, MessageAttribute, MessageAttributes, Section};
 use crate::error::{ErrorCode, ProtocolError};
 use crate::wire::{Fault, Unreadable};
 
@@ -46,27 +46,38 @@ impl MessageAttributes {
     /// Checks every rule but the size, which is the queue's. The error is `BadMessageAttribute`, and
     /// says what was given and what was expected.
     pub fn check(&self) -> Result<(), ProtocolError> {
-        self.check_rules().map_err(ProtocolError::from)
+        let MessageAttributes { group, deduplication, trace, attributes } = self;
+        let texts = [group, deduplication, trace].map(Option::as_deref);
+        Ok(check_rules(texts, attributes)?)
     }
+}
 
-    fn check_rules(&self) -> Result<(), BrokenRule> {
-        check_id("group id", self.group.as_deref())?;
-        check_id("deduplication id", self.deduplication.as_deref())?;
-        if let Some(trace) = &self.trace {
-            check_trace(trace)?;
-        }
-        if self.attributes.len() > MESSAGE_ATTRIBUTES_MAX {
-            return Err(BrokenRule(too_many_text()));
-        }
-        let mut names = HashSet::new();
-        for attribute in &self.attributes {
-            attribute.check_rules()?;
-            if !names.insert(&attribute.name) {
-                return Err(attribute.broken("the name is given twice"));
-            }
-        }
-        Ok(())
+impl Section<'_> {
+    pub(super) fn check_rules(&self) -> Result<(), BrokenRule> {
+        check_rules([self.group, self.deduplication, self.trace], &self.attributes)
     }
+}
+
+fn check_rules(
+    [group, deduplication, trace]: [Option<&str>; 3],
+    attributes: &[MessageAttribute],
+) -> Result<(), BrokenRule> {
+    check_id("group id", group)?;
+    check_id("deduplication id", deduplication)?;
+    if let Some(trace) = trace {
+        check_trace(trace)?;
+    }
+    if attributes.len() > MESSAGE_ATTRIBUTES_MAX {
+        return Err(BrokenRule(too_many_text()));
+    }
+    let mut names = HashSet::new();
+    for attribute in attributes {
+        attribute.check_rules()?;
+        if !names.insert(&attribute.name) {
+            return Err(attribute.broken("the name is given twice"));
+        }
+    }
+    Ok(())
 }
 
 impl MessageAttribute {

@@ -65,7 +65,7 @@ macro_rules! facts {
                 })
             }
 
-            fn decode(input: &mut Input) -> Result<Self, Unreadable> {
+            fn decode(input: &mut Input<'_>) -> Result<Self, Unreadable> {
                 let mut fields = input.fields()?;
                 Ok(match fields.field("kind")? {
                     $( $code => Fact::$name { $($field: fields.field(stringify!($field))?),* }, )*

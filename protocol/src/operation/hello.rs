@@ -109,7 +109,7 @@ impl Wire for Hello {
         self.credentials.encode(out)
     }
 
-    fn decode(input: &mut Input) -> Result<Self, Unreadable> {
+    fn decode(input: &mut Input<'_>) -> Result<Self, Unreadable> {
         let magic: u32 = input.field("magic")?;
         if magic != MAGIC {
             let (found, expected) = (magic.to_le_bytes(), MAGIC.to_le_bytes());

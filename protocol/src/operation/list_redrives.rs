@@ -74,7 +74,7 @@ impl Wire for RedriveState {
         state.encode(out)
     }
 
-    fn decode(input: &mut Input) -> Result<Self, Unreadable> {
+    fn decode(input: &mut Input<'_>) -> Result<Self, Unreadable> {
         match u8::decode(input)? {
             0 => Ok(RedriveState::Running),
             1 => Ok(RedriveState::Completed),

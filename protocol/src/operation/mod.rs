@@ -132,7 +132,7 @@ macro_rules! operations {
                 match self { $( Request::$request(_) => Opcode::$request, )* }
             }
 
-            fn decode_body(opcode: Opcode, input: &mut Input) -> Result<Request, crate::wire::Unreadable> {
+            fn decode_body(opcode: Opcode, input: &mut Input<'_>) -> Result<Request, crate::wire::Unreadable> {
                 Ok(match opcode { $( Opcode::$request => Request::$request($request::decode(input)?), )* })
             }
 
@@ -157,7 +157,7 @@ macro_rules! operations {
                 }
             }
 
-            fn decode_body(opcode: Opcode, input: &mut Input) -> Result<Reply, crate::wire::Unreadable> {
+            fn decode_body(opcode: Opcode, input: &mut Input<'_>) -> Result<Reply, crate::wire::Unreadable> {
                 Ok(match opcode { $( Opcode::$request => Reply::$reply($reply::decode(input)?), )* })
             }
 
@@ -249,7 +249,7 @@ impl Request {
             )
         })?;
         frame.check_reserved()?;
-        let mut input = Input::new(frame.body.clone(), UnknownAttributes::Refuse);
+        let mut input = Input::new(&frame.body, UnknownAttributes::Refuse);
         Request::decode_body(opcode, &mut input)
             .map_err(|unreadable| unreadable.into_error(opcode.name()))
     }
@@ -275,7 +275,7 @@ impl Reply {
     /// means that the frame itself cannot be understood.
     pub fn decode(frame: &Frame) -> Result<Reply, ProtocolError> {
         frame.check_reserved()?;
-        let mut input = Input::new(frame.body.clone(), UnknownAttributes::Skip);
+        let mut input = Input::new(&frame.body, UnknownAttributes::Skip);
         if frame.opcode == ERROR_OPCODE {
             let error = ProtocolError::decode(&mut input)
                 .map_err(|unreadable| unreadable.into_error("Error"))?;

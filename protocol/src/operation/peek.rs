@@ -99,7 +99,7 @@ impl Wire for MessageState {
         state.encode(out)
     }
 
-    fn decode(input: &mut Input) -> Result<Self, Unreadable> {
+    fn decode(input: &mut Input<'_>) -> Result<Self, Unreadable> {
         match u8::decode(input)? {
             0 => Ok(MessageState::Waiting),
             1 => Ok(MessageState::InFlight),

@@ -11,7 +11,7 @@ use std::fmt;
 use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::error::{ErrorCode, ProtocolError};
-pub(crate) use values::{decode_pairs, encode_pairs, text};
+pub(crate) use values::{decode_pairs, encode_pairs};
 
 /// The most items a list may announce. Items can be smaller on the wire than in memory; this
 /// bounds the difference.
@@ -38,10 +38,13 @@ pub(crate) enum UnknownAttributes {
     Skip,
 }
 
-/// The bytes of a body that are still to be decoded.
+/// The bytes of a body that are still to be decoded. They are looked at where they are; only who keeps
+/// some of them counts among those who hold the body.
 #[derive(Debug)]
-pub(crate) struct Input {
-    rest: Bytes,
+pub(crate) struct Input<'b> {
+    body: &'b Bytes,
+    /// A part of the body.
+    rest: &'b [u8],
     pub(crate) unknown_attributes: UnknownAttributes,
 }
 
@@ -52,7 +55,7 @@ pub(crate) trait Wire: Sized {
     /// Appends the value.
     fn encode(&self, out: &mut BytesMut) -> Result<(), TooLong>;
     /// Takes a value off the front of `input`.
-    fn decode(input: &mut Input) -> Result<Self, Unreadable>;
+    fn decode(input: &mut Input<'_>) -> Result<Self, Unreadable>;
 }
 
 /// Bytes that are not a value of the type expected, and the path of the field they were found in.
@@ -75,9 +78,9 @@ pub(crate) enum Fault {
     Coded(ErrorCode, String),
 }
 
-impl Input {
-    pub(crate) fn new(rest: Bytes, unknown_attributes: UnknownAttributes) -> Input {
-        Input { rest, unknown_attributes }
+impl<'b> Input<'b> {
+    pub(crate) fn new(body: &'b Bytes, unknown_attributes: UnknownAttributes) -> Input<'b> {
+        Input { body, rest: body, unknown_attributes }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -94,23 +97,44 @@ impl Input {
         self.rest.len()
     }
 
-    /// Takes exactly `bytes`, without copying.
+    /// Takes exactly `bytes`, to be kept, without copying.
     pub(crate) fn take(&mut self, bytes: usize) -> Result<Bytes, Unreadable> {
+        Ok(self.body.slice_ref(self.look_at(bytes)?))
+    }
+
+    /// Takes exactly `bytes`, to be looked at.
+    pub(crate) fn look_at(&mut self, bytes: usize) -> Result<&'b [u8], Unreadable> {
         let left = self.rest.len();
-        if bytes > left {
+        let Some((taken, rest)) = self.rest.split_at_checked(bytes) else {
             return Err(Fault::Short { needed: bytes, left }.into());
-        }
-        Ok(self.rest.split_to(bytes))
+        };
+        self.rest = rest;
+        Ok(taken)
+    }
+
+    /// Takes the next `N` bytes.
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], Unreadable> {
+        let Some((taken, rest)) = self.rest.split_first_chunk::<N>() else {
+            return Err(Fault::Short { needed: N, left: self.rest.len() }.into());
+        };
+        self.rest = rest;
+        Ok(*taken)
+    }
+
+    /// Takes the bytes behind a count (`u32`), as an input of their own.
+    pub(crate) fn counted(&mut self) -> Result<Input<'b>, Unreadable> {
+        let count = u32::decode(self)?;
+        Ok(Input { rest: self.look_at(count as usize)?, ..*self })
     }
 
     /// Takes the area behind a `fields_bytes u16`, as an input of its own: what follows the fields
     /// that are known is dropped with it.
-    pub(crate) fn fields(&mut self) -> Result<Input, Unreadable> {
+    pub(crate) fn fields(&mut self) -> Result<Input<'b>, Unreadable> {
         let fields_bytes: u16 = self.field("fields_bytes")?;
         let area = self
-            .take(usize::from(fields_bytes))
+            .look_at(usize::from(fields_bytes))
             .map_err(|unreadable| unreadable.within("fields"))?;
-        Ok(Input::new(area, self.unknown_attributes))
+        Ok(Input { rest: area, ..*self })
     }
 }
 
@@ -163,7 +187,7 @@ macro_rules! layout {
                 Ok(())
             }
 
-            fn decode(input: &mut $crate::wire::Input) -> Result<Self, $crate::wire::Unreadable> {
+            fn decode(input: &mut $crate::wire::Input<'_>) -> Result<Self, $crate::wire::Unreadable> {
                 let mut fields = input.fields()?;
                 Ok(Self {
                     $( $field: fields.field(stringify!($field))?, )*
@@ -188,7 +212,7 @@ macro_rules! layout {
                 Ok(())
             }
 
-            fn decode(_input: &mut $crate::wire::Input) -> Result<Self, $crate::wire::Unreadable> {
+            fn decode(_input: &mut $crate::wire::Input<'_>) -> Result<Self, $crate::wire::Unreadable> {
                 Ok(Self { $( $field: _input.field(stringify!($field))?, )* })
             }
         }

@@ -2,34 +2,33 @@
 
 use std::collections::BTreeMap;
 
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 use uuid::Uuid;
 
 use super::{Fault, Input, LIST_ITEMS_MAX, TooLong, Unreadable, Wire, encode_fields};
 
 macro_rules! integers {
-    ($($type:ty, $bytes:literal, $put:ident, $try_get:ident;)*) => { $(
+    ($($type:ty, $put:ident;)*) => { $(
         impl Wire for $type {
-            const BYTES_MIN: usize = $bytes;
+            const BYTES_MIN: usize = size_of::<$type>();
 
             fn encode(&self, out: &mut BytesMut) -> Result<(), TooLong> {
                 out.$put(*self);
                 Ok(())
             }
 
-            fn decode(input: &mut Input) -> Result<Self, Unreadable> {
-                let left = input.rest.len();
-                input.rest.$try_get().map_err(|_| Fault::Short { needed: $bytes, left }.into())
+            fn decode(input: &mut Input<'_>) -> Result<Self, Unreadable> {
+                Ok(<$type>::from_le_bytes(input.array()?))
             }
         }
     )* };
 }
 
 integers! {
-    u8, 1, put_u8, try_get_u8;
-    u16, 2, put_u16_le, try_get_u16_le;
-    u32, 4, put_u32_le, try_get_u32_le;
-    u64, 8, put_u64_le, try_get_u64_le;
+    u8, put_u8;
+    u16, put_u16_le;
+    u32, put_u32_le;
+    u64, put_u64_le;
 }
 
 /// `u64::MAX` stands for none: the queue's own setting.
@@ -40,7 +39,7 @@ impl Wire for Option<u64> {
         self.unwrap_or(u64::MAX).encode(out)
     }
 
-    fn decode(input: &mut Input) -> Result<Self, Unreadable> {
+    fn decode(input: &mut Input<'_>) -> Result<Self, Unreadable> {
         Ok(Some(u64::decode(input)?).filter(|&value| value != u64::MAX))
     }
 }
@@ -53,7 +52,7 @@ impl Wire for bool {
         u8::from(*self).encode(out)
     }
 
-    fn decode(input: &mut Input) -> Result<Self, Unreadable> {
+    fn decode(input: &mut Input<'_>) -> Result<Self, Unreadable> {
         match u8::decode(input)? {
             0 => Ok(false),
             1 => Ok(true),
@@ -78,25 +77,21 @@ impl Wire for String {
         Ok(())
     }
 
-    fn decode(input: &mut Input) -> Result<Self, Unreadable> {
+    fn decode(input: &mut Input<'_>) -> Result<Self, Unreadable> {
         let count = u16::decode(input)?;
-        text(&input.take(usize::from(count))?)
+        Ok(text(input.look_at(usize::from(count))?)?.to_owned())
     }
 }
 
-impl Input {
+impl<'b> Input<'b> {
     /// Takes all that is left as UTF-8.
-    pub(crate) fn rest_as_text(&mut self) -> Result<String, Unreadable> {
-        text(&self.take(self.rest.len())?)
+    pub(crate) fn rest_as_text(&mut self) -> Result<&'b str, Unreadable> {
+        text(self.look_at(self.rest.len())?)
     }
 }
 
-/// Bytes as UTF-8.
-pub(crate) fn text(bytes: &[u8]) -> Result<String, Unreadable> {
-    match std::str::from_utf8(bytes) {
-        Ok(text) => Ok(text.to_owned()),
-        Err(error) => Err(Fault::Rule(format!("not UTF-8: {error}")).into()),
-    }
+fn text(bytes: &[u8]) -> Result<&str, Unreadable> {
+    std::str::from_utf8(bytes).map_err(|error| Fault::Rule(format!("not UTF-8: {error}")).into())
 }
 
 /// A count of bytes (`u16`), then pairs of texts: names and what they name.
@@ -107,7 +102,7 @@ impl Wire for BTreeMap<String, String> {
         encode_fields(out, |out| encode_pairs(self, out))
     }
 
-    fn decode(input: &mut Input) -> Result<Self, Unreadable> {
+    fn decode(input: &mut Input<'_>) -> Result<Self, Unreadable> {
         decode_pairs(&mut input.fields()?)
     }
 }
@@ -124,7 +119,7 @@ pub(crate) fn encode_pairs(
 }
 
 /// Takes all that is left as pairs in any order, each name once.
-pub(crate) fn decode_pairs(input: &mut Input) -> Result<BTreeMap<String, String>, Unreadable> {
+pub(crate) fn decode_pairs(input: &mut Input<'_>) -> Result<BTreeMap<String, String>, Unreadable> {
     let mut map = BTreeMap::new();
     while !input.rest.is_empty() {
         let (name, named) = (String::decode(input)?, String::decode(input)?);
@@ -152,7 +147,7 @@ impl Wire for Bytes {
         Ok(())
     }
 
-    fn decode(input: &mut Input) -> Result<Self, Unreadable> {
+    fn decode(input: &mut Input<'_>) -> Result<Self, Unreadable> {
         let count = u32::decode(input)?;
         input.take(count as usize)
     }
@@ -167,9 +162,8 @@ impl Wire for Uuid {
         Ok(())
     }
 
-    fn decode(input: &mut Input) -> Result<Self, Unreadable> {
-        let bytes = input.take(16)?;
-        Ok(Uuid::from_slice(&bytes).expect("sixteen bytes were taken"))
+    fn decode(input: &mut Input<'_>) -> Result<Self, Unreadable> {
+        Ok(Uuid::from_bytes(input.array()?))
     }
 }
 
@@ -181,7 +175,7 @@ impl<T: Wire> Wire for Box<T> {
         T::encode(self, out)
     }
 
-    fn decode(input: &mut Input) -> Result<Self, Unreadable> {
+    fn decode(input: &mut Input<'_>) -> Result<Self, Unreadable> {
         T::decode(input).map(Box::new)
     }
 }
@@ -201,7 +195,7 @@ impl<T: Wire> Wire for Vec<T> {
         self.iter().try_for_each(|item| item.encode(out))
     }
 
-    fn decode(input: &mut Input) -> Result<Self, Unreadable> {
+    fn decode(input: &mut Input<'_>) -> Result<Self, Unreadable> {
         const { assert!(T::BYTES_MIN > 0, "an item without bytes could be announced without end") };
         let count = u32::decode(input)?;
         if count > LIST_ITEMS_MAX {

@@ -168,7 +168,7 @@ fn prepare(queue: &str, asked: &Asked, entry: SendEntry) -> Result<Prepared> {
     if travels.trace.is_none() && asked.trace.is_some() {
         travels.trace = asked.trace.clone();
     }
-    let deduplication = deduplication(&travels, body.as_bytes(), is_fifo);
+    let deduplication = deduplication(travels.ids(), body.as_bytes(), is_fifo);
     let block = match travels.is_empty() {
         true => Block::new(body),
         false => Block::with_attributes(&travels, body),
