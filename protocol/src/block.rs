@@ -13,7 +13,7 @@
 use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::error::ProtocolError;
-use crate::message_attributes::MessageAttributes;
+use crate::message_attributes::{AcceptedIds, MessageAttributes, accept_first};
 use crate::wire::{Input, TooLong, Unreadable, Wire};
 
 /// A message's attributes and body with their checksum. A clone shares the bytes.
@@ -90,6 +90,11 @@ impl Block {
     /// gives only such as can be read.
     pub fn message_attributes(&self) -> Result<MessageAttributes, ProtocolError> {
         MessageAttributes::decode(self.attributes())
+    }
+
+    /// Checks attributes that are to be stored, as [`MessageAttributes::accept`] does, where they are.
+    pub fn accept_attributes(&self) -> Result<AcceptedIds<'_>, ProtocolError> {
+        accept_first(&self.payload, self.attributes_bytes())
     }
 
     /// The body.

@@ -11,9 +11,8 @@ use forebay_engine::command::{self, BATCH_MESSAGES_MAX, Command, NewMessage, Pee
 use forebay_engine::ids::{ProducerId, RedriveId, Seq};
 use forebay_engine::receipt::SealedReceipt;
 use forebay_protocol::{
-    Credit, ErrorCode, MessageAttributes, MessageState, OutgoingMessage, Pong, ProtocolError,
-    QueueAttributes, Receipt, Reply, Request, Subscribe, Transact, TransactAcks, TransactSends,
-    Unsubscribe,
+    Credit, ErrorCode, MessageState, OutgoingMessage, Pong, ProtocolError, QueueAttributes,
+    Receipt, Reply, Request, Subscribe, Transact, TransactAcks, TransactSends, Unsubscribe,
 };
 
 use crate::caller::Kind;
@@ -230,9 +229,7 @@ fn new_message(
     };
     // Damage first: what is wrong with damaged bytes is not the sender's fault.
     block.verify().map_err(|damage| refused(ErrorCode::ChecksumMismatch, &damage))?;
-    let section = block.attributes();
-    let ids =
-        MessageAttributes::accept(&section).map_err(|error| refused(error.code, &error.text))?;
+    let ids = block.accept_attributes().map_err(|error| refused(error.code, &error.text))?;
     Ok(NewMessage {
         delay_ms,
         checksum: block.crc(),

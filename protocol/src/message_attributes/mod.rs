@@ -115,7 +115,7 @@ impl MessageAttributes {
     /// `BadMessageAttribute` of more than [`MESSAGE_ATTRIBUTES_MAX`].
     pub fn decode(section: Bytes) -> Result<MessageAttributes, ProtocolError> {
         let Section { group, deduplication, trace, attributes } =
-            read(&section, UnknownAttributes::Skip)?;
+            read(Input::new(&section, UnknownAttributes::Skip))?;
         let owned = |text: Option<&str>| text.map(str::to_owned);
         let (group, deduplication, trace) = (owned(group), owned(deduplication), owned(trace));
         Ok(MessageAttributes { group, deduplication, trace, attributes })
@@ -124,14 +124,7 @@ impl MessageAttributes {
     /// Checks a section that is to be stored: every kind must be known, and every rule kept. Its ids
     /// are told where they stand. Errors: `Malformed`, `BadMessageAttribute`.
     pub fn accept(section: &Bytes) -> Result<AcceptedIds<'_>, ProtocolError> {
-        // As a rule nothing travels with a message.
-        if section.is_empty() {
-            return Ok(AcceptedIds::default());
-        }
-        let read = read(section, UnknownAttributes::Refuse)?;
-        read.check_rules()?;
-        let Section { group, deduplication, .. } = read;
-        Ok(AcceptedIds { group, deduplication })
+        accept_first(section, section.len())
     }
 
     /// Its ids.
@@ -167,8 +160,22 @@ impl MessageAttribute {
     }
 }
 
-fn read(section: &Bytes, unknown: UnknownAttributes) -> Result<Section<'_>, ProtocolError> {
-    let mut input = Input::new(section, unknown);
+/// As [`MessageAttributes::accept`], of a section that a payload begins with.
+pub(crate) fn accept_first(
+    payload: &Bytes,
+    section_bytes: usize,
+) -> Result<AcceptedIds<'_>, ProtocolError> {
+    // As a rule nothing travels with a message.
+    if section_bytes == 0 {
+        return Ok(AcceptedIds::default());
+    }
+    let read = read(Input::first(payload, section_bytes, UnknownAttributes::Refuse))?;
+    read.check_rules()?;
+    let Section { group, deduplication, .. } = read;
+    Ok(AcceptedIds { group, deduplication })
+}
+
+fn read(mut input: Input<'_>) -> Result<Section<'_>, ProtocolError> {
     let (mut found, mut kind_before, mut items) = (Section::default(), 0, 0_u32);
     while input.left() > 0 {
         kind_before = read_item(&mut input, kind_before, &mut found).map_err(|unreadable| {

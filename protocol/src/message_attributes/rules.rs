@@ -1,8 +1,6 @@
 //! What a message's attributes may be: the rules of SQS ("Amazon SQS message metadata", and the
 //! parameters of SendMessage).
 
-use std::collections::HashSet;
-
 use super::{MESSAGE_ATTRIBUTES_MAX, MessageAttribute, MessageAttributes, Section};
 use crate::error::{ErrorCode, ProtocolError};
 use crate::wire::{Fault, Unreadable};
@@ -70,10 +68,10 @@ fn check_rules(
     if attributes.len() > MESSAGE_ATTRIBUTES_MAX {
         return Err(BrokenRule(too_many_text()));
     }
-    let mut names = HashSet::new();
-    for attribute in attributes {
+    for (at, attribute) in attributes.iter().enumerate() {
         attribute.check_rules()?;
-        if !names.insert(&attribute.name) {
+        // There are ten at the most.
+        if attributes[..at].iter().any(|before| before.name == attribute.name) {
             return Err(attribute.broken("the name is given twice"));
         }
     }

@@ -83,6 +83,11 @@ impl<'b> Input<'b> {
         Input { body, rest: body, unknown_attributes }
     }
 
+    /// Of the first `bytes` of a body alone.
+    pub(crate) fn first(body: &'b Bytes, bytes: usize, unknown: UnknownAttributes) -> Input<'b> {
+        Input { body, rest: &body[..bytes], unknown_attributes: unknown }
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.rest.is_empty()
     }
