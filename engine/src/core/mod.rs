@@ -38,7 +38,7 @@ use crate::command::{Command, Reply, ReplyTo};
 use crate::counters::Counters;
 use crate::entry::{EntryBuilder, records};
 use crate::error::{LogFailure, RequestError};
-use crate::ids::{Epoch, Position, QueueId, Seq};
+use crate::ids::{Epoch, Group, Position, QueueId, Seq};
 use crate::index::Index;
 use crate::log::{ClosedEntry, NextSegment, Place, Tail};
 use crate::options::Options;
@@ -335,9 +335,9 @@ impl<R: ReplyTo> Core<R> {
         }
     }
 
-    /// Appends a message and applies it. It is not read again for that: right behind its write this
+    /// Appends a message of this group and applies it. It is not read again for that: right behind its write this
     /// would wait for the bytes, and cost more than all the rest.
-    fn record_sent(&mut self, sent: &Sent<'_>) {
+    fn record_sent(&mut self, sent: &Sent<'_>, group: Group) {
         let (record, range) = (Record::Sent(*sent), self.pending.append(|out| out.sent(sent)));
         let (at, bytes) = (range.start, range.len());
         debug_assert!(
@@ -345,7 +345,7 @@ impl<R: ReplyTo> Core<R> {
             "what is applied is what was written"
         );
         self.state.apply(&record);
-        self.stored.extend(Stored::of(&record, at, bytes));
+        self.stored.push(Stored::sent(sent, group, at, bytes));
     }
 
     /// Refuses a change for which there is no space left in the log beside `reserve`.

@@ -13,7 +13,7 @@ use crate::attributes::{Attributes, DELAY_MS_MAX, DeduplicationScope, Durability
 use crate::attributes_section::AttributesSection;
 use crate::command::{Deduplication, NewMessage, Reply, ReplyTo, StoredMessages};
 use crate::error::RequestError;
-use crate::ids::{DeduplicationKey, ProducerId, QueueId, Seq};
+use crate::ids::{DeduplicationKey, Group, ProducerId, QueueId, Seq};
 use crate::record::Sent;
 use crate::state::deduplication::KeyHashers;
 use crate::state::producers::Known;
@@ -32,6 +32,7 @@ pub(super) struct Plan<'m> {
 struct Planned<'m> {
     seq: Seq,
     message: &'m NewMessage,
+    group: Group,
     key: Option<DeduplicationKey>,
 }
 
@@ -103,10 +104,12 @@ impl<R: ReplyTo> Core<R> {
         let queue = self.queue(name)?;
         let attributes = &queue.attributes;
         check_batch("message", messages.len())?;
-        for (index, message) in messages.iter().enumerate() {
+        let check = |(index, message)| {
             check_message(name, attributes, index, message)
-                .map_err(|cause| Refused { item: Some(index), cause })?;
-        }
+                .map_err(|cause| Refused { item: Some(index), cause })
+        };
+        let groups: Vec<Group> =
+            messages.iter().enumerate().map(check).collect::<Result<_, _>>()?;
         let since = LogTime(now.0.saturating_sub(attributes.deduplication_window_ms));
         let next = before.next.entry(queue.id).or_insert(queue.messages.next_seq());
         // Only a FIFO queue looks for copies.
@@ -118,13 +121,13 @@ impl<R: ReplyTo> Core<R> {
         let copies = keys.into_iter().zip(originals).chain(std::iter::repeat((None, None)));
         let mut seqs = Vec::with_capacity(messages.len());
         let mut new = Vec::with_capacity(messages.len());
-        for (message, (key, original)) in messages.iter().zip(copies) {
+        for ((message, group), (key, original)) in messages.iter().zip(groups).zip(copies) {
             let planned = || before.keys.get(&(queue.id, key?)).copied();
             let original = original.or_else(planned);
             let seq = original.unwrap_or(*next);
             seqs.push(seq);
             if original.is_none() {
-                new.push(Planned { seq, message, key });
+                new.push(Planned { seq, message, group, key });
                 before.keys.extend(key.map(|key| ((queue.id, key), seq)));
                 *next = next.next();
             }
@@ -136,9 +139,9 @@ impl<R: ReplyTo> Core<R> {
     pub(super) fn record_send(&mut self, plan: &Plan<'_>, now: LogTime) -> StoredMessages {
         let (queue, position) = (plan.queue, self.tail.position);
         let queue_delay_ms = plan.attributes.stored_delay_ms();
-        for Planned { seq, message, key } in &plan.new {
+        for Planned { seq, message, group, key } in &plan.new {
             let delay_ms = message.delay_ms.unwrap_or(queue_delay_ms);
-            self.record_sent(&Sent {
+            let sent = Sent {
                 queue,
                 seq: *seq,
                 position,
@@ -147,7 +150,8 @@ impl<R: ReplyTo> Core<R> {
                 checksum: message.checksum,
                 attributes_bytes: message.attributes_bytes,
                 payload: &message.payload,
-            });
+            };
+            self.record_sent(&sent, *group);
         }
         if !plan.new.is_empty() {
             self.message_came(queue, now);
@@ -175,13 +179,13 @@ fn sent(StoredMessages { queue, first, count, seqs }: StoredMessages) -> Reply {
     }
 }
 
-/// Whether the queue takes the message as it is.
+/// Whether the queue takes the message as it is; its group.
 fn check_message(
     name: &str,
     attributes: &Attributes,
     index: usize,
     message: &NewMessage,
-) -> Result<(), RequestError> {
+) -> Result<Group, RequestError> {
     let payload_bytes = message.payload.len() as u64;
     check_range("attributes bytes", u64::from(message.attributes_bytes), 0, payload_bytes)?;
     let section = section(message);
@@ -192,6 +196,7 @@ fn check_message(
     }
     check_range("delay", message.delay_ms.unwrap_or(0), 0, DELAY_MS_MAX)?;
     let refuse = |reason| Err(RequestError::MessageInvalid { index, reason });
+    let group = Group(section.group_crc());
     match (attributes.fifo, message.deduplication) {
         (true, _) if section.group.is_none() => {
             refuse("it has no group id, which every message of a FIFO queue has")
@@ -199,15 +204,15 @@ fn check_message(
         (true, _) if message.delay_ms.unwrap_or(0) > 0 => {
             refuse("it has a delay of its own; in a FIFO queue only the queue has one")
         }
-        (true, Deduplication::Id(_)) => Ok(()),
-        (true, _) if attributes.content_based_deduplication => Ok(()),
+        (true, Deduplication::Id(_)) => Ok(group),
+        (true, _) if attributes.content_based_deduplication => Ok(group),
         (true, _) => {
             refuse("it has no deduplication id, and the queue's content-based-deduplication is off")
         }
         (false, Deduplication::Id(_)) => {
             refuse("it has a deduplication id, which only messages of a FIFO queue have")
         }
-        (false, _) => Ok(()),
+        (false, _) => Ok(group),
     }
 }
 

@@ -6,7 +6,7 @@
 use crate::entry::{ENTRY_HEADER_BYTES, records};
 use crate::ids::{Group, QueueId, Seq};
 use crate::index::Slot;
-use crate::record::Record;
+use crate::record::{Record, Sent};
 use crate::time::LogTime;
 
 /// A message in an entry that has no place yet.
@@ -26,14 +26,20 @@ pub(super) struct Stored {
 impl Stored {
     /// The message that a record stores, if it does, of `bytes` bytes at `at` in the entry's body.
     pub(super) fn of(record: &Record<'_>, at: usize, bytes: usize) -> Option<Self> {
-        record.message().map(|message| Self {
-            queue: message.queue,
-            seq: message.seq,
-            group: message.group(),
+        let stored = |message: &Sent<'_>| Self::sent(message, message.group(), at, bytes);
+        record.message().map(|message| Self { sent: sent_before(record), ..stored(message) })
+    }
+
+    /// The same of a message whose group is known.
+    pub(super) fn sent(sent: &Sent<'_>, group: Group, at: usize, bytes: usize) -> Self {
+        Self {
+            queue: sent.queue,
+            seq: sent.seq,
+            group,
             at: u32::try_from(at).expect("an entry is at most 4 GiB"),
             bytes: u32::try_from(bytes).expect("a record is at most 4 GiB"),
-            sent: sent_before(record),
-        })
+            sent: None,
+        }
     }
 
     /// Its place, when the entry begins at `offset` of its segment. `log_time` is the entry's,
