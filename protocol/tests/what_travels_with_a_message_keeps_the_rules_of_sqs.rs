@@ -28,6 +28,8 @@ proptest! {
     fn what_keeps_the_rules_is_accepted_and_read_as_it_was_written(attributes in message_attributes()) {
         let section = attributes.encode();
         prop_assert_eq!(MessageAttributes::accept(&section), Ok(attributes.ids()));
+        let block = Block::with_attributes(&attributes, "a body, which is no part of it");
+        prop_assert_eq!(block.accept_attributes(), Ok(attributes.ids()));
         prop_assert_eq!(MessageAttributes::decode(section), Ok(attributes.clone()));
         let one_by_one = OutgoingMessage::new("body");
         let one_by_one = match attributes.group.clone() {
