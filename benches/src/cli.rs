@@ -11,6 +11,7 @@ use crate::bare::{self, BareOptions};
 use crate::deep::{Deep, Promise};
 use crate::disk::Disk;
 use crate::log::Log;
+use crate::print;
 use crate::sqs::{self, ParseBatch, Sqs};
 use crate::table::Table;
 use crate::tcp::Tcp;
@@ -69,7 +70,8 @@ fn until_told_to_end(work: impl Future<Output = Result<(), BenchError>>) -> Resu
         let (mut interrupt, mut terminate) =
             (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
         tokio::select! {
-            done = work => done,
+            done = work => done.and_then(|()| print::check()),
+            refused = print::refused() => refused,
             _ = interrupt.recv() => Err(BenchError::new("interrupted")),
             _ = terminate.recv() => Err(BenchError::new("terminated")),
         }

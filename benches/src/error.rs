@@ -8,23 +8,39 @@ use forebay_protocol::{FrameError, ProtocolError, TooLong};
 #[derive(Debug)]
 pub struct BenchError {
     text: String,
-    is_usage: bool,
+    kind: BenchErrorKind,
+}
+
+/// What is to be done about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BenchErrorKind {
+    /// Something did not work while it was measured.
+    Failed,
+    /// The command was used wrongly, and nothing was measured.
+    Usage,
+    /// Nobody reads the results any more.
+    OutputClosed,
 }
 
 impl BenchError {
     /// A failure in these words.
     pub fn new(text: impl Into<String>) -> Self {
-        Self { text: text.into(), is_usage: false }
+        Self { text: text.into(), kind: BenchErrorKind::Failed }
     }
 
     /// A setting that cannot be.
     pub(crate) fn usage(text: impl Into<String>) -> Self {
-        Self { text: text.into(), is_usage: true }
+        Self { text: text.into(), kind: BenchErrorKind::Usage }
     }
 
-    /// Whether the command was used wrongly, and nothing was measured.
-    pub fn is_usage(&self) -> bool {
-        self.is_usage
+    /// Whoever read stdout has closed it.
+    pub(crate) fn output_closed() -> Self {
+        Self { text: "stdout is closed".to_owned(), kind: BenchErrorKind::OutputClosed }
+    }
+
+    /// What is to be done about it.
+    pub fn kind(&self) -> BenchErrorKind {
+        self.kind
     }
 
     /// For `map_err`: what was being done, and how it failed.

@@ -11,7 +11,7 @@
 //! | --- | --- |
 //! | `size`, `error`, `workload` | words: numbers of bytes, why a measurement failed, what is done by how many |
 //! | `queues`, `frames`, `wire` | the queues of a workload, what the load generator sends, and over what |
-//! | `machine`, `place`, `progress`, `blocking` | what is measured on and where, how far it is, work that blocks |
+//! | `machine`, `place`, `print`, `progress`, `blocking` | what is measured on and where, results and how far it is, work that blocks |
 //! | `pace`, `due`, `measure` | when a run begins and ends, when sends are due, what was found |
 //! | `outstanding`, `journeys` | messages on their way: how many, and for how long |
 //! | `send`, `producer`, `drain`, `subscribe`, `both`, `probe` | the load, and what to compare with |
@@ -44,6 +44,7 @@ mod measured;
 mod outstanding;
 mod pace;
 mod place;
+mod print;
 mod probe;
 mod process;
 mod producer;
@@ -63,5 +64,5 @@ mod wire;
 mod workload;
 
 pub use cli::Bench;
-pub use error::BenchError;
+pub use error::{BenchError, BenchErrorKind};
 pub use sqs::ParseBatch;

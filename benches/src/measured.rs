@@ -9,6 +9,7 @@ use crate::BenchError;
 use crate::html;
 use crate::machine::Machine;
 use crate::place::{Place, Program};
+use crate::print;
 use crate::progress::Progress;
 use crate::report::{Reported, Row};
 use crate::rounds::{self, Options};
@@ -59,7 +60,7 @@ pub(crate) fn report_file(path: Option<&PathBuf>) -> Result<Option<File>, BenchE
 pub(crate) fn write_page(mut file: File, path: &Path, page: &str) -> Result<(), BenchError> {
     let wrote = file.set_len(0).and_then(|()| file.write_all(page.as_bytes()));
     wrote.map_err(BenchError::doing(format_args!("--report {}", path.display())))?;
-    eprintln!("forebay bench: the report is in {}", path.display());
+    print::note(format_args!("the report is in {}", path.display()));
     Ok(())
 }
 

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use crate::BenchError;
 use crate::machine::Machine;
+use crate::print;
 use crate::server::this_program;
 use crate::size::Size;
 
@@ -36,11 +37,11 @@ impl Place {
         }
         let machine = Machine::of(&self.data_dir);
         if machine.file_system.is_in_memory() {
-            eprintln!(
-                "forebay bench: {} is in memory ({}): that is no disk",
+            print::note(format_args!(
+                "{} is in memory ({}): that is no disk",
                 self.data_dir.display(),
                 machine.file_system.kind
-            );
+            ));
         }
         Ok(machine)
     }

@@ -1,7 +1,7 @@
 //! A server's process: started here, listened to, and ended here.
 
 use std::collections::VecDeque;
-use std::io::{BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, Write};
 use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -128,7 +128,8 @@ pub(crate) fn first_line(stdout: ChildStdout) -> Result<String, BenchError> {
 fn pass_on(stderr: ChildStderr, last_lines: &Mutex<VecDeque<String>>) {
     for line in BufReader::new(stderr).split(b'\n').map_while(Result::ok) {
         let line = String::from_utf8_lossy(&line).into_owned();
-        eprintln!("{line}");
+        // That nobody reads it must not end the measurement.
+        let _ = writeln!(io::stderr(), "{line}");
         let mut lines = last_lines.lock().unwrap_or_else(PoisonError::into_inner);
         if lines.len() == LAST_LINES {
             lines.pop_front();

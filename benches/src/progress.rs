@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::print;
+
 /// A bar of so many steps.
 #[derive(Debug)]
 pub(crate) struct Progress(ProgressBar);
@@ -34,12 +36,12 @@ impl Progress {
 
     /// Prints a result to stdout, above the bar.
     pub(crate) fn print(&self, line: &str) {
-        self.0.suspend(|| println!("{line}"));
+        self.0.suspend(|| print::line(line));
     }
 
     /// Tells something on stderr, above the bar.
     pub(crate) fn note(&self, line: &str) {
-        self.0.suspend(|| eprintln!("forebay bench: {line}"));
+        self.0.suspend(|| print::note(line));
     }
 }
 

@@ -160,22 +160,39 @@ async fn run(
         tokio::time::sleep(SETTLE).await;
         Ok::<_, BenchError>(filled)
     };
-    match workload.kind {
-        Kind::Send => send::send(address, workload, counted).await,
-        Kind::Producer => producer::send(address, workload, counted).await,
+    let measure = match workload.kind {
+        Kind::Send => send::send(address, workload, counted).await?,
+        Kind::Producer => producer::send(address, workload, counted).await?,
         Kind::Both => {
             let found = both::both(address, workload, counted, is_bare).await?;
             let measure = found.measure.clone();
             others.push(found);
-            Ok(measure)
+            measure
         }
         Kind::Drain { messages } => {
             fill(messages).await?;
-            drain::drain(address, workload).await
+            drain::drain(address, workload).await?
         }
         Kind::Subscribe { messages } => {
             let waiting = fill(messages).await?;
-            subscribe::drain(address, workload, waiting).await
+            subscribe::drain(address, workload, waiting).await?
         }
+    };
+    check_measured(workload, &measure, counted)?;
+    Ok(measure)
+}
+
+/// Of nothing there are no figures.
+fn check_measured(
+    workload: &Workload,
+    measure: &Measure,
+    counted: Duration,
+) -> Result<(), BenchError> {
+    if measure.messages > 0 {
+        return Ok(());
     }
+    Err(BenchError::new(format!(
+        "{workload}: nothing was answered in the {} s that count; try longer --seconds",
+        counted.as_secs_f64()
+    )))
 }

@@ -3,7 +3,7 @@
 use crate::measured::{Measured, Running};
 use crate::place::{Place, Program};
 use crate::workload::{self, Workload};
-use crate::{BenchError, syncs};
+use crate::{BenchError, print, syncs};
 
 /// Measure a table of sends, receives and subscriptions beside the bare limit of this machine
 #[derive(Debug, clap::Args)]
@@ -38,12 +38,12 @@ impl Table {
             return Err(BenchError::usage("no workload's name contains that; --list shows them"));
         }
         if self.list {
-            workloads.iter().for_each(|workload| println!("{workload}"));
+            workloads.iter().for_each(print::line);
             return Ok(());
         }
         let mut count_syncs = self.count_syncs;
         if count_syncs && !syncs::can_count() {
-            eprintln!("forebay bench: strace is missing: syncs are not counted");
+            print::note("strace is missing: syncs are not counted");
             count_syncs = false;
         }
         let running = Running {

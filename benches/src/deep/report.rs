@@ -5,6 +5,7 @@ use std::io::IsTerminal;
 use std::time::Duration;
 
 use crate::deep::proc::Resident;
+use crate::print;
 use crate::size::Size;
 
 /// What a figure is wanted to be.
@@ -18,7 +19,7 @@ pub(super) enum Wanted {
 
 /// The line above the figures: the workload and its settings.
 pub(super) fn head(workload: impl Display) {
-    println!("{workload}");
+    print::line(workload);
 }
 
 /// A figure of which nothing is wanted.
@@ -50,7 +51,7 @@ pub(super) fn progress(what: impl Display) {
 fn line(what: impl Display, value: impl Display, verdict: &str) {
     // Not every value can be padded: texts can.
     let (what, value) = (what.to_string(), value.to_string());
-    println!("    {what:<68} {value:>24}{verdict}");
+    print::line(format_args!("    {what:<68} {value:>24}{verdict}"));
 }
 
 /// The two kinds of a server's memory.

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::BenchError;
+use crate::print;
 use crate::server::this_program;
 use crate::size::Size;
 
@@ -40,7 +41,7 @@ impl Setup {
         let found = rustix::fs::statfs(&directory)
             .map_err(|error| BenchError::new(format!("{}: {error}", directory.display())))?;
         if found.f_type as u64 == TMPFS {
-            eprintln!("forebay bench: {} is in memory: that is no disk", directory.display());
+            print::note(format_args!("{} is in memory: that is no disk", directory.display()));
         }
         Ok(directory)
     }

@@ -19,6 +19,7 @@ use crate::html;
 use crate::machine::Machine;
 use crate::measured::{report_file, seconds, write_page};
 use crate::place::Place;
+use crate::print;
 use crate::progress::Progress;
 use crate::server::scratch_directory;
 use crate::size::Size;
@@ -69,13 +70,13 @@ impl Disk {
         let found = blocking(move |stop| self.measure(stop)).await?;
         if json {
             for found in &found {
-                println!("{}", found.json(&machine)?);
+                print::line(found.json(&machine)?);
             }
         } else {
-            println!("{machine}\n{}", Found::heads());
-            found.iter().for_each(|found| println!("{}", found.line()));
-            println!("\nWhat that means for a queue:");
-            words(&found).iter().for_each(|words| println!("- {words}"));
+            print::line(format_args!("{machine}\n{}", Found::heads()));
+            found.iter().for_each(|found| print::line(found.line()));
+            print::line("\nWhat that means for a queue:");
+            words(&found).iter().for_each(|words| print::line(format_args!("- {words}")));
         }
         if let (Some(file), Some(path)) = (report, path) {
             let page = html::disk::page(&html::Run::now(&machine, rounds), &found);

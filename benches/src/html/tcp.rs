@@ -134,7 +134,10 @@ fn sentence(row: &Row, of: &Reported, words: &Words) -> String {
         );
     }
     match of.unanswered {
-        Some(0) => text += " The rate was kept up with.",
+        Some(0) if of.is_kept_up_with() => text += " The rate was kept up with.",
+        Some(0) => {
+            text += " <strong>The rate was not kept up with</strong>: fewer messages were answered than due."
+        }
         Some(unanswered) => put(
             &mut text,
             format_args!(
@@ -499,8 +502,14 @@ mod tests {
 
     #[test]
     fn a_report_at_a_given_rate_says_whether_it_was_kept_up_with() {
-        let mut row = row(&Workload { rate: Some(50), ..SEND });
-        assert!(page(&run(), std::slice::from_ref(&row)).contains("open loop"));
+        let mut row = row(&Workload { rate: Some(20), ..SEND });
+        let kept = page(&run(), std::slice::from_ref(&row));
+        assert!(kept.contains("open loop") && kept.contains("The rate was kept up with."));
+        row.workload = Some(Workload { rate: Some(40), ..SEND });
+        assert!(
+            page(&run(), std::slice::from_ref(&row))
+                .contains("fewer messages were answered than due")
+        );
         row.forebay[0].unanswered = 5;
         let page = page(&run(), &[row]);
         assert!(page.contains("<strong>The rate was not kept up with</strong>: 5 requests"));

@@ -17,6 +17,7 @@ use crate::BenchError;
 use crate::frames::random_bytes;
 use crate::measure::Measure;
 use crate::pace::Pace;
+use crate::print;
 
 const QUEUE: &str = "bench";
 /// No lease may end during a run, or messages would come twice.
@@ -59,7 +60,7 @@ impl From<RequestError> for BenchError {
 impl Queue {
     /// Opens an empty store.
     pub(super) fn open(directory: &Path, segment_bytes: u64) -> Result<Self, BenchError> {
-        let on_failure = Box::new(|failure| eprintln!("forebay bench: the log failed: {failure}"));
+        let on_failure = Box::new(|failure| print::note(format_args!("the log failed: {failure}")));
         let options = Options { segment_bytes, ..Options::default() };
         let (disk, clock) = (Arc::new(RealDisk), Arc::new(SystemClock));
         let opened = Engine::open(disk, clock, directory, options, on_failure);

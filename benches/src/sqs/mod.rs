@@ -13,7 +13,7 @@ use crate::measure::Measure;
 use crate::process::Process;
 use crate::server::{scratch_directory, this_program};
 use crate::workload::{Kind, Workload};
-use crate::{BenchError, queues, send};
+use crate::{BenchError, print, queues, send};
 
 /// The endpoint's parser of SendMessageBatch: gives each message's body to the second, in order, and says
 /// whether the endpoint would have taken the request.
@@ -71,11 +71,15 @@ impl Sqs {
             limit.push(load::send(bare.address(), &request, &WORKLOAD, counted).await?);
             tokio::time::sleep(SETTLE).await;
         }
-        println!("SendMessageBatch, {WORKLOAD}");
+        print::line(format_args!("SendMessageBatch, {WORKLOAD}"));
         let sqs = tell("SQS", &sqs);
         let native = tell("native", &native);
         let limit = tell("bare HTTP", &limit);
-        println!("SQS / native {:.2}, SQS / bare HTTP {:.2}", sqs / native, sqs / limit);
+        print::line(format_args!(
+            "SQS / native {:.2}, SQS / bare HTTP {:.2}",
+            sqs / native,
+            sqs / limit
+        ));
         Ok(())
     }
 }
@@ -87,13 +91,13 @@ fn tell(name: &str, runs: &[Measure]) -> f64 {
     let mut all = runs[0].clone();
     runs[1..].iter().for_each(|run| all.add(run));
     let median = rates[rates.len() / 2];
-    println!(
+    print::line(format_args!(
         "{name:>10}: {median:>9.0} messages/s ({:.0} to {:.0}), p50 {:.0} us, p99 {:.0} us",
         rates[0],
         rates[rates.len() - 1],
         all.latency_us(0.5),
         all.latency_us(0.99),
-    );
+    ));
     median
 }
 

@@ -4,11 +4,13 @@ use super::failure::Failure;
 use crate::sqs::understand_json;
 
 pub(super) use forebay_bench::Bench;
+use forebay_bench::BenchErrorKind;
 
 pub(super) fn run(bench: Bench) -> Result<(), Failure> {
-    bench.run(parse_batch).map_err(|error| match error.is_usage() {
-        true => Failure::Usage(error.to_string()),
-        false => Failure::plain(&error),
+    bench.run(parse_batch).map_err(|error| match error.kind() {
+        BenchErrorKind::Usage => Failure::Usage(error.to_string()),
+        BenchErrorKind::OutputClosed => Failure::OutputClosed,
+        BenchErrorKind::Failed => Failure::plain(&error),
     })
 }
 

@@ -191,6 +191,26 @@ fn an_interrupted_benchmark_leaves_nothing_behind() {
 }
 
 #[test]
+fn a_benchmark_that_nobody_reads_ends_quietly_and_leaves_nothing_behind() {
+    let dir = TempDir::new().unwrap();
+    let many =
+        ["bench", "tcp", "--connections", "1,2,3", "--segment-bytes", "4MiB", "--rounds", "1"];
+    let mut child = forebay(many)
+        .args(["--seconds", "0.2", "--data-dir"])
+        .arg(dir.path())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    stdout.read_line(&mut String::new()).unwrap();
+    drop(stdout);
+    let Output { status, stderr, .. } = child.wait_with_output().unwrap();
+    assert_eq!((status.code(), text(&stderr)), (Some(0), ""));
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+}
+
+#[test]
 fn what_cannot_be_measured_is_wrong_usage() {
     for (arguments, named) in [
         (&["disk", "--data-dir", "/nonexistent"][..], "--data-dir /nonexistent"),
