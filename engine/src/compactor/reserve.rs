@@ -7,8 +7,8 @@ use std::sync::Arc;
 use crate::disk::{Access, Disk, DiskError, DiskFile, fill_with_zeros};
 use crate::log::{ManifestReserve, names};
 
-/// A file filled with zeros, which becomes the next compacted segment, and one for the manifest
-/// that will list it.
+/// A file whose space is taken, which becomes the next compacted segment, and one for the manifest
+/// that will list it. What is in it does not matter: a compacted segment is cut to what was written.
 #[derive(Debug)]
 pub(crate) struct Reserve {
     pub(super) file: Arc<dyn DiskFile>,
@@ -31,7 +31,10 @@ impl Reserve {
             Err(error) if error.kind() == ErrorKind::NotFound => disk.create(&path)?,
             opened => opened?,
         };
-        let there = file.size()?;
+        let there = match file.size()? {
+            0 => reserve_at_once(&*file, bytes)?,
+            there => there,
+        };
         if there > bytes {
             file.set_size(bytes)?;
         }
@@ -44,7 +47,7 @@ impl Reserve {
         }
     }
 
-    /// Reserves more, up to `bytes`; on a full disk as much as there is.
+    /// Fills more of it with zeros, up to `bytes`; on a full disk as much as there is.
     pub(crate) fn grow(&mut self, bytes: u64) -> Result<(), DiskError> {
         let grown = fill_with_zeros(&*self.file, &mut self.bytes, bytes);
         if grown.is_err() {
@@ -60,5 +63,16 @@ impl Reserve {
             self.file.set_size(self.bytes)?;
         }
         Ok(())
+    }
+}
+
+/// Takes the space of an empty file in one step, as a rule without writing anything there: zeros would be as
+/// many bytes again as the compaction writes. How much it took: on a full disk nothing, which leaves it to
+/// smaller steps.
+fn reserve_at_once(file: &dyn DiskFile, bytes: u64) -> Result<u64, DiskError> {
+    match file.reserve(bytes) {
+        Ok(_) => file.sync().map(|()| bytes),
+        Err(error) if error.is_full() => file.set_size(0).map(|()| 0),
+        Err(error) => Err(error),
     }
 }

@@ -5,6 +5,7 @@
 //! - A file is cut piece by piece. A disk that discards what is freed is busy with 256 MiB for 75 ms.
 //! - What is no more than a piece is passed on as it is, and rested for later: the manifest is written
 //!   under a lock.
+//! - Space is reserved as it is: as a rule that writes nothing.
 //! - Reads are passed on: others read the same files by the same handles.
 
 use std::io;
@@ -12,7 +13,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::{Access, Disk, DiskError, DiskFile, DiskLock, DiskMap};
+use super::{Access, Disk, DiskError, DiskFile, DiskLock, DiskMap, Reserved};
 use crate::pace::{BYTES_CUT_PER_BYTE, Pace};
 
 /// Another disk, used at a pace.
@@ -119,6 +120,15 @@ impl DiskFile for PacedFile {
             }
         }
         Ok(())
+    }
+
+    fn reserve(&self, bytes: u64) -> Result<Reserved, DiskError> {
+        let reserved = self.file.reserve(bytes)?;
+        if reserved == Reserved::Written {
+            self.sync()?;
+            self.pace.moved(bytes);
+        }
+        Ok(reserved)
     }
 
     fn set_size(&self, bytes: u64) -> Result<(), DiskError> {

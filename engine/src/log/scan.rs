@@ -20,34 +20,43 @@ struct Window<'f> {
     durable: bool,
     /// No byte from here on is looked at.
     end: u64,
+    chunk: Chunk,
+}
+
+/// What was read of a file. A scan that goes on in steps keeps it from one to the next, or each would read
+/// again what the one before had read behind its end.
+#[derive(Debug, Default)]
+pub(crate) struct Chunk {
     start: u64,
     bytes: Vec<u8>,
 }
 
 impl<'f> Window<'f> {
     fn new(file: &'f dyn DiskFile, durable: bool, end: u64) -> Self {
-        Self { file, durable, end, start: 0, bytes: Vec::new() }
+        Self { file, durable, end, chunk: Chunk::default() }
     }
 
     /// The bytes from `offset` on: `count`, or as many as there are before the end.
     fn at(&mut self, offset: u64, count: usize) -> Result<&[u8], DiskError> {
         let count =
             usize::try_from(self.end.saturating_sub(offset)).unwrap_or(usize::MAX).min(count);
-        let has =
-            offset >= self.start && offset - self.start + count as u64 <= self.bytes.len() as u64;
+        let Chunk { start, bytes } = &mut self.chunk;
+        let has = offset >= *start && offset - *start + count as u64 <= bytes.len() as u64;
         if !has {
             let left = usize::try_from(self.end.saturating_sub(offset)).unwrap_or(usize::MAX);
-            self.bytes.resize(count.max(CHUNK_BYTES).min(left), 0);
+            bytes.resize(count.max(CHUNK_BYTES).min(left), 0);
             let read = match self.durable {
-                true => self.file.read_durable_at(offset, &mut self.bytes)?,
-                false => self.file.read_at(offset, &mut self.bytes)?,
+                true => self.file.read_durable_at(offset, bytes),
+                false => self.file.read_at(offset, bytes),
             };
-            self.bytes.truncate(read);
-            self.start = offset;
+            // After a failure nobody knows what is in it.
+            bytes.truncate(*read.as_ref().unwrap_or(&0));
+            *start = offset;
+            read?;
         }
-        let from = (offset - self.start) as usize;
-        let to = (from + count).min(self.bytes.len());
-        Ok(&self.bytes[from.min(to)..to])
+        let from = (offset - *start) as usize;
+        let to = (from + count).min(bytes.len());
+        Ok(&bytes[from.min(to)..to])
     }
 }
 
@@ -136,6 +145,17 @@ impl<'f> Scan<'f> {
     pub(crate) fn resume(&mut self, offset: u64, expected: Position) {
         self.offset = offset;
         self.expected = expected;
+    }
+
+    /// Goes on with what an earlier scan of the same file has read.
+    pub(crate) fn with_chunk(mut self, chunk: Chunk) -> Self {
+        self.window.chunk = chunk;
+        self
+    }
+
+    /// What was read, for a scan that goes on.
+    pub(crate) fn into_chunk(self) -> Chunk {
+        self.window.chunk
     }
 
     /// Reads the entry that is due. After a stop, the next step stops there again.
