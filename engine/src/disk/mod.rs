@@ -100,6 +100,12 @@ pub trait DiskFile: Debug + Send + Sync {
     /// failed sync the two may differ for ever. Meant for recovery, after a [`DiskFile::sync`].
     fn read_durable_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize, DiskError>;
 
+    /// As [`DiskFile::read_at`], past the page cache where that can be done, for what is not read again
+    /// soon: whole pages of the file, into memory that begins a page.
+    fn read_past_cache_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize, DiskError> {
+        self.read_at(offset, buffer)
+    }
+
     /// Writes all of `bytes` at `offset`, continuing after short writes and interruptions.
     fn write_all_at(&self, offset: u64, bytes: &[u8]) -> Result<(), DiskError>;
 

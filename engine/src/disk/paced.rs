@@ -102,6 +102,10 @@ impl DiskFile for PacedFile {
         self.file.read_durable_at(offset, buffer)
     }
 
+    fn read_past_cache_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize, DiskError> {
+        self.file.read_past_cache_at(offset, buffer)
+    }
+
     fn write_all_at(&self, offset: u64, bytes: &[u8]) -> Result<(), DiskError> {
         let mut written = 0;
         while written < bytes.len() {

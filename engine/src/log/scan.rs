@@ -11,52 +11,102 @@ use crate::ids::Position;
 use crate::location::Segment;
 
 /// Read from the file at once, at least.
-const CHUNK_BYTES: usize = 1 << 20;
+pub(crate) const CHUNK_BYTES: usize = 1 << 20;
+
+/// Reads past the page cache begin and end at multiples of this, in the file and in memory.
+const PAGE_BYTES: usize = 4096;
 
 /// A window on a file that moves forward.
 struct Window<'f> {
     file: &'f dyn DiskFile,
-    /// Of the file as the device holds it.
-    durable: bool,
+    reading: Reading,
     /// No byte from here on is looked at.
     end: u64,
     chunk: Chunk,
+}
+
+/// How a file is read.
+#[derive(Debug, Clone, Copy)]
+enum Reading {
+    Usual,
+    /// As the device holds it.
+    Durable,
+    /// Once and never again soon, so many bytes at a time.
+    PastCache(usize),
 }
 
 /// What was read of a file. A scan that goes on in steps keeps it from one to the next, or each would read
 /// again what the one before had read behind its end.
 #[derive(Debug, Default)]
 pub(crate) struct Chunk {
+    /// Where in the file it begins.
     start: u64,
-    bytes: Vec<u8>,
+    /// Where in `memory` it begins, at a page, and how long it is.
+    from: usize,
+    length: usize,
+    memory: Vec<u8>,
+}
+
+impl Chunk {
+    /// Makes it begin at `start` with what it has from there on, and room for so many bytes.
+    fn slide(&mut self, start: u64, bytes: usize) {
+        let before = start.checked_sub(self.start).and_then(|before| usize::try_from(before).ok());
+        let kept = before.filter(|before| *before <= self.length);
+        let kept = kept.map_or(0..0, |before| self.from + before..self.from + self.length);
+        self.length = kept.len();
+        if self.memory.len() < bytes + PAGE_BYTES {
+            let mut larger = vec![0; bytes + PAGE_BYTES];
+            let address = larger.as_ptr().addr();
+            self.from = address.next_multiple_of(PAGE_BYTES) - address;
+            larger[self.from..self.from + self.length].copy_from_slice(&self.memory[kept]);
+            self.memory = larger;
+        } else {
+            self.memory.copy_within(kept, self.from);
+        }
+        self.start = start;
+    }
 }
 
 impl<'f> Window<'f> {
-    fn new(file: &'f dyn DiskFile, durable: bool, end: u64) -> Self {
-        Self { file, durable, end, chunk: Chunk::default() }
+    fn new(file: &'f dyn DiskFile, reading: Reading, end: u64) -> Self {
+        Self { file, reading, end, chunk: Chunk::default() }
     }
 
     /// The bytes from `offset` on: `count`, or as many as there are before the end.
     fn at(&mut self, offset: u64, count: usize) -> Result<&[u8], DiskError> {
-        let count =
-            usize::try_from(self.end.saturating_sub(offset)).unwrap_or(usize::MAX).min(count);
-        let Chunk { start, bytes } = &mut self.chunk;
-        let has = offset >= *start && offset - *start + count as u64 <= bytes.len() as u64;
+        let left = |from| usize::try_from(self.end.saturating_sub(from)).unwrap_or(usize::MAX);
+        let count = left(offset).min(count);
+        let chunk = &self.chunk;
+        let has =
+            offset >= chunk.start && offset - chunk.start + count as u64 <= chunk.length as u64;
         if !has {
-            let left = usize::try_from(self.end.saturating_sub(offset)).unwrap_or(usize::MAX);
-            bytes.resize(count.max(CHUNK_BYTES).min(left), 0);
-            let read = match self.durable {
-                true => self.file.read_durable_at(offset, bytes),
-                false => self.file.read_at(offset, bytes),
+            let (page, at_once) = match self.reading {
+                Reading::PastCache(bytes) => (PAGE_BYTES, bytes),
+                _ => (1, CHUNK_BYTES),
             };
-            // After a failure nobody knows what is in it.
-            bytes.truncate(*read.as_ref().unwrap_or(&0));
-            *start = offset;
-            read?;
+            let skipped = (offset % page as u64) as usize;
+            let start = offset - skipped as u64;
+            let bytes = (skipped + count).max(at_once).min(left(start)).next_multiple_of(page);
+            self.fill(start, bytes)?;
         }
-        let from = (offset - *start) as usize;
-        let to = (from + count).min(bytes.len());
-        Ok(&bytes[from.min(to)..to])
+        let chunk = &self.chunk;
+        let bytes = &chunk.memory[chunk.from..chunk.from + chunk.length];
+        let from = ((offset - chunk.start) as usize).min(bytes.len());
+        Ok(&bytes[from..(from + count).min(bytes.len())])
+    }
+
+    /// Makes the chunk one of so many bytes from `start` on, or of as many as there are.
+    fn fill(&mut self, start: u64, bytes: usize) -> Result<(), DiskError> {
+        let chunk = &mut self.chunk;
+        chunk.slide(start, bytes);
+        let (offset, from) = (start + chunk.length as u64, chunk.from + chunk.length);
+        let missing = &mut chunk.memory[from..chunk.from + bytes.max(chunk.length)];
+        chunk.length += match self.reading {
+            Reading::Usual => self.file.read_at(offset, missing)?,
+            Reading::Durable => self.file.read_durable_at(offset, missing)?,
+            Reading::PastCache(_) => self.file.read_past_cache_at(offset, missing)?,
+        };
+        Ok(())
     }
 }
 
@@ -106,7 +156,7 @@ impl<'f> Scan<'f> {
         end: u64,
     ) -> Self {
         Self {
-            window: Window::new(file, durable, end),
+            window: Window::new(file, if durable { Reading::Durable } else { Reading::Usual }, end),
             salt,
             offset: SEGMENT_HEADER_BYTES,
             expected: first,
@@ -145,6 +195,12 @@ impl<'f> Scan<'f> {
     pub(crate) fn resume(&mut self, offset: u64, expected: Position) {
         self.offset = offset;
         self.expected = expected;
+    }
+
+    /// Reads so many bytes at a time, or as many as an entry has, past the page cache.
+    pub(crate) fn past_cache(mut self, bytes: usize) -> Self {
+        self.window.reading = Reading::PastCache(bytes);
+        self
     }
 
     /// Goes on with what an earlier scan of the same file has read.

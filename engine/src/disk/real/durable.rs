@@ -7,7 +7,7 @@
 
 use std::io;
 use std::num::NonZeroU64;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -56,6 +56,38 @@ impl DurableReader {
             }
         }
         read_evicted(fd, offset, buffer)
+    }
+
+    /// Reads whole pages as they are, until the buffer is full or the file ends; `None` where that
+    /// cannot be done.
+    pub(super) fn read_pages(
+        &self,
+        fd: &OwnedFd,
+        offset: u64,
+        buffer: &mut [u8],
+    ) -> io::Result<Option<usize>> {
+        let numbers = [offset, buffer.len() as u64, buffer.as_ptr().addr() as u64];
+        if !numbers.iter().all(|number| number.is_multiple_of(ALIGNMENT_BYTES as u64)) {
+            return Ok(None);
+        }
+        // The file may have got another name, or lost its last one, since it was opened.
+        let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
+        let Ok(direct) = self.direct(Path::new(&path), fd) else { return Ok(None) };
+        let mut done = 0;
+        while done < buffer.len() {
+            let rest = &mut buffer[done..];
+            match retry_on_intr(|| rustix::io::pread(direct, &mut *rest, offset + done as u64)) {
+                Ok(0) => break,
+                Ok(count) => done += count,
+                Err(errno) if is_refusal(&errno.into()) => return Ok(None),
+                Err(errno) => return Err(errno.into()),
+            }
+            // Only the end of the file is within a page.
+            if !done.is_multiple_of(ALIGNMENT_BYTES) {
+                break;
+            }
+        }
+        Ok(Some(done))
     }
 
     /// The descriptor for direct reads, opened by path and compared with the file held open.
@@ -150,6 +182,27 @@ impl AlignedBuffer {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn pages_are_read_also_of_a_file_that_has_lost_its_name() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let bytes: Vec<u8> = (0..20_000_u32).map(|at| (at % 251) as u8).collect();
+        std::fs::write(file.path(), &bytes).unwrap();
+        let fd = open(file.path(), OFlags::RDONLY).unwrap();
+        drop(file);
+        let (reader, mut memory) = (DurableReader::default(), AlignedBuffer::new(1 << 16));
+        for (offset, length, count) in [(0, 8192, 8192), (4096, 1 << 16, 15_904), (32_768, 4096, 0)]
+        {
+            let buffer = memory.slice(length);
+            // `None` where the file system refuses.
+            if let Some(read) = reader.read_pages(&fd, offset, buffer).unwrap() {
+                assert_eq!(read, count);
+                assert_eq!(buffer[..count], bytes[bytes.len().min(offset as usize)..][..count]);
+            }
+        }
+        let none = reader.read_pages(&fd, 1, memory.slice(4096)).unwrap();
+        assert_eq!(none, None, "that is no page");
+    }
 
     #[test]
     fn an_evicted_read_equals_what_was_written() {

@@ -149,6 +149,14 @@ impl DiskFile for RealFile {
             .map_err(|source| self.failed("read directly", source))
     }
 
+    fn read_past_cache_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize, DiskError> {
+        match self.durable.read_pages(&self.fd, offset, buffer) {
+            Ok(None) => self.read_at(offset, buffer),
+            Ok(Some(count)) => Ok(count),
+            Err(source) => Err(self.failed("read directly", source)),
+        }
+    }
+
     fn write_all_at(&self, offset: u64, bytes: &[u8]) -> Result<(), DiskError> {
         let mut written = 0;
         while written < bytes.len() {
