@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use forebay_torture::sim::{Exhaustive, Op, explore, scripts};
 
 /// One case of so many.
-const SAMPLE: u64 = 60;
+const SAMPLE: u64 = 200;
 
 #[test]
 fn a_fault_at_any_operation_leaves_what_a_prefix_left() {
