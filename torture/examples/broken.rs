@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use forebay_engine::broken::{Mistake, switch};
-use forebay_torture::sim::{Campaign, Exhaustive, campaign, explore};
+use forebay_torture::sim::{Campaign, Exhaustive, Stop, campaign, explore};
 
 /// Exhaustive cases that a mistake gets, in their scattered order, and random runs behind them.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -44,7 +44,8 @@ fn look() -> Option<(&'static str, String)> {
     if let Some(failure) = explored.failure {
         return Some((failure.violation.check.name(), format!("{states} crash states")));
     }
-    let settings = Campaign { seed: 1, seeds: Some(SEEDS), limit: Some(LIMIT), jobs: 1 };
+    let (seeds, limit, stop) = (Some(SEEDS), Some(LIMIT), Stop::default());
+    let settings = Campaign { seed: 1, seeds, limit, jobs: 1, stop };
     let found = campaign(&settings, |_| {});
     let failure = found.failure?;
     let runs = format!("{states} crash states, {} random runs", found.tally.runs + 1);

@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use forebay_torture::sim::{Exhaustive, Op, explore, scripts};
 
 /// One case of so many.
-const SAMPLE: u64 = 60;
+const SAMPLE: u64 = 200;
 
 #[test]
 fn a_fault_at_any_operation_leaves_what_a_prefix_left() {
@@ -19,7 +19,8 @@ fn a_fault_at_any_operation_leaves_what_a_prefix_left() {
     let explored = explore(&settings, |_| {});
     assert!(explored.failure.is_none(), "{:#?}", explored.failure);
     assert!(explored.cases_done * SAMPLE >= explored.cases);
-    assert!(explored.states > explored.cases_done / 2, "crashes leave different things");
+    assert!(explored.states > explored.cases_done, "crashes leave different things");
+    assert!(explored.states_by_depth.iter().all(|states| *states > 0), "recoveries crash too");
 }
 
 #[test]

@@ -262,7 +262,8 @@ impl<'f> Scan<'f> {
             }
             if let Some(last) = chunk.iter().rposition(|byte| *byte != 0) {
                 behind.written_end = offset + last as u64 + 1;
-                let found = headers_in(chunk, self.salt, left);
+                // No header begins behind it.
+                let found = headers_in(chunk, last, self.salt, left);
                 for (at, header) in found {
                     let at = offset + at as u64;
                     if at == self.offset {
@@ -295,13 +296,14 @@ pub(crate) struct Behind {
     pub(crate) written_end: u64,
 }
 
-/// Every valid header in a chunk, with its offset in it.
+/// Every valid header in a chunk that begins at `last` or before it, with its offset in it.
 fn headers_in(
     chunk: &[u8],
+    last: usize,
     salt: Salt,
     left: u64,
 ) -> impl Iterator<Item = (usize, EntryHeader)> + '_ {
-    (0..chunk.len()).step_by(ENTRY_ALIGN).filter_map(move |at| {
+    (0..=last).step_by(ENTRY_ALIGN).filter_map(move |at| {
         let header = EntryHeader::decode(&chunk[at..], salt, left - at as u64).ok()?;
         Some((at, header))
     })

@@ -117,10 +117,12 @@ pub struct Tally {
     pub faults: BTreeMap<&'static str, u64>,
     /// Checks made, by name.
     pub checks: BTreeMap<&'static str, u64>,
-    /// Power cuts.
-    pub crashes: u64,
-    /// Killed processes.
+    /// Power cuts; those of recoveries too.
+    pub power_cuts: u64,
+    /// Killed processes, those that were recovering too.
     pub kills: u64,
+    /// Stores closed in order.
+    pub closings: u64,
     /// Stores opened again.
     pub recoveries: u64,
     /// Recoveries that a crash or a fault interrupted.
@@ -154,6 +156,11 @@ impl Tally {
         }
     }
 
+    /// Simulated crashes: power cuts and killed processes.
+    pub fn crashes(&self) -> u64 {
+        self.power_cuts + self.kills
+    }
+
     /// Adds what somebody else has counted.
     pub fn add(&mut self, other: &Tally) {
         let sums = [
@@ -167,8 +174,9 @@ impl Tally {
         }
         self.runs += other.runs;
         self.cases += other.cases;
-        self.crashes += other.crashes;
+        self.power_cuts += other.power_cuts;
         self.kills += other.kills;
+        self.closings += other.closings;
         self.recoveries += other.recoveries;
         self.recoveries_interrupted += other.recoveries_interrupted;
     }
@@ -201,8 +209,15 @@ impl fmt::Display for Tally {
         }
         write!(
             f,
-            "{} runs, {} power cuts, {} kills, {} recoveries, and {} more that were interrupted",
-            self.runs, self.crashes, self.kills, self.recoveries, self.recoveries_interrupted
+            "{} runs, {} crashes: {} power cuts and {} kills; {} stores closed in order; \
+             {} recoveries, and {} more that were interrupted",
+            self.runs,
+            self.crashes(),
+            self.power_cuts,
+            self.kills,
+            self.closings,
+            self.recoveries,
+            self.recoveries_interrupted
         )
     }
 }

@@ -5,7 +5,7 @@
 use forebay_engine::attributes::RETENTION_MS_MAX;
 use forebay_engine::disk::{Fault, Random};
 
-use super::op::{Op, QUEUES, Setting};
+use super::op::{Again, Kept, Op, QUEUES, Setting};
 use super::script::{Profile, Script};
 
 /// The longest run.
@@ -149,9 +149,19 @@ impl Dice {
     }
 
     /// Some crash again in the recovery, and some of those in the recovery from that.
-    fn again(&mut self) -> Vec<u64> {
+    fn again(&mut self) -> Vec<Again> {
         let depth = [0, 0, 1, 2][self.below(4) as usize];
-        (0..depth).map(|_| self.below(80)).collect()
+        let mut one = || Again { after: self.below(80), kept: self.power() };
+        (0..depth).map(|_| one()).collect()
+    }
+
+    /// Whether the power fails with the process, and what is kept then.
+    fn power(&mut self) -> Option<Kept> {
+        self.percent(70).then(|| self.kept())
+    }
+
+    fn kept(&mut self) -> Kept {
+        Kept::Drawn(self.0.draw())
     }
 
     /// Days that the wall clock is set by: a year and more, or seconds' worth of one, both ways.
@@ -215,11 +225,11 @@ impl Dice {
             }
             84 => Op::SetWall { days: self.days() },
             85 => Op::Kill,
-            86..90 => Op::Crash { seed: self.0.draw(), again: self.again() },
+            86..90 => Op::Crash { power: Some(self.kept()), again: self.again() },
             90..96 => Op::Fail {
                 after: self.below(60),
                 fault: self.fault(),
-                power: self.percent(70).then(|| self.0.draw()),
+                power: self.power(),
                 again: self.again(),
             },
             96 => Op::Reopen,

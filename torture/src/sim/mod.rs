@@ -19,7 +19,7 @@
 //! | `generate`, `script` | operations from a seed, and in a file |
 //! | `rot` | what a damaged file may cost |
 //! | `violation`, `shrink` | a failure, and the fewest operations that show it |
-//! | `random`, `scripts`, `exhaustive` | the campaigns |
+//! | `random`, `scripts`, `exhaustive` | the campaigns; what one crash may leave: `run/fates` |
 
 mod answers;
 mod check;
@@ -44,8 +44,8 @@ pub use exhaustive::{Exhaustive, Explored, explore};
 pub use files::{DATA, assert_no_leaked_files, assert_undamaged, lose_derived, open, tiny};
 pub use generate::script;
 pub use message::{in_group, message};
-pub use op::{Op, QUEUES, Setting};
-pub use random::{Campaign, Failure, Found, Progress, campaign};
+pub use op::{Again, Kept, Op, QUEUES, Setting};
+pub use random::{Campaign, Failure, Found, Progress, Stop, campaign};
 pub use run::Run;
 pub use script::{Profile, Script, ScriptError};
 pub use scripts::scripts;

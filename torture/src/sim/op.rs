@@ -44,6 +44,28 @@ pub enum Setting {
     ScopeIsGroup(bool),
 }
 
+/// What a power cut keeps of what was not synced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Kept {
+    /// What this seed draws: see `SimDisk::crash`.
+    Drawn(u64),
+    /// One of all the ways that there are: see `SimDisk::crash_way`.
+    Counted {
+        /// Its number.
+        way: u64,
+    },
+}
+
+/// A recovery that crashes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Again {
+    /// After so many disk operations.
+    pub after: u64,
+    /// What the power cut keeps; `None`: the process dies alone.
+    pub kept: Option<Kept>,
+}
+
 /// One operation. Indexes are taken modulo what there is: queues of [`QUEUES`], receipts of those that
 /// the consumers hold. A body is a byte, and how many of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -99,12 +121,12 @@ pub enum Op {
     SetWall { days: i64 },
     /// The process is killed; what it wrote stays in the page cache.
     Kill,
-    /// The power fails. The recovery crashes too, after so many disk operations, and the one from that,
-    /// ...
+    /// The power fails; without it the process dies alone. The recovery crashes too, and the one from
+    /// that, ...
     Crash {
-        seed: u64,
+        power: Option<Kept>,
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
-        again: Vec<u64>,
+        again: Vec<Again>,
     },
     /// The disk operation `after` from now fails. At the beginning of a script the store is not there yet.
     Fail {
@@ -112,10 +134,10 @@ pub enum Op {
         #[serde(with = "fault_by_name")]
         fault: Fault,
         /// Whether the power fails with the process, and what then becomes of what is unsynced.
-        power: Option<u64>,
+        power: Option<Kept>,
         /// As of a crash.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
-        again: Vec<u64>,
+        again: Vec<Again>,
     },
     /// The store is closed, and copies of its files are damaged, each in one place: what may become of
     /// that is checked on the copies.

@@ -1,8 +1,8 @@
 //! Random runs, each from a seed, on several threads.
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use super::check::Tally;
@@ -12,6 +12,22 @@ use super::violation::{Violation, attempt};
 
 /// How often progress is told.
 const PROGRESS_EVERY: Duration = Duration::from_millis(200);
+
+/// Ends a campaign before its time, from another thread: what was done until then is told.
+#[derive(Debug, Clone, Default)]
+pub struct Stop(Arc<AtomicBool>);
+
+impl Stop {
+    /// No further run, or case, begins.
+    pub fn stop(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it was called.
+    pub fn is_stopped(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
 
 /// A campaign of random runs.
 #[derive(Debug, Clone)]
@@ -24,6 +40,8 @@ pub struct Campaign {
     pub limit: Option<Duration>,
     /// So many threads.
     pub jobs: usize,
+    /// Ends it.
+    pub stop: Stop,
 }
 
 /// A check that failed, and what showed it.
@@ -64,7 +82,8 @@ pub fn campaign(settings: &Campaign, progress: impl FnMut(&Progress)) -> Found {
     let until = settings.limit.map(|limit| Instant::now() + limit);
     let run = |number: u64| {
         let is_over = settings.seeds.is_some_and(|seeds| number >= seeds)
-            || until.is_some_and(|until| Instant::now() > until);
+            || until.is_some_and(|until| Instant::now() > until)
+            || settings.stop.is_stopped();
         if is_over {
             return None;
         }

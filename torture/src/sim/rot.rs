@@ -9,6 +9,7 @@ use forebay_engine::attributes::AttributeChanges;
 use forebay_engine::command::{Command, MessageState, Reply};
 use forebay_engine::disk::{Disk, DiskError, Random, SimDisk};
 use forebay_engine::ids::Seq;
+use forebay_engine::log::{Manifest, SEGMENT_HEADER_BYTES};
 use forebay_engine::verify::{Outcome, VerifyReport, verify};
 use forebay_engine::{OpenError, ReadError, SimClock, Store};
 
@@ -47,6 +48,8 @@ pub(super) fn damage_copies(
 struct Damaged {
     path: PathBuf,
     what: String,
+    /// Whether it is in an entry: no byte of one may change unnoticed, whether anything needs it or not.
+    is_in_entry: bool,
 }
 
 impl Damaged {
@@ -63,6 +66,7 @@ impl Damaged {
         }
         let blocks = size.div_ceil(BLOCK_BYTES) as usize;
         let dir = path.parent().expect("a file of the store lies in a directory");
+        let mut is_in_entry = false;
         let done = match if is_closed { random.below(8) } else { 5 + random.below(3) } {
             0 => {
                 let block = random.below(blocks) as u64;
@@ -97,14 +101,26 @@ impl Damaged {
                     true => written[random.below(written.len())],
                     false => random.below(bytes.len()),
                 } as u64;
+                is_in_entry = bytes[byte as usize] != 0 && holds_entries(disk, &path, byte);
                 let bit = random.below(8) as u8;
                 let flipped = disk.flip_bit(&path, byte, bit);
                 flipped.map(|()| format!("bit {bit} of byte {byte} flipped"))
             }
         };
         let what = format!("{}: {}", path.display(), done.expect("the place is in the file"));
-        Some(Self { path, what })
+        Some(Self { path, what, is_in_entry })
     }
+}
+
+/// Whether a byte that is not zero is one of an entry.
+fn holds_entries(disk: &SimDisk, path: &Path, byte: u64) -> bool {
+    let manifest = disk.image(Path::new(DATA).join("MANIFEST")).expect("a store has one");
+    let manifest = Manifest::decode(&manifest).expect("nothing is damaged yet");
+    manifest.segments.iter().any(|listed| {
+        let is_it = path.ends_with(listed.name().to_string());
+        let is_before_end = listed.sealed.is_none_or(|sealed| byte < sealed.bytes);
+        is_it && is_before_end && byte >= SEGMENT_HEADER_BYTES
+    })
 }
 
 /// The block of one file in the place of the other's, as far as both have it.
@@ -193,6 +209,10 @@ impl Judge<'_> {
             }
             hidden += unreadable;
         }
+        let is_noticed = report.outcome != Outcome::Clean || !report.spoiled.is_empty();
+        self.holds(is_noticed || !self.damage.is_in_entry, || {
+            format!("it is in an entry, and verify says {report}")
+        });
         for (name, expected) in &shown {
             self.drain(&mut store, &mut answers, name, expected);
         }

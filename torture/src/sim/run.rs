@@ -1,5 +1,7 @@
 //! A run of a store beside the model.
 
+mod answered;
+mod changes;
 mod commands;
 mod fates;
 mod moves;
@@ -10,30 +12,23 @@ mod rot;
 use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
-use forebay_engine::command::{Command, Reply};
 use forebay_engine::disk::{Fault, SimDisk};
-use forebay_engine::ids::ProducerId;
 use forebay_engine::location::Location;
 use forebay_engine::receipt::SealedReceipt;
-use forebay_engine::{LogFailure, LogTime, RequestError, SimClock, Store};
+use forebay_engine::{LogFailure, LogTime, SimClock, Store};
 
 use super::answers::{Answer, Answers, Slot};
 use super::check::{Check, Tally};
 use super::files::lose_derived;
-use super::model::queue::{NewBody, new_message};
-use super::model::{Model, reason_of};
-use super::op::{Op, QUEUES, Setting, is_fifo};
+use super::model::Model;
+use super::model::queue::NewBody;
+use super::op::{Again, Op, QUEUES, Setting};
 use super::script::Profile;
-use super::shown::show;
-use commands::command;
-pub(super) use fates::{CrashStates, Fate, Fates};
-use recovery::Moment;
+pub(super) use fates::{CrashStates, DEPTHS, Effort, Fate, Fates};
+use recovery::{End, Moment};
 
 /// What the wall clock shows when a run begins, with room for the past.
 const WALL_MS: u64 = 1_800_000_000_000;
-
-/// Indexes below this are written in scripts.
-const SCRIPTED: usize = 1 << 10;
 
 /// So many batches before the newest may be sent again.
 const BATCHES_OPEN: u64 = 3;
@@ -111,12 +106,14 @@ pub struct Run {
     batches: Vec<Batch>,
     /// Whether a fault is planned.
     faulty: bool,
-    /// Whether the power failed, or only the process did.
-    power: Option<u64>,
-    /// How the process ends if the planned fault ends it.
+    /// How the process ends next.
+    end: End,
+    /// How it ends if the planned fault ends it.
     planned: Option<Fate>,
-    /// The next recoveries crash too, each after so many operations.
-    crashes_in_recovery: VecDeque<u64>,
+    /// How the recovery ends if the crash strikes that is planned for it.
+    end_of_recovery: Option<End>,
+    /// The next recoveries crash too.
+    crashes_in_recovery: VecDeque<Again>,
     /// Whether faults stay planned when the store is opened again: they were before it was there.
     is_planned_ahead: bool,
     /// Whether a store was opened: before that there may be none.
@@ -125,8 +122,6 @@ pub struct Run {
     fates: Option<Fates>,
     /// The next end of the process is where.
     is_exploring: bool,
-    /// Where what crashes leave is counted.
-    states_seen: Option<CrashStates>,
     /// How often what may be recovered has changed.
     changes: u64,
     tally: Tally,
@@ -162,14 +157,14 @@ impl Run {
             attempts: BTreeMap::new(),
             batches: Vec::new(),
             faulty: false,
-            power: None,
+            end: End::Killed,
             planned: None,
+            end_of_recovery: None,
             crashes_in_recovery: VecDeque::new(),
             is_planned_ahead: false,
             is_created: false,
             fates: None,
             is_exploring: false,
-            states_seen: None,
             changes: 0,
             tally: Tally { runs: 1, ..Tally::default() },
         }
@@ -196,22 +191,27 @@ impl Run {
             attempts: self.attempts.clone(),
             batches: self.batches.clone(),
             faulty: self.faulty,
-            power: self.power,
+            end: self.end,
             planned: None,
+            end_of_recovery: self.end_of_recovery,
             crashes_in_recovery: self.crashes_in_recovery.clone(),
             is_planned_ahead: false,
             is_created: self.is_created,
             fates: None,
             is_exploring: false,
-            states_seen: None,
-            changes: 0,
-            tally: Tally { runs: 1, ..Tally::default() },
+            changes: self.changes,
+            tally: Tally::default(),
         }
     }
 
     /// Where a fault has struck, these fates are tried beside each other.
     pub(super) fn set_fates(&mut self, fates: Fates) {
         self.fates = Some(fates);
+    }
+
+    /// Whether a process has ended where the fates were to be tried.
+    pub(super) fn has_tried_fates(&self) -> bool {
+        self.fates.is_none()
     }
 
     /// Does an operation that ends the process, and tries the fates there if they were not tried before.
@@ -256,7 +256,8 @@ impl Run {
 
     /// Does one operation on both.
     pub fn step(&mut self, op: &Op) {
-        self.changes += 1;
+        // These decide nothing; what they make durable is counted where it is answered.
+        self.changes += u64::from(!matches!(op, Op::Commit | Op::Keep { .. } | Op::Look));
         *self.tally.operations.entry(op.name()).or_default() += 1;
         if let Op::Consume { queue, max } = op {
             let before = self.held.len();
@@ -302,12 +303,12 @@ impl Run {
                 Ok(())
             }
             Op::Kill => {
-                self.power = None;
+                self.end = End::Killed;
                 self.recover();
                 Ok(())
             }
-            Op::Crash { seed, again } => {
-                self.power = Some(*seed);
+            Op::Crash { power, again } => {
+                self.end = (*power).into();
                 self.crashes_in_recovery.extend(again);
                 self.recover();
                 Ok(())
@@ -315,7 +316,7 @@ impl Run {
             Op::Rot { seed } => self.rot(*seed),
             Op::LoseDerived { which } => {
                 self.store = None;
-                self.power = None;
+                self.end = End::Killed;
                 self.disk.kill();
                 self.clear_faults();
                 lose_derived(&self.disk, *which);
@@ -328,7 +329,7 @@ impl Run {
                 let closed = store.close();
                 self.collect();
                 closed?;
-                self.power = None;
+                self.end = End::Closed;
                 self.recover();
                 Ok(())
             }
@@ -394,180 +395,6 @@ impl Run {
         self.states.last().expect("there is a state")
     }
 
-    /// Receipts that consumers hold: mostly of this queue, and mostly new ones. The small indexes of
-    /// scripts count all, from the first.
-    fn pick(&self, queue: usize, indexes: &[usize]) -> Vec<Held> {
-        let id = self.present().queues.get(QUEUES[queue % QUEUES.len()]).map(|queue| queue.id);
-        let own: Vec<_> = self.held.iter().filter(|held| Some(held.queue) == id).collect();
-        let new = &own[own.len().saturating_sub(6)..];
-        let picked = indexes.iter().filter_map(|index| match index % 8 {
-            _ if *index < SCRIPTED && !self.held.is_empty() => {
-                Some(self.held[index % self.held.len()])
-            }
-            2.. if !new.is_empty() => Some(*new[index / 8 % new.len()]),
-            1.. if !own.is_empty() => Some(*own[index / 8 % own.len()]),
-            _ if self.held.is_empty() => None,
-            _ => Some(self.held[index / 8 % self.held.len()]),
-        });
-        picked.collect()
-    }
-
-    fn ack(&mut self, name: &str, queue: usize, held: &[Held]) -> Result<(), LogFailure> {
-        let receipts = held.iter().map(|held| held.receipt).collect();
-        let command = Command::Ack { queue: name.to_owned(), receipts };
-        let op = Op::Ack { queue, receipts: Vec::new() };
-        self.begin(command, |model, now| model.apply(&op, held, now))
-    }
-
-    /// Whether an operation may change what does not show: the purge of an empty queue, after which no
-    /// message is a copy, and a first receive that does not count, if no reason shows it.
-    fn is_hidden(&self, op: &Op) -> bool {
-        match op {
-            Op::Purge { queue } => is_fifo(QUEUES[queue % QUEUES.len()]),
-            Op::Nack { queue, receipt, is_counted: false, reason, .. } => {
-                self.pick(*queue, &[*receipt]).iter().any(|held| {
-                    let mut queues = self.present().queues.values();
-                    let queue = queues.find(|queue| queue.id == held.queue);
-                    queue.and_then(|q| q.messages.get(&held.seq)).is_some_and(|m| {
-                        m.receive_count < 2 && (*reason == 0 || m.reason == reason_of(*reason))
-                    })
-                })
-            }
-            _ => false,
-        }
-    }
-
-    /// Does a command of which the model knows at once what becomes of it.
-    fn change(&mut self, op: &Op) -> Result<(), LogFailure> {
-        let receipts = match op {
-            Op::Transact { queue, receipts, .. } => self.pick(*queue, receipts),
-            Op::ChangeVisibility { queue, receipt, .. }
-            | Op::Nack { queue, receipt, .. }
-            | Op::ReturnUndelivered { queue, receipt } => self.pick(*queue, &[*receipt]),
-            _ => Vec::new(),
-        };
-        let Some(command) = command(op, &receipts) else { return Ok(()) };
-        self.begin(command, |model, now| model.apply(op, &receipts, now))
-    }
-
-    fn send_once(&mut self, batch: &Batch) -> Result<(), LogFailure> {
-        let name = QUEUES[batch.queue % QUEUES.len()];
-        let command = Command::SendOnce {
-            producer: ProducerId(7),
-            batch: batch.number,
-            oldest: batch.oldest,
-            queue: name.to_owned(),
-            messages: batch.bodies.iter().map(|body| new_message(name, *body, None)).collect(),
-        };
-        self.begin(command, |model, now| model.send_once(name, batch, now))
-    }
-
-    /// Does a command; its answer, which may come later, must be what the model says.
-    fn begin(
-        &mut self,
-        command: Command,
-        apply: impl FnOnce(&mut Model, LogTime) -> Answer,
-    ) -> Result<(), LogFailure> {
-        let (number, slot) = self.answers.slot();
-        let mut model = self.present().clone();
-        let now = self.store().now();
-        let handled = self.store().handle(command, slot);
-        let expected = apply(&mut model, now);
-        if let Some(Err(RequestError::StorageFull { .. })) = self.answers.peek(number) {
-            // Refused: nothing happened.
-            self.answers.take(number);
-            let faulty = self.faulty;
-            self.tally.holds(Check::Answer, faulty, || "the disk is full without a fault".into());
-            return handled;
-        }
-        self.push(model);
-        let state = self.states.len() - 1;
-        self.unanswered.push(Unanswered { number, state, expected });
-        handled
-    }
-
-    /// Does a command, and commits if that is what its answer waits for.
-    fn tell(&mut self, command: Command) -> Result<Answer, LogFailure> {
-        let (number, slot) = self.answers.slot();
-        let handled = self.store().handle(command, slot);
-        let answer = self.answers.take(number);
-        handled?;
-        if let Some(answer) = answer {
-            return Ok(answer);
-        }
-        let committed = self.store().commit();
-        let answer = self.answers.take(number);
-        committed?;
-        Ok(answer.expect("a committed command is answered"))
-    }
-
-    /// Everything that was sent is durable.
-    fn all_visible(&mut self) {
-        let queues = self.present().queues.values();
-        self.visible = queues.map(|queue| (queue.id, queue.next_seq)).collect();
-    }
-
-    /// Commits everything: from here on the present state is what a crash leaves.
-    fn settle(&mut self) -> Result<(), LogFailure> {
-        self.store().commit()?;
-        self.collect();
-        assert!(self.unanswered.is_empty(), "a commit leaves a command without an answer");
-        self.changes += 1;
-        self.states.drain(..self.states.len() - 1);
-        self.all_visible();
-        Ok(())
-    }
-
-    /// Compares everything.
-    fn look(&mut self) -> Result<(), LogFailure> {
-        self.settle()?;
-        if !self.faulty {
-            let store = self.store.as_mut().expect("the store is open between steps");
-            let (now, shown) = (store.now(), show(store, &mut self.answers));
-            let expected = self.present().show(now);
-            self.tally.count(Check::Conservation, shown.len() as u64);
-            self.tally.holds(Check::NoLoss, shown == expected, || {
-                format!("the store holds {shown:#?}\nexpected {expected:#?}")
-            });
-        }
-        Ok(())
-    }
-
-    /// Takes the answers that came: each must be the one expected, and whatever is answered is
-    /// durable with everything before it.
-    fn collect(&mut self) {
-        for (number, answer) in self.answers.take_all() {
-            let at = self.unanswered.iter().position(|u| u.number == number);
-            let at = at.expect("an answer belongs to a command");
-            let unanswered = self.unanswered.remove(at);
-            if matches!(answer, Err(RequestError::StorageFailed { .. })) {
-                continue;
-            }
-            let (found, expected) = (without_text(&answer), without_text(&unanswered.expected));
-            let check = match (&answer, &unanswered.expected) {
-                // A copy has the number of the message that it is a copy of.
-                (Ok(Reply::Sent { .. } | Reply::SentEach { .. }), Ok(_)) => Check::Deduplication,
-                _ => Check::Answer,
-            };
-            self.tally.holds(check, found == expected, || {
-                format!("answered {answer:?}, expected {:?}", unanswered.expected)
-            });
-            if answer.is_ok() {
-                for queue in self.states[unanswered.state].queues.values() {
-                    let visible = self.visible.entry(queue.id).or_insert(1);
-                    *visible = queue.next_seq.max(*visible);
-                }
-                // States before this one can no longer be what a crash leaves.
-                let gone = unanswered.state;
-                self.changes += 1;
-                self.states.drain(..gone);
-                for other in &mut self.unanswered {
-                    other.state = other.state.saturating_sub(gone);
-                }
-            }
-        }
-    }
-
     /// Ends the run: everything is committed, the store closed, opened once more, and checked
     /// from outside.
     pub fn finish(mut self) -> Tally {
@@ -609,13 +436,4 @@ impl Run {
         }
         self.step(&Op::Look);
     }
-}
-
-fn kind(error: &RequestError) -> std::mem::Discriminant<RequestError> {
-    std::mem::discriminant(error)
-}
-
-/// Errors are compared by kind: their texts are tested elsewhere.
-fn without_text(answer: &Answer) -> Result<Reply, std::mem::Discriminant<RequestError>> {
-    answer.clone().map_err(|error| kind(&error))
 }

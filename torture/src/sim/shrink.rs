@@ -113,8 +113,8 @@ fn simpler(op: &Op) -> Vec<Op> {
             simpler.push(Op::Consume { queue: *queue, max: max / 2 });
         }
         Op::Keep { steps } if *steps > 1 => simpler.push(Op::Keep { steps: steps / 2 }),
-        Op::Crash { seed, again } if !again.is_empty() => {
-            simpler.push(Op::Crash { seed: *seed, again: again[1..].to_vec() });
+        Op::Crash { power, again } if !again.is_empty() => {
+            simpler.push(Op::Crash { power: *power, again: again[1..].to_vec() });
         }
         Op::Crash { .. } => simpler.push(Op::Kill),
         Op::Reopen => simpler.push(Op::Kill),

@@ -2,7 +2,7 @@
 
 use forebay_engine::attributes::RETENTION_MS_MAX;
 use forebay_engine::disk::Fault;
-use forebay_torture::sim::{Op, QUEUES, Setting};
+use forebay_torture::sim::{Again, Kept, Op, QUEUES, Setting};
 use proptest::prelude::*;
 
 fn queue() -> impl Strategy<Value = usize> {
@@ -18,6 +18,10 @@ fn fault() -> impl Strategy<Value = Fault> {
         2 => Just(Fault::Full),
         2 => Just(Fault::SyncDropsPages),
     ]
+}
+
+fn kept() -> impl Strategy<Value = Kept> {
+    any::<u64>().prop_map(Kept::Drawn)
 }
 
 fn op() -> impl Strategy<Value = Op> {
@@ -41,6 +45,8 @@ fn op() -> impl Strategy<Value = Op> {
     ];
     // Where dead letters are.
     let dead = prop_oneof![3 => Just(3usize), 2 => Just(6usize), 1 => queue()];
+    let again =
+        (0..80u64, prop::option::of(kept())).prop_map(|(after, kept)| Again { after, kept });
     prop_oneof![
         6 => (queue(), prop::option::weighted(0.2, seconds())).prop_map(|(queue, visibility_s)| Op::Create { queue, visibility_s }),
         1 => (queue(), seconds()).prop_map(|(queue, visibility_s)| Op::Alter { queue, visibility_s }),
@@ -64,9 +70,9 @@ fn op() -> impl Strategy<Value = Op> {
         4 => prop_oneof![5 => seconds(), 1 => Just(2 * 24 * 3600)].prop_map(|seconds| Op::Advance { seconds }),
         1 => (-800..800i64).prop_map(|days| Op::SetWall { days }),
         1 => Just(Op::Kill),
-        1 => any::<u64>().prop_map(|seed| Op::Crash { seed, again: Vec::new() }),
-        1 => (any::<u64>(), prop::collection::vec(0..80u64, 1..3)).prop_map(|(seed, again)| Op::Crash { seed, again }),
-        2 => (0..40u64, fault(), prop::option::of(any::<u64>())).prop_map(|(after, fault, power)| Op::Fail { after, fault, power, again: Vec::new() }),
+        1 => kept().prop_map(|kept| Op::Crash { power: Some(kept), again: Vec::new() }),
+        1 => (kept(), prop::collection::vec(again, 1..3)).prop_map(|(kept, again)| Op::Crash { power: Some(kept), again }),
+        2 => (0..40u64, fault(), prop::option::of(kept())).prop_map(|(after, fault, power)| Op::Fail { after, fault, power, again: Vec::new() }),
         1 => Just(Op::Reopen),
         2 => prop_oneof![Just(u64::MAX), any::<u64>()].prop_map(|which| Op::LoseDerived { which }),
         12 => prop_oneof![1..4u32, 4..60u32].prop_map(|steps| Op::Keep { steps }),

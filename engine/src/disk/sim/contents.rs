@@ -4,8 +4,10 @@
 //!   behind is always one that existed at some moment: old and new bytes never mix inside it.
 //! - `durable` plus all of `pending` equals `cache`, until a failed sync drops changes.
 
-use super::fate::Fate;
-use super::image::{Image, Sector, split};
+use std::collections::BTreeMap;
+
+use super::fate::{Choices, Fate};
+use super::image::{Image, Sector, is_same, split};
 use super::random::Random;
 
 /// A file's cached and durable images.
@@ -109,11 +111,45 @@ impl Contents {
         }
     }
 
-    /// A power cut: some of what was not synced reaches the disk, and the cache is gone.
-    pub(super) fn crash(&mut self, random: &mut Random) {
+    /// A fate of what is unsynced.
+    pub(super) fn draw_fate(&self, random: &mut Random) -> Fate {
         let sectors_of: Vec<usize> =
             self.pending.iter().map(|change| change.sectors.len()).collect();
-        let fate = Fate::draw(random, &sectors_of);
+        Fate::draw(random, &sectors_of)
+    }
+
+    /// What of the unsynced makes a difference: a sector that is written with what it has does not.
+    pub(super) fn choices(&self) -> Choices {
+        if self.pending.is_empty() {
+            return Choices::default();
+        }
+        let (mut sizes, mut size) = (vec![0], self.durable.size());
+        let mut sectors: BTreeMap<usize, Vec<(usize, usize)>> = BTreeMap::new();
+        // As each sector would be with all changes so far; `None` where a cut was.
+        let mut newest: BTreeMap<usize, Option<&Sector>> = BTreeMap::new();
+        for (number, change) in self.pending.iter().enumerate() {
+            if change.cuts || change.size_after != size {
+                sizes.push(number + 1);
+            }
+            size = change.size_after;
+            for (place, sector) in change.sectors.iter().enumerate() {
+                let index = change.first_sector + place;
+                if change.cuts {
+                    newest.insert(index, None);
+                    continue;
+                }
+                let durable = || Some(self.durable.sector_ref(index));
+                let before = newest.insert(index, Some(sector)).unwrap_or_else(durable);
+                if before.is_none_or(|before| !is_same(before, sector)) {
+                    sectors.entry(index).or_default().push((number, place));
+                }
+            }
+        }
+        Choices { sizes, sectors: sectors.into_values().collect() }
+    }
+
+    /// A power cut: some of what was not synced reaches the disk, and the cache is gone.
+    pub(super) fn crash(&mut self, fate: &Fate) {
         let mut size = self.durable.size();
         let mut cut_lost_from = usize::MAX;
         for (number, change) in self.pending.drain(..).enumerate() {

@@ -33,6 +33,8 @@ pub(super) enum Kind {
     Sync,
     /// Makes a new name, which may need space.
     Create,
+    /// Finds a file, or lists names.
+    Look,
     /// Anything else.
     Other,
 }
@@ -45,6 +47,13 @@ impl Fault {
             Fault::Full => matches!(kind, Kind::Write | Kind::Create),
             Fault::SyncDropsPages => kind == Kind::Sync,
         }
+    }
+
+    /// Whether it is worth a case of its own: a crash at an operation that changes nothing leaves what one
+    /// at the next that does leaves.
+    pub(super) fn matters(self, kind: Kind) -> bool {
+        let changes_nothing = matches!(kind, Kind::Read | Kind::Look);
+        self.strikes(kind) && !(self == Fault::Crash && changes_nothing)
     }
 
     /// What the operation's caller gets to see.

@@ -24,7 +24,7 @@ impl Disk for SimDisk {
     }
 
     fn list(&self, dir: &Path) -> Result<Vec<String>, DiskError> {
-        let result = self.state().run(Kind::Other, |state| state.names.list(dir));
+        let result = self.state().run(Kind::Look, |state| state.names.list(dir));
         result.map_err(|source| failed("list", dir, source))
     }
 
@@ -33,7 +33,7 @@ impl Disk for SimDisk {
     }
 
     fn open(&self, path: &Path, access: Access) -> Result<Arc<dyn DiskFile>, DiskError> {
-        self.handle("open", Kind::Other, path, access, |state| state.names.file(path))
+        self.handle("open", Kind::Look, path, access, |state| state.names.file(path))
     }
 
     fn map(&self, path: &Path) -> Result<Arc<dyn DiskMap>, DiskError> {

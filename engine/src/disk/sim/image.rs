@@ -51,6 +51,10 @@ impl Image {
         self.sectors.get(index).cloned().flatten()
     }
 
+    pub(super) fn sector_ref(&self, index: usize) -> &Sector {
+        self.sectors.get(index).unwrap_or(&None)
+    }
+
     pub(super) fn set_sector(&mut self, index: usize, sector: Sector) {
         if self.sectors.len() <= index {
             self.sectors.resize(index + 1, None);
@@ -151,6 +155,15 @@ impl Image {
             index += 1;
         }
         fitting.min(length)
+    }
+}
+
+/// Whether two sectors read the same.
+pub(super) fn is_same(one: &Sector, other: &Sector) -> bool {
+    match (one, other) {
+        (Some(one), Some(other)) => Arc::ptr_eq(one, other) || one == other,
+        (Some(written), None) | (None, Some(written)) => written.iter().all(|byte| *byte == 0),
+        (None, None) => true,
     }
 }
 

@@ -110,6 +110,19 @@ impl SimDisk {
         self.state().operations
     }
 
+    /// From here on it is recorded what each operation is: see [`strikes`](SimDisk::strikes).
+    pub fn record_operations(&self) {
+        self.state().recorded = Some(Vec::new());
+    }
+
+    /// At which operations a fault strikes and makes a difference, of those since
+    /// [`record_operations`](SimDisk::record_operations), which counts them from 0.
+    pub fn strikes(&self, fault: Fault) -> Vec<u64> {
+        let state = self.state();
+        let recorded = (0..).zip(state.recorded.iter().flatten());
+        recorded.filter(|(_, kind)| fault.matters(**kind)).map(|(number, _)| number).collect()
+    }
+
     /// Plans a fault for the operation that begins when [`operations`](SimDisk::operations) says
     /// `operation`, or for the first one after it that the fault can strike. It strikes once.
     pub fn fail_at(&self, operation: u64, fault: Fault) {
@@ -157,6 +170,18 @@ impl SimDisk {
     /// from here on, and locks are released. Faults still planned stay planned.
     pub fn crash(&self, seed: u64) {
         self.state().crash(seed);
+    }
+
+    /// How many ways a power cut has at this moment: which names are kept, and of each file which size
+    /// and which version of each sector. Some of them leave the same.
+    pub fn ways(&self) -> u64 {
+        self.state().ways()
+    }
+
+    /// As [`crash`](SimDisk::crash), in this one of the [`ways`](SimDisk::ways), counted from 0, which
+    /// loses all that can be lost.
+    pub fn crash_way(&self, way: u64) {
+        self.state().crash_way(way);
     }
 
     /// Kills the process: handles and locks are gone, what it wrote stays in the page cache,

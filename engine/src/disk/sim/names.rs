@@ -5,7 +5,9 @@
 //! - A name below a directory whose own name was lost is lost with it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::{OsStr, OsString};
 use std::io;
+use std::ops::Bound;
 use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
@@ -22,11 +24,15 @@ pub(super) enum Entry {
     File(Inode),
 }
 
+/// Paths, in the order of their bytes: component by component it would take several times as long, and
+/// campaigns do little else.
+type Entries = BTreeMap<OsString, Entry>;
+
 /// All names of a disk. The root and the working directory always exist.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Names {
-    cached: BTreeMap<PathBuf, Entry>,
-    durable: BTreeMap<PathBuf, Entry>,
+    cached: Entries,
+    durable: Entries,
     pending: Vec<Change>,
 }
 
@@ -39,7 +45,7 @@ enum Change {
 
 impl Names {
     pub(super) fn file(&self, path: &Path) -> io::Result<Inode> {
-        match self.cached.get(path) {
+        match self.cached.get(path.as_os_str()) {
             Some(Entry::File(inode)) => Ok(*inode),
             Some(Entry::Dir) => Err(Errno::ISDIR.into()),
             None => {
@@ -51,7 +57,7 @@ impl Names {
 
     /// An error unless the directory exists.
     pub(super) fn dir(&self, path: &Path) -> io::Result<()> {
-        match self.cached.get(path) {
+        match self.cached.get(path.as_os_str()) {
             _ if path.parent().is_none() => Ok(()),
             Some(Entry::Dir) => Ok(()),
             Some(Entry::File(_)) => Err(Errno::NOTDIR.into()),
@@ -65,11 +71,16 @@ impl Names {
 
     pub(super) fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
         self.dir(dir)?;
-        let below =
-            self.cached.range(dir.to_path_buf()..).take_while(|(path, _)| path.starts_with(dir));
-        let inside = below.filter(|(path, _)| path.parent() == Some(dir));
+        let from = (Bound::Included(dir.as_os_str()), Bound::Unbounded);
+        let prefix = dir.as_os_str().as_encoded_bytes();
+        let below = self
+            .cached
+            .range::<OsStr, _>(from)
+            .map(|(path, _)| path)
+            .take_while(|path| path.as_encoded_bytes().starts_with(prefix));
+        let inside = below.map(Path::new).filter(|path| path.parent() == Some(dir));
         let mut names: Vec<String> = inside
-            .filter_map(|(path, _)| Some(path.file_name()?.to_string_lossy().into_owned()))
+            .filter_map(|path| Some(path.file_name()?.to_string_lossy().into_owned()))
             .collect();
         names.sort_unstable();
         Ok(names)
@@ -77,14 +88,14 @@ impl Names {
 
     pub(super) fn files(&self) -> impl Iterator<Item = (&Path, Inode)> {
         self.cached.iter().filter_map(|(path, entry)| match entry {
-            Entry::File(inode) => Some((path.as_path(), *inode)),
+            Entry::File(inode) => Some((Path::new(path), *inode)),
             Entry::Dir => None,
         })
     }
 
     pub(super) fn link(&mut self, path: &Path, entry: Entry) -> io::Result<()> {
         self.dir(parent(path))?;
-        if self.cached.contains_key(path) || path.parent().is_none() {
+        if self.cached.contains_key(path.as_os_str()) || path.parent().is_none() {
             return Err(Errno::EXIST.into());
         }
         self.change(Change::Link { path: path.to_path_buf(), entry });
@@ -131,23 +142,32 @@ impl Names {
         Ok(())
     }
 
-    /// A power cut: some changes that were not synced are kept, the others never happened.
-    pub(super) fn crash(&mut self, random: &mut Random) {
+    /// How many changes were not synced.
+    pub(super) fn unsynced(&self) -> usize {
+        self.pending.len()
+    }
+
+    /// Which changes a power cut keeps.
+    pub(super) fn draw_fate(&self, random: &mut Random) -> Vec<bool> {
         let prefix = match random.below(6) {
             0 | 1 => Some(0),
             2 | 3 => Some(self.pending.len()),
             4 => Some(random.below(self.pending.len() + 1)),
             _ => None,
         };
-        let keeps = (0..self.pending.len())
+        (0..self.pending.len())
             .map(|number| prefix.map_or_else(|| random.coin(), |prefix| number < prefix))
-            .collect();
+            .collect()
+    }
+
+    /// A power cut: some changes that were not synced are kept, the others never happened.
+    pub(super) fn crash(&mut self, keeps: Vec<bool>) {
         self.settle(keeps);
         self.pending.clear();
-        // In the order of the paths, so that a directory is judged before what lies in it.
+        // In this order a directory is judged before what lies in it.
         self.cached.clear();
         for (path, entry) in std::mem::take(&mut self.durable) {
-            if self.dir(parent(&path)).is_ok() {
+            if self.dir(parent(Path::new(&path))).is_ok() {
                 self.cached.insert(path, entry);
             }
         }
@@ -156,25 +176,26 @@ impl Names {
 
     /// Makes a file's name, and the directories above it, something that was always there.
     pub(super) fn plant(&mut self, path: &Path, inode: Inode) -> io::Result<()> {
-        if path.parent().is_none() || self.cached.get(path) == Some(&Entry::Dir) {
+        if path.parent().is_none() || self.cached.get(path.as_os_str()) == Some(&Entry::Dir) {
             return Err(Errno::ISDIR.into());
         }
         let dirs = path.ancestors().skip(1).filter(|dir| dir.parent().is_some());
-        if dirs.clone().any(|dir| matches!(self.cached.get(dir), Some(Entry::File(_)))) {
+        if dirs.clone().any(|dir| matches!(self.cached.get(dir.as_os_str()), Some(Entry::File(_))))
+        {
             return Err(Errno::NOTDIR.into());
         }
         let above =
             |change: &Change| change.paths().iter().any(|changed| path.starts_with(changed));
         self.settle(self.pending.iter().map(above).collect());
         for names in [&mut self.cached, &mut self.durable] {
-            names.extend(dirs.clone().map(|dir| (dir.to_path_buf(), Entry::Dir)));
-            names.insert(path.to_path_buf(), Entry::File(inode));
+            names.extend(dirs.clone().map(|dir| (dir.into(), Entry::Dir)));
+            names.insert(path.into(), Entry::File(inode));
         }
         Ok(())
     }
 
     /// The files that have a name now, or may have one after a crash.
-    pub(super) fn inodes(&self) -> BTreeSet<Inode> {
+    pub(super) fn inodes(&self) -> Vec<Inode> {
         let linked = self.pending.iter().filter_map(|change| match change {
             Change::Link { entry, .. } => Some(entry),
             Change::Unlink { .. } | Change::Rename { .. } => None,
@@ -219,17 +240,17 @@ impl Change {
         }
     }
 
-    fn apply(&self, names: &mut BTreeMap<PathBuf, Entry>) {
+    fn apply(&self, names: &mut Entries) {
         match self {
             Change::Link { path, entry } => {
-                names.insert(path.clone(), *entry);
+                names.insert(path.into(), *entry);
             }
             Change::Unlink { path } => {
-                names.remove(path);
+                names.remove(path.as_os_str());
             }
             Change::Rename { from, to } => {
-                if let Some(entry) = names.remove(from) {
-                    names.insert(to.clone(), entry);
+                if let Some(entry) = names.remove(from.as_os_str()) {
+                    names.insert(to.into(), entry);
                 }
             }
         }

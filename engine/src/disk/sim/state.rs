@@ -13,6 +13,7 @@ use rustix::io::Errno;
 use siphasher::sip128::{Hasher128, SipHasher13};
 
 use super::contents::Contents;
+use super::fate::{Fate, Way};
 use super::fault::{Fault, Kind, Plan, stopped};
 use super::image::{SECTOR_BYTES, split};
 use super::names::{Entry, Inode, Names, parent};
@@ -27,6 +28,8 @@ pub(super) struct State {
     pub(super) names: Names,
     pub(super) plan: Plan,
     pub(super) operations: u64,
+    /// What each operation was, if that is recorded.
+    pub(super) recorded: Option<Vec<Kind>>,
     pub(super) bytes_max: Option<u64>,
     /// Set by [`Fault::Crash`]: nothing works until the machine is started again.
     pub(super) stopped: bool,
@@ -54,6 +57,7 @@ impl State {
             names: Names::default(),
             plan: Plan::default(),
             operations: 0,
+            recorded: None,
             bytes_max: None,
             stopped: false,
             process: 1,
@@ -72,6 +76,9 @@ impl State {
         }
         let fault = self.plan.take(self.operations, kind);
         self.operations += 1;
+        if let Some(recorded) = &mut self.recorded {
+            recorded.push(kind);
+        }
         match fault {
             Some(Fault::Io | Fault::ReadIo) => Err(Errno::IO.into()),
             Some(Fault::Crash) => {
@@ -275,20 +282,48 @@ impl State {
 
     pub(super) fn crash(&mut self, seed: u64) {
         let mut random = Random::new(seed);
-        self.names.crash(&mut random);
+        let names_kept = self.names.draw_fate(&mut random);
+        self.crash_names(names_kept);
+        for file in self.files.values_mut() {
+            let fate = file.contents.draw_fate(&mut random);
+            file.contents.crash(&fate);
+        }
+    }
+
+    /// How many ways a power cut has.
+    pub(super) fn ways(&self) -> u64 {
+        let names = 1_u64.checked_shl(self.names.unsynced() as u32).unwrap_or(u64::MAX);
+        let files = self.files.values().map(|file| file.contents.choices().ways());
+        files.fold(names, u64::saturating_mul)
+    }
+
+    pub(super) fn crash_way(&mut self, way: u64) {
+        let mut way = Way(way);
+        let names_kept = (0..self.names.unsynced()).map(|_| way.choose(2) == 1).collect();
+        let fates: BTreeMap<Inode, Fate> = self
+            .files
+            .iter()
+            .map(|(inode, file)| (*inode, Fate::of_way(&mut way, &file.contents.choices())))
+            .collect();
+        self.crash_names(names_kept);
+        for (inode, file) in &mut self.files {
+            file.contents.crash(&fates[inode]);
+        }
+    }
+
+    /// The names of a power cut, and what has one.
+    fn crash_names(&mut self, kept: Vec<bool>) {
+        self.names.crash(kept);
         self.forget_handles();
         self.forget_nameless();
-        for file in self.files.values_mut() {
-            file.contents.crash(&mut random);
-            file.named = true;
-        }
+        self.files.values_mut().for_each(|file| file.named = true);
     }
 
     /// A hash of all names, and of what a read would show of their files.
     pub(super) fn fingerprint(&self) -> u128 {
         let mut hasher = SipHasher13::new();
         for (path, inode) in self.names.files() {
-            path.hash(&mut hasher);
+            path.as_os_str().hash(&mut hasher);
             if let Some(file) = self.files.get(&inode) {
                 file.contents.cache().hash_into(&mut hasher);
             }

@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use forebay_torture::sim::{
-    Campaign, Exhaustive, Failure as Broken, Progress, Script, Tally, attempt, campaign, explore,
-    shrink,
+    Campaign, Exhaustive, Failure as Broken, Progress, Script, Stop, Tally, attempt, campaign,
+    explore, shrink,
 };
 use serde::Serialize;
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli::failure::Failure;
 use crate::cli::progress;
@@ -20,6 +21,9 @@ const SEEDS_DEFAULT: u64 = 1000;
 /// How long a failing run is made shorter.
 const SHRINK_LIMIT: Duration = Duration::from_secs(60);
 
+/// The exit status of a process that an interrupt ends, as shells have it.
+const INTERRUPTED: i32 = 130;
+
 /// What of a failure's text is shown: the contents of whole stores may be in it.
 const TEXT_CHARACTERS_MAX: usize = 2000;
 
@@ -28,7 +32,8 @@ const TEXT_CHARACTERS_MAX: usize = 2000;
 /// Random operations, with power cuts, kills, failed syncs, full disks, read and write errors, damaged files
 /// and clocks that jump, beside a plain model of what the store must hold. After each crash it is opened,
 /// compared, and verified. Exit status 1 at the first check that fails, with the line that replays the
-/// run and a script of the fewest operations that show it.
+/// run and a script of the fewest operations that show it. An interrupt (Ctrl-C) ends a campaign with the
+/// summary of what was done; a second one ends it at once.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples: forebay torture sim --minutes 10\n          \
                   forebay torture sim --seed 42                       one run, again\n          \
@@ -74,6 +79,10 @@ struct Summary {
     #[serde(skip_serializing_if = "Option::is_none")]
     seed: Option<u64>,
     seconds: f64,
+    /// Ended by a signal, before its time.
+    interrupted: bool,
+    /// Power cuts and kills.
+    crashes: u64,
     /// Of the exhaustive campaign.
     #[serde(skip_serializing_if = "Option::is_none")]
     exhaustive: Option<Counts>,
@@ -87,8 +96,11 @@ struct Counts {
     scripts: u64,
     cases: u64,
     cases_done: u64,
+    cases_done_whole: u64,
     scripts_drawn: u64,
     distinct_crash_states: u64,
+    /// First left by a crash of a run, of its recovery, and of the recovery from that.
+    distinct_crash_states_by_depth: [u64; 3],
 }
 
 #[derive(Serialize)]
@@ -103,12 +115,18 @@ struct Violated {
 
 impl Sim {
     pub(super) fn run(self) -> Result<(), Failure> {
-        let began = Instant::now();
+        let (began, stop) = (Instant::now(), Stop::default());
         let (mut summary, broken) = match &self.script {
             Some(path) => replay(path)?,
-            None if self.exhaustive => self.explore(),
-            None => self.campaign(),
+            None => {
+                stop_when_interrupted(stop.clone())?;
+                match self.exhaustive {
+                    true => self.explore(&stop),
+                    false => self.campaign(&stop),
+                }
+            }
         };
+        summary.interrupted = stop.is_stopped();
         summary.seconds = began.elapsed().as_secs_f64();
         summary.violation = match broken {
             Some(broken) => Some(self.explain(&broken)?),
@@ -129,7 +147,7 @@ impl Sim {
         self.jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from))
     }
 
-    fn campaign(&self) -> (Summary, Option<Broken>) {
+    fn campaign(&self, stop: &Stop) -> (Summary, Option<Broken>) {
         let seed = self.seed.unwrap_or_else(|| uuid::Uuid::new_v4().as_u64_pair().0 >> 32);
         let seeds = match (self.seeds, self.seed, self.minutes) {
             (Some(seeds), _, _) => Some(seeds),
@@ -138,7 +156,8 @@ impl Sim {
             (None, None, None) => Some(SEEDS_DEFAULT),
         };
         say(format_args!("forebay: runs from seed {seed}"));
-        let settings = Campaign { seed, seeds, limit: self.minutes, jobs: self.jobs() };
+        let (limit, jobs, stop) = (self.minutes, self.jobs(), stop.clone());
+        let settings = Campaign { seed, seeds, limit, jobs, stop };
         let bar = progress::counter("runs");
         let found = campaign(&settings, |progress: &Progress| {
             if let Some(total) = progress.total {
@@ -150,8 +169,9 @@ impl Sim {
         (summary("random", Some(seed), found.tally), found.failure)
     }
 
-    fn explore(&self) -> (Summary, Option<Broken>) {
-        let settings = Exhaustive { limit: self.minutes, jobs: self.jobs(), sample: 1 };
+    fn explore(&self, stop: &Stop) -> (Summary, Option<Broken>) {
+        let (limit, jobs, stop) = (self.minutes, self.jobs(), stop.clone());
+        let settings = Exhaustive { limit, jobs, sample: 0, stop };
         let bar = progress::counter("crash states");
         let explored = explore(&settings, |progress| bar.set_position(progress.states));
         bar.finish_and_clear();
@@ -159,8 +179,10 @@ impl Sim {
             scripts: explored.scripts,
             cases: explored.cases,
             cases_done: explored.cases_done,
+            cases_done_whole: explored.cases_whole,
             scripts_drawn: explored.drawn,
             distinct_crash_states: explored.states,
+            distinct_crash_states_by_depth: explored.states_by_depth,
         };
         let summary = summary("exhaustive", None, explored.tally);
         (Summary { exhaustive: Some(counts), ..summary }, explored.failure)
@@ -205,7 +227,35 @@ impl Sim {
 }
 
 fn summary(campaign: &'static str, seed: Option<u64>, tally: Tally) -> Summary {
-    Summary { campaign, seed, seconds: 0.0, exhaustive: None, tally, violation: None }
+    Summary {
+        campaign,
+        seed,
+        seconds: 0.0,
+        interrupted: false,
+        crashes: tally.crashes(),
+        exhaustive: None,
+        tally,
+        violation: None,
+    }
+}
+
+/// Ctrl-C ends the campaign, a second one the process.
+fn stop_when_interrupted(stop: Stop) -> Result<(), Failure> {
+    let listening = |error| Failure::io("cannot listen for signals", &error);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(listening)?;
+    let mut interrupts = {
+        let _inside = runtime.enter();
+        signal(SignalKind::interrupt()).map_err(listening)?
+    };
+    std::thread::spawn(move || {
+        runtime.block_on(interrupts.recv());
+        say(format_args!("forebay: interrupted; a second time ends it at once"));
+        stop.stop();
+        runtime.block_on(interrupts.recv());
+        std::process::exit(INTERRUPTED);
+    });
+    Ok(())
 }
 
 fn replay(path: &Path) -> Result<(Summary, Option<Broken>), Failure> {
@@ -226,14 +276,21 @@ fn replay(path: &Path) -> Result<(Summary, Option<Broken>), Failure> {
 fn to_text(summary: &Summary) -> String {
     let mut text = format!("{}\n", summary.tally);
     if let Some(counts) = &summary.exhaustive {
+        let [run, recovery, again] = counts.distinct_crash_states_by_depth;
         text += &format!(
-            "{} distinct crash states, in {} cases; {} scripts have {}, {} were drawn besides\n",
+            "{} distinct crash states: {run} first left by a crash of a run, {recovery} of a recovery, \
+             {again} of the recovery from that\n\
+             {} scripts have {} cases: {} were done, {} of them whole; {} scripts were drawn besides\n",
             counts.distinct_crash_states,
-            counts.cases_done,
             counts.scripts,
             counts.cases,
+            counts.cases_done,
+            counts.cases_done_whole,
             counts.scripts_drawn
         );
+    }
+    if summary.interrupted {
+        text += "interrupted after ";
     }
     text += &format!("{:.1} s, ", summary.seconds);
     match &summary.violation {

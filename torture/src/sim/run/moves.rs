@@ -5,7 +5,9 @@ use forebay_engine::RequestError;
 use forebay_engine::command::{Command, PeekFilter, RedriveState, Reply};
 use forebay_engine::ids::Seq;
 
-use super::{Redrive, Run, kind};
+use super::answered::kind;
+use super::recovery::End;
+use super::{Redrive, Run};
 use crate::sim::check::Check;
 use crate::sim::model::{Model, NoTarget};
 
@@ -173,7 +175,7 @@ impl Run {
             rounds += 1;
             if self.faulty && rounds > 3 {
                 // It waits for a disk that is full no more.
-                self.power = None;
+                self.end = End::Killed;
                 self.recover();
                 return Ok(());
             }

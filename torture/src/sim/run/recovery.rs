@@ -14,7 +14,25 @@ use crate::sim::answers::{Answers, Slot, ask};
 use crate::sim::check::Check;
 use crate::sim::files::{DATA, open_with};
 use crate::sim::model::Model;
+use crate::sim::op::{Again, Kept};
 use crate::sim::shown::show;
+
+/// How a process ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    /// In order.
+    Closed,
+    /// What it wrote stays in the page cache.
+    Killed,
+    /// The power fails, and that much is kept of what was not synced.
+    PowerCut(Kept),
+}
+
+impl From<Option<Kept>> for End {
+    fn from(power: Option<Kept>) -> Self {
+        power.map_or(End::Killed, End::PowerCut)
+    }
+}
 
 /// When files are looked at from outside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,8 +73,12 @@ impl Run {
         self.tally.struck(&struck);
         let has_struck = !struck.is_empty();
         if has_struck && let Some(fate) = self.planned.take() {
-            self.power = fate.power;
+            self.end = fate.power.into();
             self.crashes_in_recovery = fate.again.into();
+        } else if struck.contains(&Fault::Crash)
+            && let Some(end) = self.end_of_recovery.take()
+        {
+            self.end = end;
         }
         if std::mem::take(&mut self.is_exploring) || has_struck {
             self.try_fates(attempt);
@@ -65,23 +87,37 @@ impl Run {
         self.check_files(Moment::Dead);
     }
 
-    /// The disk after the end; a hash of it, if states are counted.
-    pub(super) fn fall_once(&mut self, attempt: u64) -> u128 {
-        match self.power {
-            Some(seed) => {
-                self.tally.crashes += 1;
-                self.disk.crash(seed.wrapping_add(attempt));
+    /// What becomes of the disk.
+    pub(super) fn fall_once(&mut self, attempt: u64) {
+        match self.end {
+            End::PowerCut(kept) => {
+                self.tally.power_cuts += 1;
+                match kept {
+                    // Another draw for each recovery that ends so.
+                    Kept::Drawn(seed) => self.disk.crash(seed.wrapping_add(attempt)),
+                    Kept::Counted { way } => self.disk.crash_way(way),
+                }
             }
-            None => {
+            End::Killed => {
                 self.tally.kills += 1;
                 self.disk.kill();
             }
+            End::Closed => {
+                self.tally.closings += 1;
+                self.disk.kill();
+                // If the opening ends too, it is not in order.
+                self.end = End::Killed;
+            }
         }
-        let state = if self.states_seen.is_some() { self.count_state() } else { 0 };
-        if let Some(after) = self.crashes_in_recovery.pop_front() {
-            self.plan(self.disk.operations() + after, Fault::Crash);
+        if let Some(Again { after, kept }) = self.crashes_in_recovery.pop_front() {
+            self.crash_in_recovery(after, kept);
         }
-        state
+    }
+
+    /// The recovery that follows crashes.
+    pub(super) fn crash_in_recovery(&mut self, after: u64, kept: Option<Kept>) {
+        self.plan(self.disk.operations() + after, Fault::Crash);
+        self.end_of_recovery = Some(kept.into());
     }
 
     /// Looks at the files as `verify` does, on a copy, so that no operation is counted and no fault
@@ -149,6 +185,7 @@ impl Run {
             false => self.disk.clear_faults(),
         }
         self.crashes_in_recovery.clear();
+        self.end_of_recovery = None;
         self.faulty = false;
         self.tally.recoveries += u64::from(self.is_created);
         self.is_created = true;

@@ -3,6 +3,7 @@
 use forebay_engine::LogFailure;
 
 use super::Run;
+use super::recovery::End;
 use crate::sim::rot::damage_copies;
 
 impl Run {
@@ -29,7 +30,7 @@ impl Run {
         let model = self.present().clone();
         let machine = (&self.disk, &self.clock);
         damage_copies(machine, self.profile, &model, (seed, is_closed), &mut self.tally);
-        self.power = None;
+        self.end = if is_closed { End::Closed } else { End::Killed };
         self.recover();
         Ok(())
     }
