@@ -24,7 +24,7 @@ mod source;
 use std::collections::BTreeMap;
 
 pub(crate) use compaction::{Compaction, EarlyFailure, Failure, Stepped};
-pub(crate) use plan::{Plan, Planned, plan};
+pub(crate) use plan::{LetBe, Plan, Planned, plan};
 pub(crate) use reserve::Reserve;
 pub(crate) use retired::Retired;
 pub(crate) use salvage::{Salvage, salvage};
