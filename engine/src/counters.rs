@@ -25,6 +25,10 @@ pub(crate) struct Counters {
     pub(crate) compactions: Counter,
     /// 1 while the compactor's reserve is whole, or in use: no segment is prepared without it.
     pub(crate) has_reserve: Counter,
+    /// 1 while the standby segment is whole: nothing that can be done without takes space otherwise.
+    pub(crate) has_standby: Counter,
+    /// How often the log has rolled to a standby segment.
+    pub(crate) standby_rolls: Counter,
     /// 1 while sends are refused because no segment can be prepared.
     pub(crate) is_refusing: Counter,
     /// 1 while the compactor has segments in work, or gives their space back.

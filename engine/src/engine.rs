@@ -123,7 +123,7 @@ impl<R: ReplyTo> Engine<R> {
     ) -> Result<(Self, Opening), OpenError> {
         let (store, opening) = Store::open(disk, clock, data, options)?;
         let (reader, store_id) = (store.reader().clone(), store.store_id());
-        let Store { core, log, keeper, clock, segment_bytes, counters } = store;
+        let Store { core, log, keeper, clock, maker, counters } = store;
         let pace = keeper.pace().clone();
         pace.keep(true);
 
@@ -138,13 +138,7 @@ impl<R: ReplyTo> Engine<R> {
         let events = Events::new(events, bell.clone());
 
         let preparer = {
-            let preparer = Preparer {
-                disk: log.disk().clone(),
-                data: log.data().to_path_buf(),
-                segment_bytes,
-                listing: log.listing().clone(),
-                counters: counters.clone(),
-            };
+            let mut preparer = Preparer { maker, counters: counters.clone() };
             let events = events.clone();
             spawn("forebay-preparer", move || preparer.run(&requests_out, &events))
         };

@@ -39,6 +39,7 @@ pub mod progress;
 pub mod receipt;
 pub mod record;
 mod recovery;
+pub mod repair;
 mod snapshot;
 mod state;
 pub mod stats;

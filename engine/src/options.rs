@@ -82,6 +82,11 @@ impl Options {
         (self.segment_bytes / 16).max(SEGMENT_BYTES_MIN)
     }
 
+    /// What is kept free for receives and deletes beside the segments: the standby segment.
+    pub(crate) fn standby_bytes(&self) -> u64 {
+        (self.segment_bytes / 4).max(SEGMENT_BYTES_MIN)
+    }
+
     /// The garbage that is let be beside so many bytes that are live.
     pub(crate) fn garbage_bytes_max(&self, live_bytes: u64) -> u64 {
         live_bytes * self.garbage_percent / 100

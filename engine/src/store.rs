@@ -43,17 +43,13 @@ use crate::ids::StoreId;
 use crate::keeper::{Keeper, Step, SwapFailed};
 use crate::location::Location;
 use crate::log::reader::{Reader, StoredMessage};
-use crate::log::{self, Log, NextSegment, OpenedLog, PreparedSegment};
+use crate::log::{self, Log, NextSegment, OpenedLog, PreparedSegment, SegmentMaker};
 use crate::opening::Opening;
 use crate::options::Options;
 use crate::pace::Pace;
 use crate::recovery::Recovery;
 use crate::time::{Clock, LogClock, LogTime};
 use crate::upkeep::Home;
-
-/// Why no segment is prepared although there may be space for one.
-pub(crate) const RESERVE_FIRST: &str =
-    "the space without which the compactor cannot give any back comes first";
 
 /// An open store.
 #[derive(Debug)]
@@ -62,7 +58,7 @@ pub struct Store<R> {
     pub(crate) log: Log,
     pub(crate) keeper: Keeper,
     pub(crate) clock: LogClock,
-    pub(crate) segment_bytes: u64,
+    pub(crate) maker: SegmentMaker,
     pub(crate) counters: Arc<Counters>,
 }
 
@@ -98,10 +94,9 @@ impl<R: ReplyTo> Store<R> {
             recovery.snapshots,
             now,
         );
-        let (segment_bytes, receipts, epoch) =
-            (options.segment_bytes, identity.receipt_key, log.epoch());
+        let (maker, receipts, epoch) = (log.maker(&options), identity.receipt_key, log.epoch());
         let core = Core::new(recovered, tail, receipts, epoch, options, counters.clone());
-        let mut store = Self { core, log, keeper, clock: log_clock, segment_bytes, counters };
+        let mut store = Self { core, log, keeper, clock: log_clock, maker, counters };
         // The epoch's first entry: from here on the segment is not empty, and the disk was
         // written to before anybody is told that the store is open.
         store.write_pending()?;
@@ -244,18 +239,7 @@ impl<R: ReplyTo> Store<R> {
             return;
         }
         self.keeper.keep_reserve(self.clock.now());
-        let disk = self.log.disk().clone();
-        let manifest_bytes = self.log.listing().bytes_with_one_more();
-        let prepare = || {
-            PreparedSegment::prepare(&*disk, self.log.data(), self.segment_bytes, manifest_bytes)
-        };
-        let next = match self.counters.has_reserve.get() {
-            0 => NextSegment::Full(RESERVE_FIRST.to_owned()),
-            _ => match prepare() {
-                Ok(prepared) => NextSegment::Ready(prepared),
-                Err(error) => NextSegment::Full(error.to_string()),
-            },
-        };
+        let next = self.maker.make();
         let now = self.clock.now();
         self.core.set_next_segment(next, now);
     }

@@ -99,9 +99,10 @@ pub fn verify(
     let superseded = files.superseded.iter().map(SegmentName::to_string);
     let left = superseded.chain(files.stale_indexes.iter().cloned());
     found.notes.extend(left.map(|name| format!("log/{name} is left by a compaction")));
-    // What is kept for the compactor is as it should be.
-    let reserve = names::compaction(data);
-    let temporary = files.temporary.iter().filter(|name| !reserve.ends_with(name));
+    // What is kept for a full disk is as it should be.
+    let kept = [names::compaction(data), names::standby(data)];
+    let is_kept = |name: &&String| kept.iter().any(|path| path.ends_with(name));
+    let temporary = files.temporary.iter().filter(|name| !is_kept(name));
     found.notes.extend(temporary.map(|name| format!("log/{name} is unfinished")));
     found.outcome = match end.torn {
         _ if !damages.is_empty() => Outcome::Damaged(damages),

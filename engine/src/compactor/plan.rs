@@ -35,6 +35,15 @@ pub(crate) enum Plan {
     Compact(Vec<SealedSegment>),
 }
 
+/// How much garbage is let be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LetBe {
+    /// As much as the options say.
+    Some,
+    /// None of what is worth a compaction.
+    None,
+}
+
 /// A plan, and what was estimated for it.
 #[derive(Debug)]
 pub(crate) struct Planned {
@@ -62,7 +71,7 @@ pub(crate) fn plan<'s>(
     views: &Views,
     unreadable: &[Position],
     reach: Position,
-    options: &Options,
+    (options, garbage): (&Options, LetBe),
     bytes_max: u64,
 ) -> Planned {
     // Of what came behind the views nothing is known yet.
@@ -76,40 +85,21 @@ pub(crate) fn plan<'s>(
         .collect();
     let live_bytes = estimates.iter().map(|estimate| estimate.live_bytes).sum();
     let garbage_bytes = estimates.iter().map(Estimate::garbage).sum();
-    let later = choose(&estimates, live_bytes, options, bytes_max);
+    let garbage_bytes_max = match garbage {
+        LetBe::Some => options.garbage_bytes_max(live_bytes),
+        LetBe::None => 0,
+    };
+    let limits = Limits { segment_bytes: options.segment_bytes, bytes_max };
+    let later = limits.choose(&estimates, garbage_bytes_max);
     for estimate in &mut estimates {
         estimate.is_free &= estimate.sealed.last <= reach;
     }
-    let next = match choose(&estimates, live_bytes, options, bytes_max) {
+    let next = match limits.choose(&estimates, garbage_bytes_max) {
         Some(group) => Plan::Compact(estimates[group].iter().map(|e| e.sealed.clone()).collect()),
         None if later.is_some() => Plan::AfterSnapshot,
         None => Plan::Nothing,
     };
     Planned { next, live_bytes, garbage_bytes }
-}
-
-fn choose(
-    estimates: &[Estimate<'_>],
-    live_bytes: u64,
-    options: &Options,
-    bytes_max: u64,
-) -> Option<std::ops::Range<usize>> {
-    let garbage: u64 = estimates.iter().map(Estimate::garbage).sum();
-    let limits = Limits { segment_bytes: options.segment_bytes, bytes_max };
-    let sparsest = || {
-        let worth = |at: &usize| {
-            let estimate = &estimates[*at];
-            estimate.is_worth_it() && estimate.live_bytes <= bytes_max
-        };
-        // Of equally sparse ones the oldest: acks behind it can then go too.
-        (0..estimates.len()).filter(worth).min_by_key(|at| estimates[*at].live_permille())
-    };
-    if garbage > options.garbage_bytes_max(live_bytes)
-        && let Some(at) = sparsest()
-    {
-        return Some(limits.extend(estimates, at));
-    }
-    limits.many_small(estimates)
 }
 
 impl Estimate<'_> {
@@ -132,6 +122,29 @@ struct Limits {
 }
 
 impl Limits {
+    /// The next group, if there is more garbage than is let be.
+    fn choose(
+        &self,
+        estimates: &[Estimate<'_>],
+        garbage_bytes_max: u64,
+    ) -> Option<std::ops::Range<usize>> {
+        let garbage: u64 = estimates.iter().map(Estimate::garbage).sum();
+        let sparsest = || {
+            let worth = |at: &usize| {
+                let estimate = &estimates[*at];
+                estimate.is_worth_it() && estimate.live_bytes <= self.bytes_max
+            };
+            // Of equally sparse ones the oldest: acks behind it can then go too.
+            (0..estimates.len()).filter(worth).min_by_key(|at| estimates[*at].live_permille())
+        };
+        if garbage > garbage_bytes_max
+            && let Some(at) = sparsest()
+        {
+            return Some(self.extend(estimates, at));
+        }
+        self.many_small(estimates)
+    }
+
     /// Adds neighbours to a group as long as they are worth it, or small, and the result fits.
     fn extend(&self, estimates: &[Estimate<'_>], at: usize) -> std::ops::Range<usize> {
         let mut group = at..at + 1;

@@ -39,11 +39,20 @@ impl Reserve {
             file.set_size(bytes)?;
         }
         // Room for as many segments again, which the log may have begun by then.
-        let manifest = ManifestReserve::make(disk, &names::swap_reserve(data), 2 * manifest_bytes)?;
+        let manifest = ManifestReserve::keep(disk, &names::swap_reserve(data), 2 * manifest_bytes)?;
         let mut reserve = Self { file, path, manifest, bytes: there.min(bytes) };
         match reserve.grow(bytes) {
             Err(error) if !error.is_full() || reserve.bytes == 0 => Err(error),
             _ => Ok(reserve),
+        }
+    }
+
+    /// Whether the next manifest has space, of so many bytes; if not, more is reserved: there are more
+    /// segments than there were.
+    pub(crate) fn keep_manifest(&self, manifest_bytes: u64) -> Result<(), DiskError> {
+        match self.manifest.bytes()? < manifest_bytes {
+            true => self.manifest.grow(2 * manifest_bytes),
+            false => Ok(()),
         }
     }
 

@@ -77,7 +77,7 @@ impl<R: ReplyTo> Core<R> {
         if receives > 0 {
             facts.push(Fact::ReceivesWait { receives });
         }
-        if let NextSegment::Full(detail) = &self.tail.next {
+        if let NextSegment::Full { detail, .. } = &self.tail.next {
             facts.push(Fact::StorageFull { detail: detail.clone() });
         }
         facts

@@ -1,7 +1,7 @@
 //! Decisions about messages that were received: ack, change of visibility, return. (Nack is in
 //! `nack`.)
 
-use super::room::{ACKED_ITEM_BYTES, CHANGE_BYTES, check_batch};
+use super::room::{CHANGE_BYTES, check_batch, items_bytes};
 use super::{Core, Decided, Decision};
 use crate::attributes::{VISIBILITY_MS_MAX, check_range};
 use crate::broken::{Mistake, makes};
@@ -53,7 +53,7 @@ impl<R: ReplyTo> Core<R> {
     pub(super) fn ack(&mut self, name: &str, receipts: &[SealedReceipt], now: LogTime) -> Decision {
         let queue = self.queue(name)?.id;
         check_batch("receipt", receipts.len())?;
-        self.check_change(receipts.len(), ACKED_ITEM_BYTES)?;
+        self.check_acks(receipts.len())?;
         self.expire(queue, now);
         let (mut acked, mut failures) = (Vec::new(), Vec::new());
         for (index, receipt) in (0..).zip(receipts) {
@@ -144,7 +144,7 @@ impl<R: ReplyTo> Core<R> {
         let queue = self.queue(name)?;
         let (queue, is_fifo) = (queue.id, queue.attributes.fifo);
         check_batch("change", changes.len())?;
-        self.check_change(changes.len(), CHANGE_BYTES)?;
+        self.check_changes(items_bytes(changes.len(), CHANGE_BYTES))?;
         self.expire(queue, now);
         let (mut changed, mut failures) = (Vec::new(), Vec::new());
         for (index, (receipt, ms)) in (0..).zip(changes) {
@@ -205,7 +205,7 @@ impl<R: ReplyTo> Core<R> {
         now: LogTime,
     ) -> Decision {
         let queue = self.queue(name)?.id;
-        self.check_change(receipts.len(), CHANGE_BYTES)?;
+        self.check_changes(items_bytes(receipts.len(), CHANGE_BYTES))?;
         self.expire(queue, now);
         let mut returned = Vec::new();
         for receipt in receipts {

@@ -163,6 +163,8 @@ impl<R: ReplyTo> Core<R> {
         let before = index.begin_segment(tail.segment.clone());
         assert!(before.is_none(), "a recovered segment is sealed");
         let expiry = Expiries::of(&state);
+        let is_refusing = matches!(tail.next, NextSegment::Full { .. });
+        counters.is_refusing.set(u64::from(is_refusing));
         let mut core = Self {
             state,
             index,
@@ -205,8 +207,8 @@ impl<R: ReplyTo> Core<R> {
     }
 
     /// What a command must leave of the active segment as long as no further one is prepared, so
-    /// that a full disk can be drained: sends leave a quarter for receives and deletes, and those
-    /// leave the last bytes for purges and deletions of queues.
+    /// that a full disk can be drained: sends leave a quarter for receives and deletes, receives leave
+    /// some for deletes, and those leave the last bytes for purges and deletions of queues.
     fn reserve(&self, command: &Command) -> u64 {
         match command {
             Command::Send { .. }
@@ -214,9 +216,20 @@ impl<R: ReplyTo> Core<R> {
             | Command::CreateQueue { .. }
             | Command::StartRedrive { .. } => self.tail.capacity / 4,
             Command::Transact { sends, .. } if !sends.is_empty() => self.tail.capacity / 4,
+            Command::Receive { .. }
+            | Command::ReceiveOnce { .. }
+            | Command::ChangeVisibility { .. }
+            | Command::ChangeVisibilityOfMessage { .. }
+            | Command::ReturnUndelivered { .. }
+            | Command::Nack { .. } => self.deletes_bytes(),
             Command::PurgeQueue { .. } | Command::DeleteQueue { .. } => 0,
             _ => LAST_BYTES,
         }
+    }
+
+    /// What leases leave for deletes, which give space back: leases alone would use everything up.
+    fn deletes_bytes(&self) -> u64 {
+        self.options.standby_bytes().min(self.tail.capacity) / 2
     }
 
     fn room(&self, bytes: u64, reserve: u64) -> Room {
@@ -352,7 +365,7 @@ impl<R: ReplyTo> Core<R> {
     fn check_room(&self, bytes: u64, reserve: u64) -> Result<(), RequestError> {
         let needed = self.pending.body_bytes() as u64 + bytes + reserve;
         match &self.tail.next {
-            NextSegment::Full(detail) if !self.tail.has_room(needed) => {
+            NextSegment::Full { detail, .. } if !self.tail.has_room(needed) => {
                 Err(RequestError::StorageFull { detail: detail.clone() })
             }
             _ => Ok(()),
@@ -491,8 +504,18 @@ impl<R: ReplyTo> Core<R> {
     }
 
     /// The segment after the active one is prepared, or could not be.
-    pub(crate) fn set_next_segment(&mut self, next: NextSegment, now: LogTime) {
-        let is_refusing = matches!(next, NextSegment::Full(_));
+    pub(crate) fn set_next_segment(&mut self, mut next: NextSegment, now: LogTime) {
+        if let NextSegment::Full { standby, .. } = &mut next {
+            // The log may have rolled to it meanwhile.
+            standby.take_if(|standby| standby.is(&self.tail.segment));
+            // What is pending counts on the one that there was.
+            if let NextSegment::Full { standby: before, .. } = &mut self.tail.next
+                && standby.is_none()
+            {
+                *standby = before.take();
+            }
+        }
+        let is_refusing = matches!(next, NextSegment::Full { .. });
         self.counters.is_refusing.set(u64::from(is_refusing));
         self.tail.next = next;
         self.serve_postponed(now);

@@ -22,7 +22,7 @@ impl<R: ReplyTo> Core<R> {
         let (queue, is_fifo) = (queue.id, queue.attributes.fifo);
         check_batch("receipt", receipts.len())?;
         check_range("reason bytes", reason.len() as u64, 0, REASON_BYTES_MAX as u64)?;
-        self.check_change_bytes(nack_bytes(receipts.len(), reason))?;
+        self.check_changes(nack_bytes(receipts.len(), reason))?;
         self.expire(queue, now);
         let (mut counted, mut uncounted, mut failures) = (Vec::new(), Vec::new(), Vec::new());
         for (index, receipt) in (0..).zip(receipts) {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::moves::Chosen;
 use super::room::{HEADERS_BYTES, LEASED_ITEM_BYTES, leased_bytes};
 use super::waiters::{Demand, Until, Waiter};
-use super::{Core, Decided, Decision, LAST_BYTES};
+use super::{Core, Decided, Decision};
 use crate::attributes::{RECEIVE_WAIT_MS_MAX, VISIBILITY_MS_MAX, check_range};
 use crate::broken::{Mistake, makes};
 use crate::command::{BATCH_MESSAGES_MAX, Delivery, Reply, ReplyTo};
@@ -47,7 +47,7 @@ impl<R: ReplyTo> Core<R> {
         check_range("attempt bytes", attempt_bytes, 1, ATTEMPT_BYTES_MAX)?;
         let messages_max = self.leases_max(max);
         let demand = Demand { messages_max, bytes_max, visibility_ms: Some(visibility_ms) };
-        self.check_room(leased_bytes(messages_max), LAST_BYTES)?;
+        self.check_room(leased_bytes(messages_max), self.deletes_bytes())?;
         self.expire(id, now);
         let attempt = attempt.filter(|_| attributes.fifo);
         if let Some(attempt) = &attempt
@@ -133,7 +133,7 @@ impl<R: ReplyTo> Core<R> {
             }
             let demand = waiter.demand;
             let bytes = leased_bytes(demand.messages_max);
-            if !self.has_room_now(bytes, LAST_BYTES) {
+            if !self.has_room_now(bytes, self.deletes_bytes()) {
                 self.postponed.insert(queue);
                 break;
             }

@@ -102,7 +102,9 @@ impl<R: ReplyTo> Core<R> {
     /// is left of the active one is for receives and deletes.
     pub(super) fn check_sends_allowed(&self) -> Result<(), RequestError> {
         match &self.tail.next {
-            NextSegment::Full(detail) => Err(RequestError::StorageFull { detail: detail.clone() }),
+            NextSegment::Full { detail, .. } => {
+                Err(RequestError::StorageFull { detail: detail.clone() })
+            }
             NextSegment::Ready(_) | NextSegment::Preparing => Ok(()),
         }
     }
@@ -113,14 +115,17 @@ impl<R: ReplyTo> Core<R> {
         if bytes > max { Err(RequestError::BatchTooLarge { bytes, max }) } else { Ok(()) }
     }
 
-    pub(super) fn check_change(&self, items: usize, item_bytes: u64) -> Result<(), RequestError> {
-        self.check_change_bytes(items_bytes(items, item_bytes))
-    }
-
-    /// Refuses what changes messages that are there, if there is no room for it.
-    pub(super) fn check_change_bytes(&self, bytes: u64) -> Result<(), RequestError> {
+    /// Refuses acks, if there is no room for them.
+    pub(super) fn check_acks(&self, acks: usize) -> Result<(), RequestError> {
+        let bytes = items_bytes(acks, ACKED_ITEM_BYTES);
         self.check_fits(bytes)?;
         self.check_room(bytes, LAST_BYTES)
+    }
+
+    /// Refuses what changes leases, if there is no room for it.
+    pub(super) fn check_changes(&self, bytes: u64) -> Result<(), RequestError> {
+        self.check_fits(bytes)?;
+        self.check_room(bytes, self.deletes_bytes())
     }
 }
 

@@ -140,7 +140,8 @@ impl<R: ReplyTo> Desk<R> {
     }
 
     fn write(&self, entry: ClosedEntry) {
-        let rolls = entry.place.roll.is_some();
+        // Behind a standby segment another one is being made already: as long as that cannot be done.
+        let rolls = entry.place.roll.as_ref().is_some_and(|next| !next.is_standby());
         // One entry at a time is closed: nobody else has the log.
         let mut log = self.log.lock().expect("a panic ends the process");
         let result = log.append(entry, || self.tell(Event::Buffered));

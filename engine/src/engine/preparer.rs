@@ -1,21 +1,22 @@
 //! The preparer's thread: makes the segment behind the active one.
 
-use std::path::PathBuf;
+use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 
 use super::bell::Events;
 use super::desk::Event;
 use crate::counters::Counters;
-use crate::disk::Disk;
-use crate::log::{Filling, Listing, NextSegment, PIECE_BYTES, PreparedSegment};
-use crate::store::RESERVE_FIRST;
+use crate::log::{Filling, NextSegment, PIECE_BYTES, SegmentMaker};
 
 /// How long the preparer waits after a failure before it tries again: doubled from the first to the
 /// last, because each try fills what space there is.
 const PREPARE_RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(8));
+
+/// How often it looks meanwhile whether the compactor has given space back.
+const FREED_LOOK: Duration = Duration::from_millis(200);
 
 /// How long it rests after each piece of a segment that it fills: 64 MiB a second.
 const FILLING_REST: Duration = Duration::from_millis(4);
@@ -29,24 +30,22 @@ const HURRIED_PIECE_BYTES: u64 = 4 * PIECE_BYTES;
 const RESERVE_LOOK: Duration = Duration::from_millis(5);
 const RESERVE_LOOKS: u32 = 400;
 
-/// What it works on.
+/// What it works with.
 pub(super) struct Preparer {
-    pub(super) disk: Arc<dyn Disk>,
-    pub(super) data: PathBuf,
-    pub(super) segment_bytes: u64,
-    pub(super) listing: Listing,
+    pub(super) maker: SegmentMaker,
     pub(super) counters: Arc<Counters>,
 }
 
 impl Preparer {
     /// Makes one at each request, until the engine is closed.
-    pub(super) fn run(&self, requests: &Receiver<()>, events: &Events) {
-        let (mut filling, mut logged_before) = (None::<Filling>, 0);
+    pub(super) fn run(&mut self, requests: &Receiver<()>, events: &Events) {
+        // The next segment, then the standby segment.
+        let (mut fillings, mut logged_before) = (VecDeque::<Filling>::new(), 0);
         loop {
             let logged = self.counters.log_bytes_written.get() - logged_before;
             let is_late = |filling: &Filling| filling.filled() < FILLED_PER_LOGGED * logged;
-            let is_late = filling.as_ref().is_some_and(is_late);
-            let request = match &filling {
+            let is_late = fillings.front().is_some_and(is_late);
+            let request = match fillings.front() {
                 Some(_) if is_late => requests.recv_timeout(Duration::ZERO),
                 Some(_) => requests.recv_timeout(FILLING_REST),
                 None => requests.recv().map_err(|_| RecvTimeoutError::Disconnected),
@@ -54,14 +53,16 @@ impl Preparer {
             match request {
                 Ok(()) => match self.make(requests, events) {
                     Some(made) => {
-                        filling = Some(made);
+                        fillings = [made].into_iter().chain(self.maker.standby_filling()).collect();
                         logged_before = self.counters.log_bytes_written.get();
                     }
                     None => return,
                 },
                 Err(RecvTimeoutError::Timeout) => {
                     let piece_bytes = if is_late { HURRIED_PIECE_BYTES } else { PIECE_BYTES };
-                    filling = filling.filter(|filling| filling.step(piece_bytes));
+                    if fillings.front().is_some_and(|filling| !filling.step(piece_bytes)) {
+                        fillings.pop_front();
+                    }
                 }
                 Err(RecvTimeoutError::Disconnected) => return,
             }
@@ -69,54 +70,58 @@ impl Preparer {
     }
 
     /// Makes a segment, as soon as there is space for one; `None` when the engine is closed.
-    fn make(&self, requests: &Receiver<()>, events: &Events) -> Option<Filling> {
+    fn make(&mut self, requests: &Receiver<()>, events: &Events) -> Option<Filling> {
         let (mut failing, mut retry) = (false, PREPARE_RETRY.0);
         loop {
-            match self.prepare() {
-                Ok(prepared) => {
+            self.wait_for_reserve();
+            let next = self.maker.make();
+            match &next {
+                NextSegment::Ready(prepared) => {
                     let filling = prepared.filling();
-                    events.send(Event::Next(NextSegment::Ready(prepared))).ok()?;
+                    events.send(Event::Next(next)).ok()?;
                     if failing {
                         tracing::info!("the next segment is prepared, sends are taken again");
                     }
                     return Some(filling);
                 }
-                Err(error) => {
-                    let detail = format!("the next segment cannot be prepared: {error}");
-                    if !failing {
-                        tracing::error!("sends are refused, receives and deletes go on: {detail}");
-                    }
+                NextSegment::Full { detail, .. } if !failing => {
+                    tracing::error!("sends are refused, receives and deletes go on: {detail}");
                     failing = true;
-                    events.send(Event::Next(NextSegment::Full(detail))).ok()?;
                 }
+                NextSegment::Full { .. } | NextSegment::Preparing => {}
             }
+            events.send(Event::Next(next)).ok()?;
             // Space may come back: try again until it does or the engine is closed.
-            let wait = retry;
-            retry = (2 * retry).min(PREPARE_RETRY.1);
-            match requests.recv_timeout(wait) {
-                Ok(()) | Err(RecvTimeoutError::Timeout) => {}
+            retry = match self.wait(retry, requests)? {
+                true => PREPARE_RETRY.0,
+                false => (2 * retry).min(PREPARE_RETRY.1),
+            };
+        }
+    }
+
+    /// Waits for so long, or until the compactor has given space back, of which more is on its way then;
+    /// whether it has. `None` when the engine is closed.
+    fn wait(&self, at_most: Duration, requests: &Receiver<()>) -> Option<bool> {
+        let (began, freed) = (Instant::now(), self.counters.compacted_bytes_freed.get());
+        loop {
+            match requests.recv_timeout(FREED_LOOK) {
+                Ok(()) => return Some(false),
+                Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return None,
             }
+            let has_freed = self.counters.compacted_bytes_freed.get() > freed;
+            if has_freed || began.elapsed() >= at_most {
+                return Some(has_freed);
+            }
         }
     }
 
-    fn prepare(&self) -> Result<PreparedSegment, String> {
-        let manifest_bytes = self.listing.bytes_with_one_more();
-        if !self.wait_for_reserve() {
-            return Err(RESERVE_FIRST.to_owned());
-        }
-        PreparedSegment::prepare(&*self.disk, &self.data, self.segment_bytes, manifest_bytes)
-            .map_err(|error| error.to_string())
-    }
-
-    /// Whether the compactor's reserve is there, which the keeper makes in a moment if there is
-    /// space.
-    fn wait_for_reserve(&self) -> bool {
+    /// Waits for the compactor's reserve, which the keeper makes in a moment if there is space.
+    fn wait_for_reserve(&self) {
         let mut looks = RESERVE_LOOKS;
         while self.counters.has_reserve.get() == 0 && looks > 0 {
             std::thread::sleep(RESERVE_LOOK);
             looks -= 1;
         }
-        self.counters.has_reserve.get() > 0
     }
 }

@@ -14,8 +14,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::compactor::{
-    Compaction, EarlyFailure, Failure, Plan, Planned, Reserve, Retired, Salvage, Stepped, Views,
-    plan, salvage,
+    Compaction, EarlyFailure, Failure, LetBe, Plan, Planned, Reserve, Retired, Salvage, Stepped,
+    Views, plan, salvage,
 };
 use crate::counters::Counters;
 use crate::disk::{Disk, DiskError};
@@ -71,6 +71,8 @@ pub(crate) struct Keeper {
     unreadable: Vec<Position>,
     /// What a compaction may write: while the disk is full, only what fits the reserve.
     bytes_max: u64,
+    /// What the manifest of a swap has space for, as far as was looked.
+    reserved_manifest_bytes: u64,
     retry_reserve: LogTime,
     retry_broken: LogTime,
     retry_index: LogTime,
@@ -105,6 +107,7 @@ impl Keeper {
             retired: Vec::new(),
             unreadable: Vec::new(),
             bytes_max: u64::MAX,
+            reserved_manifest_bytes: 0,
             retry_reserve: LogTime::default(),
             retry_broken: LogTime::default(),
             retry_index: LogTime::default(),
@@ -157,7 +160,10 @@ impl Keeper {
         {
             return Ok(self.rebuild_index(first, now));
         }
-        if now >= self.retry_index
+        // On a full disk an index in memory is as good, and the space for receives and deletes comes first.
+        let has_space = self.counters.has_standby.get() > 0 && self.counters.is_refusing.get() == 0;
+        if has_space
+            && now >= self.retry_index
             && let Some(first) = self.unindexed.pop_front()
         {
             return Ok(self.write_index(first, now));
@@ -320,20 +326,26 @@ impl Keeper {
     pub(crate) fn keep_reserve(&mut self, now: LogTime) -> bool {
         let wanted = self.options.compaction_reserve_bytes();
         let before = self.reserve.as_ref().map_or(0, |reserve| reserve.bytes);
-        if self.compaction.is_some() || before >= wanted || now < self.retry_reserve {
+        let manifest_bytes = self.listing.bytes_with_one_more();
+        let has_manifest = manifest_bytes <= self.reserved_manifest_bytes;
+        if self.compaction.is_some() || before >= wanted && has_manifest || now < self.retry_reserve
+        {
             return false;
         }
         let made = match &mut self.reserve {
-            Some(reserve) => reserve.grow(wanted),
-            None => {
-                let manifest_bytes = self.listing.bytes_with_one_more();
-                Reserve::make(&*self.home.disk, &self.home.data, wanted, manifest_bytes)
-                    .map(|reserve| self.reserve = Some(reserve))
+            Some(reserve) => {
+                reserve.keep_manifest(manifest_bytes).and_then(|()| reserve.grow(wanted))
             }
+            None => Reserve::make(&*self.home.disk, &self.home.data, wanted, manifest_bytes)
+                .map(|reserve| self.reserve = Some(reserve)),
         };
         let bytes = self.reserve.as_ref().map_or(0, |reserve| reserve.bytes);
-        self.counters.has_reserve.set(u64::from(bytes >= wanted));
-        if bytes < wanted {
+        let is_whole = bytes >= wanted && made.is_ok();
+        if is_whole {
+            self.reserved_manifest_bytes = manifest_bytes;
+        }
+        self.counters.has_reserve.set(u64::from(is_whole));
+        if !is_whole {
             let cause = made.err().map_or_else(String::new, |error| format!(": {error}"));
             tracing::warn!("{bytes} bytes are kept for the compactor, expected {wanted}{cause}");
             self.retry_reserve = now.plus_ms(RETRY_MS);
@@ -387,7 +399,13 @@ impl Keeper {
     fn plan(&self, views: &Views) -> Planned {
         let within = |reach| {
             let segments = self.segments.values();
-            plan(segments, views, &self.unreadable, reach, &self.options, self.bytes_max)
+            // While sends are refused for want of space no garbage is let be.
+            let garbage = match self.counters.is_refusing.get() {
+                0 => LetBe::Some,
+                _ => LetBe::None,
+            };
+            let (unreadable, options) = (&self.unreadable, &self.options);
+            plan(segments, views, unreadable, reach, (options, garbage), self.bytes_max)
         };
         let mut reaches = self.snapshots.reaches(views).into_iter();
         let mut planned = within(reaches.next().expect("one is always there"));

@@ -195,6 +195,10 @@ impl Snapshots {
             }
             taking.views.position = frozen.position;
         }
+        if matches!(taking.file, File::Unbegun) && !has_space(counters) {
+            tracing::warn!("a snapshot is only viewed: receives and deletes need the space");
+            taking.file = File::NoSpace;
+        }
         let bytes = match taking.write(&self.home, &frozen, &mut self.kept) {
             Err(error) if error.is_full() => {
                 tracing::warn!("a snapshot is only viewed: {error}");
@@ -233,6 +237,11 @@ impl Snapshots {
         self.taking = Some(Taking::default());
         self.add(frozen, counters).map(drop)
     }
+}
+
+/// Whether there is space for a snapshot: what is kept for receives and deletes on a full disk comes first.
+fn has_space(counters: &Counters) -> bool {
+    counters.has_standby.get() > 0 || counters.is_refusing.get() == 0
 }
 
 impl Taking {

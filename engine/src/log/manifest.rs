@@ -79,9 +79,40 @@ impl ManifestReserve {
     pub(crate) fn make(disk: &dyn Disk, path: &Path, bytes: u64) -> Result<Self, DiskError> {
         remove_if_there(disk, path)?;
         let file = disk.create(path)?;
-        file.write_all_at(0, &vec![0; bytes as usize])?;
-        file.sync()?;
+        let written = file.write_all_at(0, &vec![0; bytes as usize]).and_then(|()| file.sync());
+        if let Err(error) = written {
+            // The first error is the one to report. A file left over would be taken for the space.
+            let _ = disk.remove(path);
+            return Err(error);
+        }
         Ok(Self { file, path: path.to_path_buf() })
+    }
+
+    /// Keeps what was reserved before, or reserves `bytes` anew: on a full disk nobody else must get it.
+    pub(crate) fn keep(disk: &dyn Disk, path: &Path, bytes: u64) -> Result<Self, DiskError> {
+        let reserve = match Self::open(disk, path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Self::make(disk, path, bytes);
+            }
+            opened => opened?,
+        };
+        reserve.grow(bytes)?;
+        Ok(reserve)
+    }
+
+    /// Makes sure that there is space for `bytes`.
+    pub(crate) fn grow(&self, bytes: u64) -> Result<(), DiskError> {
+        let there = self.bytes()?;
+        if there < bytes {
+            self.file.write_all_at(there, &vec![0; (bytes - there) as usize])?;
+            self.file.sync()?;
+        }
+        Ok(())
+    }
+
+    /// The space that there is.
+    pub(crate) fn bytes(&self) -> Result<u64, DiskError> {
+        self.file.size()
     }
 
     /// One that was made before.

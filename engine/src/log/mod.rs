@@ -7,6 +7,7 @@
 mod filling;
 pub(crate) mod identity;
 mod listing;
+mod maker;
 mod manifest;
 pub(crate) mod names;
 mod open;
@@ -14,6 +15,7 @@ pub(crate) mod reader;
 pub(crate) mod replay;
 pub(crate) mod scan;
 pub(crate) mod segment;
+mod standby;
 mod tail;
 
 use std::path::{Path, PathBuf};
@@ -24,6 +26,7 @@ use bytes::BytesMut;
 pub(crate) use filling::{Filling, PIECE_BYTES};
 pub use identity::{FORMAT_VERSION, Identity};
 pub(crate) use listing::{Listing, ListingError};
+pub(crate) use maker::SegmentMaker;
 pub(crate) use manifest::ManifestReserve;
 pub use manifest::{ListedSegment, Manifest, Sealed};
 pub use names::SegmentName;
@@ -38,6 +41,7 @@ use crate::disk::{Disk, DiskError, DiskLock};
 use crate::entry::{PAGE_BYTES, Unsealed, seal_in_place};
 use crate::ids::{Epoch, Position, StoreId};
 use crate::location::Segment;
+use crate::options::Options;
 use crate::time::LogTime;
 use reader::Reader;
 
@@ -149,8 +153,12 @@ impl Log {
     }
 
     fn roll(&mut self, prepared: PreparedSegment, next: Arc<Segment>) -> Result<(), DiskError> {
-        let capacity = prepared.capacity();
+        let (capacity, is_standby) = (prepared.capacity(), prepared.is_standby());
         let reserve = prepared.activate(&*self.disk, &next, self.store, self.epoch)?;
+        if is_standby {
+            self.counters.has_standby.set(0);
+            self.counters.standby_rolls.add(1);
+        }
         let sealed = Sealed { bytes: self.end, last: self.durable };
         if makes(Mistake::CutBeforeListed) {
             self.active.file.set_size(self.end)?;
@@ -172,6 +180,12 @@ impl Log {
     /// The list of segments.
     pub(crate) fn listing(&self) -> &Listing {
         &self.listing
+    }
+
+    /// Makes the segments that are rolled to.
+    pub(crate) fn maker(&self, options: &Options) -> SegmentMaker {
+        let (disk, listing, data) = (self.disk.clone(), self.listing.clone(), self.data.clone());
+        SegmentMaker::new(disk, listing, data, options, self.counters.clone())
     }
 
     /// The store's id.

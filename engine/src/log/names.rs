@@ -62,6 +62,11 @@ pub(crate) fn compaction(data: &Path) -> PathBuf {
     log_dir(data).join("compact.tmp")
 }
 
+/// The segment to which the log rolls when no other can be made.
+pub(crate) fn standby(data: &Path) -> PathBuf {
+    log_dir(data).join("standby.tmp")
+}
+
 /// Whether a file of this name is unfinished work, to be removed when the store is opened.
 pub(crate) fn is_temporary(name: &str) -> bool {
     name.ends_with(".tmp")

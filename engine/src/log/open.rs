@@ -10,20 +10,24 @@ use super::names::{self, SegmentName};
 use super::reader::Reader;
 use super::replay::{LogEnd, LogFiles, Replay, log_files, replay};
 use super::segment::{PreparedSegment, SEGMENT_HEADER_BYTES, SegmentHeader};
+use super::standby::Standby;
 use super::tail::{NextSegment, Tail};
-use super::{Listing, Log, listed_active};
+use super::{Listing, Log, PAGE_BYTES, listed_active};
 use crate::broken::{Mistake, makes};
 use crate::counters::Counters;
 use crate::disk::{Access, Disk, DiskError, DiskFile, DiskLock};
 use crate::entry::EntryHeader;
 use crate::error::{Damage, OpenError};
 use crate::ids::{Epoch, Position};
-use crate::options::{Options, SEGMENT_BYTES_MIN};
+use crate::options::Options;
 use crate::time::{Clock, LogClock, LogTime};
 
 /// The first segment after an opening is no larger: opening must not wait for a large file to be
 /// filled. The next one, prepared in the background, has the full size.
 const FIRST_SEGMENT_BYTES: u64 = 16 << 20;
+
+/// On a full disk it may be as small: some deletes, or a purge, give more space back.
+const FIRST_SEGMENT_BYTES_MIN: u64 = 2 * PAGE_BYTES;
 
 /// A log that was found, locked and synced, and not read yet.
 pub(crate) struct FoundLog {
@@ -95,7 +99,7 @@ impl FoundLog {
         // Everything is understood: from here on the disk is changed.
         remove_leftovers(&*disk, &data, &files, options)?;
         let had_swap_reserve = has(&*disk, &data, &names::swap_reserve(&data))?;
-        retire_active(&*disk, &data, &mut manifest, &end)?;
+        retire_active(&*disk, &data, &mut manifest, &end, options)?;
         for path in oversized {
             cut_at_end(&*disk, &data, &manifest, &path)?;
         }
@@ -107,7 +111,8 @@ impl FoundLog {
             manifest.epoch = Epoch(manifest.epoch.0 + 1);
         }
         let (position, now) = (end.last.next(), clock_start.now());
-        let prepared = prepare_first(&*disk, &data, options, manifest.bytes_with_one_more())?;
+        let (prepared, next) =
+            prepare_first(&*disk, &data, options, manifest.bytes_with_one_more())?;
         let (capacity, segment) = (prepared.capacity(), prepared.segment(position, now));
         let reserve = prepared.activate(&*disk, &segment, manifest.store, manifest.epoch)?;
         manifest.segments.push(listed_active(&segment));
@@ -118,7 +123,7 @@ impl FoundLog {
             segment: segment.clone(),
             offset: SEGMENT_HEADER_BYTES,
             capacity,
-            next: NextSegment::Preparing,
+            next,
         };
         let log = Log {
             store: manifest.store,
@@ -264,13 +269,20 @@ fn remove_leftovers(
     }
     let dir = names::log_dir(data);
     let superseded = keep_as_reserve(disk, data, files, options)?;
-    // What is kept for the compactor stays its own: on a full disk the log would take it.
-    let kept = [names::compaction(data), names::swap_reserve(data)];
+    let unlisted = keep_as_standby(disk, data, files, options)?;
+    // What is kept for the compactor stays its own: on a full disk the log would take it. And what is kept
+    // for the log stays the store's.
+    let kept = [
+        names::compaction(data),
+        names::swap_reserve(data),
+        names::standby(data),
+        names::manifest_reserve(data),
+    ];
     let leftovers = files.temporary.iter().chain(&files.stale_indexes).map(|name| dir.join(name));
     for path in leftovers.filter(|path| !kept.contains(path)) {
         disk.remove(&path)?;
     }
-    for segment in files.unlisted.iter().chain(superseded) {
+    for segment in unlisted.iter().chain(superseded) {
         disk.remove(&names::segment(data, *segment))?;
     }
     let names = disk.list(data)?.into_iter().filter(|name| names::is_temporary(name));
@@ -303,6 +315,40 @@ fn keep_as_reserve<'f>(
     Ok(others)
 }
 
+/// A roll that was interrupted may have had the standby segment in its hands. A segment that it left takes
+/// that one's place. The others are returned.
+fn keep_as_standby<'f>(
+    disk: &dyn Disk,
+    data: &Path,
+    files: &'f LogFiles,
+    options: &Options,
+) -> Result<&'f [SegmentName], DiskError> {
+    let Some((left, others)) = files.unlisted.split_first() else { return Ok(&files.unlisted) };
+    match make_standby(disk, data, &names::segment(data, *left), options)? {
+        true => Ok(others),
+        false => Ok(&files.unlisted),
+    }
+}
+
+/// Makes a segment without an entry the standby segment, unless there is one.
+fn make_standby(
+    disk: &dyn Disk,
+    data: &Path,
+    segment: &Path,
+    options: &Options,
+) -> Result<bool, DiskError> {
+    let standby = names::standby(data);
+    if has(disk, &names::log_dir(data), &standby)? {
+        return Ok(false);
+    }
+    disk.rename(segment, &standby)?;
+    let file = disk.open(&standby, Access::Write)?;
+    if file.size()? > options.standby_bytes() {
+        file.set_size(options.standby_bytes())?;
+    }
+    Ok(true)
+}
+
 /// Seals the recovered active segment: nothing is ever appended to it. One without an entry is
 /// dropped, since the segment that comes now has the same first position.
 fn retire_active(
@@ -310,6 +356,7 @@ fn retire_active(
     data: &Path,
     manifest: &mut Manifest,
     end: &LogEnd,
+    options: &Options,
 ) -> Result<(), DiskError> {
     // A version 1 manifest does not say where its last segment ends.
     if let Some(newest) = manifest.segments.last_mut()
@@ -335,14 +382,19 @@ fn retire_active(
     file.sync()?;
     manifest.segments.pop();
     replace_manifest(disk, data, manifest)?;
-    disk.remove(&path)?;
+    if !make_standby(disk, data, &path, options)? {
+        disk.remove(&path)?;
+    }
     disk.sync_dir(&names::log_dir(data))
 }
 
-/// Replaces the manifest, also where there is no space for another file: then in the one that is reserved
-/// for the compactor, which makes itself another. Behind this the active segment is cut, and there is space.
+/// Replaces the manifest, in the space that was reserved for it, or that there is; where there is none, in that
+/// which is reserved for the compactor, which makes itself another.
 fn replace_manifest(disk: &dyn Disk, data: &Path, manifest: &Manifest) -> Result<(), DiskError> {
-    let full = match manifest.write(disk, data) {
+    let reserve =
+        ManifestReserve::keep(disk, &names::manifest_reserve(data), manifest.bytes_with_one_more());
+    let written = reserve.and_then(|reserve| manifest.write_reserved(disk, data, &reserve));
+    let full = match written {
         Err(error) if error.is_full() => error,
         written => return written,
     };
@@ -389,20 +441,46 @@ fn cut_at_end(
     file.sync()
 }
 
-/// The first segment of this opening, as large as the disk allows.
+/// The first segment of this opening, and what is known of the one behind it. On a full disk it is as large as
+/// what there is, or the standby segment if that is larger; then it is for receives and deletes.
 fn prepare_first(
     disk: &dyn Disk,
     data: &Path,
     options: &Options,
     manifest_bytes: u64,
-) -> Result<PreparedSegment, DiskError> {
-    let mut bytes = options.segment_bytes.min(FIRST_SEGMENT_BYTES);
-    loop {
+) -> Result<(PreparedSegment, NextSegment), DiskError> {
+    let prepare = |bytes| {
         let prepared = PreparedSegment::prepare(disk, data, bytes, manifest_bytes);
-        match prepared.and_then(PreparedSegment::filled) {
-            Err(error) if error.is_full() && bytes / 2 >= SEGMENT_BYTES_MIN => bytes /= 2,
-            result => return result,
+        prepared.and_then(PreparedSegment::filled)
+    };
+    let mut bytes = options.segment_bytes.min(FIRST_SEGMENT_BYTES);
+    let full = match prepare(bytes) {
+        Err(error) if error.is_full() => error,
+        prepared => return Ok((prepared?, NextSegment::Preparing)),
+    };
+    let detail = format!("there is no space for a whole segment: {full}");
+    let next = NextSegment::Full { detail, standby: None };
+    let standby = Standby::open(disk, data)?;
+    let least = standby.as_ref().map_or(0, Standby::bytes).max(FIRST_SEGMENT_BYTES_MIN);
+    while bytes > least {
+        bytes = ((bytes - bytes / 8) & !(PAGE_BYTES - 1)).max(least);
+        match prepare(bytes) {
+            Err(error) if error.is_full() => {}
+            prepared => return Ok((prepared?, next)),
         }
+    }
+    let manifest = || {
+        let path = names::manifest_reserve(data);
+        match ManifestReserve::keep(disk, &path, manifest_bytes) {
+            Err(error) if error.is_full() => {
+                ManifestReserve::open(disk, &names::swap_reserve(data))
+            }
+            reserve => reserve,
+        }
+    };
+    match standby.map(|standby| standby.prepared(disk, data, manifest)).transpose()?.flatten() {
+        Some(prepared) => Ok((prepared, next)),
+        None => Err(full),
     }
 }
 

@@ -133,12 +133,14 @@ impl SegmentHeader {
 /// that will list it. It may be filled with zeros as long as nobody rolls to it.
 #[derive(Debug)]
 pub(crate) struct PreparedSegment {
-    file: Arc<dyn DiskFile>,
-    data: PathBuf,
-    salt: Salt,
-    manifest: ManifestReserve,
-    capacity: u64,
-    filling: Filling,
+    pub(super) file: Arc<dyn DiskFile>,
+    /// The name that it has until the log rolls to it.
+    pub(super) path: PathBuf,
+    pub(super) data: PathBuf,
+    pub(super) salt: Salt,
+    pub(super) manifest: ManifestReserve,
+    pub(super) capacity: u64,
+    pub(super) filling: Filling,
 }
 
 impl PreparedSegment {
@@ -151,7 +153,7 @@ impl PreparedSegment {
         manifest_bytes: u64,
     ) -> Result<Self, DiskError> {
         Self::discard(disk, data)?;
-        let manifest = ManifestReserve::make(disk, &names::manifest_reserve(data), manifest_bytes)?;
+        let manifest = ManifestReserve::keep(disk, &names::manifest_reserve(data), manifest_bytes)?;
         let path = names::prepared(data);
         let salt = new_salt(disk, &path)?;
         let file = disk.create(&path)?;
@@ -162,7 +164,8 @@ impl PreparedSegment {
         match reserved {
             Ok(reserved) => {
                 let filling = Filling::new(file.clone(), reserved, capacity);
-                Ok(Self { file, data: data.to_path_buf(), salt, manifest, capacity, filling })
+                let data = data.to_path_buf();
+                Ok(Self { file, path, data, salt, manifest, capacity, filling })
             }
             Err(error) => {
                 // The first error is the one to report; a file left over is removed next time.
@@ -194,6 +197,16 @@ impl PreparedSegment {
         self.capacity
     }
 
+    /// Whether it is the standby segment.
+    pub(crate) fn is_standby(&self) -> bool {
+        self.path == names::standby(&self.data)
+    }
+
+    /// Whether the log has rolled to it.
+    pub(crate) fn is(&self, segment: &Segment) -> bool {
+        Arc::ptr_eq(&self.file, &segment.file)
+    }
+
     /// The segment that it becomes when the log rolls to it at `first`.
     pub(crate) fn segment(&self, first: Position, created: LogTime) -> Arc<Segment> {
         Arc::new(Segment {
@@ -223,7 +236,7 @@ impl PreparedSegment {
         if !makes(Mistake::SegmentHeaderNotSynced) {
             self.file.sync()?;
         }
-        disk.rename(&names::prepared(&self.data), &segment.path)?;
+        disk.rename(&self.path, &segment.path)?;
         if !makes(Mistake::SegmentNameNotSynced) {
             disk.sync_dir(&names::log_dir(&self.data))?;
         }

@@ -19,8 +19,13 @@ pub(crate) enum NextSegment {
     Ready(PreparedSegment),
     /// Being prepared.
     Preparing,
-    /// Could not be prepared, and why. Tried again from time to time.
-    Full(String),
+    /// Could not be prepared. Tried again from time to time.
+    Full {
+        /// Why.
+        detail: String,
+        /// The segment that is kept for receives and deletes.
+        standby: Option<PreparedSegment>,
+    },
 }
 
 /// Where the next entry goes.
@@ -56,8 +61,9 @@ impl Tail {
     pub(crate) fn has_room(&self, body_bytes: u64) -> bool {
         let bytes = entry_bytes(body_bytes);
         bytes <= self.capacity - self.offset
-            || matches!(&self.next, NextSegment::Ready(prepared)
-                if bytes <= prepared.capacity() - SEGMENT_HEADER_BYTES)
+            || matches!(&self.next,
+                NextSegment::Ready(next) | NextSegment::Full { standby: Some(next), .. }
+                if bytes <= next.capacity() - SEGMENT_HEADER_BYTES)
     }
 
     /// The newest position that was given.
@@ -71,7 +77,11 @@ impl Tail {
         let is_full = bytes > self.capacity - self.offset;
         let is_old = now.ms_since(self.segment.created) >= SEGMENT_AGE_MS_MAX
             && self.segment.first != self.position;
-        let roll = if is_full || is_old { self.take_prepared() } else { None };
+        let roll = match is_full {
+            true => self.take_prepared().or_else(|| self.take_standby()),
+            false if is_old => self.take_prepared(),
+            false => None,
+        };
         if let Some(prepared) = &roll {
             self.segment = prepared.segment(self.position, now);
             self.offset = SEGMENT_HEADER_BYTES;
@@ -91,6 +101,13 @@ impl Tail {
                 self.next = other;
                 None
             }
+        }
+    }
+
+    fn take_standby(&mut self) -> Option<PreparedSegment> {
+        match &mut self.next {
+            NextSegment::Full { standby, .. } => standby.take(),
+            NextSegment::Ready(_) | NextSegment::Preparing => None,
         }
     }
 }

@@ -71,6 +71,14 @@ impl Client {
         Ok((client, opening))
     }
 
+    /// A client of another disk with the same on it, synced or not; its store is not open.
+    pub fn forked(&self) -> Self {
+        let (disk, clock) = (self.disk.fork(), SimClock::new(self.clock.wall_ms()));
+        disk.kill();
+        let (answers, options) = (Answers::default(), self.options.clone());
+        Self { disk, clock, answers, options, store: None }
+    }
+
     /// Every file, as a read would show it.
     pub fn files(&self) -> BTreeMap<PathBuf, Vec<u8>> {
         let read = |path: PathBuf| (path.clone(), self.disk.image(&path).unwrap());

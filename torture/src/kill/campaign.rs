@@ -91,9 +91,15 @@ impl Campaign {
         broken
     }
 
-    /// One life of the server, with clients at work, until it is killed.
-    pub(super) fn live(&mut self) -> Result<(), Violation> {
-        while self.random.percent(15) {
+    /// How often a server was started.
+    pub(super) fn starts(&self) -> u32 {
+        self.starts
+    }
+
+    /// One life of the server, with clients at work, until it is killed; with so many starts at the most.
+    pub(super) fn live(&mut self, mut starts: u32) -> Result<(), Violation> {
+        while self.random.percent(15) && starts > 1 {
+            starts -= 1;
             self.kill_in_opening()?;
         }
         let server = self.start()?;
@@ -115,6 +121,23 @@ impl Campaign {
         std::thread::sleep(time);
         server.kill();
         self.rejoin(shift, JOIN_PATIENCE)
+    }
+
+    /// One life of that length, ended in order.
+    pub(super) fn live_and_stop(
+        &mut self,
+        time: Duration,
+        patience: Duration,
+    ) -> Result<(), Violation> {
+        let server = self.start()?;
+        let shift = self.begin(&server, Work::Everything)?;
+        std::thread::sleep(time);
+        let stopped = server.terminate(patience);
+        self.rejoin(shift, patience)?;
+        match stopped {
+            Some(_) => Ok(()),
+            None => Err(hang("the server", "end after SIGTERM", patience)),
+        }
     }
 
     fn end(&mut self, mut server: Server, shift: Shift) -> Result<(), Violation> {

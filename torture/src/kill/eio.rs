@@ -61,7 +61,8 @@ pub fn run(
     let mut campaign = Campaign::new(launch, options.seed, habits).map_err(io)?;
     let (mut done, mut violations) = (Errors::default(), Vec::new());
     let began = Instant::now();
-    let is_late = || options.time.is_some_and(|most| began.elapsed() >= most);
+    let is_late =
+        || options.stop.is_set() || options.time.is_some_and(|most| began.elapsed() >= most);
     while violations.is_empty() && done.faults < faults && !is_late() {
         campaign.history = History::default();
         let broken = fail(&mut campaign, &options.dir, &mut done).map_err(io)?;

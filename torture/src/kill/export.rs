@@ -4,11 +4,12 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use super::process::Process;
 use super::system::{Lacking, Mount, need, need_root, run};
 
 /// So long a daemon may take to come or to go.
@@ -16,7 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A process that is ended when this is dropped.
 #[derive(Debug)]
-pub(super) struct Daemon(Child);
+pub(super) struct Daemon(Process);
 
 /// A mounted file system whose device is exported. Undone in this order when dropped.
 #[derive(Debug)]
@@ -28,13 +29,9 @@ pub(super) struct Exported {
 impl Daemon {
     pub(super) fn start(program: &str, arguments: &[String], log: &Path) -> io::Result<Self> {
         let log = fs::File::create(log)?;
-        let child = Command::new(program)
-            .args(arguments)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()?;
-        Ok(Self(child))
+        let mut command = Command::new(program);
+        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        Process::spawn(&mut command).map(Self)
     }
 
     /// Waits until something is so, or the daemon has ended.
@@ -64,8 +61,6 @@ impl Daemon {
 impl Drop for Daemon {
     fn drop(&mut self) {
         self.end();
-        let _ = self.0.kill();
-        let _ = self.0.wait();
     }
 }
 

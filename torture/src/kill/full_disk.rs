@@ -24,7 +24,7 @@ use super::producers::{numbered, outgoing};
 use super::recorder::Recorder;
 use super::server::{Launch, Server};
 use super::system::{Lacking, Mount, need, need_root, run as run_program, sparse};
-use super::{CampaignError, Options, io_error, prepare, write_history};
+use super::{CampaignError, Options, Stop, io_error, prepare, write_history};
 
 /// How often each file system is filled and drained.
 const ROUNDS: u32 = 4;
@@ -107,6 +107,9 @@ pub fn run(
     prepare(&options.dir)?;
     let mut all = Vec::new();
     for small in SMALL {
+        if options.stop.is_set() {
+            break;
+        }
         progress(small.name);
         let dir = options.dir.join(small.name);
         fs::create_dir_all(&dir).map_err(|source| io_error(&dir, source))?;
@@ -169,6 +172,7 @@ fn fill_and_drain(
     let settings = ["--segment-bytes", small.segment_bytes, "--snapshot-bytes", "256KiB"];
     launch.settings = settings.map(str::to_owned).into();
     let mut disk = FullDisk {
+        stop: options.stop.clone(),
         recorder: std::sync::Arc::new(Recorder::new()),
         runtime,
         launch,
@@ -210,6 +214,7 @@ impl Size {
 }
 
 struct FullDisk {
+    stop: Stop,
     recorder: std::sync::Arc<Recorder>,
     runtime: Runtime,
     launch: Launch,
@@ -221,6 +226,9 @@ impl FullDisk {
     fn rounds(&mut self, filled: &mut Filled) -> Result<(), Violation> {
         let (mut server, mut life) = self.start()?;
         for round in 0..ROUNDS {
+            if self.stop.is_set() {
+                break;
+            }
             let size = if round < ROUNDS / 2 { Size::Large } else { Size::Small };
             let refused = self.fill(&life, size, filled)?;
             // What was refused once is refused until something is deleted, and nothing else is.

@@ -23,9 +23,11 @@ mod export;
 pub mod full_disk;
 pub mod history;
 mod life;
+mod process;
 mod producers;
 mod recorder;
 mod server;
+mod stop;
 pub mod strace;
 mod system;
 
@@ -34,7 +36,9 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use self::process::end_all;
 pub use self::recorder::Tally;
+pub use self::stop::Stop;
 pub use self::system::Lacking;
 
 use self::campaign::Campaign;
@@ -58,8 +62,10 @@ pub struct Options {
     pub seed: u64,
     /// The server is started again so often ...
     pub restarts: Option<u32>,
-    /// ... or for so long.
+    /// ... or for so long, ...
     pub time: Option<Duration>,
+    /// ... or until this is set.
+    pub stop: Stop,
 }
 
 /// How far a campaign has come, and in the end what it was.
@@ -84,7 +90,7 @@ pub struct Summary {
 }
 
 /// What a campaign found.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Report {
     /// What was done.
     pub summary: Summary,
@@ -128,7 +134,8 @@ pub fn run(options: &Options, progress: &mut dyn FnMut(&Summary)) -> Result<Repo
 
 fn goes_on(options: &Options, summary: &Summary) -> bool {
     let more_restarts = options.restarts.is_none_or(|most| summary.restarts < most);
-    more_restarts && options.time.is_none_or(|most| summary.took < most)
+    let more_time = options.time.is_none_or(|most| summary.took < most);
+    more_restarts && more_time && !options.stop.is_set()
 }
 
 /// Some lives, then all is drained and judged.
@@ -139,10 +146,13 @@ fn round(
 ) -> Vec<Violation> {
     campaign.history = History::default();
     for _ in 0..ROUND_LIVES {
-        if !goes_on(options, campaign.told()) {
+        // One start is the drain's.
+        let starts =
+            options.restarts.map_or(u32::MAX, |most| most.saturating_sub(campaign.starts()));
+        if starts == 0 || !goes_on(options, campaign.told()) {
             break;
         }
-        if let Err(violation) = campaign.live() {
+        if let Err(violation) = campaign.live(starts) {
             return campaign.judge(vec![violation]);
         }
         progress(campaign.told());

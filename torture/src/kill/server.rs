@@ -4,11 +4,13 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::process::{ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
+
+use super::process::Process;
 
 /// How a server is started.
 #[derive(Debug, Clone)]
@@ -30,7 +32,7 @@ pub(super) struct Launch {
 /// A server that listens. Killed when dropped.
 #[derive(Debug)]
 pub(super) struct Server {
-    child: Child,
+    child: Process,
     /// Kept open: a server need not find out that nobody reads it.
     _stdout: Option<ChildStdout>,
     /// Where it listens.
@@ -83,7 +85,7 @@ impl Launch {
     }
 
     /// Starts a process and returns at once.
-    pub(super) fn spawn(&self) -> Result<Child, NoServer> {
+    pub(super) fn spawn(&self) -> Result<Process, NoServer> {
         let unstarted = |source| NoServer::Unstarted { binary: self.binary.clone(), source };
         let log = OpenOptions::new().create(true).append(true).open(&self.log);
         let log = log.map_err(unstarted)?;
@@ -107,9 +109,8 @@ impl Launch {
             .args(&self.settings)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(log)
-            .spawn()
-            .map_err(unstarted)
+            .stderr(log);
+        Process::spawn(&mut command).map_err(unstarted)
     }
 
     /// Starts a server and waits until it listens.
@@ -189,13 +190,5 @@ impl Server {
                 _ => return None,
             }
         }
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // It may have ended already; there is nothing to do about an error here.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }

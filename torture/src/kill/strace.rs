@@ -1,18 +1,28 @@
 //! `forebay torture kill --strace`: every system call of the server fails, one at a time.
 //!
 //! A store that was killed under load is the beginning of each run: so each opens and recovers, works,
-//! compacts and stops. `strace` lets the N-th call of one kind fail, in each thread, for every N that the
-//! server reaches. The call is not made: nothing was written, synced, renamed. The server may refuse to start,
+//! compacts and stops. A trace of such a run, in which nothing fails, tells its *sites*: which call, in which thread, on
+//! what. `strace` then lets one of them fail in each run, with each error that it may give, until every site has
+//! failed. The call is not made: nothing was written, synced, renamed. The server may refuse to start,
 //! refuse requests or end; it may not hang, and what it had answered must be there when it is started again.
+//!
+//! `strace` counts the calls of each thread. On a file whose name is always the same only those on it are counted,
+//! so that the same one fails; of other files it is one of many, and another is tried as long as it was not that
+//! one. Runs go on beside each other, each with a store of its own.
 //!
 //! A write that wrote less than it was asked to cannot be made this way (the rest would have to be
 //! written); `--full-disk` makes those. Here a write says that it wrote nothing.
 
+mod coverage;
+mod trace;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
+use self::coverage::{Coverage, Occurrences, Try, occurrences};
 use super::campaign::{Campaign, broken};
 use super::checker::Violation;
 use super::crew::{Crew, Habits, Work};
@@ -52,14 +62,23 @@ const WORK: Duration = Duration::from_millis(150);
 /// Nothing may take longer.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Up to here every call fails once; behind it one in eight, since they are the same ones again.
-const EACH_UP_TO: u64 = 40;
+/// Runs beside each other: most of a run is waiting.
+const RUNS_AT_ONCE: u32 = 4;
 
-/// What a run of all faults did, by system call: how often it failed, and how the server took it.
+/// How often it is told how far all of them are.
+const TELL: Duration = Duration::from_millis(200);
+
+/// What a campaign of faults did.
 #[derive(Debug, Default, Clone)]
 pub struct Faults {
-    /// By system call and error: runs.
-    pub runs: BTreeMap<String, u64>,
+    /// Runs.
+    pub runs: u64,
+    /// Runs in which nothing failed: the server had not come so far.
+    pub missed: u64,
+    /// By system call and error: sites that have failed, and sites that there are.
+    pub sites: BTreeMap<String, (u64, u64)>,
+    /// Sites that did not fail, in words.
+    pub unfailed: Vec<String>,
     /// The server did not start.
     pub not_started: u64,
     /// The server ended by itself.
@@ -68,14 +87,32 @@ pub struct Faults {
     pub went_on: u64,
 }
 
-/// Where every run begins.
+/// What all runs share.
+struct Shared<'o> {
+    options: &'o Options,
+    began: Instant,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    coverage: Coverage,
+    faults: Faults,
+    running: u32,
+    /// Where something was broken.
+    broken: Option<Report>,
+    error: Option<CampaignError>,
+}
+
+/// Where every run of a thread begins.
 struct Beginning {
     store: PathBuf,
     calls: Vec<Call>,
     crew: Crew,
+    occurrences: Occurrences,
 }
 
-/// Runs every fault; `progress` is told how many runs are done and how many there are.
+/// Lets every site fail; `progress` is told how many have and how many there are.
 pub fn run(
     options: &Options,
     progress: &mut dyn FnMut(u64, u64),
@@ -84,63 +121,159 @@ pub fn run(
         return Ok(Err(lacking));
     }
     prepare(&options.dir)?;
-    let habits = Habits { visibilities_ms: [50, 100, 150], delay_ms_max: 100 };
-    let mut launch = Launch::new(&options.binary, &options.dir);
-    launch.patience = Duration::from_secs(20);
-    let campaign = Campaign::new(launch, options.seed, habits);
-    let mut campaign = campaign.map_err(|source| io_error(&options.dir, source))?;
-    let mut faults = Faults::default();
-    let violations = sweep(&mut campaign, options, &mut faults, progress)?;
-    let report = campaign.report(&options.dir, violations)?;
+    let state = Mutex::new(State { running: RUNS_AT_ONCE, ..State::default() });
+    let shared = Shared { options, began: Instant::now(), state };
+    std::thread::scope(|scope| {
+        for number in 0..RUNS_AT_ONCE {
+            let shared = &shared;
+            scope.spawn(move || shared.sweep(number));
+        }
+        while shared.lock().running > 0 {
+            let (failed, all) = shared.lock().coverage.count();
+            progress(failed, all);
+            std::thread::sleep(TELL);
+        }
+    });
+    let took = shared.began.elapsed();
+    let State { coverage, mut faults, broken, error, .. } =
+        shared.state.into_inner().unwrap_or_else(PoisonError::into_inner);
+    if let Some(error) = error {
+        return Err(error);
+    }
+    (faults.sites, faults.unfailed) = (coverage.by_fault(), coverage.missed());
+    let mut report = broken.unwrap_or_default();
+    report.summary.took = took;
     Ok(Ok((report, faults)))
 }
 
-fn sweep(
-    campaign: &mut Campaign,
-    options: &Options,
-    faults: &mut Faults,
-    progress: &mut dyn FnMut(u64, u64),
-) -> Result<Vec<Violation>, CampaignError> {
-    let io = |source| io_error(&options.dir, source);
-    let beginning = match begin(campaign, &options.dir).map_err(io)? {
-        Ok(beginning) => beginning,
-        Err(violation) => return Ok(vec![violation]),
-    };
-    let counts = match count(campaign, &beginning, &options.dir).map_err(io)? {
-        Ok(counts) => counts,
-        Err(violation) => return Ok(vec![violation]),
-    };
-    let mut sites = Vec::new();
-    for (call, errors) in FAULTS {
-        let most = counts.get(call).copied().unwrap_or(0);
-        for error in errors {
-            let numbers = (1..=most).filter(|number| *number <= EACH_UP_TO || number % 8 == 0);
-            sites.extend(numbers.map(|number| (call, *error, number)));
+impl Shared<'_> {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// One run after the other, beside those of other threads.
+    fn sweep(&self, number: u32) {
+        // Counted also if this thread panics, so that nobody waits for it.
+        struct Running<'s>(&'s Shared<'s>);
+        impl Drop for Running<'_> {
+            fn drop(&mut self) {
+                self.0.lock().running -= 1;
+            }
+        }
+        let _running = Running(self);
+        let dir = self.options.dir.join(format!("run-{number}"));
+        match self.runs(number, &dir) {
+            Ok(None) => {}
+            Ok(Some(report)) => drop(self.lock().broken.get_or_insert(report)),
+            Err(error) => drop(self.lock().error.get_or_insert(error)),
         }
     }
-    let total = sites.len() as u64;
-    let began = std::time::Instant::now();
-    for (done, (call, error, number)) in sites.into_iter().enumerate() {
-        if options.time.is_some_and(|most| began.elapsed() >= most) {
-            break;
+
+    /// `None` when all is well.
+    fn runs(&self, number: u32, dir: &Path) -> Result<Option<Report>, CampaignError> {
+        let io = |source| io_error(dir, source);
+        fs::create_dir_all(dir).map_err(io)?;
+        // Names as strace sees them.
+        let dir = &fs::canonicalize(dir).map_err(io)?;
+        let habits = Habits { visibilities_ms: [50, 100, 150], delay_ms_max: 100 };
+        let mut launch = Launch::new(&self.options.binary, dir);
+        launch.patience = Duration::from_secs(20);
+        let seed = self.options.seed.wrapping_add(number.into());
+        let mut campaign = Campaign::new(launch, seed, habits).map_err(io)?;
+        let beginning = match begin(&mut campaign, dir).map_err(io)? {
+            Ok(beginning) => beginning,
+            Err(violation) => return campaign.report(dir, vec![violation]).map(Some),
+        };
+        self.lock().coverage.see(&beginning.occurrences);
+        while let Some(next) = self.next(&beginning.occurrences) {
+            restore(&mut campaign, &beginning, dir).map_err(io)?;
+            let violations = self.fault(&mut campaign, &next, dir).map_err(io)?;
+            if !violations.is_empty() {
+                let inject = inject(&next);
+                let at = |violation: Violation| Violation {
+                    text: format!("with {inject}: {}", violation.text),
+                    ..violation
+                };
+                let violations = violations.into_iter().map(at).collect();
+                return campaign.report(dir, violations).map(Some);
+            }
         }
-        let inject = format!("inject={call}:{error}:when={number}");
-        restore(campaign, &beginning, &options.dir).map_err(io)?;
-        let violations = fault(campaign, &inject, call, faults);
-        *faults.runs.entry(format!("{call} {error}")).or_default() += 1;
-        if !violations.is_empty() {
-            let at = |violation: Violation| Violation {
-                text: format!("with {inject}: {}", violation.text),
-                ..violation
-            };
-            return Ok(violations.into_iter().map(at).collect());
-        }
-        progress(done as u64 + 1, total);
+        Ok(None)
     }
-    Ok(Vec::new())
+
+    fn next(&self, occurrences: &Occurrences) -> Option<Try> {
+        let is_late = self.options.time.is_some_and(|most| self.began.elapsed() >= most);
+        let mut state = self.lock();
+        let is_over = is_late
+            || self.options.stop.is_set()
+            || state.broken.is_some()
+            || state.error.is_some();
+        if is_over { None } else { state.coverage.next(occurrences) }
+    }
+
+    /// One run: under the fault, then without it.
+    fn fault(
+        &self,
+        campaign: &mut Campaign,
+        next: &Try,
+        dir: &Path,
+    ) -> std::io::Result<Vec<Violation>> {
+        let trace = dir.join("trace");
+        let _ = fs::remove_file(&trace);
+        campaign.launch.wrapper = strace(&trace, &next.call);
+        if let Some(file) = &next.file {
+            let path = campaign.launch.data.join(file);
+            campaign.launch.wrapper.extend(["-P".to_owned(), path.display().to_string()]);
+        }
+        campaign.launch.wrapper.extend(["-e".to_owned(), inject(next)]);
+        campaign.launch.patience = PATIENCE;
+        let ended = self.work(campaign);
+        campaign.launch.wrapper.clear();
+        campaign.launch.patience = Duration::from_secs(20);
+        let calls = read_trace(&trace, &campaign.launch.data)?;
+        {
+            let mut state = self.lock();
+            let failed = state.coverage.failed(&calls, next.fault);
+            state.faults.runs += 1;
+            state.faults.missed += u64::from(failed == 0);
+        }
+        let broken = ended.and_then(|()| campaign.drain()).and_then(|()| campaign.verify());
+        Ok(campaign.judge(broken.err().into_iter().collect()))
+    }
+
+    fn work(&self, campaign: &mut Campaign) -> Result<(), Violation> {
+        let mut server = match campaign.try_start() {
+            Ok(server) => server,
+            // It says what failed: the next start must find everything.
+            Err(NoServer::Ended { .. }) => {
+                self.lock().faults.not_started += 1;
+                return Ok(());
+            }
+            Err(why) => return Err(broken("hang", why.to_string())),
+        };
+        let hangs = || broken("hang", "the server did not end within 5 s of SIGTERM".to_owned());
+        // What cannot connect, since the server is on its way out, is none of its faults.
+        let Ok(shift) = campaign.begin(&server, Work::Everything) else {
+            self.lock().faults.ended += 1;
+            return server.terminate(PATIENCE).map(drop).ok_or_else(hangs);
+        };
+        std::thread::sleep(WORK);
+        let by_itself = server.wait(Duration::ZERO).is_some();
+        let stopped = by_itself || server.terminate(PATIENCE).is_some();
+        match by_itself {
+            true => self.lock().faults.ended += 1,
+            false => self.lock().faults.went_on += 1,
+        }
+        let noted = campaign.history.calls.len();
+        campaign.rejoin(shift, PATIENCE)?;
+        // What it refuses while a call fails is for it to say.
+        campaign.history.calls[noted..].iter_mut().for_each(|call| call.code.clear());
+        if stopped { Ok(()) } else { Err(hangs()) }
+    }
 }
 
-/// Makes the store that each run begins with: killed under load, with garbage to be compacted.
+/// Makes the store that each run begins with: killed under load, with garbage to be compacted; and a trace of a
+/// run in which nothing fails.
 fn begin(campaign: &mut Campaign, dir: &Path) -> std::io::Result<Result<Beginning, Violation>> {
     for _ in 0..6 {
         if let Err(violation) = campaign.live_for(Duration::from_millis(150)) {
@@ -150,7 +283,19 @@ fn begin(campaign: &mut Campaign, dir: &Path) -> std::io::Result<Result<Beginnin
     let store = dir.join("beginning");
     copy_dir(&campaign.launch.data, &store)?;
     let crew = campaign.crew().expect("they were joined");
-    Ok(Ok(Beginning { store, calls: campaign.history.calls.clone(), crew }))
+    let calls = campaign.history.calls.clone();
+    let mut beginning = Beginning { store, calls, crew, occurrences: Occurrences::new() };
+    restore(campaign, &beginning, dir)?;
+    let trace = dir.join("trace");
+    let names: Vec<_> = FAULTS.iter().map(|(call, _)| format!("?{call}")).collect();
+    campaign.launch.wrapper = strace(&trace, &names.join(","));
+    let lived = campaign.live_and_stop(WORK, PATIENCE);
+    campaign.launch.wrapper.clear();
+    if let Err(violation) = lived {
+        return Ok(Err(violation));
+    }
+    beginning.occurrences = occurrences(&read_trace(&trace, &campaign.launch.data)?);
+    Ok(Ok(beginning))
 }
 
 fn restore(campaign: &mut Campaign, beginning: &Beginning, dir: &Path) -> std::io::Result<()> {
@@ -164,150 +309,58 @@ fn restore(campaign: &mut Campaign, beginning: &Beginning, dir: &Path) -> std::i
     Ok(())
 }
 
-/// How often a thread makes each call, at the most.
-fn count(
-    campaign: &mut Campaign,
-    beginning: &Beginning,
-    dir: &Path,
-) -> std::io::Result<Result<BTreeMap<String, u64>, Violation>> {
-    restore(campaign, beginning, dir)?;
-    let trace = dir.join("trace");
-    let names: Vec<_> = FAULTS.iter().map(|(call, _)| format!("?{call}")).collect();
-    campaign.launch.wrapper = vec![
-        "strace".to_owned(),
-        "-D".to_owned(),
-        "-f".to_owned(),
-        "-qq".to_owned(),
-        "--seccomp-bpf".to_owned(),
-        "-o".to_owned(),
-        trace.display().to_string(),
-        "-e".to_owned(),
-        format!("trace={}", names.join(",")),
-    ];
-    let lived = campaign.live_for(WORK);
-    campaign.launch.wrapper.clear();
-    if let Err(violation) = lived {
-        return Ok(Err(violation));
-    }
-    let text = read_settled(&trace)?;
-    fs::remove_file(&trace)?;
-    Ok(Ok(most_of_a_thread(&text)))
+/// `strace` with the names of threads and files, of these calls.
+fn strace(trace: &Path, calls: &str) -> Vec<String> {
+    let options = ["strace", "-D", "-f", "-q", "-y", "-Y", "--seccomp-bpf", "-o"];
+    let mut wrapper: Vec<_> = options.map(str::to_owned).into();
+    wrapper.extend([trace.display().to_string(), "-e".to_owned(), format!("trace={calls}")]);
+    wrapper
 }
 
-/// Reads a file that somebody is about to finish.
-fn read_settled(path: &Path) -> std::io::Result<String> {
-    let mut text = String::new();
-    loop {
+fn inject(next: &Try) -> String {
+    format!("inject={}:{}:when={}", next.call, next.fault, next.number)
+}
+
+/// Reads what `strace`, which ends after the server, wrote.
+fn read_trace(path: &Path, store: &Path) -> std::io::Result<Vec<trace::Traced>> {
+    let (began, mut text) = (Instant::now(), String::new());
+    while began.elapsed() < PATIENCE {
         let before = text.len();
-        std::thread::sleep(Duration::from_millis(200));
-        text = fs::read_to_string(path)?;
-        if text.len() == before && before > 0 {
-            return Ok(text);
+        std::thread::sleep(Duration::from_millis(10));
+        // Bodies are in it, too.
+        text = String::from_utf8_lossy(&fs::read(path)?).into_owned();
+        let is_ended = text.trim_end().ends_with("+++");
+        if is_ended && text.len() == before {
+            break;
         }
     }
+    Ok(trace::calls(&text, &store.display().to_string()))
 }
 
-/// From a trace, lines like `123 openat(...`: the most of one thread.
-fn most_of_a_thread(trace: &str) -> BTreeMap<String, u64> {
-    let mut by_thread: BTreeMap<(&str, &str), u64> = BTreeMap::new();
-    for line in trace.lines() {
-        let Some((thread, rest)) = line.split_once(' ') else { continue };
-        let Some((call, _)) = rest.trim_start().split_once('(') else { continue };
-        if call.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
-            *by_thread.entry((thread, call)).or_default() += 1;
-        }
-    }
-    let mut most = BTreeMap::new();
-    for ((_, call), count) in by_thread {
-        let before = most.entry(call.to_owned()).or_default();
-        *before = count.max(*before);
-    }
-    most
-}
-
-/// One run: under the fault, then without it.
-fn fault(campaign: &mut Campaign, inject: &str, call: &str, faults: &mut Faults) -> Vec<Violation> {
-    campaign.launch.wrapper =
-        ["strace", "-D", "-f", "-qq", "--seccomp-bpf", "-o", "/dev/null"].map(str::to_owned).into();
-    campaign.launch.wrapper.extend([
-        "-e".to_owned(),
-        format!("trace={call}"),
-        "-e".to_owned(),
-        inject.to_owned(),
-    ]);
-    campaign.launch.patience = PATIENCE;
-    let ended = work(campaign, faults);
-    campaign.launch.wrapper.clear();
-    campaign.launch.patience = Duration::from_secs(20);
-    let broken = ended.and_then(|()| campaign.drain()).and_then(|()| campaign.verify());
-    campaign.judge(broken.err().into_iter().collect())
-}
-
-fn work(campaign: &mut Campaign, faults: &mut Faults) -> Result<(), Violation> {
-    let mut server = match campaign.try_start() {
-        Ok(server) => server,
-        // It says what failed: the next start must find everything.
-        Err(NoServer::Ended { .. }) => {
-            faults.not_started += 1;
-            return Ok(());
-        }
-        Err(why) => return Err(broken("hang", why.to_string())),
-    };
-    // What cannot connect, since the server is on its way out, is none of its faults.
-    if let Ok(shift) = campaign.begin(&server, Work::Everything) {
-        std::thread::sleep(WORK);
-        let by_itself = server.wait(Duration::ZERO).is_some();
-        let stopped = by_itself || server.terminate(PATIENCE).is_some();
-        if by_itself {
-            faults.ended += 1;
-        } else {
-            faults.went_on += 1;
-        }
-        let noted = campaign.history.calls.len();
-        campaign.rejoin(shift, PATIENCE)?;
-        // What it refuses while a call fails is for it to say.
-        campaign.history.calls[noted..].iter_mut().for_each(|call| call.code.clear());
-        if !stopped {
-            return Err(broken("hang", "the server did not end within 5 s of SIGTERM".to_owned()));
-        }
-    } else {
-        faults.ended += 1;
-        if server.terminate(PATIENCE).is_none() {
-            return Err(broken("hang", "the server did not end within 5 s of SIGTERM".to_owned()));
-        }
-    }
-    Ok(())
-}
-
-/// How the server took its faults, for people.
+/// What was done, and how the server took it, for people.
 pub fn told(faults: &Faults, summary: &Summary) -> String {
-    let runs: u64 = faults.runs.values().sum();
+    let (failed, all) = total(faults);
     let mut text = format!(
-        "{runs} runs, each with a system call that failed, {:.0} s: the server did not start {} times, \
-         ended {} times, went on {} times",
+        "{failed} of {all} sites failed, each with each of its errors, {} runs, {:.0} s: the server did not \
+         start {} times, ended {} times, went on {} times; in {} runs nothing failed",
+        faults.runs,
         summary.took.as_secs_f64(),
         faults.not_started,
         faults.ended,
         faults.went_on,
+        faults.missed,
     );
-    for (fault, runs) in &faults.runs {
-        text.push_str(&format!("\n  {fault}: {runs}"));
+    for (fault, (failed, all)) in &faults.sites {
+        text.push_str(&format!("\n  {fault}: {failed} of {all}"));
+    }
+    for site in &faults.unfailed {
+        text.push_str(&format!("\n  did not fail: {site}"));
     }
     text
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_trace_tells_how_often_a_thread_makes_a_call() {
-        let trace = "10 openat(AT_FDCWD, \"a\") = 3\n11 openat(AT_FDCWD, \"b\") = 4\n10 openat(\n\
-                     10 <... openat resumed>) = 3\n11 fsync(3) = 0\n+++ exited with 0 +++";
-        let most = most_of_a_thread(trace);
-        assert_eq!(
-            most.into_iter().collect::<Vec<_>>(),
-            [("fsync".to_owned(), 1), ("openat".to_owned(), 2)]
-        );
-    }
+/// How many sites have failed, and how many there are.
+pub fn total(faults: &Faults) -> (u64, u64) {
+    let sites = faults.sites.values();
+    sites.fold((0, 0), |(failed, all), (more_failed, more)| (failed + more_failed, all + more))
 }

@@ -10,6 +10,7 @@ use forebay_engine::{Damage, OpenError, ReadError};
 
 use super::case::{Case, Rotten};
 use super::reference::{Kind, QUEUES, Reference, ReferenceFile, compacting, idle};
+use super::repaired::repair;
 use super::store::{DATA, Opened};
 
 /// Longer than any lease and any delay of the reference.
@@ -33,7 +34,10 @@ pub enum Judgement {
     Verified,
     /// It opens, and each message that is not there is reported, with file and offset.
     SetAside,
-    /// It is not opened, and the reason names the file.
+    /// It is not opened, and the reason names the file; and it was repaired, with all that the damage
+    /// does not concern.
+    Repaired,
+    /// It is not opened, the reason names the file, and there is no repair.
     Refused,
 }
 
@@ -67,7 +71,11 @@ pub(super) fn judge(reference: &Reference, case: &Case) -> Result<Judgement, Str
             Judgement::Refused
         }
     };
-    compare(file, &rotten, judgement, report)
+    let judgement = compare(file, &rotten, judgement, report)?;
+    Ok(match judgement {
+        Judgement::Refused if repair(reference, file, &rotten, &disk)? => Judgement::Repaired,
+        other => other,
+    })
 }
 
 /// A disk on which the case has happened.

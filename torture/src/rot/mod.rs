@@ -11,6 +11,7 @@
 mod case;
 mod judge;
 mod reference;
+mod repaired;
 pub(crate) mod store;
 
 use std::collections::BTreeMap;
@@ -85,23 +86,47 @@ pub struct Report {
     pub summary: Summary,
     /// What was broken, in the order of the cases.
     pub violations: Vec<Violation>,
+    /// Of one case alone: what it does, to which file.
+    pub case: Option<String>,
 }
 
-/// Why there is no reference store.
+/// Why nothing was swept.
 #[derive(Debug, thiserror::Error)]
-#[error("the reference store of seed {seed} cannot be made: {why}")]
-pub struct NoReference {
-    /// The seed.
-    pub seed: u64,
-    /// What went wrong.
-    pub why: String,
+pub enum RotError {
+    /// There is no reference store.
+    #[error("the reference store of seed {seed} cannot be made: {why}")]
+    NoReference {
+        /// The seed.
+        seed: u64,
+        /// What went wrong.
+        why: String,
+    },
+    /// There is no case with that number.
+    #[error("case {case} of the store of seed {seed}, expected 0 to {}", total - 1)]
+    NoSuchCase {
+        /// The number.
+        case: u64,
+        /// The seed.
+        seed: u64,
+        /// How many cases there are.
+        total: u64,
+    },
+    /// The files of a case cannot be written.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// Where.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
 }
 
 /// Sweeps. A violation ends it; `progress` is told how many cases are done.
-pub fn run(options: &Options, progress: &mut dyn FnMut(u64, u64)) -> Result<Report, NoReference> {
+pub fn run(options: &Options, progress: &mut dyn FnMut(u64, u64)) -> Result<Report, RotError> {
     let reference = reference(options.seed)?;
     let began = Instant::now();
     let total = count(&reference);
+    let only = options.only.map(|number| case(&reference, options.seed, number)).transpose()?;
     let cases = match options.only {
         Some(_) => 1,
         None => options.cases.unwrap_or(total).min(total),
@@ -141,22 +166,22 @@ pub fn run(options: &Options, progress: &mut dyn FnMut(u64, u64)) -> Result<Repo
         violations.push(Violation { case: 0, text });
     }
     violations.sort_by_key(|violation| violation.case);
-    Ok(Report { summary, violations })
+    let case = only.map(|case| case.describe(&reference));
+    Ok(Report { summary, violations, case })
 }
 
 /// Writes the files of the store as a case leaves them, to be looked at.
-pub fn exhibit(seed: u64, case: u64, dir: &Path) -> Result<(), io::Error> {
-    let reference = reference(seed).map_err(io::Error::other)?;
-    let cases = count(&reference);
-    if case >= cases {
-        return Err(io::Error::other(format!("case {case}: expected one less than {cases}")));
-    }
-    let case = Case::of(&reference, case);
+pub fn exhibit(seed: u64, number: u64, dir: &Path) -> Result<(), RotError> {
+    let reference = reference(seed)?;
+    let case = case(&reference, seed, number)?;
     let disk = disk(&reference, &case, &case.apply(&reference));
     for path in disk.files() {
         let to: PathBuf = dir.join(&path);
-        fs::create_dir_all(to.parent().expect("it lies in the directory"))?;
-        fs::write(&to, disk.image(&path).map_err(io::Error::other)?)?;
+        let write = || {
+            fs::create_dir_all(to.parent().expect("it lies in the directory"))?;
+            fs::write(&to, disk.image(&path).map_err(io::Error::other)?)
+        };
+        write().map_err(|source| RotError::Io { path: to.clone(), source })?;
     }
     Ok(())
 }
@@ -174,8 +199,17 @@ pub(crate) fn quiet(segment_bytes: u64) -> forebay_engine::Options {
     }
 }
 
-fn reference(seed: u64) -> Result<Reference, NoReference> {
-    Reference::build(seed).map_err(|why| NoReference { seed, why })
+fn reference(seed: u64) -> Result<Reference, RotError> {
+    Reference::build(seed).map_err(|why| RotError::NoReference { seed, why })
+}
+
+/// The case of a number that somebody gave.
+fn case(reference: &Reference, seed: u64, number: u64) -> Result<Case, RotError> {
+    let total = count(reference);
+    match number < total {
+        true => Ok(Case::of(reference, number)),
+        false => Err(RotError::NoSuchCase { case: number, seed, total }),
+    }
 }
 
 /// What the threads of a sweep share.
@@ -223,7 +257,7 @@ impl Sweep<'_> {
             return None;
         }
         if let Some(only) = self.options.only {
-            return Some(only % self.total);
+            return Some(only);
         }
         if self.cases == self.total && self.options.time.is_none() {
             return Some(at);

@@ -52,7 +52,8 @@ pub fn assert_undamaged(disk: &SimDisk) {
 pub fn assert_no_leaked_files(disk: &SimDisk) {
     for path in disk.files() {
         let name = name_of(&path);
-        let reserves = ["MANIFEST.tmp", "MANIFEST.swap.tmp", "next.tmp", "compact.tmp"];
+        let reserves =
+            ["MANIFEST.tmp", "MANIFEST.swap.tmp", "next.tmp", "compact.tmp", "standby.tmp"];
         let is_known = ["LOCK", "store.toml", "MANIFEST"].contains(&name)
             || reserves.contains(&name)
             || [".log", ".idx", ".snap"].iter().any(|end| name.ends_with(end));

@@ -9,6 +9,8 @@ use forebay_torture::kill::{block, eio, full_disk, strace};
 use serde::Serialize;
 use serde_json::json;
 
+use super::minutes::minutes;
+use super::stopping::stop_on_signals;
 use crate::cli::failure::Failure;
 use crate::cli::progress;
 use crate::cli::say::say;
@@ -25,7 +27,8 @@ const VIOLATIONS_SHOWN: usize = 10;
 /// server gets SIGKILL, under load or while it opens its store, or now and then SIGTERM. After every hundred
 /// lives all queues are drained and everything is checked: nothing that was answered is lost, nothing
 /// deleted comes back, nothing comes that was not sent, byte for byte, one consumer at a time, FIFO groups
-/// in order. Exit status 1 and a directory with the history after a violation.
+/// in order. Exit status 1 and a directory with the history after a violation. Ctrl-C and SIGTERM end the server
+/// and the campaign, and what was seen until then is told and checked.
 ///
 /// Four other campaigns go below the server: what this machine lacks for them is said, and they are skipped.
 #[derive(Debug, clap::Args)]
@@ -33,12 +36,12 @@ const VIOLATIONS_SHOWN: usize = 10;
                   forebay torture kill --minutes 30 --data /mnt/disk/torture --json\n         \
                   forebay torture kill --block --images 10000 --data /dev/shm/torture")]
 pub(super) struct Kill {
-    /// So many restarts [default: 200]
+    /// So many restarts, 1 to 4294967295 [default: 200]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     restarts: Option<u32>,
-    /// For so many minutes
-    #[arg(long, value_name = "M", value_parser = clap::value_parser!(u64).range(1..))]
-    minutes: Option<u64>,
+    /// For so many minutes, also parts of one
+    #[arg(long, value_name = "M", value_parser = minutes)]
+    minutes: Option<Duration>,
     /// An empty or missing directory for the store, on the disk that is to be tested
     #[arg(long, value_name = "DIR", default_value = DIR)]
     data: PathBuf,
@@ -54,14 +57,14 @@ pub(super) struct Kill {
     /// Instead: check images of an ext4 after power cuts (needs root, FUSE and qemu-storage-daemon)
     #[arg(long, group = "way")]
     block: bool,
-    /// Images to check
-    #[arg(long, value_name = "N", default_value_t = 1000, requires = "block")]
+    /// Images to check, from 1 on
+    #[arg(long, value_name = "N", default_value_t = 1000, requires = "block", value_parser = clap::value_parser!(u64).range(1..))]
     images: u64,
     /// Instead: let the device fail below an ext4 (needs root, FUSE, qemu-storage-daemon and nbdkit)
     #[arg(long, group = "way")]
     eio: bool,
-    /// How often it fails
-    #[arg(long, value_name = "N", default_value_t = 50, requires = "eio")]
+    /// How often it fails, from 1 on
+    #[arg(long, value_name = "N", default_value_t = 50, requires = "eio", value_parser = clap::value_parser!(u64).range(1..))]
     faults: u64,
     /// A JSON object
     #[arg(long)]
@@ -102,8 +105,9 @@ impl Kill {
         let restarts = self.restarts.or(is_endless.then_some(RESTARTS));
         let existed = self.data.exists();
         let seed = self.seed.unwrap_or_else(super::any_seed);
-        let time = self.minutes.map(|minutes| Duration::from_secs(minutes * 60));
-        let options = Options { binary, dir: self.data.clone(), seed, restarts, time };
+        let stop = stop_on_signals()?;
+        let (dir, time) = (self.data.clone(), self.minutes);
+        let options = Options { binary, dir, seed, restarts, time, stop };
         let told = self.campaign(&options).map_err(|error| Failure::because(error.to_string()))?;
         let told = match told {
             Ok(told) => told,
@@ -135,7 +139,11 @@ impl Kill {
             return Err(Failure::Reported);
         }
         clean_up(&self.data, existed)
-            .map_err(|error| Failure::io(&self.data.display().to_string(), &error))
+            .map_err(|error| Failure::io(&self.data.display().to_string(), &error))?;
+        match options.stop.is_set() {
+            true => Err(Failure::because("ended by a signal before all was done")),
+            false => Ok(()),
+        }
     }
 
     fn campaign(&self, options: &Options) -> Result<Result<Told, Lacking>, CampaignError> {
@@ -180,6 +188,10 @@ fn straced(options: &Options) -> Result<Result<Told, Lacking>, CampaignError> {
     Ok(ran?.map(|(report, faults)| {
         let object = json!({
             "runs": faults.runs,
+            "runs_without_a_failure": faults.missed,
+            "sites": strace::total(&faults).1,
+            "sites_failed": strace::total(&faults).0,
+            "sites_unfailed": faults.unfailed,
             "not_started": faults.not_started,
             "ended": faults.ended,
             "went_on": faults.went_on,
@@ -218,6 +230,7 @@ fn filled_json(filled: &full_disk::Filled) -> serde_json::Value {
         "rounds": filled.rounds,
         "messages_sent": filled.sent,
         "messages_deleted": filled.deleted,
+        "receives_and_deletes_deferred": filled.deferred,
         "slowest_call_ms": filled.slowest_call.as_millis() as u64,
         "slowest_resume_ms": filled.slowest_resume.as_millis() as u64,
     })

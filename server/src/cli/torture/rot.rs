@@ -8,9 +8,13 @@ use std::time::Duration;
 use forebay_torture::rot::{self, Judgement, Options, Report};
 use serde::Serialize;
 
+use super::minutes::minutes;
 use crate::cli::failure::Failure;
 use crate::cli::progress;
 use crate::cli::say::say;
+
+/// More threads than any machine has processors for.
+const JOBS_MAX: usize = 1024;
 
 /// Damage every bit, byte, block and file of a store, and check what becomes of it
 ///
@@ -28,20 +32,20 @@ pub(super) struct Rot {
     /// What is in the store
     #[arg(long, value_name = "S", default_value_t = 1)]
     seed: u64,
-    /// At most so many cases, spread over all of them [default: all]
+    /// At most so many cases, from 1 on, spread over all of them [default: all]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     cases: Option<u64>,
-    /// For so many minutes at most
-    #[arg(long, value_name = "M", value_parser = clap::value_parser!(u64).range(1..))]
-    minutes: Option<u64>,
-    /// This case alone
+    /// For so many minutes at most, also parts of one
+    #[arg(long, value_name = "M", value_parser = minutes)]
+    minutes: Option<Duration>,
+    /// This case alone, and say what it does; from 0 on, the summary says how many there are
     #[arg(long, value_name = "N", conflicts_with_all = ["cases", "minutes"])]
     case: Option<u64>,
-    /// Write the files of that case to a directory
+    /// Write the files of that case, which --case names, to a directory
     #[arg(long, value_name = "DIR", requires = "case")]
     keep: Option<PathBuf>,
-    /// Threads [default: one for each processor]
-    #[arg(long, value_name = "J")]
+    /// Threads, 1 to 1024 [default: one for each processor]
+    #[arg(long, value_name = "J", value_parser = jobs)]
     jobs: Option<usize>,
     /// A JSON object
     #[arg(long)]
@@ -61,6 +65,8 @@ struct SummaryJson {
     memory_bytes: u64,
     took_ms: u64,
     violations: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    case: Option<String>,
 }
 
 impl Rot {
@@ -69,7 +75,7 @@ impl Rot {
         let options = Options {
             seed: self.seed,
             cases: self.cases,
-            time: self.minutes.map(|minutes| Duration::from_secs(minutes * 60)),
+            time: self.minutes,
             only: self.case,
             jobs: self.jobs.unwrap_or_else(processors),
         };
@@ -82,7 +88,7 @@ impl Rot {
         let report = report.map_err(|error| Failure::because(error.to_string()))?;
         if let (Some(case), Some(dir)) = (self.case, &self.keep) {
             rot::exhibit(self.seed, case, dir)
-                .map_err(|error| Failure::io(&dir.display().to_string(), &error))?;
+                .map_err(|error| Failure::because(error.to_string()))?;
         }
         for violation in &report.violations {
             say(format_args!("VIOLATION {}", violation.text));
@@ -113,6 +119,9 @@ impl Rot {
             summary.bytes,
             summary.messages,
         );
+        if let (Some(number), Some(case)) = (self.case, &report.case) {
+            text.push_str(&format!("\n  case {number}: {case}"));
+        }
         for (judgement, cases) in &summary.judgements {
             text.push_str(&format!("\n  {cases}: {}", words(*judgement).1));
         }
@@ -134,8 +143,17 @@ impl Rot {
             memory_bytes: summary.memory_bytes,
             took_ms: u64::try_from(summary.took.as_millis()).unwrap_or(u64::MAX),
             violations: report.violations.iter().map(|violation| violation.text.clone()).collect(),
+            case: report.case.clone(),
         };
         serde_json::to_string(&json).expect("numbers and texts always have a JSON form")
+    }
+}
+
+/// A number of threads.
+fn jobs(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(jobs @ 1..=JOBS_MAX) => Ok(jobs),
+        _ => Err(format!("expected 1 to {JOBS_MAX}")),
     }
 }
 
@@ -148,6 +166,9 @@ fn words(judgement: Judgement) -> (&'static str, &'static str) {
         Judgement::Torn => ("torn", "told as a torn tail, nothing lost"),
         Judgement::Verified => ("verified", "everything comes, and verify reports the place"),
         Judgement::SetAside => ("set-aside", "the messages concerned reported, all others come"),
+        Judgement::Repaired => {
+            ("repaired", "not opened, and the place reported; repaired, and all others come")
+        }
         Judgement::Refused => ("refused", "not opened, and the place reported"),
     }
 }

@@ -1,0 +1,121 @@
+//! Makes the segments that the log rolls to: the standby segment, and then the next one.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::filling::Filling;
+use super::listing::Listing;
+use super::manifest::ManifestReserve;
+use super::names;
+use super::segment::PreparedSegment;
+use super::standby::Standby;
+use super::tail::NextSegment;
+use crate::counters::Counters;
+use crate::disk::{Disk, DiskError};
+use crate::options::Options;
+
+/// Why no segment is made although there may be space for one.
+const RESERVE_FIRST: &str =
+    "the space without which the compactor cannot give any back comes first";
+
+/// Makes them, one step at a time.
+#[derive(Debug)]
+pub(crate) struct SegmentMaker {
+    disk: Arc<dyn Disk>,
+    data: PathBuf,
+    segment_bytes: u64,
+    standby_bytes: u64,
+    listing: Listing,
+    counters: Arc<Counters>,
+    standby: Option<Standby>,
+    /// How often the log had rolled to a standby segment when this one was made.
+    rolls: u64,
+}
+
+impl SegmentMaker {
+    pub(super) fn new(
+        disk: Arc<dyn Disk>,
+        listing: Listing,
+        data: PathBuf,
+        options: &Options,
+        counters: Arc<Counters>,
+    ) -> Self {
+        Self {
+            disk,
+            data,
+            segment_bytes: options.segment_bytes,
+            standby_bytes: options.standby_bytes(),
+            listing,
+            counters,
+            standby: None,
+            rolls: 0,
+        }
+    }
+
+    /// The next segment, if there is space for it beside what is kept for the compactor and in the standby
+    /// segment. Nobody may have one that was made before.
+    pub(crate) fn make(&mut self) -> NextSegment {
+        match self.keep_standby().and_then(|()| self.make_next()) {
+            Ok(prepared) => NextSegment::Ready(prepared),
+            Err(cause) => NextSegment::Full {
+                detail: format!("the next segment cannot be prepared: {cause}"),
+                standby: self.prepared_standby(),
+            },
+        }
+    }
+
+    /// What may be filled with zeros of the standby segment.
+    pub(crate) fn standby_filling(&self) -> Option<Filling> {
+        self.standby.as_ref().map(Standby::filling)
+    }
+
+    /// Makes the standby segment, or makes it whole.
+    fn keep_standby(&mut self) -> Result<(), String> {
+        let says = |error: DiskError| error.to_string();
+        let (rolls, wanted) = (self.counters.standby_rolls.get(), self.standby_bytes);
+        if self.rolls != rolls {
+            // It has become a segment: its name was another's before that was counted.
+            (self.standby, self.rolls) = (None, rolls);
+        }
+        if self.standby.is_none() {
+            self.standby = Standby::open(&*self.disk, &self.data).map_err(says)?;
+            self.standby.as_mut().map_or(Ok(()), |found| found.cut(wanted)).map_err(says)?;
+        }
+        if self.counters.has_reserve.get() == 0 {
+            return Err(RESERVE_FIRST.to_owned());
+        }
+        match &mut self.standby {
+            Some(standby) => standby.grow(wanted).map_err(says)?,
+            None => {
+                let made = Standby::make(&*self.disk, &self.data, wanted).map_err(says)?;
+                self.standby = Some(made);
+            }
+        }
+        let bytes = self.standby.as_ref().map_or(0, Standby::bytes);
+        self.counters.has_standby.set(u64::from(bytes >= wanted));
+        if bytes >= wanted {
+            return Ok(());
+        }
+        Err(format!(
+            "{} has {bytes} bytes, expected {wanted}: those that are kept for receives and deletes come first",
+            names::standby(&self.data).display()
+        ))
+    }
+
+    fn make_next(&self) -> Result<PreparedSegment, String> {
+        let manifest_bytes = self.listing.bytes_with_one_more();
+        PreparedSegment::prepare(&*self.disk, &self.data, self.segment_bytes, manifest_bytes)
+            .map_err(|error| error.to_string())
+    }
+
+    fn prepared_standby(&self) -> Option<PreparedSegment> {
+        let standby = self.standby.as_ref()?;
+        let (disk, path) = (&*self.disk, names::manifest_reserve(&self.data));
+        let manifest_bytes = self.listing.bytes_with_one_more();
+        let manifest = || ManifestReserve::keep(disk, &path, manifest_bytes);
+        standby.prepared(disk, &self.data, manifest).unwrap_or_else(|error| {
+            tracing::warn!("the standby segment is of no use now: {error}");
+            None
+        })
+    }
+}
