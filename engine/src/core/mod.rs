@@ -16,6 +16,7 @@ mod leases;
 mod moves;
 mod nack;
 mod peek;
+mod queue_delay;
 mod queues;
 mod receives;
 mod redrives;
