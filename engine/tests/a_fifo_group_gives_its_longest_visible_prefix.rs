@@ -179,6 +179,22 @@ fn a_waiting_receive_gets_what_lies_behind_a_long_locked_group() {
 }
 
 #[test]
+fn a_receive_that_may_not_wait_is_told_nothing_before_the_walk_has_come_to_its_end() {
+    let mut client = with_a_long_group();
+    bodies(&mut client, 1);
+    let asked = client.begin(receive(QUEUE, 1, 0, 60_000));
+    assert_eq!(client.received(asked), None);
+    let next = client.begin(receive(QUEUE, 1, 0, 60_000));
+    client.advance(1);
+    client.advance(1);
+    client.store().commit().unwrap();
+    assert_eq!(client.received(asked), Some(vec!["b1".to_owned()]));
+    assert_eq!(client.received(next), Some(Vec::new()));
+    let asked = client.begin(receive(QUEUE, 1, 0, 60_000));
+    assert_eq!(client.received(asked), Some(Vec::new()), "now it is known");
+}
+
+#[test]
 fn a_queues_delay_holds_for_what_is_stored_too() {
     let mut client = client(&["a1"]);
     client.clock.advance(1_000);

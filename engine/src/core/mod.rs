@@ -248,6 +248,8 @@ impl<R: ReplyTo> Core<R> {
             Ok(Decided::RefusedWhenDurable(error)) => {
                 self.answer_when_durable(reply_to, Err(error));
             }
+            // Who is gone does not stand in line.
+            Ok(Decided::Waits(..)) if reply_to.is_gone() => {}
             Ok(Decided::Waits(queue, demand, attempt, until)) => {
                 self.wait(queue, Waiter { reply_to, demand, attempt, until }, now);
             }
