@@ -70,15 +70,17 @@ pub fn action_names() -> impl ExactSizeIterator<Item = &'static str> {
 pub struct Understood(action::Request);
 
 impl Understood {
-    /// The bodies of the messages that it sends.
-    pub fn bodies(&self) -> Vec<&str> {
+    /// The messages that it sends as a batch: their entries' ids, and their bodies.
+    pub fn messages(&self) -> impl Iterator<Item = (&str, &str)> {
         let entries = match &self.0 {
             action::Request::SendMessageBatch(batch) => {
                 batch.entries.as_deref().unwrap_or_default()
             }
             _ => &[],
         };
-        entries.iter().filter_map(|entry| entry.message_body.as_deref()).collect()
+        entries
+            .iter()
+            .filter_map(|entry| Some((entry.id.as_deref()?, entry.message_body.as_deref()?)))
     }
 }
 
