@@ -162,9 +162,12 @@ impl Exchange<'_> {
             }
         };
         let mut response = self.response(code.status(), body.into(), None);
-        let query_error = format!("{};{}", code.query_name(), code.fault());
-        let query_error = HeaderValue::try_from(query_error).expect("the names are ASCII");
-        response.headers_mut().insert("x-amzn-query-error", query_error);
+        // Programs that are older than the JSON protocol look for the names of the other one.
+        if self.protocol == Protocol::Json {
+            let query_error = format!("{};{}", code.query_name(), code.fault());
+            let query_error = HeaderValue::try_from(query_error).expect("the names are ASCII");
+            response.headers_mut().insert("x-amzn-query-error", query_error);
+        }
         response
     }
 

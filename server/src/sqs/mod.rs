@@ -11,7 +11,7 @@
 //!
 //! | module | what |
 //! | --- | --- |
-//! | `error`, `address`, `attribute_name`, `names`, `inputs`, `outputs` | words: errors, URLs and ARNs, attributes of queues, what the protocols call things, what each action takes and gives |
+//! | `error`, `address`, `attribute_name`, `names`, `member`, `inputs`, `outputs` | words: errors, URLs and ARNs, attributes of queues, what the protocols call things, what members are, what each action takes and gives |
 //! | `query`, `xml` | the Query protocol to JSON and back |
 //! | `recent`, `endpoint` | what happened to queues of late; what all requests share |
 //! | `policy`, `redrive_policy`, `queue_attributes`, `message_attributes`, `batch` | rules of SQS |
@@ -29,6 +29,7 @@ mod endpoint;
 mod error;
 mod http;
 mod inputs;
+mod member;
 mod message_attributes;
 mod move_tasks;
 mod names;
