@@ -17,13 +17,14 @@
 //! | `policy`, `redrive_policy`, `queue_attributes`, `message_attributes`, `batch` | rules of SQS |
 //! | `queues`, `permissions`, `move_tasks`, `send`, `receive`, `receipts` | what the actions do |
 //! | `action` | the table of actions |
-//! | `credentials`, `signature`, `rights` | access keys, who has signed a request, what each may do |
+//! | `credentials`, `signature`, `conditions`, `rights` | access keys, who has signed a request, what policies ask besides, what each may do |
 //! | `stream`, `http`, `server` | one connection's bytes, one request, all connections |
 
 mod action;
 mod address;
 mod attribute_name;
 mod batch;
+mod conditions;
 mod credentials;
 mod endpoint;
 mod error;

@@ -318,6 +318,34 @@ async fn a_policy_lets_other_accounts_in_and_keeps_out_whom_it_denies() {
 }
 
 #[tokio::test]
+async fn a_policy_may_ask_where_a_request_comes_from_and_whose_it_is() {
+    let sqs = locked().await;
+    let set = |condition: Value| {
+        let policy = json!({"Statement": [{
+            "Effect": "Allow", "Principal": {"AWS": "111111111111"}, "Action": "SQS:SendMessage",
+            "Resource": "*", "Condition": condition,
+        }]});
+        json!({"QueueUrl": "q", "Attributes": {"Policy": policy.to_string()}})
+    };
+    for (condition, is_allowed) in [
+        (json!({"IpAddress": {"aws:SourceIp": "127.0.0.0/8"}}), true),
+        (json!({"IpAddress": {"aws:SourceIp": "10.0.0.0/8"}}), false),
+        (json!({"StringEquals": {"aws:PrincipalAccount": "111111111111"}}), true),
+        (json!({"Bool": {"aws:SecureTransport": "true"}}), false),
+        (json!({"DateGreaterThan": {"aws:CurrentTime": "2000-01-01T00:00:00Z"}}), true),
+        (json!({"Unheard": {"aws:Of": "x"}}), false),
+    ] {
+        assert_eq!(
+            signed(&sqs, OWNER, "SetQueueAttributes", set(condition.clone())).await.status,
+            200
+        );
+        let send = json!({"QueueUrl": "q", "MessageBody": "x"});
+        let sent = signed(&sqs, FOREIGN, "SendMessage", send).await;
+        assert_eq!(sent.status, if is_allowed { 200 } else { 403 }, "{condition}: {sent:?}");
+    }
+}
+
+#[tokio::test]
 async fn no_policy_lets_another_account_do_what_is_the_owners_alone() {
     let sqs = locked().await;
     let everything = json!({
