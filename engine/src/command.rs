@@ -598,6 +598,8 @@ pub struct Peeked {
     pub seq: Seq,
     /// Its state.
     pub state: MessageState,
+    /// Until when its queue's delay holds it back; a delay of its own is stored with it.
+    pub visible_from: Option<LogTime>,
     /// How often it was received.
     pub receive_count: u32,
     /// When it was sent.

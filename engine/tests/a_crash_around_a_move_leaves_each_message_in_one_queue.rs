@@ -160,7 +160,8 @@ impl Run {
                     visibility_ms: Some(0),
                     bytes_max: u64::MAX,
                 };
-                let number = self.begin(receive)?;
+                let (number, slot) = self.answers.slot_of_the_gone();
+                self.store().handle(receive, slot)?;
                 let Some(Ok(Reply::Received { deliveries, .. })) = self.answers.take(number) else {
                     return Ok(());
                 };

@@ -8,9 +8,11 @@ mod client;
 mod common;
 
 use client::{Client, deliveries, receive};
-use common::tiny;
+use common::{peek, tiny};
 use forebay_engine::attributes::AttributeChanges;
-use forebay_engine::command::{Command, Delivery};
+use forebay_engine::command::{Command, Delivery, MessageState, Reply};
+use forebay_engine::facts::Fact;
+use forebay_engine::ids::Seq;
 use forebay_engine::{Options, RequestError};
 
 const QUEUE: &str = "line.fifo";
@@ -177,6 +179,22 @@ fn a_waiting_receive_gets_what_lies_behind_a_long_locked_group() {
 }
 
 #[test]
+fn a_receive_that_may_not_wait_is_told_nothing_before_the_walk_has_come_to_its_end() {
+    let mut client = with_a_long_group();
+    bodies(&mut client, 1);
+    let asked = client.begin(receive(QUEUE, 1, 0, 60_000));
+    assert_eq!(client.received(asked), None);
+    let next = client.begin(receive(QUEUE, 1, 0, 60_000));
+    client.advance(1);
+    client.advance(1);
+    client.store().commit().unwrap();
+    assert_eq!(client.received(asked), Some(vec!["b1".to_owned()]));
+    assert_eq!(client.received(next), Some(Vec::new()));
+    let asked = client.begin(receive(QUEUE, 1, 0, 60_000));
+    assert_eq!(client.received(asked), Some(Vec::new()), "now it is known");
+}
+
+#[test]
 fn a_queues_delay_holds_for_what_is_stored_too() {
     let mut client = client(&["a1"]);
     client.clock.advance(1_000);
@@ -206,6 +224,47 @@ fn a_longer_delay_holds_back_what_was_visible_but_not_what_was_received() {
     assert_eq!(bodies(&mut client, 9), ["a1"]);
     client.advance(5_000);
     assert_eq!(bodies(&mut client, 9), ["b1", "b2"]);
+}
+
+/// As SQS counts them, and as a peek and an explanation tell them.
+#[test]
+fn what_a_queues_delay_holds_back_counts_as_delayed() {
+    let mut client = client(&["a1", "b1"]);
+    take(&mut client, 1, 60_000);
+    client.clock.advance(1_000);
+    let delay = |ms| Command::AlterQueue {
+        name: QUEUE.to_owned(),
+        attributes: AttributeChanges { delay_ms: Some(ms), ..Default::default() }.into(),
+    };
+    client.ask(delay(5_000)).unwrap();
+    send(&mut client, &["a2", "c1"]);
+    let sent = client.store().now();
+    assert_eq!(client.counts(QUEUE), [0, 1, 3, 0], "what was received is not held back");
+    let states = |client: &mut Client| -> Vec<_> {
+        let Ok(Reply::Peeked { messages, .. }) = client.ask(peek(QUEUE, Seq(1), 10)) else {
+            panic!("they are peeked");
+        };
+        messages.iter().map(|message| (message.state, message.visible_from)).collect()
+    };
+    let in_flight = (MessageState::InFlight { until: sent.plus_ms(59_000) }, None);
+    let delayed = |ms| (MessageState::Delayed, Some(sent.plus_ms(ms)));
+    assert_eq!(states(&mut client), [in_flight, delayed(4_000), delayed(5_000), delayed(5_000)]);
+    let explain = |client: &mut Client, seq| {
+        let command = Command::Explain { queue: QUEUE.to_owned(), seq };
+        let Ok(Reply::Explained { facts, .. }) = client.ask(command) else { panic!("explained") };
+        facts
+    };
+    let facts = explain(&mut client, None);
+    let first_due = sent.plus_ms(4_000);
+    assert!(facts.contains(&Fact::Delayed { messages: 3, first_due }), "{facts:?}");
+    assert!(facts.contains(&Fact::QueueDelay { ms: 5_000 }), "{facts:?}");
+    assert_eq!(explain(&mut client, Some(Seq(2))), [Fact::MessageDelayed]);
+    client.advance(4_000);
+    assert_eq!(client.counts(QUEUE), [1, 1, 2, 0]);
+    client.commit_and_kill();
+    assert_eq!(client.counts(QUEUE), [1, 1, 2, 0]);
+    client.ask(delay(0)).unwrap();
+    assert_eq!(client.counts(QUEUE), [3, 1, 0, 0]);
 }
 
 #[test]

@@ -168,7 +168,7 @@ pub(crate) fn peeked(peeked: &Peeked, stored: StoredMessage) -> Option<PeekedMes
         MessageState::Waiting => (forebay_protocol::MessageState::Waiting, 0),
         MessageState::InFlight { until } => (forebay_protocol::MessageState::InFlight, until.0),
         MessageState::Delayed => {
-            let until = stored.visible_from.unwrap_or_default();
+            let until = peeked.visible_from.or(stored.visible_from).unwrap_or_default();
             (forebay_protocol::MessageState::Delayed, until.0)
         }
         MessageState::Damaged => return None,

@@ -1,19 +1,24 @@
-//! The bare HTTP server: hyper, the endpoint's own parser, and the answer that the endpoint gives, with the
-//! digests that clients compare. It stores nothing.
+//! The bare HTTP server: hyper, the endpoint's own parser, and the answer that the endpoint gives to its last
+//! header, with ids of messages and the digests that clients compare. It stores nothing.
 
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
+use forebay_protocol::{MessageId, md5_of_body};
 use http_body::Body;
 use http_body_util::Full;
 use hyper::body::Incoming;
+use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper::{Request, Response};
+use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
+use serde::Serialize;
 use tokio::net::TcpListener;
+use uuid::Uuid;
 
 use super::ParseBatch;
 use crate::BenchError;
@@ -50,17 +55,42 @@ async fn answer(
         }
     }
     let mut entries = Vec::new();
-    let status = if parse_batch(&body, &mut |body| entries.push(entry(body))) { 200 } else { 400 };
-    let body = serde_json::json!({ "Successful": entries }).to_string();
+    let is_good = parse_batch(&body, &mut |id, body| entries.push(Entry::new(id, body)));
+    let body = serde_json::to_vec(&Answer { entries }).expect("texts can be written");
     let mut response = Response::new(Full::new(Bytes::from(body)));
-    *response.status_mut() = hyper::StatusCode::from_u16(status).expect("both are statuses");
+    *response.status_mut() = if is_good { StatusCode::OK } else { StatusCode::BAD_REQUEST };
+    let request_id = HeaderValue::try_from(Uuid::new_v4().to_string()).expect("a UUID is ASCII");
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-amz-json-1.0"));
+    headers.insert("x-amzn-requestid", request_id);
     Ok(response)
 }
 
-fn entry(body: &str) -> serde_json::Value {
-    serde_json::json!({
-        "Id": "0",
-        "MD5OfMessageBody": forebay_protocol::md5_of_body(body.as_bytes()),
-        "MessageId": "06710580-0000-8004-8000-000000000001",
-    })
+/// The endpoint's answer.
+#[derive(Serialize)]
+struct Answer {
+    #[serde(rename = "Successful")]
+    entries: Vec<Entry>,
+}
+
+#[derive(Serialize)]
+struct Entry {
+    #[serde(rename = "Id")]
+    id: String,
+    #[serde(rename = "MD5OfMessageBody")]
+    md5_of_body: String,
+    #[serde(rename = "MessageId")]
+    message_id: String,
+}
+
+impl Entry {
+    fn new(id: &str, body: &str) -> Self {
+        static NUMBERS: AtomicU64 = AtomicU64::new(1);
+        let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
+        Self {
+            id: id.to_owned(),
+            md5_of_body: md5_of_body(body.as_bytes()),
+            message_id: MessageId::new(Uuid::nil(), 1, number).to_string(),
+        }
+    }
 }

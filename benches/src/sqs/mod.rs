@@ -15,9 +15,9 @@ use crate::server::{scratch_directory, this_program};
 use crate::workload::{Kind, Workload};
 use crate::{BenchError, print, queues, send};
 
-/// The endpoint's parser of SendMessageBatch: gives each message's body to the second, in order, and says
-/// whether the endpoint would have taken the request.
-pub type ParseBatch = fn(&[u8], &mut dyn FnMut(&str)) -> bool;
+/// The endpoint's parser of SendMessageBatch: gives each entry's id and body to the second, in order, and
+/// says whether the endpoint would have taken the request.
+pub type ParseBatch = fn(&[u8], &mut dyn FnMut(&str, &str)) -> bool;
 
 /// Between two runs, as in [`crate::rounds`].
 const SETTLE: Duration = Duration::from_millis(300);

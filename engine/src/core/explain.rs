@@ -23,9 +23,10 @@ impl<R: ReplyTo> Core<R> {
     }
 
     fn facts_of_queue(&mut self, id: QueueId, now: LogTime) -> Vec<Fact> {
+        let counts = self.counts(id, now);
+        let held_back_until = self.first_held_back_until(id, now);
         let queue = self.state.by_id(id).expect("the caller found the queue");
         let (messages, attributes, mut facts) = (&queue.messages, &queue.attributes, Vec::new());
-        let counts = messages.counts();
         let moving = messages.moving_before(messages.next_seq());
         let waiting = counts.waiting.saturating_sub(moving);
         if waiting > 0 {
@@ -39,7 +40,7 @@ impl<R: ReplyTo> Core<R> {
             facts.push(Fact::Moving { messages: moving });
         }
         if counts.delayed > 0 {
-            let first_due = messages.first_due().unwrap_or(now).max(now);
+            let first_due = held_back_until.or(messages.first_due()).unwrap_or(now).max(now);
             facts.push(Fact::Delayed { messages: counts.delayed, first_due });
             if attributes.delay_ms > 0 {
                 facts.push(Fact::QueueDelay { ms: attributes.delay_ms });
@@ -85,6 +86,7 @@ impl<R: ReplyTo> Core<R> {
 
     fn fact_of_message(&mut self, id: QueueId, seq: Seq, now: LogTime) -> Fact {
         let has_expired = self.has_expired(id, seq, now);
+        let held_back = self.held_back(id, now).ok().flatten();
         let messages = &self.state.by_id(id).expect("the caller found the queue").messages;
         let next = messages.next_seq();
         if seq == Seq(0) || seq >= next {
@@ -117,6 +119,9 @@ impl<R: ReplyTo> Core<R> {
                 Fact::MessageDamaged { path, offset }
             }
             _ if messages.is_delayed(seq) => Fact::MessageDelayed,
+            None if held_back.is_some_and(|held_back| seq >= held_back.from) => {
+                Fact::MessageDelayed
+            }
             _ if messages.is_moving(seq) => Fact::MessageMoving,
             _ => {
                 let fifo = messages.order().filter(|order| order.is_fifo());

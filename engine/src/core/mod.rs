@@ -16,6 +16,7 @@ mod leases;
 mod moves;
 mod nack;
 mod peek;
+mod queue_delay;
 mod queues;
 mod receives;
 mod redrives;
@@ -266,6 +267,8 @@ impl<R: ReplyTo> Core<R> {
             Ok(Decided::RefusedWhenDurable(error)) => {
                 self.answer_when_durable(reply_to, Err(error));
             }
+            // Who is gone does not stand in line.
+            Ok(Decided::Waits(..)) if reply_to.is_gone() => {}
             Ok(Decided::Waits(queue, demand, attempt, until)) => {
                 self.wait(queue, Waiter { reply_to, demand, attempt, until }, now);
             }

@@ -8,7 +8,7 @@
 //! Invariants. What is marked is on its way to be read, or was read and waits for room in the log.
 //! Its bytes are bounded ([`LANE_BYTES_MAX`]), but for one message that is always let through.
 
-use std::collections::{BTreeSet, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 
 use super::{Core, Room};
 use crate::attributes::QUEUE_NAME_BYTES_MAX;
@@ -72,6 +72,8 @@ pub(super) struct Moves {
     wanted: Vec<Moving>,
     /// Read, and waiting for room in the log.
     read: VecDeque<MovingRead>,
+    /// How many batches of dead letters of each queue are under way.
+    batches: HashMap<QueueId, u64>,
     /// Queues with dead letters that could not be marked yet.
     starved: BTreeSet<QueueId>,
     /// Groups of FIFO queues of which a message could not be read, so that none may pass it. They are
@@ -128,6 +130,9 @@ impl<R: ReplyTo> Core<R> {
         }
         let bytes = messages.iter().map(|chosen| u64::from(chosen.location.bytes)).sum();
         let batch = Batch { queue, redrive, messages: messages.len() as u64, bytes };
+        if redrive.is_none() {
+            *self.moves.batches.entry(queue).or_default() += 1;
+        }
         let lane = self.moves.lane(redrive);
         lane.messages += batch.messages;
         lane.bytes += batch.bytes;
@@ -249,8 +254,9 @@ impl<R: ReplyTo> Core<R> {
             self.moves.rests_until = Some(now.plus_ms(REST_MS));
             self.moves.starved.insert(queue);
         }
-        if let Some(redrive) = redrive {
-            self.redrives.arrived(redrive, messages, read.is_full, now);
+        match redrive {
+            Some(redrive) => self.redrives.arrived(redrive, messages, read.is_full, now),
+            None => self.moves.end_batch_of(queue),
         }
         self.serve(queue, now);
         if self.moves.rests_until.is_none() {
@@ -288,6 +294,21 @@ impl<R: ReplyTo> Core<R> {
 impl Moves {
     fn lane(&mut self, redrive: Option<RedriveId>) -> &mut Lane {
         if redrive.is_some() { &mut self.redriven } else { &mut self.dead_letters }
+    }
+
+    /// A batch of the queue's dead letters is done with.
+    fn end_batch_of(&mut self, queue: QueueId) {
+        let left = self.batches.get_mut(&queue).expect("the batch was counted");
+        *left -= 1;
+        if *left == 0 {
+            self.batches.remove(&queue);
+        }
+    }
+
+    /// Whether dead letters of the queue are on their way, or will be as soon as others have arrived.
+    pub(super) fn are_awaited(&self, queue: QueueId) -> bool {
+        let is_next = self.rests_until.is_none() && self.starved.contains(&queue);
+        !self.is_closed && (is_next || self.batches.contains_key(&queue))
     }
 
     /// Whether messages may be marked at all now.

@@ -2,7 +2,7 @@
 
 use super::{Core, Decided, Decision};
 use crate::attributes::check_range;
-use crate::command::{BATCH_MESSAGES_MAX, PeekFilter, Peeked, Reply, ReplyTo};
+use crate::command::{BATCH_MESSAGES_MAX, MessageState, PeekFilter, Peeked, Reply, ReplyTo};
 use crate::ids::Seq;
 use crate::time::LogTime;
 
@@ -39,15 +39,24 @@ impl<R: ReplyTo> Core<R> {
                 Err(_) => return Ok(Decided::Now(peeked(Vec::new(), Some(from)))),
             },
         };
+        let Ok(held_back) = self.held_back(id, now) else {
+            return Ok(Decided::Now(peeked(Vec::new(), Some(from))));
+        };
         let queue = self.state.by_id(id).expect("its name was found");
         queue.messages.settle(now);
+        let mut states = filter.states;
+        // What the queue's delay holds back waits, for all that the queue knows of it.
+        states.waiting |= states.delayed && held_back.is_some();
         let (mut messages, mut bytes, mut next) = (Vec::new(), 0u64, None);
-        for (looks, (seq, seen)) in queue.messages.look(from, filter.states).enumerate() {
+        for (looks, (seq, seen)) in queue.messages.look(from, states).enumerate() {
             if looks == LOOKS_MAX {
                 next = Some(seq);
                 break;
             }
-            if !filter.states.contains(seen.state) {
+            let held_back = held_back
+                .filter(|held_back| seq >= held_back.from && queue.messages.held(seq).is_none());
+            let state = if held_back.is_some() { MessageState::Delayed } else { seen.state };
+            if !filter.states.contains(state) {
                 continue;
             }
             if let Some(group) = filter.group {
@@ -75,9 +84,18 @@ impl<R: ReplyTo> Core<R> {
                 next = Some(seq);
                 break;
             }
-            let (state, receive_count) = (seen.state, seen.receive_count);
+            let receive_count = seen.receive_count;
+            let visible_from = held_back.map(|held_back| sent.plus_ms(held_back.delay_ms));
             let reason = queue.messages.reason(seq).cloned();
-            messages.push(Peeked { seq, state, receive_count, sent, reason, location });
+            messages.push(Peeked {
+                seq,
+                state,
+                visible_from,
+                receive_count,
+                sent,
+                reason,
+                location,
+            });
         }
         Ok(Decided::Now(peeked(messages, next)))
     }

@@ -7,8 +7,9 @@ use crate::attributes::{
     AttributeChanges, Attributes, TAGS_BYTES_MAX, TextMap, check_queue_name, check_range,
     check_type_of_name, invalid, shorten,
 };
-use crate::command::{LIST_QUEUES_MAX, LIST_TEXTS_BYTES_MAX, Reply, ReplyTo};
+use crate::command::{LIST_QUEUES_MAX, LIST_TEXTS_BYTES_MAX, QueueInfo, Reply, ReplyTo};
 use crate::error::RequestError;
+use crate::ids::QueueId;
 use crate::state::Queue;
 use crate::time::LogTime;
 
@@ -149,9 +150,14 @@ impl<R: ReplyTo> Core<R> {
     pub(super) fn describe_queue(&mut self, name: &str, now: LogTime) -> Decision {
         let id = self.queue(name)?.id;
         self.expire(id, now);
-        let queue = self.state.by_id(id).expect("its name was found");
-        queue.messages.settle(now);
-        Ok(Decided::Now(Reply::Described(queue.info())))
+        Ok(Decided::Now(Reply::Described(self.info(id, now))))
+    }
+
+    fn info(&mut self, id: QueueId, now: LogTime) -> QueueInfo {
+        self.state.by_id(id).expect("the caller found the queue").messages.settle(now);
+        let counts = self.counts(id, now);
+        let queue = self.state.get(id).expect("the caller found the queue");
+        QueueInfo { counts, ..queue.info() }
     }
 
     pub(super) fn list_queues(
@@ -168,14 +174,13 @@ impl<R: ReplyTo> Core<R> {
         let (mut queues, mut texts_bytes) = (Vec::new(), 0);
         for id in found {
             self.expire(id, now);
-            let queue = self.state.by_id(id).expect("the list names queues that are there");
+            let queue = self.state.get(id).expect("the list names queues that are there");
             texts_bytes += queue.attributes.texts_bytes();
             if texts_bytes > LIST_TEXTS_BYTES_MAX && !queues.is_empty() {
                 more = true;
                 break;
             }
-            queue.messages.settle(now);
-            queues.push(queue.info());
+            queues.push(self.info(id, now));
         }
         Ok(Decided::Now(Reply::Listed { queues, more }))
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::moves::Chosen;
 use super::room::{HEADERS_BYTES, LEASED_ITEM_BYTES, leased_bytes};
 use super::waiters::{Demand, Until, Waiter};
+use super::walk::REST_MS as WALK_REST_MS;
 use super::{Core, Decided, Decision};
 use crate::attributes::{RECEIVE_WAIT_MS_MAX, VISIBILITY_MS_MAX, check_range};
 use crate::broken::{Mistake, makes};
@@ -19,6 +20,10 @@ use crate::time::LogTime;
 
 /// A receive passes over so many dead letters and expired messages at the most, which takes some milliseconds.
 const PASSED_MAX: usize = 1 << 16;
+
+/// A receive that may not wait waits for so long at the most until it is certain that there is nothing: while
+/// dead letters are read and synced, and the walk along the backlog goes on.
+const CERTAIN_WAIT_MS: u64 = 1_000;
 
 /// The longest name of a receive that may be asked again (SQS).
 const ATTEMPT_BYTES_MAX: u64 = 128;
@@ -64,12 +69,16 @@ impl<R: ReplyTo> Core<R> {
             let until = Until::Deadline(now.plus_ms(wait_ms));
             return Ok(Decided::Waits(id, demand, attempt, until));
         }
-        if let Some(attempt) = attempt.filter(|_| !deliveries.is_empty()) {
-            self.remember_attempt(id, &attempt, &deliveries, now);
-        }
         if deliveries.is_empty() && !attributes.fifo && self.in_flight_room(id) == 0 {
             let (queue, max) = (name.to_owned(), attributes.in_flight_max);
             return Err(RequestError::InFlightFull { queue, max });
+        }
+        if deliveries.is_empty() && !self.is_certain(id, now) {
+            let until = Until::Certain(now.plus_ms(CERTAIN_WAIT_MS));
+            return Ok(Decided::Waits(id, demand, attempt, until));
+        }
+        if let Some(attempt) = attempt.filter(|_| !deliveries.is_empty()) {
+            self.remember_attempt(id, &attempt, &deliveries, now);
         }
         // Not held back until the lease is durable: a crash may end a lease early, and the lease's
         // number is never given again, so its receipt cannot be taken for a later one.
@@ -135,7 +144,7 @@ impl<R: ReplyTo> Core<R> {
             let bytes = leased_bytes(demand.messages_max);
             if !self.has_room_now(bytes, self.deletes_bytes()) {
                 self.postponed.insert(queue);
-                break;
+                return self.set_alarm(queue, now);
             }
             let deliveries = self.lease(queue, &demand, now);
             if deliveries.is_empty() {
@@ -145,9 +154,36 @@ impl<R: ReplyTo> Core<R> {
             if let Some(attempt) = &waiter.attempt {
                 self.remember_attempt(queue, attempt, &deliveries, now);
             }
-            self.answers.push((waiter.reply_to, Ok(Reply::Received { queue, deliveries })));
+            self.answer_waiter(waiter, Reply::Received { queue, deliveries });
+        }
+        if self.is_certain(queue, now) {
+            while let Some(waiter) = self.waiters.take_uncertain(queue) {
+                self.answer_waiter(waiter, Reply::Received { queue, deliveries: Vec::new() });
+            }
         }
         self.set_alarm(queue, now);
+    }
+
+    /// Whether a queue that gave nothing has nothing. Its dead letters have moved when that is said (SQS): in a
+    /// FIFO queue others of their groups may come then. And the walk has come to its end.
+    fn is_certain(&self, queue: QueueId, now: LogTime) -> bool {
+        let walks = self.state.get(queue).is_some_and(|queue| {
+            // Where a queue's delay stops the walk it goes on when that has passed.
+            let is_delayed = queue.attributes.fifo && queue.attributes.delay_ms > 0;
+            let next = queue.messages.next_walk();
+            !is_delayed && next.is_some_and(|at| at <= now.plus_ms(WALK_REST_MS))
+        });
+        !walks && !self.moves.are_awaited(queue)
+    }
+
+    /// Whoever waited for dead letters is answered when they can be seen where they are.
+    fn answer_waiter(&mut self, waiter: Waiter<R>, reply: Reply) {
+        match waiter.until {
+            Until::Certain(_) => self.answer_when_durable(waiter.reply_to, Ok(reply)),
+            Until::Deadline(_) | Until::Ended(_) => {
+                self.answers.push((waiter.reply_to, Ok(reply)));
+            }
+        }
     }
 
     pub(super) fn set_alarm(&mut self, id: QueueId, now: LogTime) {

@@ -1,5 +1,6 @@
 //! Receives that wait for a message: in the order of their arrival, each with its deadline, or
-//! with none and a number by which the wait is ended.
+//! with none and a number by which the wait is ended. Some wait only until it is certain that there
+//! is nothing.
 //!
 //! A waiting receive costs nothing while nothing happens: a queue with waiters has one alarm, at
 //! the earliest of its waiters' deadlines and of the moments at which a message becomes visible.
@@ -25,6 +26,8 @@ pub(crate) struct Waiter<R> {
 pub(crate) enum Until {
     /// At this moment.
     Deadline(LogTime),
+    /// When it is certain that there is nothing, or at this moment.
+    Certain(LogTime),
     /// When it is told to.
     Ended(WaitId),
 }
@@ -53,6 +56,8 @@ pub(crate) struct Waiters<R> {
 struct Line<R> {
     by_arrival: BTreeMap<u64, Waiter<R>>,
     by_deadline: BTreeSet<(LogTime, u64)>,
+    /// Those that wait until it is certain that there is nothing.
+    uncertain: BTreeSet<u64>,
     alarm: Option<LogTime>,
 }
 
@@ -69,11 +74,16 @@ impl<R> Waiters<R> {
         let line = self.queues.entry(queue).or_insert_with(|| Line {
             by_arrival: BTreeMap::new(),
             by_deadline: BTreeSet::new(),
+            uncertain: BTreeSet::new(),
             alarm: None,
         });
         match waiter.until {
             Until::Deadline(deadline) => {
                 line.by_deadline.insert((deadline, self.arrivals));
+            }
+            Until::Certain(deadline) => {
+                line.by_deadline.insert((deadline, self.arrivals));
+                line.uncertain.insert(self.arrivals);
             }
             Until::Ended(wait) => {
                 let before = self.endless.insert(wait, (queue, self.arrivals));
@@ -112,12 +122,22 @@ impl<R> Waiters<R> {
         if deadline > now { None } else { self.take(queue, arrival) }
     }
 
+    /// Takes the first that waits until it is certain that there is nothing.
+    pub(crate) fn take_uncertain(&mut self, queue: QueueId) -> Option<Waiter<R>> {
+        let arrival = *self.queues.get(&queue)?.uncertain.first()?;
+        self.take(queue, arrival)
+    }
+
     fn take(&mut self, queue: QueueId, arrival: u64) -> Option<Waiter<R>> {
         let line = self.queues.get_mut(&queue)?;
         let waiter = line.by_arrival.remove(&arrival)?;
         match waiter.until {
             Until::Deadline(deadline) => {
                 line.by_deadline.remove(&(deadline, arrival));
+            }
+            Until::Certain(deadline) => {
+                line.by_deadline.remove(&(deadline, arrival));
+                line.uncertain.remove(&arrival);
             }
             Until::Ended(wait) => {
                 self.endless.remove(&wait);

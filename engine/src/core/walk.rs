@@ -12,7 +12,7 @@ use crate::time::LogTime;
 const WALK_MESSAGES: u64 = 1 << 16;
 
 /// A walk that was cut short goes on after so long, if somebody waits.
-const REST_MS: u64 = 1;
+pub(super) const REST_MS: u64 = 1;
 
 impl<R: ReplyTo> Core<R> {
     /// Walks on until `wanted` messages can be given, the backlog ends, or it is time for others.

@@ -352,7 +352,7 @@ impl Queue {
         self.deduplication.insert(entry, since);
     }
 
-    /// Attributes and counts.
+    /// Attributes and counts; what a FIFO queue's delay holds back counts as waiting here.
     pub(crate) fn info(&self) -> QueueInfo {
         QueueInfo {
             name: self.name.clone(),

@@ -439,7 +439,8 @@ impl Messages {
         Some((first, apart.unwrap_or(self.durable_end)))
     }
 
-    fn backlog_from(&self, from: Seq) -> impl Iterator<Item = Seq> + '_ {
+    /// The messages of the backlog from one on.
+    pub(crate) fn backlog_from(&self, from: Seq) -> impl Iterator<Item = Seq> + '_ {
         let mut next = from.max(self.cursor);
         let any_apart = !self.apart.is_empty();
         std::iter::from_fn(move || {
@@ -525,14 +526,19 @@ impl Messages {
             true => set.len(),
             false => set.range_cardinality(..self.durable_end.0),
         };
-        let backlog = self.cursor.0..self.durable_end.0.max(self.cursor.0);
-        let backlog = backlog.end - backlog.start - self.apart.range_cardinality(backlog);
         Counts {
-            waiting: backlog + self.returned.len() + durable(&self.due),
+            waiting: self.backlog_len(self.cursor) + self.returned.len() + durable(&self.due),
             in_flight: self.in_flight(),
             delayed: durable(self.delays.seqs()),
             damaged: self.damaged,
         }
+    }
+
+    /// How many messages of the backlog there are from one on that are durable.
+    pub(crate) fn backlog_len(&self, from: Seq) -> u64 {
+        let from = from.max(self.cursor).0;
+        let end = self.durable_end.0.max(from);
+        end - from - self.apart.range_cardinality(from..end)
     }
 
     /// How many messages are in flight.

@@ -46,5 +46,12 @@ fn add_counted(hasher: &mut Md5, bytes: &[u8]) {
 }
 
 fn hex(hasher: Md5) -> String {
-    hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digit = |half: u8| char::from(DIGITS[usize::from(half)]);
+    let mut text = String::with_capacity(32);
+    for byte in hasher.finalize() {
+        text.push(digit(byte >> 4));
+        text.push(digit(byte & 15));
+    }
+    text
 }

@@ -133,8 +133,8 @@ impl MessageAttribute {
                 "a name is 1 to {NAME_CHARACTERS_MAX} characters of A-Z a-z 0-9 _ - ."
             )));
         }
-        if name.starts_with('.') || name.ends_with('.') || name.contains("..") {
-            return Err(self.broken("a name has no dot at an end, and none beside another"));
+        if name.starts_with('.') || name.ends_with('.') {
+            return Err(self.broken("a name has no dot at an end"));
         }
         let begins =
             |with: &str| name.get(..with.len()).is_some_and(|at| at.eq_ignore_ascii_case(with));

@@ -15,10 +15,10 @@ pub(super) fn run(bench: Bench) -> Result<(), Failure> {
 }
 
 /// The endpoint's parser, for the bare HTTP server that the endpoint is compared with.
-fn parse_batch(body: &[u8], take: &mut dyn FnMut(&str)) -> bool {
+fn parse_batch(body: &[u8], take: &mut dyn FnMut(&str, &str)) -> bool {
     let understood = understand_json("SendMessageBatch", body);
     if let Ok(batch) = &understood {
-        batch.bodies().into_iter().for_each(take);
+        batch.messages().for_each(|(id, body)| take(id, body));
     }
     understood.is_ok()
 }

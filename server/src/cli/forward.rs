@@ -9,7 +9,7 @@ use forebay_protocol::{ErrorCode, OutgoingMessage, Receipt, ReceivedMessage};
 use super::connect::Connect;
 use super::failure::Failure;
 use super::quantity::count;
-use super::receive::{Interrupted, LAST_WAIT_MS, is_full};
+use super::receive::{Interrupted, is_full};
 use super::say::say;
 
 /// Move messages from one queue to another
@@ -119,7 +119,7 @@ impl Forward {
     fn options(&self, left: u64) -> ReceiveOptions {
         ReceiveOptions {
             max: u32::try_from(left.min(BATCH_MESSAGES)).expect("a batch fits a u32"),
-            wait_ms: Some(if self.follow { FOLLOW_WAIT_MS } else { LAST_WAIT_MS }),
+            wait_ms: Some(if self.follow { FOLLOW_WAIT_MS } else { 0 }),
             visibility_ms: Some(VISIBILITY_MS),
             bytes_max: BATCH_BYTES,
         }

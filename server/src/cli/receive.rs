@@ -62,9 +62,6 @@ pub(super) struct Receive {
     connect: Connect,
 }
 
-/// How long a queue is looked at before it is taken for empty: dead letters that are before other
-/// messages of their group are moved meanwhile.
-pub(super) const LAST_WAIT_MS: u64 = 200;
 /// Messages received at once.
 const BATCH_MESSAGES: u64 = 1000;
 /// Acks under way at once.
@@ -207,7 +204,8 @@ impl Receive {
     fn options(&self, left: u64) -> ReceiveOptions {
         let wait = match self.wait {
             Some(wait) => Some(wait),
-            None if self.max == 0 => Some(LAST_WAIT_MS),
+            // All that there is, and no more.
+            None if self.max == 0 => Some(0),
             None => None,
         };
         ReceiveOptions {

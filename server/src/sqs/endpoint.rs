@@ -47,12 +47,22 @@ pub(crate) struct Asked {
 impl Endpoint {
     /// Asks the engine something whose answer brings no messages.
     pub(crate) async fn ask(&self, command: Command) -> std::result::Result<Reply, RequestError> {
+        self.begin(command).await
+    }
+
+    /// The same for one who has something to do meanwhile: it is asked when this returns.
+    pub(crate) fn begin(
+        &self,
+        command: Command,
+    ) -> impl Future<Output = std::result::Result<Reply, RequestError>> + use<> {
         let (caller, answer) = Caller::single(None);
         self.engine.submit(command, caller);
-        match answer.await {
-            Ok(Ok(Answer::Other(reply))) => Ok(reply),
-            Ok(Err(error)) => Err(error),
-            Ok(Ok(Answer::Received(_))) | Err(_) => Err(lost()),
+        async {
+            match answer.await {
+                Ok(Ok(Answer::Other(reply))) => Ok(reply),
+                Ok(Err(error)) => Err(error),
+                Ok(Ok(Answer::Received(_))) | Err(_) => Err(lost()),
+            }
         }
     }
 
@@ -108,11 +118,24 @@ impl From<RequestError> for SqsError {
         match error {
             RequestError::UnknownQueue { .. } => SqsError::unknown_queue(),
             RequestError::QueueExists { .. } => SqsError::new(Code::QueueNameExists, text),
-            RequestError::InFlightFull { .. } => SqsError::new(Code::OverLimit, text),
+            RequestError::InFlightFull { .. } => {
+                let text = "The maximum number of in flight messages is reached.";
+                SqsError::new(Code::OverLimit, text)
+            }
             RequestError::StorageFull { .. } | RequestError::ShuttingDown => {
                 SqsError::new(Code::ServiceUnavailable, text)
             }
             RequestError::StorageFailed { .. } => SqsError::internal(text),
+            RequestError::AttributeInvalid { attribute, value, expected } => {
+                let parameter = match attribute {
+                    "the key of a tag" => "Tag.Key",
+                    "the value of a tag" => "Tag.Value",
+                    "tags" => "Tags",
+                    other => other,
+                };
+                let value = value.trim_matches('"');
+                SqsError::invalid_value(value, parameter, format!("Must be {expected}."))
+            }
             _ => SqsError::invalid(text),
         }
     }

@@ -2,12 +2,13 @@
 
 use std::convert::Infallible;
 use std::future::poll_fn;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST};
+use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, USER_AGENT};
 use http::request::Parts;
 use http::{HeaderValue, Method, StatusCode};
 use http_body::Body;
@@ -22,8 +23,9 @@ use super::endpoint::{Asked, Endpoint};
 use super::error::{Code, Result, SqsError};
 use super::outputs::Output;
 use super::query::Parameters;
+use super::rights::{self, Circumstances};
 use super::stream::{AnswerBody, Unwritten};
-use super::{rights, signature, xml};
+use super::{signature, xml};
 use crate::memory::Charge;
 
 /// The longest body: ten of the largest messages, which is more than any batch may have, are told how long
@@ -58,6 +60,8 @@ struct Exchange<'a> {
     endpoint: &'a Endpoint,
     protocol: Protocol,
     request_id: String,
+    /// Where the client is.
+    source: IpAddr,
     unwritten: Unwritten,
 }
 
@@ -65,6 +69,7 @@ struct Exchange<'a> {
 pub(super) async fn respond(
     endpoint: Arc<Endpoint>,
     unwritten: Unwritten,
+    source: IpAddr,
     request: http::Request<Incoming>,
 ) -> std::result::Result<http::Response<AnswerBody>, Infallible> {
     let (parts, body) = request.into_parts();
@@ -73,6 +78,7 @@ pub(super) async fn respond(
         endpoint: &endpoint,
         protocol: if is_json { Protocol::Json } else { Protocol::Query },
         request_id: Uuid::new_v4().to_string(),
+        source,
         unwritten,
     };
     Ok(exchange.run(&parts, body).await)
@@ -89,14 +95,15 @@ impl Exchange<'_> {
                 return response;
             }
         };
+        let now = || {
+            let since_1970 = Duration::from_millis(self.endpoint.clock.wall_ms());
+            OffsetDateTime::from(UNIX_EPOCH + since_1970)
+        };
         let key = match &self.endpoint.credentials {
             None => None,
             Some(credentials) => {
-                let now = OffsetDateTime::from(
-                    UNIX_EPOCH + Duration::from_millis(self.endpoint.clock.wall_ms()),
-                );
                 let region = &self.endpoint.addresses.region;
-                match signature::verify(credentials, region, now, parts, &body) {
+                match signature::verify(credentials, region, now(), parts, &body) {
                     Ok(key) => Some(key),
                     Err(error) => return self.refuse(&error),
                 }
@@ -116,10 +123,17 @@ impl Exchange<'_> {
             Err(error) => return self.refuse(&error),
         };
         let action = request.action();
-        if let Some(key) = key
-            && let Err(error) = rights::check(self.endpoint, key, &request).await
-        {
-            return self.refuse(&error);
+        if let Some(key) = key {
+            let user_agent = parts.headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok());
+            let circumstances = Circumstances {
+                source: self.source,
+                now: now(),
+                user_agent: user_agent.map(str::to_owned),
+            };
+            let checked = rights::check(self.endpoint, key, &request, &circumstances).await;
+            if let Err(error) = checked {
+                return self.refuse(&error);
+            }
         }
         match request.act(self.endpoint, &asked(parts)).await {
             Ok(answer) => self.answer(action, answer),
@@ -162,9 +176,12 @@ impl Exchange<'_> {
             }
         };
         let mut response = self.response(code.status(), body.into(), None);
-        let query_error = format!("{};{}", code.query_name(), code.fault());
-        let query_error = HeaderValue::try_from(query_error).expect("the names are ASCII");
-        response.headers_mut().insert("x-amzn-query-error", query_error);
+        // Programs that are older than the JSON protocol look for the names of the other one.
+        if self.protocol == Protocol::Json {
+            let query_error = format!("{};{}", code.query_name(), code.fault());
+            let query_error = HeaderValue::try_from(query_error).expect("the names are ASCII");
+            response.headers_mut().insert("x-amzn-query-error", query_error);
+        }
         response
     }
 

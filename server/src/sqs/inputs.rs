@@ -5,10 +5,11 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer};
 
 use super::error::{Code, Result, SqsError};
+use super::member::{self, Member};
 
 /// A request's members.
 pub(crate) trait Input: DeserializeOwned {
@@ -21,12 +22,24 @@ macro_rules! inputs {
         #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
         #[serde(rename_all = "PascalCase", default)]
         pub(crate) struct $name {
-            $( $(#[$meta])* pub(crate) $member: Option<$type>, )*
+            $(
+                #[serde(deserialize_with = "member::read")]
+                $(#[$meta])*
+                pub(crate) $member: Option<$type>,
+            )*
         }
 
         inputs!(@ $kind $name);
     )* };
-    (@ entry $name:ident) => {};
+    (@ entry $name:ident) => {
+        impl Member for $name {
+            fn read<'de, D: Deserializer<'de>>(
+                deserializer: D,
+            ) -> std::result::Result<Self, D::Error> {
+                member::structure(deserializer)
+            }
+        }
+    };
     (@ queue $name:ident) => {
         impl Input for $name {
             fn queue_url(&mut self) -> Option<&mut Option<String>> { Some(&mut self.queue_url) }
@@ -185,7 +198,13 @@ inputs! {
 
 /// An error of the JSON protocol's decoder, or of what Query was made into.
 pub(super) fn undecodable(code: Code, error: &serde_json::Error) -> SqsError {
-    SqsError::new(code, error.to_string())
+    let mut text = error.to_string();
+    // What a member must be is said without where it stands.
+    if error.is_data() {
+        let place = format!(" at line {} column {}", error.line(), error.column());
+        text.truncate(text.strip_suffix(&place).unwrap_or(&text).len());
+    }
+    SqsError::new(code, text)
 }
 
 /// A member that must be given; a text may not be empty.

@@ -77,7 +77,11 @@ fn attribute(name: String, value: AttributeValue) -> Result<MessageAttribute> {
 }
 
 fn check_name(name: &str) -> Result<()> {
-    if name.is_empty() || name.len() > 256 {
+    if name.is_empty() {
+        let text = "The request must contain non-empty message attribute name.";
+        return Err(SqsError::invalid(text));
+    }
+    if name.len() > 256 {
         let text = "Message (user) attribute names must be 1 to 256 characters long.";
         return Err(SqsError::invalid(text));
     }
@@ -90,7 +94,8 @@ fn check_name(name: &str) -> Result<()> {
     }
     let begins =
         |with: &str| name.get(..with.len()).is_some_and(|at| at.eq_ignore_ascii_case(with));
-    let has_bad_dot = name.starts_with('.') || name.ends_with('.') || name.contains("..");
+    // Its documentation says that two dots together are refused; it takes them.
+    let has_bad_dot = name.starts_with('.') || name.ends_with('.');
     if begins("AWS.") || begins("Amazon.") || has_bad_dot {
         return Err(SqsError::invalid(
             "You can't use message attribute names beginning with 'AWS.' or 'Amazon.'. These strings \
@@ -121,9 +126,10 @@ fn check_value(attribute: &MessageAttribute, kind: DataType) -> Result<()> {
 
 /// Whether SQS takes every character of a text.
 pub(super) fn is_sqs_text(text: &str) -> bool {
-    // Most texts are ASCII, of which the processor looks at many characters at once.
-    let is_plain = |byte: &u8| matches!(byte, b' '..=0x7f | b'\t' | b'\n' | b'\r');
-    text.as_bytes().iter().all(is_plain) || text.chars().all(is_sqs_character)
+    // Most texts are ASCII. The processor looks at many characters at once where it need not stop at one.
+    let is_plain = |byte: u8| matches!(byte, b' '..=0x7f | b'\t' | b'\n' | b'\r');
+    let are_plain = |bytes: &[u8]| bytes.iter().fold(true, |are, byte| are & is_plain(*byte));
+    text.as_bytes().chunks(256).all(are_plain) || text.chars().all(is_sqs_character)
 }
 
 /// The trace header of a send, if its system attributes have one.

@@ -11,24 +11,26 @@
 //!
 //! | module | what |
 //! | --- | --- |
-//! | `error`, `address`, `attribute_name`, `names`, `inputs`, `outputs` | words: errors, URLs and ARNs, attributes of queues, what the protocols call things, what each action takes and gives |
+//! | `error`, `address`, `attribute_name`, `names`, `member`, `inputs`, `outputs` | words: errors, URLs and ARNs, attributes of queues, what the protocols call things, what members are, what each action takes and gives |
 //! | `query`, `xml` | the Query protocol to JSON and back |
 //! | `recent`, `endpoint` | what happened to queues of late; what all requests share |
 //! | `policy`, `redrive_policy`, `queue_attributes`, `message_attributes`, `batch` | rules of SQS |
 //! | `queues`, `permissions`, `move_tasks`, `send`, `receive`, `receipts` | what the actions do |
 //! | `action` | the table of actions |
-//! | `credentials`, `signature`, `rights` | access keys, who has signed a request, what each may do |
+//! | `credentials`, `signature`, `conditions`, `rights` | access keys, who has signed a request, what policies ask besides, what each may do |
 //! | `stream`, `http`, `server` | one connection's bytes, one request, all connections |
 
 mod action;
 mod address;
 mod attribute_name;
 mod batch;
+mod conditions;
 mod credentials;
 mod endpoint;
 mod error;
 mod http;
 mod inputs;
+mod member;
 mod message_attributes;
 mod move_tasks;
 mod names;
@@ -70,15 +72,17 @@ pub fn action_names() -> impl ExactSizeIterator<Item = &'static str> {
 pub struct Understood(action::Request);
 
 impl Understood {
-    /// The bodies of the messages that it sends.
-    pub fn bodies(&self) -> Vec<&str> {
+    /// The messages that it sends as a batch: their entries' ids, and their bodies.
+    pub fn messages(&self) -> impl Iterator<Item = (&str, &str)> {
         let entries = match &self.0 {
             action::Request::SendMessageBatch(batch) => {
                 batch.entries.as_deref().unwrap_or_default()
             }
             _ => &[],
         };
-        entries.iter().filter_map(|entry| entry.message_body.as_deref()).collect()
+        entries
+            .iter()
+            .filter_map(|entry| Some((entry.id.as_deref()?, entry.message_body.as_deref()?)))
     }
 }
 

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::endpoint::{Asked, Endpoint, unexpected};
 use super::error::{Code, Result, SqsError};
 use super::inputs::{self, required};
-use super::outputs::{Task, TaskCancelled, TaskStarted, Tasks};
+use super::outputs::{Listed, Task, TaskCancelled, TaskStarted, Tasks};
 
 /// The fastest task, in messages a second.
 const RATE_MAX: i64 = 500;
@@ -49,15 +49,30 @@ pub(super) async fn start(
             Ok(TaskStarted { task_handle: handle(endpoint, redrive, source_arn) })
         }
         Ok(_) => Err(unexpected()),
-        Err(RequestError::NotDeadLetterQueue { .. }) => {
-            Err(SqsError::invalid("Source queue must be configured as a Dead Letter Queue."))
+        Err(error) => Err(refused(error, input.destination_arn.as_deref().unwrap_or_default())),
+    }
+}
+
+/// Why no task was started.
+fn refused(error: RequestError, destination_arn: &str) -> SqsError {
+    match error {
+        RequestError::NotDeadLetterQueue { .. } => {
+            SqsError::invalid("Source queue must be configured as a Dead Letter Queue.")
         }
-        Err(RequestError::RedriveRunning { .. }) => Err(SqsError::new(
-            Code::UnsupportedOperation,
+        RequestError::RedriveRunning { .. } => SqsError::invalid(
             "There is already a task running. Only one active task is allowed for a source queue \
              arn at a given time.",
-        )),
-        Err(error) => Err(error.into()),
+        ),
+        RequestError::BadDestination { .. } => SqsError::invalid_value(
+            destination_arn,
+            "DestinationArn",
+            "Must be another queue than the source queue, and of the same type.",
+        ),
+        RequestError::TooManyRedrives { max } => {
+            let text = format!("Only {max} active tasks are allowed at a given time.");
+            SqsError::new(Code::UnsupportedOperation, text)
+        }
+        error => error.into(),
     }
 }
 
@@ -78,7 +93,8 @@ pub(super) async fn list(
         return Err(unexpected());
     };
     let told = redrives.into_iter().take(max as usize);
-    Ok(Tasks { results: told.map(|redrive| task(endpoint, redrive, &source_arn)).collect() })
+    let results = told.map(|redrive| task(endpoint, redrive, &source_arn)).collect();
+    Ok(Tasks { results: Listed(results) })
 }
 
 pub(super) async fn cancel(
@@ -139,7 +155,9 @@ fn handle(endpoint: &Endpoint, redrive: RedriveId, source_arn: String) -> String
 
 fn task(endpoint: &Endpoint, redrive: RedriveInfo, source_arn: &str) -> Task {
     let is_running = redrive.state == RedriveState::Running;
+    let failure_reason = failure_reason(&redrive);
     let status = match redrive.state {
+        _ if failure_reason.is_some() => "FAILED",
         RedriveState::Running => "RUNNING",
         RedriveState::Completed => "COMPLETED",
         RedriveState::Cancelled => "CANCELLED",
@@ -155,21 +173,23 @@ fn task(endpoint: &Endpoint, redrive: RedriveInfo, source_arn: &str) -> Task {
         max_number_of_messages_per_second: Some(redrive.rate).filter(|rate| *rate > 0),
         approximate_number_of_messages_moved: redrive.moved,
         approximate_number_of_messages_to_move: Some(redrive.to_move),
-        failure_reason: failure_reason(redrive.reason),
+        failure_reason: failure_reason.map(str::to_owned),
         started_timestamp: redrive.started.0,
     }
 }
 
-/// Why a task failed, by the names of SQS where it has them.
-fn failure_reason(reason: String) -> Option<String> {
-    match reason {
-        reason if reason.is_empty() => None,
-        reason if reason.ends_with("does not exist") => {
-            Some("AWS.SimpleQueueService.NonExistentQueue".to_owned())
+/// Why a task failed, as a code of SQS: the engine says it in words. One that has left messages where they
+/// are, because they came from no other queue, has failed too.
+fn failure_reason(redrive: &RedriveInfo) -> Option<&'static str> {
+    let has_left = redrive.reason.contains("came from no other queue");
+    match redrive.state {
+        RedriveState::Running | RedriveState::Cancelled => None,
+        _ if has_left => Some("CouldNotDetermineMessageSource"),
+        RedriveState::Completed => None,
+        RedriveState::Failed if redrive.reason.ends_with("does not exist") => {
+            Some(Code::QueueDoesNotExist.query_name())
         }
-        reason if reason.contains("came from no other queue") => {
-            Some("CouldNotDetermineMessageSource".to_owned())
-        }
-        reason => Some(reason),
+        // It is of another type by now.
+        RedriveState::Failed => Some(Code::UnsupportedOperation.query_name()),
     }
 }

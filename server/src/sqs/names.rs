@@ -64,6 +64,8 @@ const IN_REQUESTS: &[Member] = &[
     map("MessageAttributes", "MessageAttribute"),
     map("MessageSystemAttributes", "MessageSystemAttribute"),
     tags("Tags", "Tag"),
+    // As the AWS SDKs for Java spell it.
+    tags("Tags", "Tags"),
 ];
 
 /// What is in answers and neither a text nor a number; but for `Successful`, whose items each action

@@ -1,6 +1,7 @@
 //! What each action is answered with: one type an action, from which both protocols are written.
 //!
-//! What there is nothing of is absent: an empty list, an empty map.
+//! What there is nothing of is absent, an empty list or an empty map; but for the two lists that SQS gives
+//! empty ([`Listed`]).
 
 use std::collections::BTreeMap;
 
@@ -41,6 +42,17 @@ impl<T> Absent for Vec<T> {
     }
 }
 
+/// A list that is there also when there is nothing in it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[serde(transparent)]
+pub(crate) struct Listed<T>(pub(crate) Vec<T>);
+
+impl<T> Absent for Listed<T> {
+    fn is_absent(&self) -> bool {
+        false
+    }
+}
+
 impl<K, V> Absent for BTreeMap<K, V> {
     fn is_absent(&self) -> bool {
         self.is_empty()
@@ -75,7 +87,7 @@ outputs! {
     }
     SourceQueues {
         #[serde(rename = "queueUrls")]
-        queue_urls: Vec<String>,
+        queue_urls: Listed<String>,
         next_token: Option<String>,
     }
     Attributes {
@@ -139,7 +151,7 @@ outputs! {
         task_handle: String,
     }
     Tasks {
-        results: Vec<Task>,
+        results: Listed<Task>,
     }
     Task {
         task_handle: Option<String>,

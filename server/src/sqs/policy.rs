@@ -17,6 +17,9 @@ const STATEMENTS_MAX: usize = 20;
 /// The most principals of all statements of a policy.
 const PRINCIPALS_MAX: usize = 50;
 
+/// The most conditions of all statements of a policy.
+const CONDITIONS_MAX: usize = 10;
+
 /// The members of a statement that say what it is about: a text or a list of texts.
 const PATTERNS: [&str; 4] = ["Action", "NotAction", "Resource", "NotResource"];
 
@@ -33,7 +36,7 @@ pub(super) fn check(text: &str) -> Result<()> {
         None => return Err(refused()),
     };
     check_count(statements.len(), "Statements", STATEMENTS_MAX)?;
-    let mut principals = 0;
+    let (mut principals, mut conditions) = (0, 0);
     for statement in statements {
         if !is_statement(statement) {
             return Err(refused());
@@ -42,8 +45,10 @@ pub(super) fn check(text: &str) -> Result<()> {
             check_actions(several(&statement[member]).count())?;
         }
         principals += principals_of(statement).ok_or_else(refused)?;
+        conditions += conditions_of(statement).ok_or_else(refused)?;
     }
-    check_count(principals, "Principals", PRINCIPALS_MAX)
+    check_count(principals, "Principals", PRINCIPALS_MAX)?;
+    check_count(conditions, "Conditions", CONDITIONS_MAX)
 }
 
 /// Checks the number of a statement's actions.
@@ -82,6 +87,12 @@ fn principals_of(statement: &Value) -> Option<usize> {
         count += named.len();
     }
     Some(count)
+}
+
+/// How many conditions a statement has: keys, each with an operator. `None`: they are none.
+fn conditions_of(statement: &Value) -> Option<usize> {
+    let Some(operators) = statement.get("Condition") else { return Some(0) };
+    operators.as_object()?.values().map(|keys| Some(keys.as_object()?.len())).sum()
 }
 
 /// The items of a list, or the one value that stands for a list; none if there is nothing.

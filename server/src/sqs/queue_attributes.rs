@@ -20,6 +20,12 @@ use super::redrive_policy::{
 /// KmsDataKeyReusePeriodSeconds of a queue that was given a key without it.
 const REUSE_SECONDS: &str = "300";
 
+// The values of DeduplicationScope and FifoThroughputLimit.
+const QUEUE: &str = "queue";
+const MESSAGE_GROUP: &str = "messageGroup";
+const PER_QUEUE: &str = "perQueue";
+const PER_GROUP: &str = "perMessageGroupId";
+
 /// What a request changes: `before` is what the queue has, the defaults if it is to be created.
 pub(crate) fn changes(
     given: &TextMap,
@@ -30,6 +36,7 @@ pub(crate) fn changes(
     let mut setting = Setting {
         changes: AttributeChanges::default(),
         notes: before.notes.clone(),
+        before,
         fifo: before.fifo,
         is_new,
         addresses,
@@ -42,6 +49,7 @@ pub(crate) fn changes(
         setting.set(Name::parse(name)?, value)?;
     }
     setting.settle_encryption(given)?;
+    setting.check_throughput()?;
     let Setting { mut changes, notes, .. } = setting;
     if notes != before.notes {
         changes.notes = Some(notes);
@@ -52,6 +60,7 @@ pub(crate) fn changes(
 struct Setting<'a> {
     changes: AttributeChanges,
     notes: BTreeMap<String, String>,
+    before: &'a Attributes,
     fifo: bool,
     is_new: bool,
     addresses: &'a Addresses,
@@ -105,18 +114,26 @@ impl Setting<'_> {
                 changes.content_based_deduplication = Some(boolean(name, value)?);
             }
             Name::DeduplicationScope => {
-                changes.deduplication_scope = Some(match value {
-                    "queue" => DeduplicationScope::Queue,
-                    "messageGroup" => DeduplicationScope::Group,
+                let scope = match value {
+                    QUEUE => DeduplicationScope::Queue,
+                    MESSAGE_GROUP => DeduplicationScope::Group,
                     _ => return Err(invalid(name)),
-                });
+                };
+                match self.is_new {
+                    true => changes.deduplication_scope = Some(scope),
+                    false => self.tell(name, value, scope_text(self.before.deduplication_scope)),
+                }
             }
             Name::FifoThroughputLimit => {
-                changes.fifo_throughput_limit = Some(match value {
-                    "perQueue" => FifoThroughputLimit::Queue,
-                    "perMessageGroupId" => FifoThroughputLimit::Group,
+                let limit = match value {
+                    PER_QUEUE => FifoThroughputLimit::Queue,
+                    PER_GROUP => FifoThroughputLimit::Group,
                     _ => return Err(invalid(name)),
-                });
+                };
+                match self.is_new {
+                    true => changes.fifo_throughput_limit = Some(limit),
+                    false => self.tell(name, value, limit_text(self.before.fifo_throughput_limit)),
+                }
             }
             Name::ApproximateNumberOfMessages
             | Name::ApproximateNumberOfMessagesDelayed
@@ -141,6 +158,22 @@ impl Setting<'_> {
         }
     }
 
+    /// What is set of a queue that there is, and changes nothing but what is told of it: so it is in SQS.
+    fn tell(&mut self, name: Name, value: &str, acts: &str) {
+        self.note(name, if value == acts { "" } else { value });
+    }
+
+    /// What is told of a queue that there is must go together. Of a new one the engine sees to it.
+    fn check_throughput(&self) -> Result<()> {
+        let told = |name: Name, acts| self.notes.get(&name.note()).map_or(acts, String::as_str);
+        let scope = told(Name::DeduplicationScope, scope_text(self.before.deduplication_scope));
+        let limit = told(Name::FifoThroughputLimit, limit_text(self.before.fifo_throughput_limit));
+        match (limit, scope) {
+            (PER_GROUP, QUEUE) if !self.is_new => Err(only_per_group()),
+            _ => Ok(()),
+        }
+    }
+
     /// Keeps a text; an empty one takes it away.
     fn note(&mut self, name: Name, value: &str) {
         match value {
@@ -162,6 +195,27 @@ impl Setting<'_> {
         self.note(Name::SqsManagedSseEnabled, "false");
         Ok(())
     }
+}
+
+fn scope_text(scope: DeduplicationScope) -> &'static str {
+    match scope {
+        DeduplicationScope::Queue => QUEUE,
+        DeduplicationScope::Group => MESSAGE_GROUP,
+    }
+}
+
+fn limit_text(limit: FifoThroughputLimit) -> &'static str {
+    match limit {
+        FifoThroughputLimit::Queue => PER_QUEUE,
+        FifoThroughputLimit::Group => PER_GROUP,
+    }
+}
+
+fn only_per_group() -> SqsError {
+    invalid_because(
+        Name::FifoThroughputLimit,
+        "perMessageGroupId is allowed only when DeduplicationScope is messageGroup.",
+    )
 }
 
 fn fifo_only(name: Name) -> SqsError {
@@ -225,14 +279,14 @@ pub(crate) fn read(info: &QueueInfo, name: Name, addresses: &Addresses) -> Optio
         }
         Name::FifoQueue => Some("true".to_owned()),
         Name::ContentBasedDeduplication => Some(attributes.content_based_deduplication.to_string()),
-        Name::DeduplicationScope => Some(match attributes.deduplication_scope {
-            DeduplicationScope::Queue => "queue".to_owned(),
-            DeduplicationScope::Group => "messageGroup".to_owned(),
-        }),
-        Name::FifoThroughputLimit => Some(match attributes.fifo_throughput_limit {
-            FifoThroughputLimit::Queue => "perQueue".to_owned(),
-            FifoThroughputLimit::Group => "perMessageGroupId".to_owned(),
-        }),
+        Name::DeduplicationScope => {
+            let acts = || scope_text(attributes.deduplication_scope).to_owned();
+            Some(note(name).unwrap_or_else(acts))
+        }
+        Name::FifoThroughputLimit => {
+            let acts = || limit_text(attributes.fifo_throughput_limit).to_owned();
+            Some(note(name).unwrap_or_else(acts))
+        }
         Name::ApproximateNumberOfMessages => Some(counts.waiting.to_string()),
         Name::ApproximateNumberOfMessagesDelayed => Some(counts.delayed.to_string()),
         Name::ApproximateNumberOfMessagesNotVisible => Some(counts.in_flight.to_string()),
@@ -298,10 +352,7 @@ pub(crate) fn refused(error: forebay_engine::RequestError, given: &TextMap) -> S
             };
             SqsError::invalid_value(policy, "RedrivePolicy", reason)
         }
-        AttributeInvalid { attribute: "fifo-throughput-limit", .. } => invalid_because(
-            Name::FifoThroughputLimit,
-            "perMessageGroupId is allowed only when DeduplicationScope is messageGroup.",
-        ),
+        AttributeInvalid { attribute: "fifo-throughput-limit", .. } => only_per_group(),
         error => error.into(),
     }
 }

@@ -12,7 +12,7 @@ use super::attribute_name::Name;
 use super::endpoint::{Asked, Endpoint, unexpected};
 use super::error::{Code, Result, SqsError};
 use super::inputs::{self, required};
-use super::outputs::{Attributes, Nothing, QueueUrl, Queues, SourceQueues, Tags};
+use super::outputs::{Attributes, Listed, Nothing, QueueUrl, Queues, SourceQueues, Tags};
 use super::queue_attributes;
 
 /// The name of the queue that an action is about.
@@ -145,7 +145,8 @@ pub(super) async fn list_dead_letter_sources(
         return Err(unexpected());
     };
     let next_token = page.next_token(&names, more);
-    Ok(SourceQueues { queue_urls: urls(endpoint, asked, &names), next_token })
+    let queue_urls = Listed(urls(endpoint, asked, &names));
+    Ok(SourceQueues { queue_urls, next_token })
 }
 
 fn urls(endpoint: &Endpoint, asked: &Asked, names: &[String]) -> Vec<String> {

@@ -1,23 +1,19 @@
 //! Receives: leases from the engine, bodies from memory or the disk, and what SQS says of a message.
 
-use std::time::Duration;
-
 use data_encoding::{BASE64, HEXLOWER};
 use forebay_engine::StoredMessage;
 use forebay_engine::attributes::FIFO_SUFFIX;
-use forebay_engine::command::{Command, Reply};
-use forebay_engine::error::{ReadError, RequestError};
-use forebay_engine::facts::Fact;
+use forebay_engine::command::Command;
+use forebay_engine::error::ReadError;
 use forebay_engine::location::Location;
 use forebay_protocol::{
     MessageAttributes, ReceivedMessage, is_sqs_character, md5_of_body, md5_of_message_attributes,
 };
 use sha2::{Digest, Sha256};
-use tokio::time::timeout;
 
 use super::attribute_name::Name;
-use super::endpoint::{Asked, Endpoint, unexpected};
-use super::error::{Code, Result, SqsError};
+use super::endpoint::{Asked, Endpoint};
+use super::error::{Result, SqsError};
 use super::inputs;
 use super::message_attributes::{self, Filter, is_sqs_text};
 use super::outputs::{Message, Received};
@@ -40,13 +36,6 @@ pub(super) const VISIBILITY_SECONDS_MAX: i64 = 43_200;
 
 /// The stored bytes of one answer; one message is always given.
 const BODIES_BYTES_MAX: u64 = 8 << 20;
-
-/// For so long a receive that found nothing waits for dead letters that are being moved: reading them, and
-/// one sync.
-const MOVE_PATIENCE: Duration = Duration::from_millis(200);
-
-/// Between two looks at whether they have moved.
-const MOVE_PAUSE: Duration = Duration::from_millis(2);
 
 /// A body is in memory as it was stored, as a text, and as it is written.
 const COPIES: usize = 3;
@@ -95,7 +84,7 @@ pub(super) async fn receive(
     };
     let mut ending = endpoint.ending.clone();
     let mut leases = tokio::select! {
-        leases = take(endpoint, &name, command, wait_ms) => leases?,
+        leases = endpoint.receive(&name, command) => leases?,
         // A server that ends owes nothing to those who wait.
         _ = ended(&mut ending) => return Ok((Received::default(), None)),
     };
@@ -110,55 +99,6 @@ pub(super) async fn receive(
     let messages = told.collect();
     leases.let_go_of_messages();
     Ok((Received { messages }, Some(Held { leases, _charge: charge })))
-}
-
-/// Leases of the messages that there are, also of those that wait for dead letters to be out of the way.
-async fn take(
-    endpoint: &Endpoint,
-    queue: &str,
-    command: Command,
-    wait_ms: Option<u64>,
-) -> Result<Leases> {
-    let again = command.clone();
-    let leases = endpoint.receive(queue, command).await.map_err(refused)?;
-    if !leases.deliveries().is_empty() || wait_ms.is_some_and(|wait_ms| wait_ms > 0) {
-        return Ok(leases);
-    }
-    let attributes = endpoint.describe(queue).await?.attributes;
-    // A receive that has waited was served by the end of a move.
-    if attributes.receive_count_max == 0 || wait_ms.unwrap_or(attributes.receive_wait_ms) > 0 {
-        return Ok(leases);
-    }
-    if let Ok(moved) = timeout(MOVE_PATIENCE, until_moved(endpoint, queue)).await {
-        moved?;
-    }
-    endpoint.receive(queue, again).await.map_err(refused)
-}
-
-/// Waits until the dead letters of a queue have moved: in SQS they have when a receive is answered. No
-/// receive waits for it in the engine's line, since of a queue without more messages none would be served.
-async fn until_moved(endpoint: &Endpoint, queue: &str) -> Result<()> {
-    loop {
-        let explain = Command::Explain { queue: queue.to_owned(), seq: None };
-        let Reply::Explained { facts, .. } = endpoint.ask(explain).await? else {
-            return Err(unexpected());
-        };
-        if !facts.iter().any(|fact| matches!(fact, Fact::Moving { .. })) {
-            break;
-        }
-        tokio::time::sleep(MOVE_PAUSE).await;
-    }
-    // A message is seen by nobody before it is durable where it is. This is answered when all that was
-    // decided before is.
-    endpoint.ask(Command::ListRedrives { queue: queue.to_owned() }).await?;
-    Ok(())
-}
-
-fn refused(error: RequestError) -> SqsError {
-    match error {
-        RequestError::InFlightFull { .. } => SqsError::new(Code::OverLimit, error.to_string()),
-        error => error.into(),
-    }
 }
 
 fn within(value: i64, min: i64, max: i64) -> std::result::Result<i64, i64> {

@@ -69,7 +69,11 @@ pub(super) fn set_redrive_policy(
         let valid = "valid values are from 1 to 1000 both inclusive.";
         return Err(refused(format!("Invalid value for {COUNT}: {shown}, {valid}")));
     };
-    let Some(name) = target.as_str().and_then(|arn| addresses.queue_of_arn(arn)) else {
+    // What is no ARN at all is not looked for.
+    let Some(arn) = target.as_str().filter(|arn| arn.split(':').count() == 6) else {
+        return Err(refused(format!("Invalid value for {TARGET}.")));
+    };
+    let Some(name) = addresses.queue_of_arn(arn) else {
         return Err(refused("Dead letter target does not exist.".to_owned()));
     };
     changes.dead_letter_queue = Some(name.to_owned());

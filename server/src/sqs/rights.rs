@@ -1,14 +1,19 @@
 //! Who may do what: a key's own rights, and the Policy of the queue.
 //!
 //! A key of the server's account may do what its rights or the policy allow, one of another account only
-//! what the policy allows, and never what is the owner's alone; what the policy denies, nobody may. Conditions are not looked at: a statement
-//! that has some, or says what it is *not* about, allows nothing, and denies whatever else it says.
+//! what the policy allows, and never what is the owner's alone; what the policy denies, nobody may. A statement
+//! whose conditions cannot be judged ([`super::conditions`]) allows nothing, and denies whatever else it says.
+
+use std::net::IpAddr;
 
 use serde_json::Value;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use super::action::{Action, Request};
 use super::address::queue_of_url;
 use super::attribute_name::Name;
+use super::conditions;
 use super::credentials::{Case, Key, matches};
 use super::endpoint::Endpoint;
 use super::error::{Code, Result, SqsError};
@@ -16,16 +21,29 @@ use super::permissions::OWNERS_ACTIONS;
 use super::policy::several;
 use super::queue_attributes;
 
+/// What conditions may ask of a request, beside who made it.
+#[derive(Debug)]
+pub(super) struct Circumstances {
+    pub(super) source: IpAddr,
+    pub(super) now: OffsetDateTime,
+    pub(super) user_agent: Option<String>,
+}
+
 /// Checks that the holder of the key may do what a request asks for.
-pub(super) async fn check(endpoint: &Endpoint, key: &Key, request: &Request) -> Result<()> {
+pub(super) async fn check(
+    endpoint: &Endpoint,
+    key: &Key,
+    request: &Request,
+    circumstances: &Circumstances,
+) -> Result<()> {
     // Rights to single actions are rights to batches of them.
     let action = request.action().name().trim_end_matches("Batch");
     let (queue, destination) = queues(endpoint, request);
-    check_one(endpoint, key, action, queue.as_deref()).await?;
+    check_one(endpoint, key, action, queue.as_deref(), circumstances).await?;
     match destination {
         Some(destination) => {
             let action = Action::SendMessage.name();
-            check_one(endpoint, key, action, Some(&destination)).await
+            check_one(endpoint, key, action, Some(&destination), circumstances).await
         }
         None => Ok(()),
     }
@@ -58,6 +76,7 @@ async fn check_one(
     key: &Key,
     action: &str,
     queue: Option<&str>,
+    circumstances: &Circumstances,
 ) -> Result<()> {
     let own = &endpoint.addresses.account;
     let info = match queue {
@@ -69,8 +88,15 @@ async fn check_one(
         serde_json::from_str::<Value>(text).ok()
     });
     let arn = queue.map_or_else(|| "*".to_owned(), |queue| endpoint.addresses.arn(queue));
-    let access =
-        Access { principal: &key.arn(own), account: key.account(own), action, resource: &arn };
+    let principal = key.arn(own);
+    let access = Access {
+        principal: &principal,
+        account: key.account(own),
+        action,
+        resource: &arn,
+        region: &endpoint.addresses.region,
+        circumstances,
+    };
     let said = policy.map_or(Said::Nothing, |policy| access.of_policy(&policy));
     let is_own = key.account(own) == own;
     // No policy lets another account do what is the owner's alone.
@@ -85,7 +111,7 @@ async fn check_one(
     }
     let text = format!(
         "User: {} is not authorized to perform: sqs:{} on resource: {arn}",
-        key.arn(own),
+        principal,
         action.to_lowercase()
     );
     Err(SqsError::new(Code::AccessDenied, text))
@@ -105,23 +131,26 @@ struct Access<'a> {
     account: &'a str,
     action: &'a str,
     resource: &'a str,
+    region: &'a str,
+    circumstances: &'a Circumstances,
 }
 
 impl Access<'_> {
     fn of_policy(&self, policy: &Value) -> Said {
         let mut said = Said::Nothing;
         for statement in several(&policy["Statement"]) {
-            let is_conditional = ["Condition", "NotPrincipal", "NotAction", "NotResource"]
-                .iter()
-                .any(|member| statement.get(member).is_some());
             let is_denial = statement["Effect"] == "Deny";
             if !self.is_meant(statement, is_denial) {
                 continue;
             }
-            match (is_denial, is_conditional) {
-                (true, _) => return Said::Denied,
-                (false, false) => said = Said::Allowed,
-                (false, true) => {}
+            let holds = match statement.get("Condition") {
+                None => Some(true),
+                Some(condition) => conditions::hold(condition, &|key| self.value_of(key)),
+            };
+            match (is_denial, holds) {
+                (true, Some(true) | None) => return Said::Denied,
+                (false, Some(true)) => said = Said::Allowed,
+                (_, Some(false)) | (false, None) => {}
             }
         }
         said
@@ -129,26 +158,40 @@ impl Access<'_> {
 
     /// Whether a statement is about this. What it does not say is about everything, if it denies.
     fn is_meant(&self, statement: &Value, or_silent: bool) -> bool {
-        let says = |member: &str, matches: &dyn Fn(&str) -> bool| match statement.get(member) {
-            None => or_silent,
-            Some(patterns) => several(patterns).filter_map(Value::as_str).any(matches),
-        };
-        let principals = match statement.get("Principal") {
-            Some(Value::Object(kinds)) => kinds.get("AWS").cloned().unwrap_or_default(),
-            Some(other) => other.clone(),
-            None => Value::Null,
-        };
-        let is_principal = match &principals {
-            Value::Null => or_silent,
-            principals => {
-                several(principals).filter_map(Value::as_str).any(|one| self.is_principal(one))
+        let says = |member: &str, but: &str, matches: &dyn Fn(&str) -> bool| {
+            let any = |patterns: &Value| texts(patterns).into_iter().any(matches);
+            match (statement.get(member), statement.get(but)) {
+                (Some(patterns), _) => any(patterns),
+                (None, Some(patterns)) => !any(patterns),
+                (None, None) => or_silent,
             }
         };
-        is_principal
-            && says("Action", &|pattern| {
+        says("Principal", "NotPrincipal", &|named| self.is_principal(named))
+            && says("Action", "NotAction", &|pattern| {
                 matches(pattern, &format!("sqs:{}", self.action), Case::Ignored)
             })
-            && says("Resource", &|pattern| matches(pattern, self.resource, Case::Respected))
+            && says("Resource", "NotResource", &|pattern| {
+                matches(pattern, self.resource, Case::Respected)
+            })
+    }
+
+    /// What a key of a condition, in lower case, stands for; `None`: this request has none such.
+    fn value_of(&self, key: &str) -> Option<String> {
+        let Circumstances { source, now, user_agent } = self.circumstances;
+        Some(match key {
+            "aws:sourceip" => source.to_canonical().to_string(),
+            // What is before this server may speak TLS; this server does not.
+            "aws:securetransport" => "false".to_owned(),
+            "aws:currenttime" => now.format(&Rfc3339).ok()?,
+            "aws:epochtime" => now.unix_timestamp().to_string(),
+            "aws:useragent" => user_agent.clone()?,
+            "aws:requestedregion" => self.region.to_owned(),
+            "aws:principalarn" => self.principal.to_owned(),
+            "aws:principalaccount" => self.account.to_owned(),
+            "aws:principaltype" => "User".to_owned(),
+            "aws:username" => self.principal.rsplit('/').next()?.to_owned(),
+            _ => return None,
+        })
     }
 
     fn is_principal(&self, named: &str) -> bool {
@@ -159,6 +202,15 @@ impl Access<'_> {
     }
 }
 
+/// The texts of a list, or of principals those of AWS.
+fn texts(patterns: &Value) -> Vec<&str> {
+    let patterns = match patterns {
+        Value::Object(kinds) => kinds.get("AWS").unwrap_or(&Value::Null),
+        other => other,
+    };
+    several(patterns).filter_map(Value::as_str).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -166,11 +218,18 @@ mod tests {
     use super::*;
 
     fn said(statements: Value) -> Said {
+        let circumstances = Circumstances {
+            source: IpAddr::from([10, 1, 2, 3]),
+            now: OffsetDateTime::UNIX_EPOCH,
+            user_agent: None,
+        };
         let access = Access {
             principal: "arn:aws:iam::111111111111:user/ada",
             account: "111111111111",
             action: "SendMessage",
             resource: "arn:aws:sqs:us-east-1:000000000000:q",
+            region: "us-east-1",
+            circumstances: &circumstances,
         };
         access.of_policy(&json!({ "Statement": statements }))
     }
@@ -213,12 +272,42 @@ mod tests {
         let allow = statement("Allow", json!("*"), json!("SQS:*"));
         let deny = statement("Deny", json!("*"), json!("SQS:SendMessage"));
         assert_eq!(said(json!([allow, deny])), Said::Denied);
-        // Conditions are not looked at, for the side of caution.
-        let with = |mut statement: Value| {
-            statement["Condition"] = json!({"Bool": {"aws:SecureTransport": "false"}});
-            statement
+    }
+
+    #[test]
+    fn a_statement_says_what_its_conditions_say_and_less_if_they_cannot_be_judged() {
+        let with = |effect: &str, condition: Value| {
+            let mut statement = statement(effect, json!("*"), json!("SQS:SendMessage"));
+            statement["Condition"] = condition;
+            said(statement)
         };
-        assert_eq!(said(json!([with(allow)])), Said::Nothing);
-        assert_eq!(said(json!([with(deny)])), Said::Denied);
+        let here = json!({"IpAddress": {"aws:SourceIp": "10.0.0.0/8"}});
+        let elsewhere = json!({"IpAddress": {"aws:SourceIp": "192.168.0.0/16"}});
+        let ada = json!({"StringEquals": {"aws:username": "ada"}});
+        let unknown = json!({"ForAnyValue:StringLike": {"aws:TagKeys": "x"}});
+        assert_eq!(with("Allow", here.clone()), Said::Allowed);
+        assert_eq!(with("Allow", ada), Said::Allowed);
+        assert_eq!(with("Allow", elsewhere.clone()), Said::Nothing);
+        assert_eq!(with("Allow", unknown.clone()), Said::Nothing);
+        assert_eq!(with("Deny", here), Said::Denied);
+        assert_eq!(with("Deny", elsewhere), Said::Nothing);
+        assert_eq!(with("Deny", unknown), Said::Denied);
+    }
+
+    #[test]
+    fn a_statement_may_say_what_it_is_not_about() {
+        let but = |member: &str, value: Value| {
+            let mut statement = statement("Allow", json!("*"), json!("SQS:*"));
+            let members = statement.as_object_mut().unwrap();
+            members.remove(member.trim_start_matches("Not"));
+            members.insert(member.to_owned(), value);
+            said(statement)
+        };
+        assert_eq!(but("NotAction", json!("SQS:ReceiveMessage")), Said::Allowed);
+        assert_eq!(but("NotAction", json!(["SQS:Send*"])), Said::Nothing);
+        assert_eq!(but("NotPrincipal", json!({"AWS": "222222222222"})), Said::Allowed);
+        assert_eq!(but("NotPrincipal", json!({"AWS": ["111111111111"]})), Said::Nothing);
+        assert_eq!(but("NotResource", json!("arn:aws:sqs:*:other")), Said::Allowed);
+        assert_eq!(but("NotResource", json!("arn:aws:sqs:*:q")), Said::Nothing);
     }
 }

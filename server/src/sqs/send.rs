@@ -3,7 +3,9 @@
 use forebay_engine::attributes::FIFO_SUFFIX;
 use forebay_engine::command::{Command, NewMessage, Reply};
 use forebay_engine::error::RequestError;
-use forebay_protocol::{Block, MessageAttributes, md5_of_body, md5_of_message_attributes};
+use forebay_protocol::{
+    Block, MessageAttribute, MessageAttributes, md5_of_body, md5_of_message_attributes,
+};
 
 use super::batch;
 use super::endpoint::{Asked, Endpoint, unexpected};
@@ -29,10 +31,12 @@ const SEQUENCE_NUMBER_BASE: u64 = 10_000_000_000_000_000_000;
 const WRONG_QUEUE_TYPE: &str =
     "The request include parameter that is not valid for this queue type.";
 
-/// A message that may be sent, with its answer but for what the engine gives it.
+/// A message that may be sent, with what its answer is made of.
 struct Prepared {
     message: NewMessage,
-    sent: Sent,
+    attributes: Vec<MessageAttribute>,
+    /// Of the system attributes.
+    md5_of_system_attributes: Option<String>,
 }
 
 /// An entry of a batch that is on its way: its place in the batch, its id.
@@ -53,9 +57,11 @@ pub(super) async fn send(
         message_deduplication_id: input.message_deduplication_id,
         message_group_id: input.message_group_id,
     };
-    let Prepared { message, mut sent } = prepare(&name, asked, entry)?;
-    let command = Command::Send { queue: name.clone(), messages: vec![message] };
-    let stored = endpoint.ask(command).await;
+    let prepared = prepare(&name, asked, entry)?;
+    let messages = vec![prepared.message.clone()];
+    let storing = endpoint.begin(Command::Send { queue: name.clone(), messages });
+    let mut sent = prepared.digest();
+    let stored = storing.await;
     let (queue_id, seqs) = numbers(stored.map_err(|error| refused(error, "are invalid"))?)?;
     let seq = *seqs.first().ok_or_else(unexpected)?;
     complete(endpoint, &name, &mut sent, queue_id, seq);
@@ -74,6 +80,11 @@ pub(super) async fn send_batch(
             return Err(SqsError::missing(&format!("{ENTRY}.{}.MessageBody", index + 1)));
         }
     }
+    // What a FIFO queue must have of each entry fails the whole batch, and so it is told.
+    let lacks_group = |(_, entry): &(String, SendEntry)| entry.message_group_id.is_none();
+    if name.ends_with(FIFO_SUFFIX) && entries.iter().any(lacks_group) {
+        return Err(SqsError::invalid(SqsError::missing("MessageGroupId").message));
+    }
     batch::check_bytes(entries.iter().map(|(_, entry)| bytes(entry)).sum())?;
     let mut pending = Vec::with_capacity(entries.len());
     let mut failed: Vec<(usize, FailedEntry)> = Vec::new();
@@ -91,26 +102,31 @@ pub(super) async fn send_batch(
     }
     // What only the queue knows to be wrong is found one by one. A refused command stored nothing.
     let mut successful = Vec::with_capacity(pending.len());
+    let mut digested = Vec::new();
     while !pending.is_empty() {
         let messages = pending.iter().map(|Pending(_, _, prepared)| prepared.message.clone());
-        let command = Command::Send { queue: name.clone(), messages: messages.collect() };
-        match endpoint.ask(command).await {
+        let messages = messages.collect();
+        let storing = endpoint.begin(Command::Send { queue: name.clone(), messages });
+        // The digests are made while the disk writes.
+        if digested.is_empty() {
+            digested = pending.iter().map(|Pending(_, _, prepared)| prepared.digest()).collect();
+        }
+        match storing.await {
             Ok(reply) => {
                 let (queue_id, seqs) = numbers(reply)?;
-                for (Pending(_, id, mut prepared), seq) in pending.drain(..).zip(seqs) {
-                    complete(endpoint, &name, &mut prepared.sent, queue_id, seq);
-                    successful.push(SentEntry { id, sent: prepared.sent });
+                let sent = pending.drain(..).zip(digested.drain(..)).zip(seqs);
+                for ((Pending(_, id, _), mut sent), seq) in sent {
+                    complete(endpoint, &name, &mut sent, queue_id, seq);
+                    successful.push(SentEntry { id, sent });
                 }
             }
-            Err(
-                error @ (RequestError::MessageTooLarge { index, .. }
-                | RequestError::MessageInvalid { index, .. }),
-            ) if index < pending.len() => {
+            Err(error @ RequestError::MessageTooLarge { index, .. }) if index < pending.len() => {
+                drop(digested.remove(index));
                 let Pending(index, id, _) = pending.remove(index);
                 let error = refused(error, "cannot be validated");
                 failed.push((index, batch::failed(id, error)));
             }
-            Err(error) => return Err(error.into()),
+            Err(error) => return Err(refused(error, "cannot be validated")),
         }
     }
     if successful.is_empty() {
@@ -125,7 +141,8 @@ pub(super) async fn send_batch(
 fn bytes(entry: &SendEntry) -> usize {
     let len = |text: &Option<String>| text.as_ref().map_or(0, String::len);
     let attributes = entry.message_attributes.iter().flatten().map(|(name, value)| {
-        let binary_bytes = len(&value.binary_value) / 4 * 3;
+        let padding = value.binary_value.as_ref().map_or(0, |text| text.matches('=').count());
+        let binary_bytes = (len(&value.binary_value) / 4 * 3).saturating_sub(padding);
         name.len() + len(&value.data_type) + len(&value.string_value) + binary_bytes
     });
     len(&entry.message_body) + attributes.sum::<usize>()
@@ -159,12 +176,7 @@ fn prepare(queue: &str, asked: &Asked, entry: SendEntry) -> Result<Prepared> {
         attributes,
     };
     travels.check().map_err(|broken| SqsError::invalid(broken.text))?;
-    let sent = Sent {
-        md5_of_message_body: md5_of_body(body.as_bytes()),
-        md5_of_message_attributes: md5_of_message_attributes(&travels.attributes),
-        md5_of_message_system_attributes: travels.md5_of_system_attributes(),
-        ..Sent::default()
-    };
+    let md5_of_system_attributes = travels.md5_of_system_attributes();
     if travels.trace.is_none() && asked.trace.is_some() {
         travels.trace = asked.trace.clone();
     }
@@ -181,7 +193,20 @@ fn prepare(queue: &str, asked: &Asked, entry: SendEntry) -> Result<Prepared> {
         deduplication,
         payload: block.into_payload(),
     };
-    Ok(Prepared { message, sent })
+    Ok(Prepared { message, attributes: travels.attributes, md5_of_system_attributes })
+}
+
+impl Prepared {
+    /// The answer but for what the engine gives the message.
+    fn digest(&self) -> Sent {
+        let NewMessage { payload, attributes_bytes, .. } = &self.message;
+        Sent {
+            md5_of_message_body: md5_of_body(&payload[*attributes_bytes as usize..]),
+            md5_of_message_attributes: md5_of_message_attributes(&self.attributes),
+            md5_of_message_system_attributes: self.md5_of_system_attributes.clone(),
+            ..Sent::default()
+        }
+    }
 }
 
 fn delay_ms(seconds: Option<i64>, is_fifo: bool) -> Result<Option<u64>> {

@@ -115,8 +115,9 @@ async fn serve(stream: TcpStream, peer: SocketAddr, endpoint: Arc<Endpoint>) {
         Duration::ZERO => HEAD_TIMEOUT,
         idle_timeout => idle_timeout.min(HEAD_TIMEOUT),
     };
-    let service =
-        service_fn(move |request| respond(Arc::clone(&endpoint), unwritten.clone(), request));
+    let service = service_fn(move |request| {
+        respond(Arc::clone(&endpoint), unwritten.clone(), peer.ip(), request)
+    });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(head_timeout)

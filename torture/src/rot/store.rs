@@ -72,6 +72,11 @@ impl Opened {
             return Ok(answer);
         }
         self.store.commit().map_err(|failure| failure.to_string())?;
+        if let Some(answer) = slot.take() {
+            return Ok(answer);
+        }
+        // A receive waits for dead letters that move.
+        self.keep()?;
         slot.take().ok_or_else(|| "a committed command is not answered".to_owned())
     }
 

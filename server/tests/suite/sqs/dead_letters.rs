@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::wire::{BEGIN_MS, INVALID, NOT_FOUND, Sqs, UNSUPPORTED};
+use super::wire::{BEGIN_MS, INVALID, NOT_FOUND, Sqs};
 use crate::support::within;
 
 fn arn(name: &str) -> String {
@@ -37,7 +37,9 @@ async fn a_redrive_policy_reads_back_with_a_number() {
     let second = sqs.ask("ListDeadLetterSourceQueues", page).await;
     assert_eq!(second, json!({"queueUrls": [sqs.url("b")]}));
     let none = sqs.ask("ListDeadLetterSourceQueues", json!({"QueueUrl": sqs.url("a")})).await;
-    assert_eq!(none, json!({}));
+    assert_eq!(none, json!({"queueUrls": []}));
+    let none = sqs.ask_xml("ListDeadLetterSourceQueues", json!({"QueueUrl": sqs.url("a")})).await;
+    assert_eq!(none, "");
 }
 
 #[tokio::test]
@@ -69,7 +71,7 @@ async fn a_redrive_policy_that_cannot_be_is_refused() {
         (full(&target, json!(0)), count("0")),
         (full(&target, json!(1001)), count("1001")),
         (full(&arn("none"), json!(1)), "Dead letter target does not exist.".to_owned()),
-        (full("dead", json!(1)), "Dead letter target does not exist.".to_owned()),
+        (full("dead", json!(1)), "Invalid value for deadLetterTargetArn.".to_owned()),
         (
             full(&arn("dead.fifo"), json!(1)),
             "Dead-letter queue must be same type of queue as the source.".to_owned(),
@@ -140,6 +142,19 @@ async fn moved(sqs: &Sqs, url: &str) -> Value {
             let mut received = sqs.receive(url, 0).await;
             if let Some(message) = received.pop() {
                 return message;
+            }
+        }
+    })
+    .await
+}
+
+/// The newest move task of a queue when it has ended.
+async fn ended(sqs: &Sqs, source: &Value) -> Value {
+    within("the task's end", async {
+        loop {
+            let listed = sqs.ask("ListMessageMoveTasks", source.clone()).await;
+            if listed["Results"][0]["Status"] != "RUNNING" {
+                return listed["Results"][0].clone();
             }
         }
     })
@@ -236,15 +251,7 @@ async fn a_move_task_brings_dead_letters_back_as_new_messages() {
     assert_eq!(back["Attributes"]["ApproximateReceiveCount"], "1");
     assert_eq!(back["Attributes"].get("DeadLetterQueueSourceArn"), None);
     let list = json!({"SourceArn": arn("dead")});
-    let task = within("the task's end", async {
-        loop {
-            let listed = sqs.ask("ListMessageMoveTasks", list.clone()).await;
-            if listed["Results"][0]["Status"] != "RUNNING" {
-                return listed["Results"][0].clone();
-            }
-        }
-    })
-    .await;
+    let task = ended(&sqs, &list).await;
     let expected = json!({
         "Status": "COMPLETED",
         "SourceArn": arn("dead"),
@@ -275,7 +282,7 @@ async fn a_running_move_task_is_alone_and_can_be_cancelled() {
     let started = sqs.ask("StartMessageMoveTask", members.clone()).await;
     let message = "There is already a task running. Only one active task is allowed for a source \
                    queue arn at a given time.";
-    sqs.refuses("StartMessageMoveTask", members, UNSUPPORTED, message).await;
+    sqs.refuses("StartMessageMoveTask", members, INVALID, message).await;
     let listed = sqs.ask("ListMessageMoveTasks", json!({"SourceArn": arn("dead")})).await;
     let task = &listed["Results"][0];
     assert_eq!((&task["Status"], &task["TaskHandle"]), (&json!("RUNNING"), &started["TaskHandle"]));
@@ -298,17 +305,28 @@ async fn a_move_task_that_finds_no_way_says_why() {
     sqs.create("other", policy("dead", json!(1))).await;
     sqs.ask("DeleteQueue", json!({"QueueUrl": sqs.url("q")})).await;
     sqs.ask("StartMessageMoveTask", source.clone()).await;
-    let failed = within("the task's end", async {
-        loop {
-            let listed = sqs.ask("ListMessageMoveTasks", source.clone()).await;
-            if listed["Results"][0]["Status"] != "RUNNING" {
-                return listed["Results"][0].clone();
-            }
-        }
-    })
-    .await;
+    let failed = ended(&sqs, &source).await;
     assert_eq!(failed["Status"], "FAILED");
     assert_eq!(failed["FailureReason"], "AWS.SimpleQueueService.NonExistentQueue");
+    // One that left messages which came from no other queue has failed too.
+    sqs.ask("PurgeQueue", json!({"QueueUrl": sqs.url("dead")})).await;
+    sqs.send_body(&sqs.url("dead"), "from nowhere").await;
+    sqs.ask("StartMessageMoveTask", source.clone()).await;
+    let failed = ended(&sqs, &source).await;
+    assert_eq!(failed["FailureReason"], "CouldNotDetermineMessageSource");
+    assert_eq!((&failed["Status"], failed.get("TaskHandle")), (&json!("FAILED"), None));
+    for elsewhere in ["dead", "other.fifo"] {
+        let arn = arn(elsewhere);
+        let message = format!(
+            "Value {arn} for parameter DestinationArn is invalid. Reason: Must be another queue than \
+             the source queue, and of the same type."
+        );
+        sqs.create("other.fifo", json!({"FifoQueue": "true"})).await;
+        let members = json!({"SourceArn": source["SourceArn"], "DestinationArn": arn});
+        sqs.refuses("StartMessageMoveTask", members, INVALID, &message).await;
+    }
+    let none = sqs.ask("ListMessageMoveTasks", json!({"SourceArn": arn("other")})).await;
+    assert_eq!(none, json!({"Results": []}));
     let message = "The resource that you specified for the SourceArn parameter doesn't exist.";
     for action in ["StartMessageMoveTask", "ListMessageMoveTasks"] {
         let members = json!({"SourceArn": arn("none")});

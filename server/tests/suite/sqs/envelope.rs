@@ -71,6 +71,7 @@ async fn an_answer_in_query_is_xml_with_a_request_id() {
          <RequestId>{request_id}</RequestId></ErrorResponse>"
     );
     assert_eq!(refused.body, expected);
+    assert_eq!(refused.header("x-amzn-query-error"), None, "the name stands in the body");
 }
 
 #[tokio::test]
@@ -236,6 +237,60 @@ async fn a_body_that_cannot_be_read_is_refused() {
     }
     let refused = sqs.get("/?Action=ListQueues&MaxResults=many").await;
     assert_eq!(refused.xml()["ErrorResponse"]["Error"]["Code"], "InvalidParameterValue");
+}
+
+#[tokio::test]
+async fn a_member_of_another_kind_is_refused_in_the_words_of_aws() {
+    let sqs = Sqs::start().await;
+    let url = sqs.create("q", json!({})).await;
+    let integer = |found: &str| format!("{found} can not be converted to an Integer");
+    let string = |found: &str| format!("{found} can not be converted to a String");
+    let structure = "Start of structure or map found where not expected.".to_owned();
+    let list = "Start of list found where not expected".to_owned();
+    let unexpected = "Unexpected field type".to_owned();
+    for (action, members, message) in [
+        ("ReceiveMessage", json!({"WaitTimeSeconds": "1"}), integer("STRING_VALUE")),
+        ("ReceiveMessage", json!({"WaitTimeSeconds": 1.5}), integer("NUMBER_VALUE")),
+        ("ReceiveMessage", json!({"WaitTimeSeconds": 1e30}), integer("NUMBER_VALUE")),
+        ("ReceiveMessage", json!({"WaitTimeSeconds": u64::MAX}), integer("NUMBER_VALUE")),
+        ("ReceiveMessage", json!({"WaitTimeSeconds": true}), integer("TRUE_VALUE")),
+        ("ReceiveMessage", json!({"WaitTimeSeconds": {}}), structure.clone()),
+        ("ReceiveMessage", json!({"WaitTimeSeconds": []}), list.clone()),
+        ("ReceiveMessage", json!({"MessageAttributeNames": "All"}), unexpected.clone()),
+        ("ReceiveMessage", json!({"MessageAttributeNames": {}}), structure.clone()),
+        ("ReceiveMessage", json!({"MessageAttributeNames": [1]}), string("NUMBER_VALUE")),
+        ("SendMessage", json!({"MessageBody": 1}), string("NUMBER_VALUE")),
+        ("SendMessage", json!({"MessageBody": -1.5}), string("NUMBER_VALUE")),
+        ("SendMessage", json!({"MessageBody": false}), string("FALSE_VALUE")),
+        ("SendMessage", json!({"MessageBody": {}}), structure.clone()),
+        ("SendMessage", json!({"MessageAttributes": []}), list.clone()),
+        ("SendMessage", json!({"MessageAttributes": {"a": "x"}}), unexpected.clone()),
+        ("SendMessage", json!({"MessageAttributes": {"a": ["String", "x"]}}), list.clone()),
+        (
+            "SendMessage",
+            json!({"MessageAttributes": {"a": {"StringValue": 5}}}),
+            string("NUMBER_VALUE"),
+        ),
+        ("SendMessageBatch", json!({"Entries": ["x"]}), unexpected.clone()),
+        ("SendMessageBatch", json!({"Entries": [["a", "x"]]}), list),
+        ("SendMessageBatch", json!({"Entries": {"Id": "a"}}), structure),
+        ("SetQueueAttributes", json!({"Attributes": {"DelaySeconds": 5}}), string("NUMBER_VALUE")),
+        ("TagQueue", json!({"Tags": "x"}), unexpected),
+    ] {
+        let mut members = members;
+        members["QueueUrl"] = json!(url);
+        let refused = sqs.json(action, &members).await;
+        let name = "com.amazon.coral.service#SerializationException";
+        assert_eq!((refused.status, &refused.json()["__type"]), (400, &json!(name)), "{members}");
+        assert_eq!(refused.json()["message"], message, "{members}");
+    }
+    // What is null is as good as none.
+    let members = json!({
+        "QueueUrl": url, "MessageBody": "x", "DelaySeconds": null, "MessageAttributes": null,
+        "MessageGroupId": null, "Unknown": {"deep": [1.5]},
+    });
+    sqs.ask("SendMessage", members).await;
+    assert_eq!(sqs.bodies(&url, 0).await, ["x"]);
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::wire::{INVALID, MISSING, Sqs};
+use super::wire::{BAD_ATTRIBUTE_VALUE, INVALID, MISSING, Sqs};
 
 /// Sends to a group, with a deduplication id that is the body.
 async fn send(sqs: &Sqs, url: &str, group: &str, body: &str) -> Value {
@@ -20,16 +20,23 @@ async fn a_message_needs_a_group_and_something_to_tell_copies_by() {
     let members = json!({"QueueUrl": url, "MessageBody": "x", "MessageDeduplicationId": "d"});
     let message = "The request must contain the parameter MessageGroupId.";
     sqs.refuses("SendMessage", members, MISSING, message).await;
-    let entries = json!([{"Id": "a", "MessageBody": "x", "MessageDeduplicationId": "d"}]);
-    let batch = sqs.ask("SendMessageBatch", json!({"QueueUrl": url, "Entries": entries})).await;
-    let expected = json!([{
-        "Id": "a", "SenderFault": true, "Code": "InvalidParameterValue", "Message": message,
-    }]);
-    assert_eq!(batch, json!({"Failed": expected}), "no Successful");
+    // In a batch one entry without it fails them all.
+    let good = json!({
+        "Id": "a", "MessageBody": "x", "MessageDeduplicationId": "d", "MessageGroupId": "g",
+    });
+    let without = |member: &str| {
+        let mut entry = good.clone();
+        entry["Id"] = json!("b");
+        entry.as_object_mut().unwrap().remove(member);
+        json!({"QueueUrl": url, "Entries": [good, entry]})
+    };
+    sqs.refuses("SendMessageBatch", without("MessageGroupId"), INVALID, message).await;
     let members = json!({"QueueUrl": url, "MessageBody": "x", "MessageGroupId": "g"});
     let message = "The queue should either have ContentBasedDeduplication enabled or \
                    MessageDeduplicationId provided explicitly";
     sqs.refuses("SendMessage", members, INVALID, message).await;
+    sqs.refuses("SendMessageBatch", without("MessageDeduplicationId"), INVALID, message).await;
+    assert_eq!(sqs.attributes(&url).await["ApproximateNumberOfMessages"], "0");
     let long = "a".repeat(129);
     for (parameter, id) in [
         ("MessageGroupId", "a b"),
@@ -158,4 +165,68 @@ async fn an_attempt_asked_again_gets_the_same_messages() {
         assert_eq!(handle(&first), handle(&again));
     }
     assert_eq!(sqs.ask("ReceiveMessage", json!({"QueueUrl": url})).await, json!({}));
+}
+
+/// As AWS does it: what is set of a queue that there is is read back, and copies are told as before.
+#[tokio::test]
+async fn a_scope_that_is_changed_later_is_told_and_changes_nothing() {
+    let sqs = Sqs::start().await;
+    let high =
+        json!({"DeduplicationScope": "messageGroup", "FifoThroughputLimit": "perMessageGroupId"});
+    let low = json!({"DeduplicationScope": "queue", "FifoThroughputLimit": "perQueue"});
+    for (name, before, after, is_copy) in
+        [("becomes-high.fifo", &low, &high, true), ("becomes-low.fifo", &high, &low, false)]
+    {
+        let mut attributes = before.clone();
+        attributes["FifoQueue"] = json!("true");
+        let url = sqs.create(name, attributes).await;
+        let first = send(&sqs, &url, "g", "x").await;
+        let members = json!({"QueueUrl": url, "Attributes": after});
+        sqs.ask("SetQueueAttributes", members).await;
+        let told = sqs.attributes(&url).await;
+        for (attribute, value) in after.as_object().unwrap() {
+            assert_eq!(told[attribute], *value, "{name}");
+        }
+        let second = send(&sqs, &url, "h", "x").await;
+        assert_eq!(first["MessageId"] == second["MessageId"], is_copy, "{name}");
+        // What is told is what a creation is held against.
+        let mut attributes = after.clone();
+        attributes["FifoQueue"] = json!("true");
+        assert_eq!(sqs.create(name, attributes).await, url);
+    }
+    let url = sqs.create("low.fifo", json!({"FifoQueue": "true"})).await;
+    let message = "Invalid value for the parameter FifoThroughputLimit. Reason: perMessageGroupId \
+                   is allowed only when DeduplicationScope is messageGroup.";
+    let limit = json!({"FifoThroughputLimit": "perMessageGroupId"});
+    let members = json!({"QueueUrl": url, "Attributes": limit});
+    sqs.refuses("SetQueueAttributes", members, BAD_ATTRIBUTE_VALUE, message).await;
+    let members = json!({
+        "QueueName": "new.fifo",
+        "Attributes": {"FifoQueue": "true", "FifoThroughputLimit": "perMessageGroupId"},
+    });
+    sqs.refuses("CreateQueue", members, BAD_ATTRIBUTE_VALUE, message).await;
+}
+
+#[tokio::test]
+async fn what_the_queues_delay_holds_back_is_counted_as_delayed() {
+    let sqs = Sqs::start().await;
+    let url = sqs.create("q.fifo", json!({"FifoQueue": "true", "DelaySeconds": "10"})).await;
+    send(&sqs, &url, "g", "1").await;
+    let counts = async || {
+        let told = sqs.attributes(&url).await;
+        ["", "Delayed", "NotVisible"]
+            .map(|name| told[format!("ApproximateNumberOfMessages{name}")].clone())
+    };
+    assert_eq!(counts().await, ["0", "1", "0"]);
+    assert!(sqs.receive(&url, 60).await.is_empty());
+    sqs.clock.advance(10_000);
+    assert_eq!(counts().await, ["1", "0", "0"]);
+    sqs.receive_one(&url, 60).await;
+    assert_eq!(counts().await, ["0", "0", "1"]);
+    // A longer delay holds for what is stored too, unless it was received.
+    send(&sqs, &url, "h", "2").await;
+    let members = json!({"QueueUrl": url, "Attributes": {"DelaySeconds": "900"}});
+    sqs.ask("SetQueueAttributes", members).await;
+    sqs.clock.advance(60_000);
+    assert_eq!(counts().await, ["1", "1", "0"]);
 }

@@ -185,7 +185,7 @@ async fn attributes_that_break_a_rule_are_refused() {
         (json!({"Amazon.x": string("x")}), reserved),
         (json!({".x": string("x")}), reserved),
         (json!({"x.": string("x")}), reserved),
-        (json!({"x..y": string("x")}), reserved),
+        (json!({"": string("x")}), "The request must contain non-empty message attribute name."),
         (
             json!({"a": {"StringValue": "x"}}),
             "The message attribute 'a' must contain a non-empty message attribute type.",
@@ -213,6 +213,7 @@ async fn attributes_that_break_a_rule_are_refused() {
     }
     let good = json!({
         "a_b-c.D": {"DataType": "Number.float", "StringValue": "-1.5e-3"},
+        "two..dots": {"DataType": "String", "StringValue": "x"},
         "least": {"DataType": "Number", "StringValue": "-1e128"},
         "most": {"DataType": "Number", "StringValue": "1e126"},
         "b": {"DataType": "String.json", "StringValue": "{}"},
@@ -305,7 +306,7 @@ async fn more_in_flight_than_the_queue_allows_is_over_the_limit() {
     sqs.send_body(&url, "1").await;
     sqs.send_body(&url, "2").await;
     sqs.receive_one(&url, 3600).await;
-    let message = "queue \"q\" has as many messages in flight as it may: its maximum is 1";
+    let message = "The maximum number of in flight messages is reached.";
     sqs.refuses("ReceiveMessage", json!({"QueueUrl": url}), OVER_LIMIT, message).await;
 }
 

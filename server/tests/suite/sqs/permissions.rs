@@ -129,6 +129,8 @@ async fn a_policy_that_is_none_is_refused() {
         with("Action", json!(1)),
         with("Resource", json!(["*", {}])),
         with("Principal", json!({"AWS": 111_111_111_111_u64})),
+        with("Condition", json!("x")),
+        with("Condition", json!({"StringEquals": "x"})),
     ] {
         let members = json!({"QueueUrl": url, "Attributes": {"Policy": refused.to_string()}});
         let message = "Invalid value for the parameter Policy.";
@@ -142,7 +144,8 @@ async fn a_policy_that_is_none_is_refused() {
 }
 
 #[tokio::test]
-async fn a_policy_has_twenty_statements_fifty_principals_and_seven_actions_in_each() {
+async fn a_policy_has_twenty_statements_fifty_principals_ten_conditions_and_seven_actions_in_each()
+{
     let sqs = Sqs::start().await;
     let url = sqs.create("q", json!({})).await;
     let statement = |principals: usize, actions: usize| {
@@ -151,12 +154,20 @@ async fn a_policy_has_twenty_statements_fifty_principals_and_seven_actions_in_ea
             "Action": vec!["SQS:SendMessage"; actions], "Resource": "*",
         })
     };
+    let conditional = |keys: usize| {
+        let mut statement = statement(1, 1);
+        let keys: serde_json::Map<_, _> =
+            (0..keys).map(|key| (format!("aws:Key{key}"), json!("x"))).collect();
+        statement["Condition"] = json!({"StringEquals": keys, "Bool": {"aws:Flag": "true"}});
+        statement
+    };
     let set = |statements: Vec<Value>| {
         let policy = json!({ "Statement": statements }).to_string();
         json!({"QueueUrl": url, "Attributes": {"Policy": policy}})
     };
     let twenty = || vec![statement(1, 1); 20];
-    for most in [vec![statement(25, 7); 2], vec![statement(50, 1)], twenty()] {
+    let ten = || vec![conditional(4), conditional(4)];
+    for most in [vec![statement(25, 7); 2], vec![statement(50, 1)], ten(), twenty()] {
         sqs.ask("SetQueueAttributes", set(most)).await;
     }
     for (more, message) in [
@@ -166,6 +177,7 @@ async fn a_policy_has_twenty_statements_fifty_principals_and_seven_actions_in_ea
             "51 Principals were found, maximum allowed is 50.",
         ),
         (vec![statement(1, 8)], "8 Actions were found, maximum allowed is 7."),
+        (vec![conditional(4), conditional(5)], "11 Conditions were found, maximum allowed is 10."),
     ] {
         sqs.refuses("SetQueueAttributes", set(more), OVER_LIMIT, message).await;
     }

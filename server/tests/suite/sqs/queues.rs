@@ -187,6 +187,24 @@ async fn tags_are_set_overwritten_listed_and_taken_away() {
     assert_eq!(xml, Value::Null);
     sqs.ask("UntagQueue", json!({"QueueUrl": url, "TagKeys": ["A", "b"]})).await;
     assert_eq!(sqs.ask("ListQueueTags", json!({"QueueUrl": url})).await, json!({}));
+    // As the AWS SDKs for Java spell it.
+    let form = ["Action=TagQueue", "QueueUrl=q", "Tags.1.Key=java", "Tags.1.Value=v"].join("&");
+    assert_eq!(sqs.get(&format!("/?{form}")).await.status, 200);
+    let tags = sqs.ask("ListQueueTags", json!({"QueueUrl": url})).await;
+    assert_eq!(tags, json!({"Tags": {"java": "v"}}));
+    let long = "k".repeat(129);
+    for (key, reason) in [
+        ("aws:x", "Must be one that does not begin with aws:."),
+        (&*long, "Must be 1 to 128 characters."),
+        ("a*", "Must be letters, digits, spaces and _ . : / = + - @."),
+    ] {
+        let refused = sqs.json("TagQueue", &json!({"QueueUrl": url, "Tags": {key: "v"}})).await;
+        let message = refused.json()["message"].as_str().unwrap().to_owned();
+        assert_eq!(refused.json()["__type"], INVALID.json);
+        assert!(message.starts_with(&format!("Value {}", &key[..2])), "{message}");
+        let end = format!(" for parameter Tag.Key is invalid. Reason: {reason}");
+        assert!(message.ends_with(&end), "{message}");
+    }
     let of_query = json!({"QueueName": "r", "tags": {"k": "v"}});
     let url = sqs.ask_xml("CreateQueue", of_query).await["QueueUrl"].clone();
     let tags = sqs.ask("ListQueueTags", json!({"QueueUrl": url})).await;

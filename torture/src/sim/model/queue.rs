@@ -115,11 +115,15 @@ impl ModelMessage {
         matches!(self.hidden, Some(Hidden::InFlight(until)) if until > now)
     }
 
-    fn show(&self, now: LogTime) -> Shown {
+    /// `delay_ms` is that of a FIFO queue, which holds back what was not received.
+    fn show(&self, delay_ms: u64, now: LogTime) -> Shown {
         let (state, delayed_until) = match self.hidden {
             Some(Hidden::Delayed(until)) if until > now => (MessageState::Delayed, Some(until)),
             Some(Hidden::InFlight(until)) if until > now => {
                 (MessageState::InFlight { until }, None)
+            }
+            _ if self.lease == 0 && self.sent.plus_ms(delay_ms) > now => {
+                (MessageState::Delayed, None)
             }
             _ => (MessageState::Waiting, None),
         };
@@ -148,11 +152,12 @@ impl ModelQueue {
     }
 
     pub(crate) fn show(&self, now: LogTime) -> ShownQueue {
+        let delay_ms = if self.attributes.fifo { self.attributes.delay_ms } else { 0 };
         ShownQueue {
             id: self.id,
             attributes: self.attributes.clone(),
             next_seq: self.next_seq,
-            messages: self.messages.iter().map(|(seq, m)| (*seq, m.show(now))).collect(),
+            messages: self.messages.iter().map(|(seq, m)| (*seq, m.show(delay_ms, now))).collect(),
         }
     }
 

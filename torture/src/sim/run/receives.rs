@@ -7,7 +7,7 @@ use forebay_engine::command::{Command, Delivery, Reply};
 use forebay_engine::{LogFailure, LogTime, RequestError};
 
 use super::{Attempt, Held, Receive, Run};
-use crate::sim::answers::Answer;
+use crate::sim::answers::{Answer, nothing};
 use crate::sim::check::{Check, holds};
 use crate::sim::model::Model;
 use crate::sim::model::queue::{Hidden, ModelQueue};
@@ -41,15 +41,17 @@ impl Run {
                 Command::ReceiveOnce { attempt, queue, max, wait_ms, visibility_ms, bytes_max }
             }
         };
-        let (number, slot) = self.answers.slot();
+        // It does not wait for dead letters.
+        let (number, slot) = self.answers.slot_of_the_gone();
         let handled = self.store().handle(command, slot);
         // Answered at once, or refused. If there was no room, what came before was committed for it.
         let answer = self.answers.take(number);
         self.collect();
-        if let Some(answer) = answer {
+        let would_wait = answer.is_none() && handled.is_ok();
+        if let Some(answer) = answer.or(would_wait.then(|| Ok(nothing()))) {
             match before {
                 true => self.received_again(&mut model, receive, now, answer),
-                false => self.received(&mut model, receive, again, now, answer),
+                false => self.received(&mut model, receive, again, now, answer, would_wait),
             }
         }
         self.push(model);
@@ -117,6 +119,7 @@ impl Run {
         attempt: Option<(u32, u8)>,
         now: LogTime,
         answer: Answer,
+        would_wait: bool,
     ) {
         let Receive { name, max, visibility_s, .. } = *receive;
         let dead_at = model.dead_at(name);
@@ -165,6 +168,11 @@ impl Run {
             queue.messages.get_mut(&seq).expect("it was found").is_moving = true;
             self.marked.push((queue.id, seq));
         }
+        let is_moving = self.marked.iter().any(|(id, _)| *id == queue.id);
+        let waits = given.is_empty() && is_moving;
+        self.tally.holds(Check::Answer, self.faulty || would_wait == waits, || {
+            format!("a receive from {name} gave {given:?} while {:?} move", self.marked)
+        });
         let timeout_ms = queue.attributes.visibility_timeout_ms;
         let until = now.plus_ms(visibility_s.map_or(timeout_ms, |s| s * 1000));
         let mut leases = Vec::new();
