@@ -13,21 +13,24 @@ const DIR: &str = "data";
 fn unsynced() -> SimDisk {
     let disk = SimDisk::new(1);
     let path = |name: &str| Path::new(DIR).join(name);
-    disk.create_dir(Path::new(DIR)).unwrap();
+    disk.create_dir(Path::new(DIR)).expect("no fault is planned");
     for (name, bytes) in [("one", 1024), ("two", 2048), ("three", 512)] {
-        disk.put(path(name), &vec![1; bytes]).unwrap();
+        disk.put(path(name), &vec![1; bytes]).expect("no fault is planned");
     }
-    let one = disk.open(&path("one"), Access::Write).unwrap();
-    one.write_all_at(0, &[2; 1024]).unwrap();
-    one.write_all_at(512, &[3; 1024]).unwrap();
+    let one = disk.open(&path("one"), Access::Write).expect("no fault is planned");
+    one.write_all_at(0, &[2; 1024]).expect("no fault is planned");
+    one.write_all_at(512, &[3; 1024]).expect("no fault is planned");
     // The same again, and zeros behind the end: a sector with what it has makes no difference.
-    one.write_all_at(0, &[2; 512]).unwrap();
-    let two = disk.open(&path("two"), Access::Write).unwrap();
-    two.set_size(700).unwrap();
-    two.write_all_at(1024, &[4; 512]).unwrap();
-    disk.create(&path("new")).unwrap().write_all_at(0, &[5; 512]).unwrap();
-    disk.rename(&path("new"), &path("newer")).unwrap();
-    disk.remove(&path("three")).unwrap();
+    one.write_all_at(0, &[2; 512]).expect("no fault is planned");
+    let two = disk.open(&path("two"), Access::Write).expect("no fault is planned");
+    two.set_size(700).expect("no fault is planned");
+    two.write_all_at(1024, &[4; 512]).expect("no fault is planned");
+    disk.create(&path("new"))
+        .expect("no fault is planned")
+        .write_all_at(0, &[5; 512])
+        .expect("no fault is planned");
+    disk.rename(&path("new"), &path("newer")).expect("no fault is planned");
+    disk.remove(&path("three")).expect("no fault is planned");
     disk
 }
 
