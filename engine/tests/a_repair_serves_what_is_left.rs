@@ -175,6 +175,21 @@ fn a_number_that_may_have_been_given_is_not_given_again() {
     }
 }
 
+/// What lay behind the cut may have been answered. `forebay torture rot` found that nothing was told.
+#[test]
+fn what_may_be_lost_behind_a_cut_is_told() {
+    let reference = Reference::new(true);
+    let active = reference.segments().pop().unwrap();
+    let mut client = reference.forked();
+    let file = client.disk.image(&active).unwrap();
+    client.disk.put(&active, &file[..5_000]).unwrap();
+    let told = repair(&client).unwrap().losses().join("; ");
+    assert!(told.contains("records are lost") && told.contains("comes again"), "{told}");
+    let found = repaired(&mut client).unwrap();
+    assert!(found.iter().all(|(seq, body)| reference.there.get(seq) == Some(body)));
+    assert!(client.send("jobs", "another") > 240);
+}
+
 /// The times of a segment's messages are counted from its creation, which is in there: without it they seemed to be
 /// very old, and expired. `forebay torture rot` found it.
 #[test]

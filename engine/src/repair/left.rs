@@ -82,7 +82,11 @@ pub(super) fn read_left(
         // Behind the last position that was ever synced is a torn tail.
         if expected <= part.last {
             let stretch = Stretch { offset, end, first: expected, next, header, log_time };
-            each(Left::Damaged(stretch.search(part)?))?;
+            let mut stretch = stretch.search(part)?;
+            if header.is_none() && behind.next.is_none() {
+                stretch.records_max += part.cut_bytes / RECORD_BYTES_MIN;
+            }
+            each(Left::Damaged(stretch))?;
         }
         if header.is_none() && behind.next.is_none() {
             return Ok(());

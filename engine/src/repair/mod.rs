@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::disk::{Access, Disk, DiskError, DiskFile, DiskLock};
-use crate::entry::EntryHeader;
+use crate::entry::{ENTRY_HEADER_BYTES, EntryHeader};
 use crate::error::{Damage, OpenError};
 use crate::ids::{Position, StoreId};
 use crate::log::replay::{LogFiles, Replay, log_files, replay};
@@ -67,6 +67,8 @@ struct Part {
     is_damaged: bool,
     /// Whether entries are missing at its end.
     is_cut: bool,
+    /// So many bytes are missing of its file.
+    cut_bytes: u64,
 }
 
 /// Looks at the store in `data` and says how it can be repaired; `None` if there is nothing to repair. Changes
@@ -84,6 +86,10 @@ pub fn plan(disk: Arc<dyn Disk>, data: &Path) -> Result<Option<Repair>, OpenErro
     };
     let has_manifest = found.damages.is_empty();
     let files = log_files(&*disk, data, &manifest, &mut found)?;
+    if manifest.segments.is_empty() {
+        // As it is before the first segment is listed; if there are entries, it was lost.
+        manifest = lists::rebuild(&*disk, data, identity.store)?;
+    }
     let added = lists::add_unlisted(&*disk, data, &mut manifest)?;
     steps.extend(added.iter().map(|name| format!("log/{name} is listed, where it belongs")));
     let mut recovery = Recovery::new(disk.clone(), data, identity.store, OnProgress::default());
@@ -186,7 +192,7 @@ fn parts(
             Err(error) => return Err(error.into()),
         };
         let size = file.as_ref().map_or(Ok(0), |file| file.size())?;
-        let created = file.as_ref().and_then(|file| SegmentHeader::read(&**file).ok());
+        let header = file.as_ref().and_then(|file| SegmentHeader::read(&**file).ok());
         let (was_active, is_damaged) =
             (listed.sealed.is_none(), file.is_none() || damaged.contains(&*path));
         let (bytes, last) = match listed.sealed {
@@ -195,14 +201,30 @@ fn parts(
             // Of a damaged one all of the file is searched.
             None => (active_bytes.filter(|_| !is_damaged).unwrap_or(size), end),
         };
-        let created = created.map_or_else(LogTime::default, |header| header.created);
+        let created = header.map_or_else(LogTime::default, |header| header.created);
         let listed = *listed;
-        let is_cut = size < bytes;
-        let mut part =
-            Part { listed, path, file, created, bytes, last, was_active, is_damaged, is_cut };
+        let cut_bytes = match listed.sealed {
+            Some(_) => bytes.saturating_sub(size),
+            None => header.map_or(0, |header| header.capacity.saturating_sub(size)),
+        };
+        let is_cut = cut_bytes > 0;
+        let mut part = Part {
+            listed,
+            path,
+            file,
+            created,
+            bytes,
+            last,
+            was_active,
+            is_damaged,
+            is_cut,
+            cut_bytes,
+        };
         if was_active && is_damaged {
             // Its header page may be what is lost: then nobody has read it yet.
             part.last = part.last.max(left::reach(&part)?);
+            // What lay behind the cut may have been as many entries.
+            part.last.0 += cut_bytes / ENTRY_HEADER_BYTES as u64;
         }
         parts.push(part);
     }
@@ -266,6 +288,7 @@ impl Part {
             was_active: false,
             is_damaged: true,
             is_cut: true,
+            cut_bytes: 0,
         })
     }
 }
