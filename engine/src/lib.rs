@@ -39,7 +39,6 @@ pub mod progress;
 pub mod receipt;
 pub mod record;
 mod recovery;
-pub mod repair;
 mod snapshot;
 mod state;
 pub mod stats;

@@ -24,11 +24,10 @@ mod source;
 use std::collections::BTreeMap;
 
 pub(crate) use compaction::{Compaction, EarlyFailure, Failure, Stepped};
-pub(crate) use output::{Identity as OutputIdentity, Output};
 pub(crate) use plan::{LetBe, Plan, Planned, plan};
 pub(crate) use reserve::Reserve;
 pub(crate) use retired::Retired;
-pub(crate) use salvage::{Salvage, proven, salvage};
+pub(crate) use salvage::{Salvage, salvage};
 
 use crate::ids::{Position, QueueId};
 use crate::state::frozen::FrozenQueue;

@@ -22,17 +22,17 @@ const WRITE_BYTES: usize = 64 << 10;
 
 /// What the new segment is.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Identity {
-    pub(crate) store: StoreId,
-    pub(crate) first: Position,
-    pub(crate) last: Position,
-    pub(crate) generation: u32,
-    pub(crate) created: LogTime,
+pub(super) struct Identity {
+    pub(super) store: StoreId,
+    pub(super) first: Position,
+    pub(super) last: Position,
+    pub(super) generation: u32,
+    pub(super) created: LogTime,
 }
 
 /// The segment while it is written.
 #[derive(Debug)]
-pub(crate) struct Output {
+pub(super) struct Output {
     pub(super) reserve: Reserve,
     identity: Identity,
     salt: Salt,
@@ -45,7 +45,7 @@ pub(crate) struct Output {
 }
 
 impl Output {
-    pub(crate) fn new(
+    pub(super) fn new(
         disk: &dyn Disk,
         reserve: Reserve,
         identity: Identity,
@@ -63,7 +63,7 @@ impl Output {
     }
 
     /// Adds an entry with these records. One without any is left out.
-    pub(crate) fn add(
+    pub(super) fn add(
         &mut self,
         header: &EntryHeader,
         records: EntryBuilder,
@@ -104,7 +104,7 @@ impl Output {
 
     /// Ends the segment: what `rest` writes goes into its last entry, then the file gets its
     /// header and its name. It is durable when this returns, and listed nowhere yet.
-    pub(crate) fn finish(
+    pub(super) fn finish(
         &mut self,
         disk: &dyn Disk,
         data: &Path,

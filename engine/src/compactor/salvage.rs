@@ -146,11 +146,7 @@ impl Salvage {
 
 /// The record at the start of `bytes` and its size, if its seal is right. Where the entry's position
 /// is not known, one that has a message says it itself.
-pub(crate) fn proven(
-    bytes: &[u8],
-    salt: Salt,
-    position: Option<Position>,
-) -> Option<(Record<'_>, usize)> {
+fn proven(bytes: &[u8], salt: Salt, position: Option<Position>) -> Option<(Record<'_>, usize)> {
     let (frame, rest) = RecordFrame::split(bytes).ok()?;
     let record = frame.decode().ok()?;
     let position = position.or_else(|| record.message().map(|sent| sent.position))?;

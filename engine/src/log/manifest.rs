@@ -7,7 +7,7 @@ use super::names::{self, SegmentName};
 use crate::broken::{Mistake, makes};
 use crate::checksum::{self, Salt};
 use crate::codec::Fields;
-use crate::disk::{Access, Disk, DiskError, DiskFile, read_file, remove_if_there, replace_file};
+use crate::disk::{Access, Disk, DiskError, DiskFile, read_file, remove_if_there};
 use crate::error::{Damage, OpenError};
 use crate::ids::{Epoch, Position, StoreId};
 
@@ -132,11 +132,6 @@ impl ManifestReserve {
 }
 
 impl Manifest {
-    /// Replaces the manifest on disk.
-    pub(crate) fn write(&self, disk: &dyn Disk, data: &Path) -> Result<(), DiskError> {
-        replace_file(disk, &names::manifest(data), &self.encode())
-    }
-
     /// Replaces the manifest on disk by way of a file that was reserved for it: needs no space.
     pub(super) fn write_reserved(
         &self,

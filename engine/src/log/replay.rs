@@ -374,12 +374,10 @@ pub(crate) fn log_files(
 /// Whether everything that a segment could hold is in one that is listed: the two phases of a swap
 /// leave either the new file not yet listed, or the old ones listed no more.
 fn is_superseded(manifest: &Manifest, name: SegmentName) -> bool {
-    manifest.segments.iter().any(|listed| {
-        // What a repair was about to put in the place of the active segment.
-        let is_rewritten = listed.first == name.first && name.generation > listed.generation;
-        let is_covered = listed.covers(name.first);
-        is_covered && (listed.generation > 0 || name.generation > 0) || is_rewritten
-    })
+    manifest
+        .segments
+        .iter()
+        .any(|listed| listed.covers(name.first) && (listed.generation > 0 || name.generation > 0))
 }
 
 /// Why an unlisted segment must not be removed; `None` if an interrupted roll left it.

@@ -30,11 +30,6 @@ impl<'b> RecordWriter<'b> {
         self.records
     }
 
-    /// Writes records as they were written before: their seals are made anew.
-    pub(crate) fn copied(&mut self, records: &[u8]) {
-        self.out.put_slice(records);
-    }
-
     pub(super) fn record(&mut self, kind: u8, payload: &[u8], fields: impl FnOnce(&mut BytesMut)) {
         self.flagged(kind, 0, payload, fields);
     }

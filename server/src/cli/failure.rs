@@ -16,8 +16,6 @@ pub(super) enum Failure {
     Reported,
     /// Told already: derived files are to be made anew.
     Spoiled,
-    /// Told already: what was damaged is repaired.
-    Repaired,
     /// Whoever read stdout has closed it: a quiet end.
     OutputClosed,
 }

@@ -80,7 +80,6 @@ pub fn run() -> ExitCode {
         Ok(()) | Err(Failure::OutputClosed) => ExitCode::SUCCESS,
         Err(Failure::Reported) => ExitCode::FAILURE,
         Err(Failure::Spoiled) => ExitCode::from(3),
-        Err(Failure::Repaired) => ExitCode::from(4),
         Err(Failure::Because(reason)) => {
             say(format_args!("forebay: {reason}"));
             ExitCode::FAILURE

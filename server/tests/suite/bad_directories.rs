@@ -104,35 +104,6 @@ fn a_segment_that_is_none_is_reported_as_damage() {
 }
 
 #[test]
-fn a_damaged_store_is_repaired_when_it_is_told_to_and_only_then() {
-    let dir = TempDir::new().unwrap();
-    let data = store(&dir);
-    let manifest = data.join("MANIFEST");
-    fs::remove_file(&manifest).unwrap();
-    assert!(refuses_to_serve(&data).contains("the manifest does not list it"));
-
-    let told = forebay(["verify", "--repair"]).arg(&data).output().unwrap();
-    let text = String::from_utf8_lossy(&told.stdout).into_owned();
-    assert_eq!(told.status.code(), Some(1), "{text}");
-    assert!(text.contains("no message and no other record is lost"), "{text}");
-    assert!(text.contains("to be done with --yes:"), "{text}");
-    assert!(!manifest.exists(), "nothing is done before it is told to");
-
-    let done = forebay(["verify", "--repair", "--yes", "--json"]).arg(&data).output().unwrap();
-    assert_eq!(done.status.code(), Some(4));
-    let json: serde_json::Value = serde_json::from_slice(&done.stdout).unwrap();
-    assert_eq!(json["repair"]["losses"], serde_json::json!([]));
-    assert!(json["repair"]["kept_in"].is_string(), "{json}");
-    let verified = forebay(["verify"]).arg(&data).output().unwrap();
-    assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stdout));
-    let server = Process::serve(&data, ([127, 0, 0, 1], 0).into());
-    assert_eq!(output(&server, &["receive", "orders", "--ack"]).stdout, b"one\n");
-
-    let alone = forebay(["verify", "--yes"]).arg(&data).output().unwrap();
-    assert_eq!(alone.status.code(), Some(2), "--yes without --repair");
-}
-
-#[test]
 fn a_path_that_is_no_directory_is_refused() {
     let dir = TempDir::new().unwrap();
     let file = dir.path().join("data");

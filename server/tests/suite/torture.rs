@@ -85,7 +85,7 @@ fn a_part_of_the_rot_is_survived_and_a_case_can_be_looked_at() {
     let told = json(&output);
     assert!(output.status.success(), "{told}");
     assert_eq!(told["cases"], 400);
-    for judgement in ["rebuilt", "repaired", "verified"] {
+    for judgement in ["rebuilt", "refused", "verified"] {
         assert!(told["judgements"][judgement].as_u64() > Some(0), "{told}");
     }
     let dir = TempDir::new().unwrap();

@@ -10,7 +10,6 @@ use forebay_engine::{Damage, OpenError, ReadError};
 
 use super::case::{Case, Rotten};
 use super::reference::{Kind, QUEUES, Reference, ReferenceFile, compacting, idle};
-use super::repaired::repair;
 use super::store::{DATA, Opened};
 
 /// Longer than any lease and any delay of the reference.
@@ -34,10 +33,7 @@ pub enum Judgement {
     Verified,
     /// It opens, and each message that is not there is reported, with file and offset.
     SetAside,
-    /// It is not opened, and the reason names the file; and it was repaired, with all that the damage
-    /// does not concern.
-    Repaired,
-    /// It is not opened, the reason names the file, and there is no repair.
+    /// It is not opened, and the reason names the file.
     Refused,
 }
 
@@ -71,11 +67,7 @@ pub(super) fn judge(reference: &Reference, case: &Case) -> Result<Judgement, Str
             Judgement::Refused
         }
     };
-    let judgement = compare(file, &rotten, judgement, report)?;
-    Ok(match judgement {
-        Judgement::Refused if repair(reference, file, &rotten, &disk)? => Judgement::Repaired,
-        other => other,
-    })
+    compare(file, &rotten, judgement, report)
 }
 
 /// A disk on which the case has happened.

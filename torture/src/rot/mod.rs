@@ -11,7 +11,6 @@
 mod case;
 mod judge;
 mod reference;
-mod repaired;
 pub(crate) mod store;
 
 use std::collections::BTreeMap;

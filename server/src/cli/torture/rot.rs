@@ -166,9 +166,6 @@ fn words(judgement: Judgement) -> (&'static str, &'static str) {
         Judgement::Torn => ("torn", "told as a torn tail, nothing lost"),
         Judgement::Verified => ("verified", "everything comes, and verify reports the place"),
         Judgement::SetAside => ("set-aside", "the messages concerned reported, all others come"),
-        Judgement::Repaired => {
-            ("repaired", "not opened, and the place reported; repaired, and all others come")
-        }
         Judgement::Refused => ("refused", "not opened, and the place reported"),
     }
 }
