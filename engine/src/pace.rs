@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use crate::counters::Counters;
 
 /// The keeper may always write so many bytes a second, ...
-const BYTES_PER_SECOND_MIN: u64 = 16 << 20;
+const BYTES_PER_SECOND_MIN: u64 = 32 << 20;
 
 /// ... and so many while the log writes nothing: nobody waits then.
 const BYTES_PER_SECOND_ALONE: u64 = 128 << 20;
