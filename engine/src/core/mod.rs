@@ -228,9 +228,12 @@ impl<R: ReplyTo> Core<R> {
         }
     }
 
-    /// What leases leave for deletes, which give space back: leases alone would use everything up.
+    /// What leases leave for deletes on a full disk, which give space back: leases alone would use everything up.
     fn deletes_bytes(&self) -> u64 {
-        self.options.standby_bytes().min(self.tail.capacity) / 2
+        match self.tail.next {
+            NextSegment::Full { .. } => self.options.standby_bytes().min(self.tail.capacity) / 2,
+            _ => LAST_BYTES,
+        }
     }
 
     fn room(&self, bytes: u64, reserve: u64) -> Room {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::manifest::{Manifest, ManifestReserve};
+use super::names;
 use crate::disk::{Disk, DiskError};
 
 /// The manifest, shared.
@@ -49,6 +50,33 @@ impl Listing {
         reserve.install(&*self.disk, &self.data).map_err(ListingError::Unknown)?;
         *manifest = changed;
         Ok(())
+    }
+
+    /// The same with one segment more, in the space that `MANIFEST.tmp` has. It is taken by that name, under the
+    /// lock: what is rolled to may have been made before another roll, and that used up what was there then.
+    pub(super) fn change_at_roll(
+        &self,
+        change: impl FnOnce(&mut Manifest),
+    ) -> Result<(), ListingError> {
+        let mut manifest = self.lock();
+        let mut changed = manifest.clone();
+        change(&mut changed);
+        let reserve = self.reserve(&manifest).map_err(ListingError::NotChanged)?;
+        changed.fill(&reserve).map_err(ListingError::NotChanged)?;
+        reserve.install(&*self.disk, &self.data).map_err(ListingError::Unknown)?;
+        *manifest = changed;
+        Ok(())
+    }
+
+    /// Makes sure of the space for a roll. Not while one is under way: what has that name then is about to
+    /// become the manifest.
+    pub(super) fn keep_reserve(&self) -> Result<(), DiskError> {
+        self.reserve(&self.lock()).map(drop)
+    }
+
+    fn reserve(&self, manifest: &Manifest) -> Result<ManifestReserve, DiskError> {
+        let path = names::manifest_reserve(&self.data);
+        ManifestReserve::keep(&*self.disk, &path, manifest.bytes_with_one_more())
     }
 
     /// What a manifest with one segment more than there are now takes.

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use super::filling::Filling;
 use super::listing::Listing;
-use super::manifest::ManifestReserve;
 use super::names;
 use super::segment::PreparedSegment;
 use super::standby::Standby;
@@ -59,7 +58,7 @@ impl SegmentMaker {
             Ok(prepared) => NextSegment::Ready(prepared),
             Err(cause) => NextSegment::Full {
                 detail: format!("the next segment cannot be prepared: {cause}"),
-                standby: self.prepared_standby(),
+                standby: self.prepared_standby().map(Box::new),
             },
         }
     }
@@ -103,17 +102,16 @@ impl SegmentMaker {
     }
 
     fn make_next(&self) -> Result<PreparedSegment, String> {
-        let manifest_bytes = self.listing.bytes_with_one_more();
-        PreparedSegment::prepare(&*self.disk, &self.data, self.segment_bytes, manifest_bytes)
+        let keep_manifest = || self.listing.keep_reserve();
+        PreparedSegment::prepare(&*self.disk, &self.data, self.segment_bytes, keep_manifest)
             .map_err(|error| error.to_string())
     }
 
     fn prepared_standby(&self) -> Option<PreparedSegment> {
         let standby = self.standby.as_ref()?;
-        let (disk, path) = (&*self.disk, names::manifest_reserve(&self.data));
-        let manifest_bytes = self.listing.bytes_with_one_more();
-        let manifest = || ManifestReserve::keep(disk, &path, manifest_bytes);
-        standby.prepared(disk, &self.data, manifest).unwrap_or_else(|error| {
+        let prepared =
+            self.listing.keep_reserve().and_then(|()| standby.prepared(&*self.disk, &self.data));
+        prepared.unwrap_or_else(|error| {
             tracing::warn!("the standby segment is of no use now: {error}");
             None
         })

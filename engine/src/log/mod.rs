@@ -154,7 +154,7 @@ impl Log {
 
     fn roll(&mut self, prepared: PreparedSegment, next: Arc<Segment>) -> Result<(), DiskError> {
         let (capacity, is_standby) = (prepared.capacity(), prepared.is_standby());
-        let reserve = prepared.activate(&*self.disk, &next, self.store, self.epoch)?;
+        prepared.activate(&*self.disk, &next, self.store, self.epoch)?;
         if is_standby {
             self.counters.has_standby.set(0);
             self.counters.standby_rolls.add(1);
@@ -164,7 +164,7 @@ impl Log {
             self.active.file.set_size(self.end)?;
             self.active.file.sync()?;
         }
-        self.listing.change(&reserve, |manifest| {
+        self.listing.change_at_roll(|manifest| {
             let old = manifest.segments.last_mut().expect("a log has an active segment");
             old.sealed = Some(sealed);
             manifest.segments.push(listed_active(&next));

@@ -114,9 +114,9 @@ impl FoundLog {
         let (prepared, next) =
             prepare_first(&*disk, &data, options, manifest.bytes_with_one_more())?;
         let (capacity, segment) = (prepared.capacity(), prepared.segment(position, now));
-        let reserve = prepared.activate(&*disk, &segment, manifest.store, manifest.epoch)?;
+        prepared.activate(&*disk, &segment, manifest.store, manifest.epoch)?;
         manifest.segments.push(listed_active(&segment));
-        manifest.write_reserved(&*disk, &data, &reserve)?;
+        replace_manifest(&*disk, &data, &manifest)?;
 
         let tail = Tail {
             position,
@@ -450,7 +450,9 @@ fn prepare_first(
     manifest_bytes: u64,
 ) -> Result<(PreparedSegment, NextSegment), DiskError> {
     let prepare = |bytes| {
-        let prepared = PreparedSegment::prepare(disk, data, bytes, manifest_bytes);
+        let path = names::manifest_reserve(data);
+        let keep_manifest = || ManifestReserve::keep(disk, &path, manifest_bytes).map(drop);
+        let prepared = PreparedSegment::prepare(disk, data, bytes, keep_manifest);
         prepared.and_then(PreparedSegment::filled)
     };
     let mut bytes = options.segment_bytes.min(FIRST_SEGMENT_BYTES);
@@ -469,16 +471,7 @@ fn prepare_first(
             prepared => return Ok((prepared?, next)),
         }
     }
-    let manifest = || {
-        let path = names::manifest_reserve(data);
-        match ManifestReserve::keep(disk, &path, manifest_bytes) {
-            Err(error) if error.is_full() => {
-                ManifestReserve::open(disk, &names::swap_reserve(data))
-            }
-            reserve => reserve,
-        }
-    };
-    match standby.map(|standby| standby.prepared(disk, data, manifest)).transpose()?.flatten() {
+    match standby.map(|standby| standby.prepared(disk, data)).transpose()?.flatten() {
         Some(prepared) => Ok((prepared, next)),
         None => Err(full),
     }

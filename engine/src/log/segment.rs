@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::filling::Filling;
-use super::manifest::{ManifestReserve, newer_version, whole_crc};
+use super::manifest::{newer_version, whole_crc};
 use super::names::{self, SegmentName};
 use crate::broken::{Mistake, makes};
 use crate::checksum::Salt;
@@ -129,7 +129,7 @@ impl SegmentHeader {
     }
 }
 
-/// The next segment: reserved and synced, without a name of its own yet; and space for the manifest
+/// The next segment: reserved and synced, without a name of its own yet; and there is space for the manifest
 /// that will list it. It may be filled with zeros as long as nobody rolls to it.
 #[derive(Debug)]
 pub(crate) struct PreparedSegment {
@@ -138,22 +138,21 @@ pub(crate) struct PreparedSegment {
     pub(super) path: PathBuf,
     pub(super) data: PathBuf,
     pub(super) salt: Salt,
-    pub(super) manifest: ManifestReserve,
     pub(super) capacity: u64,
     pub(super) filling: Filling,
 }
 
 impl PreparedSegment {
-    /// Reserves `capacity` bytes and syncs them: a full disk is found here, not mid-append.
+    /// Reserves `capacity` bytes and syncs them, and lets `keep_manifest` see to the manifest's: a full disk is found here, not mid-append.
     /// On failure the segment is removed, so that its space is free again.
     pub(crate) fn prepare(
         disk: &dyn Disk,
         data: &Path,
         capacity: u64,
-        manifest_bytes: u64,
+        keep_manifest: impl FnOnce() -> Result<(), DiskError>,
     ) -> Result<Self, DiskError> {
         Self::discard(disk, data)?;
-        let manifest = ManifestReserve::keep(disk, &names::manifest_reserve(data), manifest_bytes)?;
+        keep_manifest()?;
         let path = names::prepared(data);
         let salt = new_salt(disk, &path)?;
         let file = disk.create(&path)?;
@@ -165,7 +164,7 @@ impl PreparedSegment {
             Ok(reserved) => {
                 let filling = Filling::new(file.clone(), reserved, capacity);
                 let data = data.to_path_buf();
-                Ok(Self { file, path, data, salt, manifest, capacity, filling })
+                Ok(Self { file, path, data, salt, capacity, filling })
             }
             Err(error) => {
                 // The first error is the one to report; a file left over is removed next time.
@@ -227,7 +226,7 @@ impl PreparedSegment {
         segment: &Segment,
         store: StoreId,
         epoch: Epoch,
-    ) -> Result<ManifestReserve, DiskError> {
+    ) -> Result<(), DiskError> {
         self.filling.end()?;
         let Segment { first, generation, salt, created, .. } = *segment;
         let capacity = self.capacity;
@@ -240,7 +239,7 @@ impl PreparedSegment {
         if !makes(Mistake::SegmentNameNotSynced) {
             disk.sync_dir(&names::log_dir(&self.data))?;
         }
-        Ok(self.manifest)
+        Ok(())
     }
 }
 

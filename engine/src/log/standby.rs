@@ -10,7 +10,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::filling::Filling;
-use super::manifest::ManifestReserve;
 use super::names;
 use super::segment::{PreparedSegment, new_salt};
 use crate::disk::{Access, Disk, DiskError, DiskFile, Reserved};
@@ -102,12 +101,11 @@ impl Standby {
         self.filling.clone()
     }
 
-    /// As a segment to roll to; `None` if it is too small for one. `manifest` is for the list that will have it.
+    /// As a segment to roll to; `None` if it is too small for one.
     pub(super) fn prepared(
         &self,
         disk: &dyn Disk,
         data: &Path,
-        manifest: impl FnOnce() -> Result<ManifestReserve, DiskError>,
     ) -> Result<Option<PreparedSegment>, DiskError> {
         if self.bytes < SEGMENT_BYTES_MIN {
             return Ok(None);
@@ -115,7 +113,6 @@ impl Standby {
         let path = names::standby(data);
         let salt = new_salt(disk, &path)?;
         let (file, data, filling) = (self.file.clone(), data.to_path_buf(), self.filling());
-        let (manifest, capacity) = (manifest()?, self.bytes);
-        Ok(Some(PreparedSegment { file, path, data, salt, manifest, capacity, filling }))
+        Ok(Some(PreparedSegment { file, path, data, salt, capacity: self.bytes, filling }))
     }
 }

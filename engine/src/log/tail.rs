@@ -24,7 +24,7 @@ pub(crate) enum NextSegment {
         /// Why.
         detail: String,
         /// The segment that is kept for receives and deletes.
-        standby: Option<PreparedSegment>,
+        standby: Option<Box<PreparedSegment>>,
     },
 }
 
@@ -60,10 +60,13 @@ impl Tail {
     /// Whether an entry with `body_bytes` of records has a place.
     pub(crate) fn has_room(&self, body_bytes: u64) -> bool {
         let bytes = entry_bytes(body_bytes);
+        let next = match &self.next {
+            NextSegment::Ready(next) => Some(next),
+            NextSegment::Full { standby, .. } => standby.as_deref(),
+            NextSegment::Preparing => None,
+        };
         bytes <= self.capacity - self.offset
-            || matches!(&self.next,
-                NextSegment::Ready(next) | NextSegment::Full { standby: Some(next), .. }
-                if bytes <= next.capacity() - SEGMENT_HEADER_BYTES)
+            || next.is_some_and(|next| bytes <= next.capacity() - SEGMENT_HEADER_BYTES)
     }
 
     /// The newest position that was given.
@@ -106,7 +109,7 @@ impl Tail {
 
     fn take_standby(&mut self) -> Option<PreparedSegment> {
         match &mut self.next {
-            NextSegment::Full { standby, .. } => standby.take(),
+            NextSegment::Full { standby, .. } => standby.take().map(|standby| *standby),
             NextSegment::Ready(_) | NextSegment::Preparing => None,
         }
     }
