@@ -279,7 +279,8 @@ fn of_a_command() {
             break error;
         }
     };
-    let text = "there is no space in the log: write data/log/next.tmp: No space left on device (os error 28)";
+    let text = "there is no space in the log: the next segment cannot be prepared: write data/log/next.tmp: No \
+                space left on device (os error 28)";
     assert_eq!(full.to_string(), text);
     client.disk.set_capacity(None);
     client.store().commit().unwrap();

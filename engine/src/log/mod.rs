@@ -17,6 +17,8 @@ pub(crate) mod scan;
 pub(crate) mod segment;
 mod standby;
 mod tail;
+#[cfg(test)]
+mod tests;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
