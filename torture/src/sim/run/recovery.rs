@@ -192,6 +192,8 @@ impl Run {
         self.tally.count(Check::Opens, 1);
         // An opening that could not remove a file goes on without.
         self.check_files(if struck.is_empty() { Moment::Opened } else { Moment::Dead });
+        // An opening that found no space for a whole segment refuses sends: there is space again.
+        store.commit().expect("no fault is planned");
         let now = store.now();
         let shown = show(&mut store, &mut self.answers);
         self.tally.count(Check::Conservation, shown.len() as u64);
