@@ -8,7 +8,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use forebay_engine::broken::{Mistake, switch};
-use forebay_torture::sim::{Campaign, Exhaustive, Stop, campaign, explore};
+use forebay_torture::Stop;
+use forebay_torture::sim::{Campaign, Exhaustive, campaign, explore};
 
 /// Exhaustive cases that a mistake gets, in their scattered order, and random runs behind them.
 const LIMIT: Duration = Duration::from_secs(60);

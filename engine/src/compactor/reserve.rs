@@ -75,9 +75,8 @@ impl Reserve {
     }
 }
 
-/// Takes the space of an empty file in one step, as a rule without writing anything there: zeros would be as
-/// many bytes again as the compaction writes. How much it took: on a full disk nothing, which leaves it to
-/// smaller steps.
+/// Takes the space of an empty file in one step, as a rule without writing anything there. How much it took: on
+/// a full disk nothing, which leaves it to smaller steps.
 fn reserve_at_once(file: &dyn DiskFile, bytes: u64) -> Result<u64, DiskError> {
     match file.reserve(bytes) {
         Ok(_) => file.sync().map(|()| bytes),

@@ -324,12 +324,14 @@ impl Keeper {
     /// Makes the compactor's reserve if there is none, or makes it whole; whether there was
     /// anything to do.
     pub(crate) fn keep_reserve(&mut self, now: LogTime) -> bool {
+        if self.compaction.is_some() || now < self.retry_reserve {
+            return false;
+        }
         let wanted = self.options.compaction_reserve_bytes();
         let before = self.reserve.as_ref().map_or(0, |reserve| reserve.bytes);
         let manifest_bytes = self.listing.bytes_with_one_more();
         let has_manifest = manifest_bytes <= self.reserved_manifest_bytes;
-        if self.compaction.is_some() || before >= wanted && has_manifest || now < self.retry_reserve
-        {
+        if before >= wanted && has_manifest {
             return false;
         }
         let made = match &mut self.reserve {

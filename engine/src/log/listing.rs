@@ -2,7 +2,7 @@
 //! compactor when it swaps segments. One change at a time, and each is durable when it returns.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::manifest::{Manifest, ManifestReserve};
 use super::names;
@@ -43,13 +43,7 @@ impl Listing {
         reserve: &ManifestReserve,
         change: impl FnOnce(&mut Manifest),
     ) -> Result<(), ListingError> {
-        let mut manifest = self.lock();
-        let mut changed = manifest.clone();
-        change(&mut changed);
-        changed.fill(reserve).map_err(ListingError::NotChanged)?;
-        reserve.install(&*self.disk, &self.data).map_err(ListingError::Unknown)?;
-        *manifest = changed;
-        Ok(())
+        self.replace(self.lock(), reserve, change)
     }
 
     /// The same with one segment more, in the space that `MANIFEST.tmp` has. It is taken by that name, under the
@@ -58,11 +52,20 @@ impl Listing {
         &self,
         change: impl FnOnce(&mut Manifest),
     ) -> Result<(), ListingError> {
-        let mut manifest = self.lock();
+        let manifest = self.lock();
+        let reserve = self.reserve(&manifest).map_err(ListingError::NotChanged)?;
+        self.replace(manifest, &reserve, change)
+    }
+
+    fn replace(
+        &self,
+        mut manifest: MutexGuard<'_, Manifest>,
+        reserve: &ManifestReserve,
+        change: impl FnOnce(&mut Manifest),
+    ) -> Result<(), ListingError> {
         let mut changed = manifest.clone();
         change(&mut changed);
-        let reserve = self.reserve(&manifest).map_err(ListingError::NotChanged)?;
-        changed.fill(&reserve).map_err(ListingError::NotChanged)?;
+        changed.fill(reserve).map_err(ListingError::NotChanged)?;
         reserve.install(&*self.disk, &self.data).map_err(ListingError::Unknown)?;
         *manifest = changed;
         Ok(())
@@ -84,7 +87,7 @@ impl Listing {
         self.lock().bytes_with_one_more()
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Manifest> {
+    fn lock(&self) -> MutexGuard<'_, Manifest> {
         self.manifest.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -6,7 +6,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use forebay_torture::kill::{Options, Report, Stop, run};
+use forebay_torture::Stop;
+use forebay_torture::kill::{Options, Report, run};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;

@@ -35,9 +35,10 @@ use super::export::{Exported, make_ext4, need_exports};
 use super::history::{Call, Delivery, History, Micros, Outcome, What, queues};
 use super::server::Launch;
 use super::system::{Lacking, Mount, need};
-use super::{CampaignError, Options, Report, Stop, io_error, prepare};
+use super::{CampaignError, Options, Report, io_error, prepare};
 use crate::random::Random;
 use crate::rot::store::{Opened, Slot};
+use crate::stop::Stop;
 
 /// The size of the device.
 const DEVICE_BYTES: u64 = 96 << 20;

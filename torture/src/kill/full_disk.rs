@@ -24,7 +24,8 @@ use super::producers::{numbered, outgoing};
 use super::recorder::Recorder;
 use super::server::{Launch, Server};
 use super::system::{Lacking, Mount, need, need_root, run as run_program, sparse};
-use super::{CampaignError, Options, Stop, io_error, prepare, write_history};
+use super::{CampaignError, Options, io_error, prepare, write_history};
+use crate::stop::Stop;
 
 /// How often each file system is filled and drained.
 const ROUNDS: u32 = 4;

@@ -27,7 +27,6 @@ mod process;
 mod producers;
 mod recorder;
 mod server;
-mod stop;
 pub mod strace;
 mod system;
 
@@ -38,7 +37,6 @@ use std::time::Duration;
 
 pub use self::process::end_all;
 pub use self::recorder::Tally;
-pub use self::stop::Stop;
 pub use self::system::Lacking;
 
 use self::campaign::Campaign;
@@ -46,6 +44,7 @@ use self::checker::Violation;
 use self::crew::Habits;
 use self::history::History;
 use self::server::Launch;
+use crate::stop::Stop;
 
 /// After so many lives everything is drained and checked.
 const ROUND_LIVES: u32 = 100;

@@ -17,11 +17,12 @@ use forebay_engine::disk::{Fault, Random};
 use super::check::{Tally, fault_name};
 use super::generate::short_script;
 use super::op::{Kept, Op};
-use super::random::{Failure, Progress, Stop, spread};
+use super::random::{Failure, Progress, spread};
 use super::run::{CrashStates, DEPTHS, Effort, Fate, Fates, Run};
 use super::script::{Profile, Script};
 use super::scripts::scripts;
 use super::violation::attempt;
+use crate::stop::Stop;
 
 const FAULTS: [Fault; 5] =
     [Fault::Crash, Fault::SyncDropsPages, Fault::Io, Fault::Full, Fault::ReadIo];
@@ -89,8 +90,7 @@ pub fn explore(settings: &Exhaustive, progress: impl FnMut(&Progress)) -> Explor
     // They are scattered: the first ones are a sample.
     let count = (cases.len() as u64).div_ceil(settings.sample.max(1));
     let rounds = if settings.sample == 0 { 2 } else { 1 };
-    let is_over =
-        || settings.stop.is_stopped() || until.is_some_and(|until| Instant::now() > until);
+    let is_over = || settings.stop.is_set() || until.is_some_and(|until| Instant::now() > until);
     let work = |number: u64| {
         if is_over() {
             return None;

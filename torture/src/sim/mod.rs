@@ -45,7 +45,7 @@ pub use files::{DATA, assert_no_leaked_files, assert_undamaged, lose_derived, op
 pub use generate::script;
 pub use message::{in_group, message};
 pub use op::{Again, Kept, Op, QUEUES, Setting};
-pub use random::{Campaign, Failure, Found, Progress, Stop, campaign};
+pub use random::{Campaign, Failure, Found, Progress, campaign};
 pub use run::Run;
 pub use script::{Profile, Script, ScriptError};
 pub use scripts::scripts;

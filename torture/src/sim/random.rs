@@ -1,33 +1,18 @@
 //! Random runs, each from a seed, on several threads.
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use super::check::Tally;
 use super::generate::script;
 use super::script::Script;
 use super::violation::{Violation, attempt};
+use crate::stop::Stop;
 
 /// How often progress is told.
 const PROGRESS_EVERY: Duration = Duration::from_millis(200);
-
-/// Ends a campaign before its time, from another thread: what was done until then is told.
-#[derive(Debug, Clone, Default)]
-pub struct Stop(Arc<AtomicBool>);
-
-impl Stop {
-    /// No further run, or case, begins.
-    pub fn stop(&self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-
-    /// Whether it was called.
-    pub fn is_stopped(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
-    }
-}
 
 /// A campaign of random runs.
 #[derive(Debug, Clone)]
@@ -83,7 +68,7 @@ pub fn campaign(settings: &Campaign, progress: impl FnMut(&Progress)) -> Found {
     let run = |number: u64| {
         let is_over = settings.seeds.is_some_and(|seeds| number >= seeds)
             || until.is_some_and(|until| Instant::now() > until)
-            || settings.stop.is_stopped();
+            || settings.stop.is_set();
         if is_over {
             return None;
         }

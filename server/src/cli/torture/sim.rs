@@ -4,13 +4,15 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use forebay_torture::Stop;
 use forebay_torture::sim::{
-    Campaign, Exhaustive, Failure as Broken, Progress, Script, Stop, Tally, attempt, campaign,
-    explore, shrink,
+    Campaign, Exhaustive, Failure as Broken, Progress, Script, Tally, attempt, campaign, explore,
+    shrink,
 };
 use serde::Serialize;
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::minutes::minutes;
 use crate::cli::failure::Failure;
 use crate::cli::progress;
 use crate::cli::say::say;
@@ -61,15 +63,6 @@ pub(super) struct Sim {
     /// A JSON object
     #[arg(long)]
     json: bool,
-}
-
-fn minutes(text: &str) -> Result<Duration, String> {
-    let minutes: f64 = text.parse().map_err(|_| "expected a number of minutes".to_owned())?;
-    let seconds = minutes * 60.0;
-    match seconds > 0.0 {
-        true => Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string()),
-        false => Err("expected a number of minutes above 0".to_owned()),
-    }
 }
 
 /// What a campaign came to, as `--json` shows it.
@@ -126,7 +119,7 @@ impl Sim {
                 }
             }
         };
-        summary.interrupted = stop.is_stopped();
+        summary.interrupted = stop.is_set();
         summary.seconds = began.elapsed().as_secs_f64();
         summary.violation = match broken {
             Some(broken) => Some(self.explain(&broken)?),
@@ -251,7 +244,7 @@ fn stop_when_interrupted(stop: Stop) -> Result<(), Failure> {
     std::thread::spawn(move || {
         runtime.block_on(interrupts.recv());
         say(format_args!("forebay: interrupted; a second time ends it at once"));
-        stop.stop();
+        stop.set();
         runtime.block_on(interrupts.recv());
         std::process::exit(INTERRUPTED);
     });

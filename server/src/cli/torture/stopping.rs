@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use forebay_torture::kill::{Stop, end_all};
+use forebay_torture::Stop;
+use forebay_torture::kill::end_all;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::cli::failure::Failure;

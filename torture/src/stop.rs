@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Once it is set, a campaign ends as if its time were over. Clones are the same.
+/// Once it is set, a campaign ends as if its time were over: what was done until then is told. Clones are
+/// the same.
 #[derive(Debug, Clone, Default)]
 pub struct Stop(Arc<AtomicBool>);
 
