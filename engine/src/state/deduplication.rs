@@ -8,33 +8,19 @@ use std::collections::VecDeque;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::Arc;
 
-use hashbrown::HashTable;
-
 use crate::ids::{DeduplicationKey, Seq};
 use crate::time::LogTime;
+
+use places::Places;
+
+mod places;
 
 /// The window, with a table to look keys up.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Deduplication {
-    places: HashTable<Place>,
+    places: Places,
     hashers: KeyHashers,
     window: Window,
-}
-
-/// Where the newest entry of a key is in the window: the key itself is only there.
-#[derive(Debug, Clone, Copy)]
-struct Place {
-    /// Of the key's hash: to grow the table without a look at the keys.
-    hash: u32,
-    /// The entry's number, as far as it fits. No window has so many that two are mixed up.
-    number: u32,
-}
-
-impl Place {
-    /// What the table goes by: a table uses the low and the high bits.
-    fn spread(&self) -> u64 {
-        u64::from(self.hash).wrapping_mul(FOLD)
-    }
 }
 
 /// Makes hashes of keys, which are hashes already: what is left is to mix in what nobody outside
@@ -128,10 +114,8 @@ impl Deduplication {
         let hashes: Vec<_> = keys.iter().map(|key| key.map(|key| self.hash(&key))).collect();
         let find = |(key, hash): (&Option<DeduplicationKey>, &Option<u32>)| {
             let (key, hash) = (key.as_ref()?, (*hash)?);
-            let is_of =
-                |place: &Place| place.hash == hash && self.window.entry(place.number).key == *key;
-            let place = self.places.find(Place { hash, number: 0 }.spread(), is_of)?;
-            let entry = self.window.entry(place.number);
+            let is_same = |number| self.window.entry(number).key == *key;
+            let entry = self.window.entry(self.places.find(hash, is_same)?);
             (entry.time >= since).then_some(entry.seq)
         };
         keys.iter().zip(&hashes).map(find).collect()
@@ -142,31 +126,18 @@ impl Deduplication {
         while let Some(first) = self.window.first()
             && first.time < since
         {
-            let gone = Place { hash: self.hash(&first.key), number: self.window.first_number() };
+            let number = self.window.first_number();
             self.window.pass();
-            // The same key may have been used again since: then its place is the newer entry's.
-            let is_gone = |place: &Place| place.number == gone.number;
-            if let Ok(place) = self.places.find_entry(gone.spread(), is_gone) {
-                place.remove();
-            }
-        }
-        if self.places.capacity() > 1024 && self.places.len() < self.places.capacity() / 4 {
-            self.places.shrink_to(2 * self.places.len(), Place::spread);
+            self.places.remove(self.hash(&first.key), number);
         }
         self.push(entry);
     }
 
     fn push(&mut self, entry: Entry) {
         let hash = self.hash(&entry.key);
-        let place = Place { hash, number: self.window.push(entry) };
+        let number = self.window.push(entry);
         let (window, key) = (&self.window, &entry.key);
-        let is_same = |old: &Place| old.hash == hash && window.entry(old.number).key == *key;
-        match self.places.entry(place.spread(), is_same, Place::spread) {
-            hashbrown::hash_table::Entry::Occupied(mut older) => *older.get_mut() = place,
-            hashbrown::hash_table::Entry::Vacant(vacant) => {
-                vacant.insert(place);
-            }
-        }
+        self.places.insert(hash, number, |older| window.entry(older).key == *key);
     }
 
     fn hash(&self, key: &DeduplicationKey) -> u32 {
@@ -180,16 +151,15 @@ impl Deduplication {
 
     /// Bytes on the heap, about.
     pub(crate) fn heap_bytes(&self) -> u64 {
-        let places = self.places.capacity() * (size_of::<Place>() + 1);
         let entries = self.window.chunks.len() * CHUNK_ENTRIES + self.window.newest.capacity();
-        (places + entries * size_of::<Entry>()) as u64
+        (self.places.heap_bytes() + entries * size_of::<Entry>()) as u64
     }
 }
 
 impl From<Window> for Deduplication {
     fn from(window: Window) -> Self {
         let entries = window.iter().len();
-        let mut made = Self { places: HashTable::with_capacity(entries), ..Self::default() };
+        let mut made = Self { places: Places::with_capacity(entries), ..Self::default() };
         for entry in window.iter() {
             made.push(*entry);
         }
