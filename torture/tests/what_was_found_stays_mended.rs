@@ -20,3 +20,10 @@ fn a_redrive_keeps_the_order_of_a_group() {
 fn a_redrive_passes_what_came_from_nowhere() {
     replay(include_str!("found/a_redrive_passes_what_came_from_nowhere.script"));
 }
+
+/// A message of one group could not be read and stayed, one of another group moved, and the power
+/// failed: the model knew only moves in their order.
+#[test]
+fn a_message_that_cannot_be_read_lets_other_groups_move() {
+    replay(include_str!("found/a_message_that_cannot_be_read_lets_other_groups_move.script"));
+}

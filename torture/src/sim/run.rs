@@ -83,6 +83,26 @@ struct Redrive {
     through: u64,
 }
 
+/// Messages that move, in this order; where a read fails some of them stay.
+#[derive(Clone)]
+struct Moves {
+    /// The model without any of them.
+    before: Model,
+    /// Queue and message.
+    list: Vec<(u32, u64)>,
+    by: MovedBy,
+    now: LogTime,
+}
+
+/// Why messages move.
+#[derive(Clone)]
+enum MovedBy {
+    /// Receives found that they are dead letters.
+    Receives,
+    /// A redrive of the queue, to another one or each to its source.
+    Redrive { queue: String, to: Option<String> },
+}
+
 /// A store and the model, side by side.
 pub struct Run {
     disk: SimDisk,
@@ -101,6 +121,8 @@ pub struct Run {
     leases: u64,
     /// Dead letters that receives came upon, in that order: queue and message.
     marked: Vec<(u32, u64)>,
+    /// What moves, until it is known to be durable.
+    moves: Option<Moves>,
     redrive: Option<Redrive>,
     attempts: BTreeMap<(u32, u8), Attempt>,
     batches: Vec<Batch>,
@@ -153,6 +175,7 @@ impl Run {
             unread: Vec::new(),
             leases: 0,
             marked: Vec::new(),
+            moves: None,
             redrive: None,
             attempts: BTreeMap::new(),
             batches: Vec::new(),
@@ -187,6 +210,7 @@ impl Run {
             unread: Vec::new(),
             leases: self.leases,
             marked: self.marked.clone(),
+            moves: self.moves.clone(),
             redrive: self.redrive.clone(),
             attempts: self.attempts.clone(),
             batches: self.batches.clone(),

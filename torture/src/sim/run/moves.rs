@@ -1,5 +1,7 @@
 //! What the store does beside its commands: upkeep, moves of dead letters, and redrives.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use forebay_engine::LogFailure;
 use forebay_engine::RequestError;
 use forebay_engine::command::{Command, PeekFilter, RedriveState, Reply};
@@ -7,17 +9,18 @@ use forebay_engine::ids::Seq;
 
 use super::answered::kind;
 use super::recovery::End;
-use super::{Redrive, Run};
+use super::{MovedBy, Moves, Redrive, Run};
 use crate::sim::check::Check;
 use crate::sim::model::{Model, NoTarget};
+use crate::sim::op::is_fifo;
+use crate::sim::shown::ShownQueue;
 
 impl Run {
     pub(super) fn keep(&mut self, steps: u32) -> Result<(), LogFailure> {
         if !self.marked.is_empty() {
             self.settle()?;
             let marked = std::mem::take(&mut self.marked);
-            let now = self.store().now();
-            self.moves(&marked, |model, (from, seq)| model.move_dead_letter(from, seq, now))?;
+            self.move_all(marked, MovedBy::Receives)?;
         }
         for _ in 0..steps {
             let is_busy = self.store().keep()?;
@@ -44,23 +47,20 @@ impl Run {
         }
     }
 
-    /// Messages move, in this order, as far as `move_one` says that they do: in the model at once,
-    /// in the store when its keeper gets to it and there is room in the log. Where a fault strikes
-    /// some may stay; the store is asked which.
-    fn moves(
-        &mut self,
-        moves: &[(u32, u64)],
-        move_one: impl Fn(&mut Model, (u32, u64)) -> bool,
-    ) -> Result<(), LogFailure> {
-        let before = self.present().clone();
+    /// Messages move, in this order: in the model at once, in the store when its keeper gets to it and
+    /// there is room in the log. Where a fault strikes some may stay; the store is asked which.
+    fn move_all(&mut self, list: Vec<(u32, u64)>, by: MovedBy) -> Result<(), LogFailure> {
+        let (before, now) = (self.present().clone(), self.store().now());
+        let moves = Moves { before, list, by, now };
         let mut moved = Vec::new();
-        for (from, seq) in moves {
+        for (from, seq) in &moves.list {
             let mut model = self.present().clone();
-            if move_one(&mut model, (*from, *seq)) {
+            if moves.move_one(&mut model, (*from, *seq)) {
                 moved.push((*from, *seq));
             }
             self.push(model);
         }
+        self.moves = Some(moves.clone());
         let is_done = |run: &mut Self| -> Result<bool, LogFailure> {
             let expected: Vec<_> = {
                 let queues = run.present().queues.iter();
@@ -82,10 +82,10 @@ impl Run {
         if !is_done(self)? {
             let faulty = self.faulty;
             self.tally.holds(Check::NoLoss, faulty, || "messages that should move stay".into());
-            let mut model = before;
+            let mut model = moves.before.clone();
             for (from, seq) in moved {
                 if self.has_left(&model, from, seq)? {
-                    let may_move = move_one(&mut model, (from, seq));
+                    let may_move = moves.move_one(&mut model, (from, seq));
                     self.tally.holds(Check::NoLoss, may_move, || {
                         format!("message {seq} of queue {from} is gone, and has not moved")
                     });
@@ -96,7 +96,9 @@ impl Run {
             self.changes += 1;
             self.states = vec![model];
         }
-        self.settle()
+        self.settle()?;
+        self.moves = None;
+        Ok(())
     }
 
     /// Whether a message is in its queue no more.
@@ -218,9 +220,39 @@ impl Run {
                 }
             }
         }
-        self.moves(&moves, |model, (_, seq)| {
-            matches!(model.redrive_one(queue, to, seq, now), Ok(true))
-        })?;
+        let by = MovedBy::Redrive { queue: redrive.queue.clone(), to: redrive.to.clone() };
+        self.move_all(moves, by)?;
         Ok(expected)
+    }
+}
+
+impl Moves {
+    /// Moves one of them in the model; whether it may move.
+    fn move_one(&self, model: &mut Model, (from, seq): (u32, u64)) -> bool {
+        match &self.by {
+            MovedBy::Receives => model.move_dead_letter(from, seq, self.now),
+            MovedBy::Redrive { queue, to } => {
+                matches!(model.redrive_one(queue, to.as_deref(), seq, self.now), Ok(true))
+            }
+        }
+    }
+
+    /// The model in which those have moved that are not where they were; `None` if one of them has
+    /// passed another one of its group.
+    pub(super) fn as_far_as(&self, shown: &BTreeMap<String, ShownQueue>) -> Option<Model> {
+        let (mut model, mut stayed) = (self.before.clone(), BTreeSet::new());
+        for (from, seq) in self.list.iter().copied() {
+            let name = self.before.name_of(from)?;
+            let group = self.before.queues[name].messages.get(&seq)?.group;
+            let group = group.filter(|_| is_fifo(name)).map(|group| (from, group));
+            if shown.get(name).is_some_and(|queue| queue.messages.contains_key(&seq)) {
+                stayed.extend(group);
+            } else if group.is_some_and(|group| stayed.contains(&group)) {
+                return None;
+            } else {
+                self.move_one(&mut model, (from, seq));
+            }
+        }
+        Some(model)
     }
 }

@@ -186,7 +186,7 @@ impl Run {
         }
         self.crashes_in_recovery.clear();
         self.end_of_recovery = None;
-        self.faulty = false;
+        let was_faulty = std::mem::take(&mut self.faulty);
         self.tally.recoveries += u64::from(self.is_created);
         self.is_created = true;
         self.tally.count(Check::Opens, 1);
@@ -198,6 +198,9 @@ impl Run {
         let shown = show(&mut store, &mut self.answers);
         self.tally.count(Check::Conservation, shown.len() as u64);
         let last_queue = probe_last_queue(&mut store, &mut self.answers);
+        // Of what was moving some may stay where a read failed: which, only the store can say.
+        let partly = self.moves.take().and_then(|moves| moves.as_far_as(&shown));
+        self.states.splice(..0, partly.filter(|_| was_faulty));
         let is_it = |state: &Model| state.show(now) == shown && state.last_queue == last_queue;
         let candidate = self.states.iter().rposition(is_it);
         self.tally.holds(Check::Prefix, candidate.is_some(), || {
