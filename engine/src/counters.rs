@@ -21,6 +21,8 @@ pub(crate) struct Counters {
     pub(crate) compacted_bytes_read: Counter,
     /// Bytes of files that the compactor has removed.
     pub(crate) compacted_bytes_freed: Counter,
+    /// For how many microseconds the log has rested before entries, so that the compactor keeps up.
+    pub(crate) log_rested_us: Counter,
     /// Compactions that were finished.
     pub(crate) compactions: Counter,
     /// 1 while the compactor's reserve is whole, or in use: no segment is prepared without it.
@@ -72,6 +74,7 @@ impl Counters {
             compacted_bytes_read: self.compacted_bytes_read.get(),
             compacted_bytes_written: self.compacted_bytes_written.get(),
             compacted_bytes_freed: self.compacted_bytes_freed.get(),
+            log_rested_ms: self.log_rested_us.get() / 1000,
         }
     }
 }

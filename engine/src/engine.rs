@@ -162,7 +162,8 @@ impl<R: ReplyTo> Engine<R> {
             ended: None,
         };
         let (log, events) = ((runner, log), (events_out, events));
-        let desk = Arc::new(Desk::new(log, commands_out, events, requests, bell.clone()));
+        let desk =
+            Arc::new(Desk::new(log, commands_out, events, requests, bell.clone(), pace.clone()));
         desk.request_segment();
         let serving = std::array::from_fn(|thread| {
             let desk = Arc::clone(&desk);

@@ -1,5 +1,7 @@
 //! The engine's settings and the relations between them.
 
+use std::ops::Range;
+
 use crate::entry::{SEGMENT_HEADER_BYTES, entry_bytes};
 use crate::error::OpenError;
 use crate::progress::OnProgress;
@@ -91,6 +93,14 @@ impl Options {
     pub(crate) fn garbage_bytes_max(&self, live_bytes: u64) -> u64 {
         live_bytes * self.garbage_percent / 100
             + self.segment_bytes * self.garbage_segment_percent / 100
+    }
+
+    /// From how much garbage on the log is slowed, so that the compactor keeps up, and from how much
+    /// on as far as it is. Where little stays, garbage of some segments goes as fast as it comes.
+    pub(crate) fn garbage_bytes_slowing(&self, live_bytes: u64) -> Range<u64> {
+        let let_be = self.garbage_bytes_max(live_bytes);
+        let start = (let_be + self.segment_bytes / 4).max(4 * self.segment_bytes);
+        start..start + (let_be / 3).max(self.segment_bytes / 2)
     }
 
     fn segment_room(&self) -> u64 {

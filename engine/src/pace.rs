@@ -1,8 +1,10 @@
-//! How fast the keeper goes: disk and processor are the log's first.
+//! How fast the keeper goes: disk and processor are the log's first. And how fast the log goes when the
+//! keeper cannot keep up: then the disk would fill with garbage.
 //!
 //! What is moved is spread evenly over time: a piece, then a rest. A disk works off what it was given
 //! in the order in which it came, so the log's next sync waits for whatever burst is before it.
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -10,7 +12,7 @@ use std::time::{Duration, Instant};
 use crate::counters::Counters;
 
 /// The keeper may always write so many bytes a second, ...
-const BYTES_PER_SECOND_MIN: u64 = 32 << 20;
+const BYTES_PER_SECOND_MIN: u64 = 16 << 20;
 
 /// ... and so many while the log writes nothing: nobody waits then.
 const BYTES_PER_SECOND_ALONE: u64 = 128 << 20;
@@ -50,6 +52,19 @@ const PIECE_BYTES_MAX: u64 = 4 << 20;
 /// small files have a crash between two pieces, too.
 const PIECE_BYTES_UNPACED: u64 = 16 << 10;
 
+/// The log writes no more than so many bytes a second as soon as it is slowed, ...
+const LOG_BYTES_PER_SECOND_MAX: u64 = 256 << 20;
+
+/// ... and so many at least, whatever there is of garbage: between them, half as many for each third of
+/// the way.
+const LOG_BYTES_PER_SECOND_MIN: u64 = 32 << 20;
+
+/// What the log may write at once although it is slowed: who sends little is not held up.
+const LOG_AHEAD: Duration = Duration::from_millis(20);
+
+/// The longest rest of the log before an entry.
+const LOG_REST_MAX: Duration = Duration::from_millis(100);
+
 /// The pace of one keeper.
 #[derive(Debug)]
 pub(crate) struct Pace {
@@ -59,13 +74,26 @@ pub(crate) struct Pace {
     /// By how many percent there is more garbage than is let be.
     excess_percent: AtomicU64,
     rate: Mutex<Option<Rate>>,
+    /// Bytes a second to which the log is slowed.
+    log_bytes_per_second: AtomicU64,
+    /// When what the log has written so far would have been written at that rate.
+    log_due: Mutex<Option<Instant>>,
 }
+
+/// The log is not slowed.
+const UNSLOWED: u64 = u64::MAX;
 
 impl Pace {
     /// No rests before [`Pace::keep`].
     pub(crate) fn new(counters: Arc<Counters>) -> Self {
-        let (is_kept, excess_percent) = (AtomicBool::new(false), AtomicU64::new(0));
-        Self { counters, is_kept, excess_percent, rate: Mutex::new(None) }
+        Self {
+            counters,
+            is_kept: AtomicBool::new(false),
+            excess_percent: AtomicU64::new(0),
+            rate: Mutex::new(None),
+            log_bytes_per_second: AtomicU64::new(UNSLOWED),
+            log_due: Mutex::new(None),
+        }
     }
 
     /// There are rests from here on, or no more: an engine that is being closed has no time.
@@ -77,6 +105,41 @@ impl Pace {
     pub(crate) fn set_garbage(&self, bytes: u64, bytes_max: u64) {
         let percent = bytes.saturating_sub(bytes_max) * 100 / bytes_max.max(1);
         self.excess_percent.store(percent, Ordering::Relaxed);
+    }
+
+    /// So much garbage there is, and can be compacted: slows the log according to how far it is in
+    /// the range.
+    pub(crate) fn slow_log(&self, bytes: u64, slowing: &Range<u64>) {
+        let bytes_per_second = log_bytes_per_second(bytes, slowing);
+        let before = self.log_bytes_per_second.swap(bytes_per_second, Ordering::Relaxed);
+        if (before == UNSLOWED) != (bytes_per_second == UNSLOWED) {
+            let Range { start, .. } = slowing;
+            match bytes_per_second {
+                UNSLOWED => {
+                    tracing::info!("the log is not slowed any more: the compactor keeps up")
+                }
+                _ => tracing::info!(
+                    "the log is slowed, so that the compactor can keep up: there are {bytes} bytes of \
+                     garbage, expected fewer than {start}"
+                ),
+            }
+        }
+    }
+
+    /// The log is about to write so many bytes: rests before, if it is slowed and has just written much.
+    pub(crate) fn log_writes(&self, bytes: u64) {
+        let bytes_per_second = self.log_bytes_per_second.load(Ordering::Relaxed);
+        if bytes_per_second == UNSLOWED || !self.is_kept.load(Ordering::Relaxed) {
+            return;
+        }
+        let now = Instant::now();
+        let mut due = self.log_due.lock().unwrap_or_else(PoisonError::into_inner);
+        let rest = log_rest(&mut due, now, bytes, bytes_per_second);
+        drop(due);
+        if rest >= REST_MIN {
+            std::thread::sleep(rest);
+            self.counters.log_rested_us.add(rest.as_micros() as u64);
+        }
     }
 
     /// The most to be moved at once.
@@ -121,6 +184,30 @@ impl Pace {
     fn lock(&self) -> std::sync::MutexGuard<'_, Option<Rate>> {
         self.rate.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn log_bytes_per_second(garbage_bytes: u64, slowing: &Range<u64>) -> u64 {
+    if garbage_bytes <= slowing.start {
+        return UNSLOWED;
+    }
+    let way = (garbage_bytes - slowing.start) as f64 / (slowing.end - slowing.start) as f64;
+    let bytes_per_second = LOG_BYTES_PER_SECOND_MAX as f64 * (-3.0 * way).exp2();
+    LOG_BYTES_PER_SECOND_MIN.max(bytes_per_second as u64)
+}
+
+/// The rest before so many bytes: for what was written before them, at that rate.
+fn log_rest(
+    due: &mut Option<Instant>,
+    now: Instant,
+    bytes: u64,
+    bytes_per_second: u64,
+) -> Duration {
+    let oldest = now.checked_sub(LOG_AHEAD).unwrap_or(now);
+    let since = due.unwrap_or(oldest).max(oldest);
+    let rest = since.saturating_duration_since(now).min(LOG_REST_MAX);
+    let takes = Duration::from_secs_f64(bytes as f64 / bytes_per_second as f64);
+    *due = Some(since.min(now + LOG_REST_MAX) + takes);
+    rest
 }
 
 /// Says how long to rest.
@@ -223,6 +310,37 @@ mod tests {
             rate.rest(later, 1, 0, 0);
         }
         assert_eq!(rate.piece_bytes, PIECE_BYTES_MIN);
+    }
+
+    #[test]
+    fn a_log_is_slowed_by_garbage_beyond_a_range_and_never_stopped() {
+        let rate_with =
+            |garbage| match log_bytes_per_second(garbage * MIB, &(1000 * MIB..1300 * MIB)) {
+                UNSLOWED => None,
+                bytes_per_second => Some(bytes_per_second / MIB),
+            };
+        let expected = [None, None, Some(128), Some(64), Some(32), Some(32)];
+        assert_eq!([0, 1000, 1100, 1200, 1300, 1_000_000].map(rate_with), expected);
+    }
+
+    #[test]
+    fn a_slowed_log_rests_for_what_it_wrote_and_who_sends_little_does_not() {
+        let (mut due, began) = (None, Instant::now());
+        let mut rest = |passed_ms, bytes| {
+            log_rest(&mut due, began + Duration::from_millis(passed_ms), bytes, 100 * MIB)
+        };
+        // A message each 2 ms.
+        for n in 0..1000 {
+            assert_eq!(rest(2 * n, 1024), Duration::ZERO);
+        }
+        // Two MiB may be written at once; for eight more, 80 ms are to pass.
+        assert_eq!(rest(2000, 10 * MIB), Duration::ZERO);
+        assert_eq!(rest(2000, 1), Duration::from_millis(80));
+        assert!(rest(2079, 1) <= Duration::from_millis(2));
+        // However large an entry was, the next one does not wait for ever.
+        rest(2080, 1000 * MIB);
+        assert_eq!(rest(2081, 1), LOG_REST_MAX);
+        assert!(rest(2181, 1) <= Duration::from_millis(1));
     }
 
     #[test]

@@ -75,4 +75,6 @@ pub struct DiskStats {
     pub compacted_bytes_written: u64,
     /// Bytes of segments that it has given back.
     pub compacted_bytes_freed: u64,
+    /// For how many milliseconds the log has rested before entries, so that the compactor keeps up.
+    pub log_rested_ms: u64,
 }

@@ -385,6 +385,7 @@ fn disk_stats(disk: stats::DiskStats) -> DiskStats {
         compacted_bytes_read,
         compacted_bytes_written,
         compacted_bytes_freed,
+        log_rested_ms,
     } = disk;
     DiskStats {
         last_position,
@@ -402,5 +403,6 @@ fn disk_stats(disk: stats::DiskStats) -> DiskStats {
         compacted_bytes_read,
         compacted_bytes_written,
         compacted_bytes_freed,
+        log_rested_ms,
     }
 }

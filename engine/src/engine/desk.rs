@@ -29,6 +29,7 @@ use crate::core::MovingRead;
 use crate::disk::DiskError;
 use crate::ids::Position;
 use crate::log::{ClosedEntry, Log, NextSegment};
+use crate::pace::Pace;
 use crate::upkeep::Upkeep;
 
 /// How many threads serve the core.
@@ -68,6 +69,7 @@ pub(super) struct Desk<R> {
     /// Asks for the segment behind the active one.
     pub(super) requests: Sender<()>,
     bell: Arc<Bell>,
+    pace: Arc<Pace>,
     /// Until when each thread waits, if nothing happens.
     alarms: [AtomicU64; THREADS],
 }
@@ -79,10 +81,11 @@ impl<R: ReplyTo> Desk<R> {
         (events, tell): (Receiver<Event>, Events),
         requests: Sender<()>,
         bell: Arc<Bell>,
+        pace: Arc<Pace>,
     ) -> Self {
         let alarms = [const { AtomicU64::new(NEVER) }; THREADS];
         let (runner, log) = (Mutex::new(runner), Mutex::new(log));
-        Self { runner, log, commands, events, tell, requests, bell, alarms }
+        Self { runner, log, commands, events, tell, requests, bell, pace, alarms }
     }
 
     /// The life of one of the threads.
@@ -142,6 +145,8 @@ impl<R: ReplyTo> Desk<R> {
     fn write(&self, entry: ClosedEntry) {
         // Behind a standby segment another one is being made already: as long as that cannot be done.
         let rolls = entry.place.roll.as_ref().is_some_and(|next| !next.is_standby());
+        // In time for the compactor, if it cannot keep up; what comes meanwhile is in the next entry.
+        self.pace.log_writes((entry.buffer.len() - entry.start) as u64);
         // One entry at a time is closed: nobody else has the log.
         let mut log = self.log.lock().expect("a panic ends the process");
         let result = log.append(entry, || self.tell(Event::Buffered));

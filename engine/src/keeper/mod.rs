@@ -260,6 +260,10 @@ impl Keeper {
         if let Some(views) = stepped.finished {
             self.views = Some(Arc::new(views));
             self.bytes_max = u64::MAX;
+            if self.compaction.is_some() {
+                // It may go on for long, and who makes garbage meanwhile is to be slowed.
+                self.judge_garbage();
+            }
         }
         true
     }
@@ -356,11 +360,7 @@ impl Keeper {
     }
 
     fn begin_compaction(&mut self, now: LogTime) -> Step {
-        let Some(views) = &self.views else { return Step::Idle };
-        let planned = self.plan(views);
-        self.counters.live_bytes.set(planned.live_bytes);
-        let garbage_bytes_max = self.options.garbage_bytes_max(planned.live_bytes);
-        self.home.pace.set_garbage(planned.garbage_bytes, garbage_bytes_max);
+        let Some(planned) = self.judge_garbage() else { return Step::Idle };
         let group = match planned.next {
             Plan::Compact(group) => group,
             Plan::Nothing => {
@@ -373,7 +373,9 @@ impl Keeper {
                 return Step::Idle;
             }
         };
-        let Some(reserve) = self.reserve.take() else { return Step::Idle };
+        let (Some(views), Some(reserve)) = (&self.views, self.reserve.take()) else {
+            return Step::Idle;
+        };
         let older = self.segments.range(..group[0].segment.first);
         let older = older.map(|(_, sealed)| sealed.clone()).collect();
         let begun = Compaction::begin(
@@ -395,6 +397,21 @@ impl Keeper {
             }
         }
         Step::Did
+    }
+
+    /// Looks how much garbage there is, what is to be compacted next, and how fast keeper and log are
+    /// to go by that.
+    fn judge_garbage(&self) -> Option<Planned> {
+        let planned = self.plan(self.views.as_ref()?);
+        let (live_bytes, garbage_bytes) = (planned.live_bytes, planned.garbage_bytes);
+        self.counters.live_bytes.set(live_bytes);
+        let pace = &self.home.pace;
+        pace.set_garbage(garbage_bytes, self.options.garbage_bytes_max(live_bytes));
+        // What cannot be compacted is no reason to wait for the compactor.
+        let is_waited_for = self.compaction.is_some() || !matches!(planned.next, Plan::Nothing);
+        let compactable_bytes = if is_waited_for { garbage_bytes } else { 0 };
+        pace.slow_log(compactable_bytes, &self.options.garbage_bytes_slowing(live_bytes));
+        Some(planned)
     }
 
     /// The next compaction, within the first reach that has one.

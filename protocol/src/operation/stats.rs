@@ -82,6 +82,8 @@ layout! {
             pub compacted_bytes_written: u64,
             /// Bytes of segments that it has given back.
             pub compacted_bytes_freed: u64,
+            /// For how many milliseconds sends were held up so that the compactor keeps up.
+            pub log_rested_ms: u64,
         }
     }
 }

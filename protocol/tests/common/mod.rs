@@ -402,7 +402,7 @@ fn welcome() -> impl Strategy<Value = Welcome> {
 pub(crate) fn stats_told(
     [queues, messages, held_messages, expired_messages]: [u64; 4],
     memory: [u64; 8],
-    disk: [u64; 14],
+    disk: [u64; 15],
     is_compacting: bool,
 ) -> StatsTold {
     let [
@@ -430,6 +430,7 @@ pub(crate) fn stats_told(
         compacted_bytes_read,
         compacted_bytes_written,
         compacted_bytes_freed,
+        log_rested_ms,
     ] = disk;
     let memory = MemoryStats {
         held_bytes,
@@ -457,12 +458,13 @@ pub(crate) fn stats_told(
         compacted_bytes_read,
         compacted_bytes_written,
         compacted_bytes_freed,
+        log_rested_ms,
     };
     StatsTold { queues, messages, held_messages, memory, disk, expired_messages }
 }
 
 fn stats() -> impl Strategy<Value = StatsTold> {
-    (any::<[u64; 4]>(), any::<[u64; 8]>(), any::<[u64; 14]>(), any::<bool>())
+    (any::<[u64; 4]>(), any::<[u64; 8]>(), any::<[u64; 15]>(), any::<bool>())
         .prop_map(|(counts, memory, disk, bit)| stats_told(counts, memory, disk, bit))
 }
 

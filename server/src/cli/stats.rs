@@ -120,6 +120,7 @@ impl Group {
             compacted_bytes_read,
             compacted_bytes_written,
             compacted_bytes_freed,
+            log_rested_ms,
         } = *disk;
         Self(vec![
             ("last_position", Count(last_position)),
@@ -137,6 +138,7 @@ impl Group {
             ("compacted_bytes_read", Bytes(compacted_bytes_read)),
             ("compacted_bytes_written", Bytes(compacted_bytes_written)),
             ("compacted_bytes_freed", Bytes(compacted_bytes_freed)),
+            ("log_rested_ms", Count(log_rested_ms)),
         ])
     }
 
