@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# Clients of SQS as people use them, against a server of their own: boto3, the AWS CLI, the AWS SDK for
-# JavaScript with sqs-consumer, Celery. Installs them from their registries into a directory that is
-# kept between runs, target/sqs-clients. Without an argument all are run; else those named: boto3 cli javascript celery.
+# Clients of SQS as people use them, against a server of their own: boto3, the AWS CLI, the AWS SDKs for
+# Rust and for JavaScript, the latter with sqs-consumer, Celery. Installs them from their registries into a directory
+# that is kept between runs, target/sqs-clients. Without an argument all are run; else those named: boto3 cli
+# javascript celery rust.
 set -euo pipefail
 cd "$(dirname "$0")"
 
 CLIENTS=("$@")
-[[ $# -gt 0 ]] || CLIENTS=(boto3 cli javascript celery)
+[[ $# -gt 0 ]] || CLIENTS=(boto3 cli javascript celery rust)
 TOOLS=${SQS_CLIENTS_DIR:-../../../target/sqs-clients}
 mkdir -p "$TOOLS"
 TOOLS=$(cd "$TOOLS" && pwd)
@@ -21,7 +22,12 @@ python() {
 
 SCRATCH=$(mktemp -d)
 SERVER=""
-stop() { [[ -z $SERVER ]] || { kill "$SERVER" && wait "$SERVER" || true; } }
+BUILDING=""
+stop() {
+    for process in $SERVER $BUILDING; do
+        kill "$process" 2>/dev/null && wait "$process" || true
+    done
+}
 trap 'stop; rm -rf "$SCRATCH"' EXIT
 
 # The clients sign what they ask with this key. Port 0 takes a free one; the server says which.
@@ -36,6 +42,12 @@ for _ in $(seq 100); do
 done
 [[ -n $ENDPOINT ]] || { echo "the server did not start" >&2; exit 1; }
 
+# The SDK for Rust is built while the others are installed and run.
+if [[ " ${CLIENTS[*]} " == *" rust "* ]]; then
+    cargo build --quiet --locked --manifest-path rust/Cargo.toml --target-dir "$TOOLS/rust" &
+    BUILDING=$!
+fi
+
 for client in "${CLIENTS[@]}"; do
     echo "-- $client"
     case $client in
@@ -46,6 +58,11 @@ for client in "${CLIENTS[@]}"; do
     cli)
         python awscli awscli
         ./commands.sh "$TOOLS/python/bin/aws" "$ENDPOINT"
+        ;;
+    rust)
+        wait "$BUILDING"
+        BUILDING=""
+        "$TOOLS/rust/debug/forebay-sqs-rust-client" "$ENDPOINT"
         ;;
     javascript)
         [[ -d $TOOLS/node/node_modules/sqs-consumer ]] ||
