@@ -11,7 +11,7 @@
 //! | --- | --- |
 //! | `size`, `error`, `workload` | words: numbers of bytes, why a measurement failed, what is done by how many |
 //! | `queues`, `frames`, `wire` | the queues of a workload, what the load generator sends, and over what |
-//! | `machine`, `place`, `print`, `progress`, `blocking` | what is measured on and where, results and how far it is, work that blocks |
+//! | `machine`, `place`, `print`, `progress`, `blocking`, `processor_time` | what is measured on and where, results and how far it is, work that blocks, and what it costs |
 //! | `pace`, `due`, `measure` | when a run begins and ends, when sends are due, what was found |
 //! | `outstanding`, `journeys` | messages on their way: how many, and for how long |
 //! | `send`, `producer`, `drain`, `subscribe`, `both`, `probe` | the load, and what to compare with |
@@ -47,6 +47,7 @@ mod place;
 mod print;
 mod probe;
 mod process;
+mod processor_time;
 mod producer;
 mod progress;
 mod queues;

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 /// Of every run, what comes before this is not counted.
-const WARM_UP: Duration = Duration::from_millis(500);
+pub(crate) const WARM_UP: Duration = Duration::from_millis(500);
 
 /// No run takes so long.
 const FOR_EVER: Duration = Duration::from_secs(365 * 24 * 3600);

@@ -23,6 +23,12 @@ use uuid::Uuid;
 use super::ParseBatch;
 use crate::BenchError;
 
+/// The room that is made for a body that is announced.
+const ROOM_BYTES_MAX: u64 = 1 << 20;
+
+/// The room that is made for an answer.
+const ANSWER_BYTES: usize = 2 << 10;
+
 /// Serves until the process is ended, and tells where it listens on stdout. It has as many threads as
 /// the endpoint has.
 pub(crate) fn serve(parse_batch: ParseBatch) -> Result<(), BenchError> {
@@ -48,7 +54,8 @@ async fn answer(
     parse_batch: ParseBatch,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     let mut incoming = request.into_body();
-    let mut body = Vec::new();
+    let announced = incoming.size_hint().exact().unwrap_or(0).min(ROOM_BYTES_MAX);
+    let mut body = Vec::with_capacity(announced as usize);
     while let Some(Ok(frame)) = poll_fn(|cx| Pin::new(&mut incoming).poll_frame(cx)).await {
         if let Ok(data) = frame.into_data() {
             body.extend_from_slice(&data);
@@ -56,8 +63,9 @@ async fn answer(
     }
     let mut entries = Vec::new();
     let is_good = parse_batch(&body, &mut |id, body| entries.push(Entry::new(id, body)));
-    let body = serde_json::to_vec(&Answer { entries }).expect("texts can be written");
-    let mut response = Response::new(Full::new(Bytes::from(body)));
+    let mut text = Vec::with_capacity(ANSWER_BYTES);
+    serde_json::to_writer(&mut text, &Answer { entries }).expect("texts can be written");
+    let mut response = Response::new(Full::new(Bytes::from(text)));
     *response.status_mut() = if is_good { StatusCode::OK } else { StatusCode::BAD_REQUEST };
     let request_id = HeaderValue::try_from(Uuid::new_v4().to_string()).expect("a UUID is ASCII");
     let headers = response.headers_mut();

@@ -10,7 +10,9 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::measure::Measure;
+use crate::pace::WARM_UP;
 use crate::process::Process;
+use crate::processor_time::processor_time;
 use crate::server::{scratch_directory, this_program};
 use crate::workload::{Kind, Workload};
 use crate::{BenchError, print, queues, send};
@@ -64,12 +66,12 @@ impl Sqs {
         let request = load::request(&WORKLOAD)?;
         let (mut sqs, mut native, mut limit) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..self.rounds {
-            sqs.push(load::send(&sqs_address, &request, &WORKLOAD, counted).await?);
-            tokio::time::sleep(SETTLE).await;
-            native.push(send::send(server.address(), &WORKLOAD, counted).await?);
-            tokio::time::sleep(SETTLE).await;
-            limit.push(load::send(bare.address(), &request, &WORKLOAD, counted).await?);
-            tokio::time::sleep(SETTLE).await;
+            let load = load::send(&sqs_address, &request, &WORKLOAD, counted);
+            sqs.push(watched(load, &server, counted).await?);
+            let load = send::send(server.address(), &WORKLOAD, counted);
+            native.push(watched(load, &server, counted).await?);
+            let load = load::send(bare.address(), &request, &WORKLOAD, counted);
+            limit.push(watched(load, &bare, counted).await?);
         }
         print::line(format_args!("SendMessageBatch, {WORKLOAD}"));
         let sqs = tell("SQS", &sqs);
@@ -84,21 +86,58 @@ impl Sqs {
     }
 }
 
+/// What one run found, and the processor time of the server in the part of it that counts.
+struct Run {
+    measure: Measure,
+    processor_time: Duration,
+}
+
+/// Runs a load, and looks what it costs the server.
+async fn watched(
+    load: impl Future<Output = Result<Measure, BenchError>>,
+    server: &Process,
+    counted: Duration,
+) -> Result<Run, BenchError> {
+    let watch = async {
+        tokio::time::sleep(WARM_UP).await;
+        let before = processor_time(server.id())?;
+        tokio::time::sleep(counted).await;
+        Ok(processor_time(server.id())?.saturating_sub(before))
+    };
+    let (measure, processor_time) = tokio::try_join!(load, watch)?;
+    tokio::time::sleep(SETTLE).await;
+    Ok(Run { measure, processor_time })
+}
+
 /// Prints what the runs of one server found, and gives the median rate.
-fn tell(name: &str, runs: &[Measure]) -> f64 {
-    let mut rates: Vec<f64> = runs.iter().map(Measure::messages_per_second).collect();
+fn tell(name: &str, runs: &[Run]) -> f64 {
+    let mut rates: Vec<f64> = runs.iter().map(|run| run.measure.messages_per_second()).collect();
     rates.sort_by(f64::total_cmp);
-    let mut all = runs[0].clone();
-    runs[1..].iter().for_each(|run| all.add(run));
+    let mut costs_us: Vec<f64> = runs.iter().map(Run::request_us).collect();
+    costs_us.sort_by(f64::total_cmp);
+    let mut all = runs[0].measure.clone();
+    runs[1..].iter().for_each(|run| all.add(&run.measure));
     let median = rates[rates.len() / 2];
     print::line(format_args!(
-        "{name:>10}: {median:>9.0} messages/s ({:.0} to {:.0}), p50 {:.0} us, p99 {:.0} us",
+        "{name:>10}: {median:>9.0} messages/s ({:.0} to {:.0}), p50 {:.0} us, p99 {:.0} us, \
+         {:.1} us of processors a request ({:.1} to {:.1})",
         rates[0],
         rates[rates.len() - 1],
         all.latency_us(0.5),
         all.latency_us(0.99),
+        costs_us[costs_us.len() / 2],
+        costs_us[0],
+        costs_us[costs_us.len() - 1],
     ));
     median
+}
+
+impl Run {
+    /// The server's processor time of a request.
+    fn request_us(&self) -> f64 {
+        let requests = self.measure.messages as f64 / f64::from(WORKLOAD.batch);
+        self.processor_time.as_secs_f64() * 1e6 / requests.max(1.0)
+    }
 }
 
 /// Starts a server, and finds what is behind `prefix` in what it says.
