@@ -18,6 +18,6 @@ fuzz_target!(|data: &[u8]| {
     }
     // What is passed over need not be all that JSON must be.
     let Ok(value) = serde_json::from_slice::<serde_json::Value>(body) else { return };
-    let again = understand_json(action, value.to_string().as_bytes());
-    assert_eq!(again, Ok(understood));
+    let text = value.to_string();
+    assert_eq!(understand_json(action, text.as_bytes()), Ok(understood));
 });

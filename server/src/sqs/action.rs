@@ -1,6 +1,7 @@
 //! The actions of SQS: one table. A request in either protocol becomes one typed value ([`Request`]), and
 //! what comes of it one typed answer.
 
+use serde::Deserialize;
 use serde_json::Value;
 
 use super::address::queue_of_url;
@@ -31,7 +32,7 @@ impl<T: Into<Output>> From<(T, Option<Held>)> for Answer {
 }
 
 macro_rules! actions {
-    ($( $name:ident => $handler:path; )*) => {
+    ($( $name:ident $(<$body:lifetime>)? => $handler:path; )*) => {
         /// The name of an action.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         pub(crate) enum Action { $( $name, )* }
@@ -51,11 +52,11 @@ macro_rules! actions {
 
         /// A request for an action.
         #[derive(Debug, Clone, PartialEq, Eq)]
-        pub(crate) enum Request { $( $name(inputs::$name), )* }
+        pub(crate) enum Request<'a> { $( $name(inputs::$name $(<$body>)?), )* }
 
-        impl Request {
+        impl<'a> Request<'a> {
             /// A request of the JSON protocol.
-            pub(crate) fn from_json(action: Action, body: &[u8]) -> Result<Self> {
+            pub(crate) fn from_json(action: Action, body: &'a [u8]) -> Result<Self> {
                 // A request without members may be without a body.
                 let body = if body.is_empty() { b"{}" } else { body };
                 check_is_object(body)?;
@@ -70,7 +71,7 @@ macro_rules! actions {
             pub(crate) fn from_value(action: Action, members: Value) -> Result<Self> {
                 let wrong = |error| undecodable(Code::MalformedQueryString, &error);
                 Ok(match action {
-                    $( Action::$name => Self::$name(serde_json::from_value(members).map_err(wrong)?), )*
+                    $( Action::$name => Self::$name(Deserialize::deserialize(members).map_err(wrong)?), )*
                 })
             }
 
@@ -79,9 +80,14 @@ macro_rules! actions {
                 match self { $( Self::$name(_) => Action::$name, )* }
             }
 
-            /// Where the URL of its queue stands, if it is about one.
-            pub(crate) fn queue_url(&mut self) -> Option<&mut Option<String>> {
-                match self { $( Self::$name(input) => input.queue_url(), )* }
+            /// The URL of its queue, if it is about one.
+            pub(crate) fn queue_url(&self) -> Option<&str> {
+                match self { $( Self::$name(input) => input.queue_url()?.as_deref(), )* }
+            }
+
+            /// Where that stands.
+            pub(crate) fn queue_url_mut(&mut self) -> Option<&mut Option<String>> {
+                match self { $( Self::$name(input) => input.queue_url_mut(), )* }
             }
 
             async fn handle(self, endpoint: &Endpoint, asked: &Asked) -> Result<Answer> {
@@ -111,8 +117,8 @@ actions! {
     PurgeQueue => queues::purge;
     ReceiveMessage => receive::receive;
     RemovePermission => permissions::remove;
-    SendMessage => send::send;
-    SendMessageBatch => send::send_batch;
+    SendMessage<'a> => send::send;
+    SendMessageBatch<'a> => send::send_batch;
     SetQueueAttributes => queues::set_attributes;
     StartMessageMoveTask => move_tasks::start;
     TagQueue => queues::tag;
@@ -136,10 +142,10 @@ impl Action {
     }
 }
 
-impl Request {
+impl Request<'_> {
     /// Does what is asked for.
-    pub(crate) async fn act(mut self, endpoint: &Endpoint, asked: &Asked) -> Result<Answer> {
-        let url = self.queue_url().and_then(|url| url.clone());
+    pub(crate) async fn act(self, endpoint: &Endpoint, asked: &Asked) -> Result<Answer> {
+        let url = self.queue_url().map(str::to_owned);
         let result = self.handle(endpoint, asked).await;
         let Err(error) = &result else { return result };
         // That the queue is not there is said before anything is said of values.

@@ -1,7 +1,5 @@
 //! What every batch must be.
 
-use std::collections::HashSet;
-
 use super::error::{Code, Result, SqsError};
 use super::outputs::FailedEntry;
 
@@ -46,8 +44,10 @@ pub(super) fn entries<T>(
         }
         entries.push((id, one));
     }
-    let mut ids = HashSet::new();
-    if let Some((id, _)) = entries.iter().find(|(id, _)| !ids.insert(id.as_str())) {
+    // There are few enough to compare each with each.
+    let is_repeated = |place: usize| entries[..place].iter().any(|(id, _)| *id == entries[place].0);
+    if let Some(place) = (1..entries.len()).find(|place| is_repeated(*place)) {
+        let id = &entries[place].0;
         let text = format!("Id {id} repeated.");
         return Err(SqsError::new(Code::BatchEntryIdsNotDistinct, text));
     }

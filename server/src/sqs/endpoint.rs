@@ -1,7 +1,9 @@
 //! The endpoint: what all requests share, and how they ask the engine.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use forebay_engine::command::{Command, QueueInfo, Reply};
 use forebay_engine::error::RequestError;
 use forebay_engine::time::Clock;
@@ -12,6 +14,7 @@ use super::address::Addresses;
 use super::credentials::Credentials;
 use super::error::{Code, Result, SqsError};
 use super::recent::Recent;
+use super::rooms::Rooms;
 use crate::caller::{Answer, Caller, EngineHandle};
 use crate::ending::EndingReceiver;
 use crate::leases::Leases;
@@ -23,6 +26,7 @@ pub(crate) struct Endpoint {
     pub(crate) engine: EngineHandle,
     pub(crate) limits: Arc<Limits>,
     pub(crate) memory: Memory,
+    pub(crate) rooms: Rooms,
     pub(crate) disk_reads: Arc<Semaphore>,
     pub(crate) ending: EndingReceiver,
     pub(crate) clock: Arc<dyn Clock>,
@@ -42,6 +46,18 @@ pub(crate) struct Asked {
     pub(crate) host: String,
     /// The header X-Amzn-Trace-Id, which stands for a system attribute.
     pub(crate) trace: Option<String>,
+    /// The request's body, which members may be a part of.
+    pub(crate) body: Bytes,
+}
+
+impl Asked {
+    /// A text of the request as bytes: where it is, if it is a part of the body.
+    pub(crate) fn bytes(&self, text: Cow<'_, str>) -> Bytes {
+        match text {
+            Cow::Borrowed(text) => self.body.slice_ref(text.as_bytes()),
+            Cow::Owned(text) => Bytes::from(text),
+        }
+    }
 }
 
 impl Endpoint {

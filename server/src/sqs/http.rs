@@ -5,6 +5,7 @@ use std::future::poll_fn;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::Bytes;
@@ -14,11 +15,12 @@ use http::{HeaderValue, Method, StatusCode};
 use http_body::Body;
 use hyper::body::Incoming;
 use time::OffsetDateTime;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::action::{Action, Answer, Request};
 use super::address::queue_of_path;
+use super::alarm::Alarm;
 use super::endpoint::{Asked, Endpoint};
 use super::error::{Code, Result, SqsError};
 use super::outputs::Output;
@@ -34,6 +36,9 @@ const BODY_BYTES_MAX: usize = 12 << 20;
 
 /// So many bytes are made room for at once if they are announced.
 const SMALL_BODY_BYTES: usize = 16 << 10;
+
+/// The room that is made for an answer: that of a full batch fits.
+const ANSWER_BYTES: usize = 2 << 10;
 
 /// A body is in memory as it came, and as what is made of it.
 const COPIES: usize = 2;
@@ -55,21 +60,26 @@ enum Protocol {
     Query,
 }
 
+/// Who is at the other end of a connection.
+#[derive(Clone)]
+pub(super) struct Client {
+    pub(super) address: IpAddr,
+    pub(super) unwritten: Unwritten,
+    pub(super) alarm: Alarm,
+}
+
 /// A request with what it needs to be answered.
 struct Exchange<'a> {
     endpoint: &'a Endpoint,
     protocol: Protocol,
     request_id: String,
-    /// Where the client is.
-    source: IpAddr,
-    unwritten: Unwritten,
+    client: Client,
 }
 
 /// Answers a request.
 pub(super) async fn respond(
     endpoint: Arc<Endpoint>,
-    unwritten: Unwritten,
-    source: IpAddr,
+    client: Client,
     request: http::Request<Incoming>,
 ) -> std::result::Result<http::Response<AnswerBody>, Infallible> {
     let (parts, body) = request.into_parts();
@@ -78,23 +88,29 @@ pub(super) async fn respond(
         endpoint: &endpoint,
         protocol: if is_json { Protocol::Json } else { Protocol::Query },
         request_id: Uuid::new_v4().to_string(),
-        source,
-        unwritten,
+        client,
     };
     Ok(exchange.run(&parts, body).await)
 }
 
 impl Exchange<'_> {
     async fn run(self, parts: &Parts, body: Incoming) -> http::Response<AnswerBody> {
-        let (body, _charge) = match read(self.endpoint, parts, body).await {
-            Ok(read) => read,
+        match read(self.endpoint, &self.client.alarm, parts, body).await {
+            Ok((body, _charge)) => {
+                let response = self.respond(parts, &body).await;
+                self.endpoint.rooms.give_back(body);
+                response
+            }
             Err(error) => {
                 let mut response = self.refuse(&error);
                 // What is left of the body is not read.
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-                return response;
+                response
             }
-        };
+        }
+    }
+
+    async fn respond(&self, parts: &Parts, body: &Bytes) -> http::Response<AnswerBody> {
         let now = || {
             let since_1970 = Duration::from_millis(self.endpoint.clock.wall_ms());
             OffsetDateTime::from(UNIX_EPOCH + since_1970)
@@ -103,17 +119,16 @@ impl Exchange<'_> {
             None => None,
             Some(credentials) => {
                 let region = &self.endpoint.addresses.region;
-                match signature::verify(credentials, region, now(), parts, &body) {
+                match signature::verify(credentials, region, now(), parts, body) {
                     Ok(key) => Some(key),
                     Err(error) => return self.refuse(&error),
                 }
             }
         };
         let request = match self.protocol {
-            Protocol::Json => json_request(parts, &body).map(Some),
-            Protocol::Query => query_request(parts, &body),
+            Protocol::Json => json_request(parts, body).map(Some),
+            Protocol::Query => query_request(parts, body),
         };
-        drop(body);
         let request = match request {
             Ok(Some(request)) => request,
             Ok(None) => {
@@ -126,7 +141,7 @@ impl Exchange<'_> {
         if let Some(key) = key {
             let user_agent = parts.headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok());
             let circumstances = Circumstances {
-                source: self.source,
+                source: self.client.address,
                 now: now(),
                 user_agent: user_agent.map(str::to_owned),
             };
@@ -135,17 +150,20 @@ impl Exchange<'_> {
                 return self.refuse(&error);
             }
         }
-        match request.act(self.endpoint, &asked(parts)).await {
+        match request.act(self.endpoint, &asked(parts, body)).await {
             Ok(answer) => self.answer(action, answer),
             Err(error) => self.refuse(&error),
         }
     }
 
-    fn answer(self, action: Action, answer: Answer) -> http::Response<AnswerBody> {
+    fn answer(&self, action: Action, answer: Answer) -> http::Response<AnswerBody> {
         let Answer { output, held } = answer;
         let body = match (self.protocol, &output) {
             (Protocol::Json, Output::Nothing(_)) => Ok(Vec::new()),
-            (Protocol::Json, output) => serde_json::to_vec(output),
+            (Protocol::Json, output) => {
+                let mut body = Vec::with_capacity(ANSWER_BYTES);
+                serde_json::to_writer(&mut body, output).map(|()| body)
+            }
             (Protocol::Query, output) => serde_json::to_value(output).map(|members| {
                 let successful = action.successful_entry();
                 xml::answer(action.name(), successful, &members, &self.request_id).into_bytes()
@@ -196,7 +214,8 @@ impl Exchange<'_> {
             Protocol::Query => "text/xml",
         };
         let request_id = HeaderValue::try_from(&self.request_id).expect("a UUID is ASCII");
-        let mut response = http::Response::new(AnswerBody::new(body, held, self.unwritten.clone()));
+        let mut response =
+            http::Response::new(AnswerBody::new(body, held, self.client.unwritten.clone()));
         *response.status_mut() = status;
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
@@ -206,7 +225,12 @@ impl Exchange<'_> {
 }
 
 /// The body, if it is not too long and comes in time, and the memory for it.
-async fn read(endpoint: &Endpoint, parts: &Parts, mut body: Incoming) -> Result<(Vec<u8>, Charge)> {
+async fn read(
+    endpoint: &Endpoint,
+    alarm: &Alarm,
+    parts: &Parts,
+    mut body: Incoming,
+) -> Result<(Bytes, Charge)> {
     let too_long = || {
         let text = format!("Request entity is too large: at most {BODY_BYTES_MAX} bytes.");
         SqsError::new(Code::RequestEntityTooLarge, text)
@@ -218,15 +242,18 @@ async fn read(endpoint: &Endpoint, parts: &Parts, mut body: Incoming) -> Result<
     }
     // What is announced costs nothing until it comes; of a small body it saves growing step by step.
     let expected = (announced as usize).min(SMALL_BODY_BYTES);
-    let mut bytes = Vec::with_capacity(expected);
+    let mut bytes = endpoint.rooms.take(expected);
     let (mut charge, began) = (Charge::default(), Instant::now());
     loop {
         let deadline = began + endpoint.limits.frame_patience(bytes.len());
-        let frame = poll_fn(|context| Pin::new(&mut body).poll_frame(context));
-        let frame = timeout_at(deadline, frame).await.map_err(|_| {
+        let frame = poll_fn(|context| match Pin::new(&mut body).poll_frame(context) {
+            Poll::Pending => alarm.poll(context, deadline).map(Err),
+            Poll::Ready(frame) => Poll::Ready(Ok(frame)),
+        });
+        let frame = frame.await.map_err(|()| {
             SqsError::new(Code::RequestTimeout, "The request's body did not arrive in time.")
         })?;
-        let Some(frame) = frame else { return Ok((bytes, charge)) };
+        let Some(frame) = frame else { return Ok((bytes.freeze(), charge)) };
         let frame = frame.map_err(|error| SqsError::new(Code::Serialization, error.to_string()))?;
         let Ok(data) = frame.into_data() else { continue };
         let length = bytes.len() + data.len();
@@ -241,7 +268,7 @@ async fn read(endpoint: &Endpoint, parts: &Parts, mut body: Incoming) -> Result<
     }
 }
 
-fn json_request(parts: &Parts, body: &[u8]) -> Result<Request> {
+fn json_request<'a>(parts: &Parts, body: &'a [u8]) -> Result<Request<'a>> {
     let target = parts.headers.get(TARGET).and_then(|target| target.to_str().ok());
     let name = target.and_then(|target| target.strip_prefix(TARGET_PREFIX)).unwrap_or_default();
     let Some(action) = Action::by_name(name) else {
@@ -254,7 +281,7 @@ fn json_request(parts: &Parts, body: &[u8]) -> Result<Request> {
 }
 
 /// A request of the Query protocol; `None`: it names no action.
-fn query_request(parts: &Parts, body: &[u8]) -> Result<Option<Request>> {
+fn query_request(parts: &Parts, body: &[u8]) -> Result<Option<Request<'static>>> {
     let mut parameters = Parameters::default();
     parameters.add(parts.uri.query().unwrap_or_default().as_bytes())?;
     if parts.method == Method::POST {
@@ -273,8 +300,8 @@ fn query_request(parts: &Parts, body: &[u8]) -> Result<Option<Request>> {
 }
 
 /// The queue at whose path a request was made is the one that it is about, if it names no other.
-fn stand_in(request: &mut Request, parts: &Parts) {
-    if let Some(url) = request.queue_url()
+fn stand_in(request: &mut Request<'_>, parts: &Parts) {
+    if let Some(url) = request.queue_url_mut()
         && url.is_none()
         && queue_of_path(parts.uri.path()).is_some()
     {
@@ -282,7 +309,7 @@ fn stand_in(request: &mut Request, parts: &Parts) {
     }
 }
 
-fn asked(parts: &Parts) -> Asked {
+fn asked(parts: &Parts, body: &Bytes) -> Asked {
     let header = |name: &str| {
         let value = parts.headers.get(name)?.to_str().ok()?;
         (!value.is_empty() && value.len() <= TRACE_BYTES_MAX).then(|| value.to_owned())
@@ -291,5 +318,6 @@ fn asked(parts: &Parts) -> Asked {
     Asked {
         host: header(HOST.as_str()).or_else(authority).unwrap_or_else(|| "localhost".to_owned()),
         trace: header(TRACE),
+        body: body.clone(),
     }
 }

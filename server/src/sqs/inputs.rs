@@ -1,27 +1,35 @@
 //! What each action is asked with: one type an action, whichever protocol it came in.
 //!
 //! What a member must be beyond its type is for the actions. Members that are required may be missing
-//! here: the error names them.
+//! here: the error names them. The bodies of messages are where they are in the request, if JSON has them
+//! without an escape.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 
 use super::error::{Code, Result, SqsError};
 use super::member::{self, Member};
 
 /// A request's members.
-pub(crate) trait Input: DeserializeOwned {
-    /// Where the URL of the queue stands that the action is about, if it is about one.
-    fn queue_url(&mut self) -> Option<&mut Option<String>>;
+pub(crate) trait Input {
+    /// The URL of the queue that the action is about; `None`: it is about none.
+    fn queue_url(&self) -> Option<&Option<String>>;
+
+    /// Where it stands.
+    fn queue_url_mut(&mut self) -> Option<&mut Option<String>>;
 }
 
 macro_rules! inputs {
-    ($( $kind:ident $name:ident { $( $(#[$meta:meta])* $member:ident: $type:ty, )* } )*) => { $(
+    ($(
+        $kind:ident $name:ident $(<$body:lifetime>)? {
+            $( $(#[$meta:meta])* $member:ident: $type:ty, )*
+        }
+    )*) => { $(
         #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
         #[serde(rename_all = "PascalCase", default)]
-        pub(crate) struct $name {
+        pub(crate) struct $name $(<$body>)? {
             $(
                 #[serde(deserialize_with = "member::read")]
                 $(#[$meta])*
@@ -29,25 +37,27 @@ macro_rules! inputs {
             )*
         }
 
-        inputs!(@ $kind $name);
+        inputs!(@ $kind $name $(<$body>)?);
     )* };
-    (@ entry $name:ident) => {
-        impl Member for $name {
-            fn read<'de, D: Deserializer<'de>>(
-                deserializer: D,
-            ) -> std::result::Result<Self, D::Error> {
+    (@ entry $name:ident $(<$body:lifetime>)?) => {
+        impl<$($body,)? 'de $(: $body)?> Member<'de> for $name $(<$body>)? {
+            fn read<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
                 member::structure(deserializer)
             }
         }
     };
-    (@ queue $name:ident) => {
-        impl Input for $name {
-            fn queue_url(&mut self) -> Option<&mut Option<String>> { Some(&mut self.queue_url) }
+    (@ queue $name:ident $(<$body:lifetime>)?) => {
+        impl $(<$body>)? Input for $name $(<$body>)? {
+            fn queue_url(&self) -> Option<&Option<String>> { Some(&self.queue_url) }
+
+            fn queue_url_mut(&mut self) -> Option<&mut Option<String>> { Some(&mut self.queue_url) }
         }
     };
     (@ account $name:ident) => {
         impl Input for $name {
-            fn queue_url(&mut self) -> Option<&mut Option<String>> { None }
+            fn queue_url(&self) -> Option<&Option<String>> { None }
+
+            fn queue_url_mut(&mut self) -> Option<&mut Option<String>> { None }
         }
     };
 }
@@ -147,22 +157,25 @@ inputs! {
         queue_url: String,
         label: String,
     }
-    queue SendMessage {
+    queue SendMessage<'a> {
         queue_url: String,
-        message_body: String,
+        #[serde(borrow)]
+        message_body: Cow<'a, str>,
         delay_seconds: i64,
         message_attributes: ValueMap,
         message_system_attributes: ValueMap,
         message_deduplication_id: String,
         message_group_id: String,
     }
-    queue SendMessageBatch {
+    queue SendMessageBatch<'a> {
         queue_url: String,
-        entries: Vec<SendEntry>,
+        #[serde(borrow)]
+        entries: Vec<SendEntry<'a>>,
     }
-    entry SendEntry {
+    entry SendEntry<'a> {
         id: String,
-        message_body: String,
+        #[serde(borrow)]
+        message_body: Cow<'a, str>,
         delay_seconds: i64,
         message_attributes: ValueMap,
         message_system_attributes: ValueMap,

@@ -4,6 +4,7 @@
 //! there is taken as it is (`deserialize_any`): asked for one kind, the decoder would refuse others in words of its
 //! own.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
@@ -12,12 +13,12 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
 /// What a member can be.
-pub(super) trait Member: Sized {
-    fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error>;
+pub(super) trait Member<'de>: Sized {
+    fn read<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error>;
 }
 
 /// A member that may be absent.
-pub(super) fn read<'de, D: Deserializer<'de>, T: Member>(
+pub(super) fn read<'de, D: Deserializer<'de>, T: Member<'de>>(
     deserializer: D,
 ) -> Result<Option<T>, D::Error> {
     Ok(Option::<Item<T>>::deserialize(deserializer)?.map(|item| item.0))
@@ -26,32 +27,39 @@ pub(super) fn read<'de, D: Deserializer<'de>, T: Member>(
 /// A value in a list or a map.
 struct Item<T>(T);
 
-impl<'de, T: Member> Deserialize<'de> for Item<T> {
+impl<'de, T: Member<'de>> Deserialize<'de> for Item<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         T::read(deserializer).map(Item)
     }
 }
 
-impl Member for String {
-    fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+impl<'de> Member<'de> for String {
+    fn read<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Cow::read(deserializer).map(Cow::into_owned)
+    }
+}
+
+/// A text that stays where it is, if it can be read there.
+impl<'a, 'de: 'a> Member<'de> for Cow<'a, str> {
+    fn read<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(Text)
     }
 }
 
-impl Member for i64 {
-    fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+impl<'de> Member<'de> for i64 {
+    fn read<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(Number)
     }
 }
 
-impl<T: Member> Member for Vec<T> {
-    fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+impl<'de, T: Member<'de>> Member<'de> for Vec<T> {
+    fn read<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(List(PhantomData))
     }
 }
 
-impl<T: Member> Member for BTreeMap<String, T> {
-    fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+impl<'de, T: Member<'de>> Member<'de> for BTreeMap<String, T> {
+    fn read<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(Map(PhantomData))
     }
 }
@@ -118,25 +126,29 @@ macro_rules! no_scalar {
 struct Text;
 
 impl<'de> Visitor<'de> for Text {
-    type Value = String;
+    type Value = Cow<'de, str>;
 
     misplaced!("a String");
     no_structure!();
 
-    fn visit_i64<E: Error>(self, _: i64) -> Result<String, E> {
+    fn visit_i64<E: Error>(self, _: i64) -> Result<Self::Value, E> {
         Err(inconvertible("NUMBER_VALUE", "a String"))
     }
 
-    fn visit_u64<E: Error>(self, _: u64) -> Result<String, E> {
+    fn visit_u64<E: Error>(self, _: u64) -> Result<Self::Value, E> {
         Err(inconvertible("NUMBER_VALUE", "a String"))
     }
 
-    fn visit_str<E: Error>(self, text: &str) -> Result<String, E> {
-        Ok(text.to_owned())
+    fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<Self::Value, E> {
+        Ok(Cow::Borrowed(text))
     }
 
-    fn visit_string<E: Error>(self, text: String) -> Result<String, E> {
-        Ok(text)
+    fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
+        Ok(Cow::Owned(text.to_owned()))
+    }
+
+    fn visit_string<E: Error>(self, text: String) -> Result<Self::Value, E> {
+        Ok(Cow::Owned(text))
     }
 }
 
@@ -163,7 +175,7 @@ impl<'de> Visitor<'de> for Number {
 
 struct List<T>(PhantomData<T>);
 
-impl<'de, T: Member> Visitor<'de> for List<T> {
+impl<'de, T: Member<'de>> Visitor<'de> for List<T> {
     type Value = Vec<T>;
 
     no_scalar!("a list");
@@ -183,7 +195,7 @@ impl<'de, T: Member> Visitor<'de> for List<T> {
 
 struct Map<T>(PhantomData<T>);
 
-impl<'de, T: Member> Visitor<'de> for Map<T> {
+impl<'de, T: Member<'de>> Visitor<'de> for Map<T> {
     type Value = BTreeMap<String, T>;
 
     no_scalar!("a map");

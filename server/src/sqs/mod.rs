@@ -13,15 +13,16 @@
 //! | --- | --- |
 //! | `error`, `address`, `attribute_name`, `names`, `member`, `inputs`, `outputs` | words: errors, URLs and ARNs, attributes of queues, what the protocols call things, what members are, what each action takes and gives |
 //! | `query`, `xml` | the Query protocol to JSON and back |
-//! | `recent`, `endpoint` | what happened to queues of late; what all requests share |
+//! | `recent`, `rooms`, `endpoint` | what happened to queues of late; memory that is used again; what all requests share |
 //! | `policy`, `redrive_policy`, `queue_attributes`, `message_attributes`, `batch` | rules of SQS |
 //! | `queues`, `permissions`, `move_tasks`, `send`, `receive`, `receipts` | what the actions do |
 //! | `action` | the table of actions |
 //! | `credentials`, `signature`, `conditions`, `rights` | access keys, who has signed a request, what policies ask besides, what each may do |
-//! | `stream`, `http`, `server` | one connection's bytes, one request, all connections |
+//! | `alarm`, `stream`, `http`, `server` | how long a connection waits, its bytes, one request, all connections |
 
 mod action;
 mod address;
+mod alarm;
 mod attribute_name;
 mod batch;
 mod conditions;
@@ -45,6 +46,7 @@ mod receive;
 mod recent;
 mod redrive_policy;
 mod rights;
+mod rooms;
 mod send;
 mod server;
 mod signature;
@@ -69,9 +71,9 @@ pub fn action_names() -> impl ExactSizeIterator<Item = &'static str> {
 /// A request as it was understood. For the fuzzer and the benchmarks.
 #[doc(hidden)]
 #[derive(Debug, PartialEq, Eq)]
-pub struct Understood(action::Request);
+pub struct Understood<'a>(action::Request<'a>);
 
-impl Understood {
+impl Understood<'_> {
     /// The messages that it sends as a batch: their entries' ids, and their bodies.
     pub fn messages(&self) -> impl Iterator<Item = (&str, &str)> {
         let entries = match &self.0 {
@@ -88,14 +90,17 @@ impl Understood {
 
 /// What a body of the JSON protocol for an action is understood as; `Err`: why it is refused.
 #[doc(hidden)]
-pub fn understand_json(action: &str, body: &[u8]) -> Result<Understood, String> {
+pub fn understand_json<'a>(action: &str, body: &'a [u8]) -> Result<Understood<'a>, String> {
     let action = action::Action::by_name(action).ok_or("no action")?;
     action::Request::from_json(action, body).map(Understood).map_err(|error| error.message)
 }
 
 /// As [`understand_json`], of parameters of the Query protocol, with the JSON that they were made.
 #[doc(hidden)]
-pub fn understand_query(action: &str, parameters: &[u8]) -> Result<(Understood, String), String> {
+pub fn understand_query(
+    action: &str,
+    parameters: &[u8],
+) -> Result<(Understood<'static>, String), String> {
     let action = action::Action::by_name(action).ok_or("no action")?;
     let mut found = query::Parameters::default();
     found.add(parameters).map_err(|error| error.message)?;

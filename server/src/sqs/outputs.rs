@@ -4,6 +4,7 @@
 //! empty ([`Listed`]).
 
 use std::collections::BTreeMap;
+use std::fmt::{self, Display, Write};
 
 use serde::{Serialize, Serializer};
 
@@ -48,6 +49,57 @@ impl<T> Absent for Vec<T> {
 pub(crate) struct Listed<T>(pub(crate) Vec<T>);
 
 impl<T> Absent for Listed<T> {
+    fn is_absent(&self) -> bool {
+        false
+    }
+}
+
+/// A message's id, or an MD5 in hexadecimal, where it stands: a batch has twenty of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Short {
+    bytes: [u8; SHORT_BYTES_MAX],
+    length: usize,
+}
+
+/// The length of a UUID.
+const SHORT_BYTES_MAX: usize = 36;
+
+impl Short {
+    /// Something as text, which must be no longer than a UUID.
+    pub(crate) fn of(what: impl Display) -> Self {
+        let mut short = Self::default();
+        write!(short, "{what}").expect("an id or a digest is no longer than a UUID");
+        short
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.bytes[..self.length]).expect("only whole texts are written")
+    }
+}
+
+impl Default for Short {
+    fn default() -> Self {
+        Self { bytes: [0; SHORT_BYTES_MAX], length: 0 }
+    }
+}
+
+impl Write for Short {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let end = self.length + text.len();
+        let place = self.bytes.get_mut(self.length..end).ok_or(fmt::Error)?;
+        place.copy_from_slice(text.as_bytes());
+        self.length = end;
+        Ok(())
+    }
+}
+
+impl Serialize for Short {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+impl Absent for Short {
     fn is_absent(&self) -> bool {
         false
     }
@@ -98,12 +150,12 @@ outputs! {
     }
     Sent {
         #[serde(rename = "MD5OfMessageBody")]
-        md5_of_message_body: String,
+        md5_of_message_body: Short,
         #[serde(rename = "MD5OfMessageAttributes")]
         md5_of_message_attributes: Option<String>,
         #[serde(rename = "MD5OfMessageSystemAttributes")]
         md5_of_message_system_attributes: Option<String>,
-        message_id: String,
+        message_id: Short,
         sequence_number: Option<String>,
     }
     SentBatch {
@@ -132,10 +184,10 @@ outputs! {
         messages: Vec<Message>,
     }
     Message {
-        message_id: String,
+        message_id: Short,
         receipt_handle: String,
         #[serde(rename = "MD5OfBody")]
-        md5_of_body: String,
+        md5_of_body: Short,
         body: String,
         attributes: TextMap,
         #[serde(rename = "MD5OfMessageAttributes")]

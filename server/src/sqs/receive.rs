@@ -16,7 +16,7 @@ use super::endpoint::{Asked, Endpoint};
 use super::error::{Result, SqsError};
 use super::inputs;
 use super::message_attributes::{self, Filter, is_sqs_text};
-use super::outputs::{Message, Received};
+use super::outputs::{Message, Received, Short};
 use super::queues::queue;
 use super::send::{check_id, sequence_number};
 use crate::caller::Caller;
@@ -187,9 +187,10 @@ fn message(
     // What cannot be read was not checked when it was stored: then there is nothing to tell.
     let travels = received.block.message_attributes().unwrap_or_default();
     let body = text(received.block.body());
-    let message_id = endpoint.message_id(received.origin_queue_id, received.origin_seq).to_string();
+    let message_id = Short::of(endpoint.message_id(received.origin_queue_id, received.origin_seq));
     let told = |name: &&str| {
-        let value = system_attribute(endpoint, queue, &received, &travels, &message_id, name)?;
+        let value =
+            system_attribute(endpoint, queue, &received, &travels, message_id.as_str(), name)?;
         Some(((*name).to_owned(), value))
     };
     let attributes = system.iter().filter_map(told).collect();
@@ -197,7 +198,7 @@ fn message(
         travels.attributes.iter().filter(|attribute| filter.takes(&attribute.name)).collect();
     Message {
         receipt_handle: BASE64.encode(received.receipt.as_bytes()),
-        md5_of_body: md5_of_body(body.as_bytes()),
+        md5_of_body: Short::of(md5_of_body(body.as_bytes())),
         body,
         attributes,
         md5_of_message_attributes: md5_of_message_attributes(given.iter().copied()),

@@ -33,7 +33,7 @@ pub(super) struct Circumstances {
 pub(super) async fn check(
     endpoint: &Endpoint,
     key: &Key,
-    request: &Request,
+    request: &Request<'_>,
     circumstances: &Circumstances,
 ) -> Result<()> {
     // Rights to single actions are rights to batches of them.
@@ -50,7 +50,7 @@ pub(super) async fn check(
 }
 
 /// The queue that a request is about, and another one that it sends to.
-fn queues(endpoint: &Endpoint, request: &Request) -> (Option<String>, Option<String>) {
+fn queues(endpoint: &Endpoint, request: &Request<'_>) -> (Option<String>, Option<String>) {
     let of_arn =
         |arn: &Option<String>| Some(endpoint.addresses.queue_of_arn(arn.as_deref()?)?.to_owned());
     match request {
@@ -65,8 +65,8 @@ fn queues(endpoint: &Endpoint, request: &Request) -> (Option<String>, Option<Str
             (of_arn(&source), None)
         }
         request => {
-            let url = request.clone().queue_url().and_then(|url| url.clone());
-            (url.and_then(|url| queue_of_url(&url).ok().map(str::to_owned)), None)
+            let name = request.queue_url().and_then(|url| queue_of_url(url).ok());
+            (name.map(str::to_owned), None)
         }
     }
 }

@@ -12,7 +12,7 @@ use super::endpoint::{Asked, Endpoint, unexpected};
 use super::error::{Code, Result, SqsError};
 use super::inputs::{self, SendEntry};
 use super::message_attributes::{attributes, is_sqs_text, trace_header};
-use super::outputs::{FailedEntry, Sent, SentBatch, SentEntry};
+use super::outputs::{FailedEntry, Sent, SentBatch, SentEntry, Short};
 use super::queues::queue;
 use crate::deduplication::deduplication;
 
@@ -45,7 +45,7 @@ struct Pending(usize, String, Prepared);
 pub(super) async fn send(
     endpoint: &Endpoint,
     asked: &Asked,
-    input: inputs::SendMessage,
+    input: inputs::SendMessage<'_>,
 ) -> Result<Sent> {
     let name = queue(input.queue_url.as_ref())?;
     let entry = SendEntry {
@@ -71,17 +71,18 @@ pub(super) async fn send(
 pub(super) async fn send_batch(
     endpoint: &Endpoint,
     asked: &Asked,
-    input: inputs::SendMessageBatch,
+    input: inputs::SendMessageBatch<'_>,
 ) -> Result<SentBatch> {
     let name = queue(input.queue_url.as_ref())?;
-    let entries = batch::entries(input.entries, ENTRY, |entry: &mut SendEntry| entry.id.take())?;
+    let entries =
+        batch::entries(input.entries, ENTRY, |entry: &mut SendEntry<'_>| entry.id.take())?;
     for (index, (_, entry)) in entries.iter().enumerate() {
         if entry.message_body.is_none() {
             return Err(SqsError::missing(&format!("{ENTRY}.{}.MessageBody", index + 1)));
         }
     }
     // What a FIFO queue must have of each entry fails the whole batch, and so it is told.
-    let lacks_group = |(_, entry): &(String, SendEntry)| entry.message_group_id.is_none();
+    let lacks_group = |(_, entry): &(String, SendEntry<'_>)| entry.message_group_id.is_none();
     if name.ends_with(FIFO_SUFFIX) && entries.iter().any(lacks_group) {
         return Err(SqsError::invalid(SqsError::missing("MessageGroupId").message));
     }
@@ -138,18 +139,18 @@ pub(super) async fn send_batch(
 }
 
 /// The bytes that an entry counts for in a batch: its body, and names, types and values of attributes.
-fn bytes(entry: &SendEntry) -> usize {
+fn bytes(entry: &SendEntry<'_>) -> usize {
     let len = |text: &Option<String>| text.as_ref().map_or(0, String::len);
     let attributes = entry.message_attributes.iter().flatten().map(|(name, value)| {
         let padding = value.binary_value.as_ref().map_or(0, |text| text.matches('=').count());
         let binary_bytes = (len(&value.binary_value) / 4 * 3).saturating_sub(padding);
         name.len() + len(&value.data_type) + len(&value.string_value) + binary_bytes
     });
-    len(&entry.message_body) + attributes.sum::<usize>()
+    entry.message_body.as_ref().map_or(0, |body| body.len()) + attributes.sum::<usize>()
 }
 
 /// Makes what the engine stores of an entry, if it may be stored at all.
-fn prepare(queue: &str, asked: &Asked, entry: SendEntry) -> Result<Prepared> {
+fn prepare(queue: &str, asked: &Asked, entry: SendEntry<'_>) -> Result<Prepared> {
     let is_fifo = queue.ends_with(FIFO_SUFFIX);
     let body = entry.message_body.filter(|body| !body.is_empty());
     let body = body.ok_or_else(|| SqsError::missing("MessageBody"))?;
@@ -180,7 +181,8 @@ fn prepare(queue: &str, asked: &Asked, entry: SendEntry) -> Result<Prepared> {
     if travels.trace.is_none() && asked.trace.is_some() {
         travels.trace = asked.trace.clone();
     }
-    let deduplication = deduplication(travels.ids(), body.as_bytes(), is_fifo);
+    let body = asked.bytes(body);
+    let deduplication = deduplication(travels.ids(), &body, is_fifo);
     let block = match travels.is_empty() {
         true => Block::new(body),
         false => Block::with_attributes(&travels, body),
@@ -201,7 +203,7 @@ impl Prepared {
     fn digest(&self) -> Sent {
         let NewMessage { payload, attributes_bytes, .. } = &self.message;
         Sent {
-            md5_of_message_body: md5_of_body(&payload[*attributes_bytes as usize..]),
+            md5_of_message_body: Short::of(md5_of_body(&payload[*attributes_bytes as usize..])),
             md5_of_message_attributes: md5_of_message_attributes(&self.attributes),
             md5_of_message_system_attributes: self.md5_of_system_attributes.clone(),
             ..Sent::default()
@@ -271,7 +273,7 @@ fn numbers(reply: Reply) -> Result<(u32, Vec<u64>)> {
 }
 
 fn complete(endpoint: &Endpoint, queue: &str, sent: &mut Sent, queue_id: u32, seq: u64) {
-    sent.message_id = endpoint.message_id(queue_id, seq).to_string();
+    sent.message_id = Short::of(endpoint.message_id(queue_id, seq));
     if queue.ends_with(FIFO_SUFFIX) {
         sent.sequence_number = Some(sequence_number(seq));
     }

@@ -8,14 +8,16 @@ use std::time::Duration;
 
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
 use super::Config;
+use super::alarm::Alarm;
 use super::endpoint::Endpoint;
-use super::http::respond;
+use super::http::{Client, respond};
 use super::recent::Recent;
+use super::rooms::Rooms;
 use super::stream::{Stream, Unwritten};
 use crate::caller::EngineHandle;
 use crate::ending::{EndingReceiver, ended};
@@ -47,6 +49,7 @@ pub async fn run(
         engine,
         limits: Arc::new(limits),
         memory: budget.memory.clone(),
+        rooms: Rooms::default(),
         disk_reads: Arc::clone(&budget.disk_reads),
         ending: ending.clone(),
         clock,
@@ -108,18 +111,19 @@ pub async fn run(
 
 async fn serve(stream: TcpStream, peer: SocketAddr, endpoint: Arc<Endpoint>) {
     tracing::debug!(%peer, "connected to SQS");
-    let unwritten = Unwritten::default();
-    let stream = Stream::new(stream, unwritten.clone(), endpoint.limits.write_timeout);
+    let (unwritten, alarm) = (Unwritten::default(), Alarm::default());
+    let write_timeout = endpoint.limits.write_timeout;
+    let stream = Stream::new(stream, unwritten.clone(), alarm.clone(), write_timeout);
     let mut ending = endpoint.ending.clone();
     let head_timeout = match endpoint.limits.idle_timeout {
         Duration::ZERO => HEAD_TIMEOUT,
         idle_timeout => idle_timeout.min(HEAD_TIMEOUT),
     };
-    let service = service_fn(move |request| {
-        respond(Arc::clone(&endpoint), unwritten.clone(), peer.ip(), request)
-    });
+    let client = Client { address: peer.ip(), unwritten, alarm: alarm.clone() };
+    let service =
+        service_fn(move |request| respond(Arc::clone(&endpoint), client.clone(), request));
     let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
+        .timer(alarm)
         .header_read_timeout(head_timeout)
         .max_buf_size(BUFFER_BYTES_MAX)
         .serve_connection(TokioIo::new(stream), service);

@@ -11,8 +11,9 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::Instant;
 
+use super::alarm::Alarm;
 use super::receive::Held;
 
 /// What answers hold that hyper has buffered and the socket has not taken. Dropped with its connection,
@@ -81,14 +82,20 @@ impl Body for AnswerBody {
 pub(super) struct Stream {
     socket: TcpStream,
     unwritten: Unwritten,
+    alarm: Alarm,
     write_timeout: Duration,
-    /// When the client must have taken something.
-    stalled: Option<Pin<Box<Sleep>>>,
+    /// When the client must have taken something, if it is waited for.
+    stalled_until: Option<Instant>,
 }
 
 impl Stream {
-    pub(super) fn new(socket: TcpStream, unwritten: Unwritten, write_timeout: Duration) -> Self {
-        Self { socket, unwritten, write_timeout, stalled: None }
+    pub(super) fn new(
+        socket: TcpStream,
+        unwritten: Unwritten,
+        alarm: Alarm,
+        write_timeout: Duration,
+    ) -> Self {
+        Self { socket, unwritten, alarm, write_timeout, stalled_until: None }
     }
 
     fn patient<T>(
@@ -97,15 +104,12 @@ impl Stream {
         written: Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
         if written.is_ready() {
-            self.stalled = None;
+            self.stalled_until = None;
             return written;
         }
-        let deadline = Instant::now() + self.write_timeout;
-        let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
-        match stalled.as_mut().poll(context) {
-            Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
-            Poll::Pending => Poll::Pending,
-        }
+        let timeout = self.write_timeout;
+        let deadline = *self.stalled_until.get_or_insert_with(|| Instant::now() + timeout);
+        self.alarm.poll(context, deadline).map(|()| Err(io::ErrorKind::TimedOut.into()))
     }
 }
 
