@@ -20,8 +20,11 @@ const BYTES_PER_SECOND_ALONE: u64 = 128 << 20;
 /// And so many for each byte that the log writes.
 const BYTES_PER_LOG_BYTE: u64 = 4;
 
-/// To read so many bytes and see what of them is needed counts as one that is written, ...
-pub(crate) const BYTES_READ_PER_BYTE: u64 = 2;
+/// To read so many bytes counts as one that is written, ...
+pub(crate) const BYTES_READ_PER_BYTE: u64 = 4;
+
+/// ... to see what of so many is needed, too, ...
+pub(crate) const BYTES_JUDGED_PER_BYTE: u64 = 4;
 
 /// ... and so does freeing so many.
 pub(crate) const BYTES_CUT_PER_BYTE: u64 = 4;
@@ -29,7 +32,8 @@ pub(crate) const BYTES_CUT_PER_BYTE: u64 = 4;
 /// As many more for each percent that there is more garbage than is let be, ...
 const MORE_PER_PERCENT: f64 = 0.4;
 
-/// ... up to so many percent. A log that stands still makes nothing urgent: the disk does not grow.
+/// ... up to so many percent, and of what the log writes faster than the least rate provides for. A log
+/// that hardly moves makes nothing urgent: the disk hardly grows, and its senders would notice.
 const PERCENT_MAX: u64 = 30;
 
 /// The log's rate is measured over so long.
@@ -239,7 +243,8 @@ impl Rate {
         if passed >= WINDOW {
             let logged = (log_bytes - self.log_bytes_then) as f64 / passed.as_secs_f64();
             let more = excess_percent.min(PERCENT_MAX) as f64 * MORE_PER_PERCENT;
-            let rate = logged * (BYTES_PER_LOG_BYTE as f64 + more);
+            let provided_for = (BYTES_PER_SECOND_MIN / BYTES_PER_LOG_BYTE) as f64;
+            let rate = logged * BYTES_PER_LOG_BYTE as f64 + (logged - provided_for).max(0.0) * more;
             self.bytes_per_second = match log_bytes == self.log_bytes_then {
                 true => BYTES_PER_SECOND_ALONE,
                 false => BYTES_PER_SECOND_MIN.max(rate as u64),
@@ -272,7 +277,8 @@ mod tests {
             rate.rest(began + 2 * WINDOW, 0, logged, 1000);
             rate.bytes_per_second
         };
-        assert_eq!(rate_with(1), BYTES_PER_SECOND_MIN);
+        // In half a second.
+        assert_eq!([1, 2 * MIB].map(rate_with), [BYTES_PER_SECOND_MIN; 2]);
         assert_eq!(rate_with(0), BYTES_PER_SECOND_ALONE);
     }
 
@@ -293,7 +299,7 @@ mod tests {
             rate.rest(began + Duration::from_secs(1), 0, 7 + 100 * MIB, excess_percent);
             rate.bytes_per_second / MIB
         };
-        assert_eq!([0, 10, 30, 1000].map(rate_of), [400, 800, 1600, 1600]);
+        assert_eq!([0, 10, 30, 1000].map(rate_of), [400, 784, 1552, 1552]);
     }
 
     #[test]

@@ -21,7 +21,7 @@ use crate::index::{self, IndexIdentity, MappedIndex, SegmentIndex};
 use crate::location::Segment;
 use crate::log::scan::CHUNK_BYTES;
 use crate::log::{ListedSegment, Listing, ListingError, SEGMENT_HEADER_BYTES, Sealed, names};
-use crate::pace::BYTES_READ_PER_BYTE;
+use crate::pace::BYTES_JUDGED_PER_BYTE;
 use crate::time::LogTime;
 use crate::upkeep::{Home, SealedSegment};
 
@@ -173,7 +173,7 @@ impl Compaction {
         let mut written = 0;
         // Who is in a hurry waits for fewer reads; who is not holds nobody up with long ones.
         let at_once = CHUNK_BYTES.max(usize::try_from(pace.piece_bytes()).unwrap_or(CHUNK_BYTES));
-        let read = source.read(STEP_BYTES, at_once, |_, header, body| {
+        let read = source.read(STEP_BYTES, (at_once, pace), |_, header, body| {
             // The entry's checksum was checked, which covers the messages; their own go with them.
             let mut needed = EntryBuilder::with_capacity(body.len());
             let mut judged_bytes = header.bytes() - body.len() as u64;
@@ -184,10 +184,10 @@ impl Compaction {
                 judged_bytes += bytes as u64;
                 // Not only the disk is needed by others, but the processor too.
                 if judged_bytes >= pace.piece_bytes() {
-                    pace.moved(std::mem::take(&mut judged_bytes) / BYTES_READ_PER_BYTE);
+                    pace.moved(std::mem::take(&mut judged_bytes) / BYTES_JUDGED_PER_BYTE);
                 }
             }
-            pace.moved(judged_bytes / BYTES_READ_PER_BYTE);
+            pace.moved(judged_bytes / BYTES_JUDGED_PER_BYTE);
             *newest = header.log_time;
             let added = output.add(header, needed);
             written += added.map_err(|error| CopyError::Failed(error.into()))?;

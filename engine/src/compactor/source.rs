@@ -5,6 +5,7 @@ use crate::entry::{EntryError, EntryHeader};
 use crate::ids::Position;
 use crate::log::SEGMENT_HEADER_BYTES;
 use crate::log::scan::{Chunk, Scan, Step};
+use crate::pace::Pace;
 use crate::upkeep::SealedSegment;
 
 /// How far a sealed segment was read.
@@ -45,7 +46,7 @@ impl Source {
     pub(super) fn read<E: From<SourceError>>(
         &mut self,
         bytes: u64,
-        at_once: usize,
+        (at_once, pace): (usize, &Pace),
         mut each: impl FnMut(u64, &EntryHeader, &[u8]) -> Result<(), E>,
     ) -> Result<Option<u64>, E> {
         if self.offset >= self.sealed.bytes {
@@ -54,7 +55,7 @@ impl Source {
         let segment = self.sealed.segment.clone();
         let chunk = std::mem::take(&mut self.chunk);
         let scan = Scan::of_sealed(&segment, self.sealed.bytes);
-        let mut scan = scan.past_cache(at_once).with_chunk(chunk);
+        let mut scan = scan.past_cache(at_once, pace).with_chunk(chunk);
         scan.resume(self.offset, self.expected);
         let begun = self.offset;
         while scan.offset() < self.sealed.bytes && scan.offset() - begun < bytes {
@@ -157,13 +158,14 @@ mod tests {
         let (segment, last) = (Arc::new(segment), Position(ENTRIES));
         let mut source = Source::new(SealedSegment { segment, last, bytes: size, index });
 
+        let pace = Pace::new(Arc::default());
         let step = size / 16;
         let (mut entries, mut steps) = (0, 0);
         let mut count = |_, _: &EntryHeader, _: &[u8]| {
             entries += 1;
             Ok::<_, SourceError>(())
         };
-        while source.read(step, 1 << 20, &mut count).unwrap().is_some() {
+        while source.read(step, (1 << 20, &pace), &mut count).unwrap().is_some() {
             steps += 1;
         }
         assert_eq!(entries, ENTRIES);

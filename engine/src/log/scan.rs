@@ -9,6 +9,7 @@ use crate::disk::{DiskError, DiskFile};
 use crate::entry::{ENTRY_ALIGN, ENTRY_HEADER_BYTES, EntryError, EntryHeader, check_body};
 use crate::ids::Position;
 use crate::location::Segment;
+use crate::pace::{BYTES_READ_PER_BYTE, Pace};
 
 /// Read from the file at once, at least.
 pub(crate) const CHUNK_BYTES: usize = 1 << 20;
@@ -19,7 +20,7 @@ const PAGE_BYTES: usize = 4096;
 /// A window on a file that moves forward.
 struct Window<'f> {
     file: &'f dyn DiskFile,
-    reading: Reading,
+    reading: Reading<'f>,
     /// No byte from here on is looked at.
     end: u64,
     chunk: Chunk,
@@ -27,12 +28,12 @@ struct Window<'f> {
 
 /// How a file is read.
 #[derive(Debug, Clone, Copy)]
-enum Reading {
+enum Reading<'f> {
     Usual,
     /// As the device holds it.
     Durable,
-    /// Once and never again soon, so many bytes at a time.
-    PastCache(usize),
+    /// Once and never again soon, so many bytes at a time, piece by piece at a pace.
+    PastCache(usize, &'f Pace),
 }
 
 /// What was read of a file. A scan that goes on in steps keeps it from one to the next, or each would read
@@ -68,7 +69,7 @@ impl Chunk {
 }
 
 impl<'f> Window<'f> {
-    fn new(file: &'f dyn DiskFile, reading: Reading, end: u64) -> Self {
+    fn new(file: &'f dyn DiskFile, reading: Reading<'f>, end: u64) -> Self {
         Self { file, reading, end, chunk: Chunk::default() }
     }
 
@@ -81,7 +82,7 @@ impl<'f> Window<'f> {
             offset >= chunk.start && offset - chunk.start + count as u64 <= chunk.length as u64;
         if !has {
             let (page, at_once) = match self.reading {
-                Reading::PastCache(bytes) => (PAGE_BYTES, bytes),
+                Reading::PastCache(bytes, _) => (PAGE_BYTES, bytes),
                 _ => (1, CHUNK_BYTES),
             };
             let skipped = (offset % page as u64) as usize;
@@ -104,10 +105,31 @@ impl<'f> Window<'f> {
         chunk.length += match self.reading {
             Reading::Usual => self.file.read_at(offset, missing)?,
             Reading::Durable => self.file.read_durable_at(offset, missing)?,
-            Reading::PastCache(_) => self.file.read_past_cache_at(offset, missing)?,
+            Reading::PastCache(_, pace) => read_past_cache(self.file, offset, missing, pace)?,
         };
         Ok(())
     }
+}
+
+/// Whoever waits for the disk meanwhile waits for a piece at most.
+fn read_past_cache(
+    file: &dyn DiskFile,
+    offset: u64,
+    bytes: &mut [u8],
+    pace: &Pace,
+) -> Result<usize, DiskError> {
+    let mut read = 0;
+    while read < bytes.len() {
+        let piece = usize::try_from(pace.piece_bytes()).unwrap_or(usize::MAX);
+        let end = (read + piece / PAGE_BYTES * PAGE_BYTES).min(bytes.len());
+        let count = file.read_past_cache_at(offset + read as u64, &mut bytes[read..end])?;
+        pace.moved(count as u64 / BYTES_READ_PER_BYTE);
+        read += count;
+        if read < end {
+            break;
+        }
+    }
+    Ok(read)
 }
 
 /// One step of a scan.
@@ -198,8 +220,8 @@ impl<'f> Scan<'f> {
     }
 
     /// Reads so many bytes at a time, or as many as an entry has, past the page cache.
-    pub(crate) fn past_cache(mut self, bytes: usize) -> Self {
-        self.window.reading = Reading::PastCache(bytes);
+    pub(crate) fn past_cache(mut self, bytes: usize, pace: &'f Pace) -> Self {
+        self.window.reading = Reading::PastCache(bytes, pace);
         self
     }
 
