@@ -288,6 +288,27 @@ fn it_leaves_what_was_sent_to_the_dead_letter_queue_and_says_so() {
     assert_eq!(bodies_in(&mut client, "target"), left);
 }
 
+/// In a FIFO queue the walk along the backlog stopped as soon as there were enough of those, although
+/// none of them moves.
+#[test]
+fn however_many_it_leaves_those_behind_them_move_in_a_fifo_queue_too() {
+    let mut client = Client::new();
+    client.create_fifo("dead.fifo");
+    client.create_with("jobs.fifo", fifo(policy("dead.fifo", 1)));
+    for batch in 0..60 {
+        let by_hand: Vec<_> = (0..50).map(|n| ("by hand", Some(batch * 50 + n), "x")).collect();
+        client.send_in_groups("dead.fifo", &by_hand);
+    }
+    client.send_in_groups("jobs.fifo", &[("jobs", Some(1), "dead")]);
+    let_die(&mut client, "jobs.fifo");
+    start(&mut client, "dead.fifo", "", 0);
+    client.keep();
+    assert_eq!(newest(&mut client, "dead.fifo"), (RedriveState::Completed, 1, 3001));
+    let reason = "3000 messages were left: they came from no other queue";
+    assert_eq!(list(&mut client, "dead.fifo")[0].reason, reason);
+    assert_eq!(bodies_in(&mut client, "jobs.fifo"), ["dead"]);
+}
+
 #[test]
 fn a_redrive_that_leaves_messages_ends_also_over_a_crash_and_at_a_rate() {
     let mut client = dead(2);

@@ -5,7 +5,7 @@
 //! oldest first, and is at its end when there is nothing more to take.
 
 use super::moves::Chosen;
-use super::runs::LEFT_MAX;
+use super::runs::{LEFT_MAX, Run};
 use super::{Core, Decided, Decision, LAST_BYTES};
 use crate::attributes::check_range;
 use crate::command::{REDRIVE_RATE_MAX, RedriveInfo, RedriveState, Reply, ReplyTo};
@@ -264,7 +264,9 @@ impl<R: ReplyTo> Core<R> {
         self.expire(id, now);
         let Some(queue) = self.state.by_id(id) else { return Taken::Nothing };
         queue.messages.settle(now);
-        self.walk(id, u32::try_from(max).unwrap_or(u32::MAX), now);
+        // Those that it leaves are come upon again, and more are wanted behind them.
+        let wanted = max.saturating_add(self.redrives.get(id).map_or(0, Run::left_count));
+        self.walk(id, u32::try_from(wanted).unwrap_or(u32::MAX), now);
         let queue = self.state.by_id(id).expect("it was there above");
         let Some(through) = queue.redrives.running().map(|redrive| redrive.through) else {
             return Taken::Nothing;

@@ -153,6 +153,11 @@ impl Run {
         self.left.contains(seq.0)
     }
 
+    /// How many it leaves.
+    pub(super) fn left_count(&self) -> u64 {
+        self.left.len()
+    }
+
     /// Those that it leaves.
     pub(super) fn left(&self) -> impl Iterator<Item = Seq> + '_ {
         self.left.iter().map(Seq)

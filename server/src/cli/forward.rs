@@ -1,10 +1,14 @@
 //! `forebay forward`: moves messages from one queue to another, each batch in one transaction.
 //!
 //! Invariant: a message is acked in the entry of the log that has its copy. So however this ends,
-//! each message is in one of the two queues, once.
+//! each message is in one of the two queues, once. A FIFO queue that gets it must not take it for a copy
+//! of another message, or of what it once was itself: it stores no copies, and the ack would stand. So a
+//! message goes there with its own id as its deduplication id, as dead letters do in SQS.
 
 use forebay_protocol::client::{Client, ClientError, ReceiveOptions};
-use forebay_protocol::{ErrorCode, OutgoingMessage, Receipt, ReceivedMessage};
+use forebay_protocol::{
+    Block, ErrorCode, MessageId, OutgoingMessage, ProtocolError, Receipt, ReceivedMessage,
+};
 
 use super::connect::Connect;
 use super::failure::Failure;
@@ -16,7 +20,7 @@ use super::say::say;
 ///
 /// Messages are received and, with all that they came with, sent on in one transaction with their
 /// acks: whatever is killed in between, none is lost and none is doubled. They get new numbers and
-/// times. Without --max and --follow it ends when no message is waiting.
+/// times, and in a FIFO queue a new deduplication id, the message's id. Without --max and --follow it ends when no message is waiting.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: forebay forward orders-dead orders --max 100")]
 pub(super) struct Forward {
@@ -48,6 +52,8 @@ const VISIBILITY_MS: u64 = 60_000;
 /// What became of messages.
 #[derive(Default)]
 struct Moved {
+    /// The queue that they come from, if they go to a FIFO queue.
+    source: Option<u32>,
     messages: u64,
     /// Moved by a request whose answer was lost, or done by others.
     gone: u64,
@@ -63,10 +69,10 @@ impl Forward {
         }
         let client = self.connect.open().await?;
         // Both are asked for now: what comes may be a long time coming.
-        for queue in [&self.from, &self.to] {
-            client.describe_queue(queue).await?;
-        }
-        let mut moved = Moved::default();
+        let from = client.describe_queue(&self.from).await?;
+        let to = client.describe_queue(&self.to).await?;
+        let source = (to.attributes.fifo == Some(1)).then_some(from.queue_id);
+        let mut moved = Moved { source, ..Moved::default() };
         let result = self.move_all(&client, &mut moved).await;
         let noun = if moved.messages == 1 { "message" } else { "messages" };
         say(format_args!("{} {noun} forwarded", moved.messages));
@@ -188,10 +194,13 @@ impl Forward {
     ) -> Result<(), ClientError> {
         let count = messages.len() as u64;
         let receipts: Vec<_> = messages.iter().map(|message| message.receipt.clone()).collect();
-        let copy =
-            |message: ReceivedMessage| OutgoingMessage { delay_ms: None, block: message.block };
+        let copies = messages.into_iter().map(|message| {
+            let id = |queue| MessageId::new(client.store_id(), queue, message.seq).to_string();
+            copy(message.block, moved.source.map(id))
+        });
+        let copies: Vec<_> = copies.collect::<Result<_, _>>().map_err(ClientError::Refused)?;
         let transaction = client.transaction().ack(&self.from, receipts);
-        match transaction.send(&self.to, messages.into_iter().map(copy)).commit().await {
+        match transaction.send(&self.to, copies).commit().await {
             Ok(_) => moved.messages += count,
             Err(ClientError::Refused(error)) if count == 1 && is_done(error.code) => {
                 moved.gone += 1
@@ -200,6 +209,17 @@ impl Forward {
         }
         Ok(())
     }
+}
+
+/// What a message is sent on as: with another deduplication id, if there is one.
+fn copy(block: Block, deduplication: Option<String>) -> Result<OutgoingMessage, ProtocolError> {
+    let Some(deduplication) = deduplication else {
+        return Ok(OutgoingMessage { delay_ms: None, block });
+    };
+    let mut attributes = block.message_attributes()?;
+    attributes.deduplication = Some(deduplication);
+    let block = Block::with_attributes(&attributes, block.into_body());
+    Ok(OutgoingMessage { delay_ms: None, block })
 }
 
 /// Whether nothing is left to do for a message.

@@ -26,7 +26,7 @@ use super::say::say;
 /// consumers hold may come back later.
 ///
 /// Exit status 0 also if fewer came, or the queue's limit of messages in flight ended it behind some;
-/// 1 if that kept it from receiving any.
+/// 1 if that kept it from receiving any; a FIFO queue answers with none then, as in SQS.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: forebay receive orders --max 0 --ack > orders.txt\n         \
                         forebay receive accounts.fifo --max 10 --json --attempt job-7")]

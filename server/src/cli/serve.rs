@@ -4,10 +4,11 @@
 //! what is pending and closes the store, the process leaves: with status 0 when it was asked to,
 //! 1 when the log failed.
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use forebay_engine::disk::RealDisk;
 use forebay_engine::progress::OnProgress;
@@ -119,18 +120,37 @@ async fn serve(settings: &Settings) -> Result<(), Failure> {
     }
 }
 
+/// How long an address may be in use before that is an error, ...
+const ADDRESS_PATIENCE: Duration = Duration::from_secs(1);
+/// ... and how often it is looked at.
+const ADDRESS_LOOK: Duration = Duration::from_millis(10);
+
 fn bind(address: SocketAddr) -> Result<TcpSocket, Failure> {
-    let bound = || {
+    let began = Instant::now();
+    let is_patient = || {
+        std::thread::sleep(ADDRESS_LOOK);
+        began.elapsed() < ADDRESS_PATIENCE
+    };
+    bind_when_free(address, is_patient).map_err(|error| cannot_listen(address, &error))
+}
+
+/// A server that was just killed gives its store back first, and its address a moment later.
+fn bind_when_free(
+    address: SocketAddr,
+    mut is_patient: impl FnMut() -> bool,
+) -> std::io::Result<TcpSocket> {
+    loop {
         let socket = match address {
             SocketAddr::V4(_) => TcpSocket::new_v4(),
             SocketAddr::V6(_) => TcpSocket::new_v6(),
         }?;
         // A restart must not wait for the connections of the server before it to be forgotten.
         socket.set_reuseaddr(true)?;
-        socket.bind(address)?;
-        Ok(socket)
-    };
-    bound().map_err(|error| cannot_listen(address, &error))
+        match socket.bind(address) {
+            Err(error) if error.kind() == ErrorKind::AddrInUse && is_patient() => {}
+            bound => return bound.map(|()| socket),
+        }
+    }
 }
 
 /// What everybody may do is done for everybody only where nobody else than this machine asks, or when that
@@ -290,4 +310,25 @@ fn shut_down(tell_ending: &EndingSender) {
         ending.get_or_insert(Ending::ShuttingDown);
         first
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Without it a server that is started at once after a kill, as the README does, ended.
+    #[tokio::test]
+    async fn an_address_that_becomes_free_is_waited_for() {
+        let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = taken.local_addr().unwrap();
+        let mut taken = Some(taken);
+        assert!(bind_when_free(address, || taken.take().is_some()).is_ok());
+    }
+
+    #[tokio::test]
+    async fn an_address_that_stays_taken_is_an_error() {
+        let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let error = bind_when_free(taken.local_addr().unwrap(), || false).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::AddrInUse);
+    }
 }

@@ -52,6 +52,32 @@ fn server(dir: &TempDir) -> Process {
     server
 }
 
+/// The queue took the message for a copy of what it once was itself, or of another one with its
+/// deduplication id, and stored nothing; the ack stood, and the message was lost.
+#[test]
+fn forward_loses_no_message_that_a_fifo_queue_would_take_for_a_copy() {
+    let dir = TempDir::new().unwrap();
+    let server = server(&dir);
+    let run = |args: &str| {
+        let output = output(&server, &args.split(' ').collect::<Vec<_>>());
+        assert!(output.status.success(), "{args}: {output:?}");
+        output
+    };
+    run("queue create dead.fifo --fifo");
+    run("queue create jobs.fifo --fifo --dead-letter-queue dead.fifo --receive-count-max 1");
+    run("send jobs.fifo precious --group g --dedup 1");
+    run("receive jobs.fifo --visibility 0s");
+    run("receive jobs.fifo");
+    // Another one that has the id of the second.
+    run("send jobs.fifo other --group g --dedup 2");
+    run("send dead.fifo twin --group g --dedup 2");
+    assert_eq!(run("forward dead.fifo jobs.fifo").stderr, b"2 messages forwarded\n");
+    let received = run("receive jobs.fifo --max 3");
+    assert_eq!(String::from_utf8(received.stdout).unwrap(), "other\nprecious\ntwin\n");
+    // To and fro it is another message each time, and nothing that was forwarded is doubled.
+    assert_eq!(run("forward dead.fifo jobs.fifo").stderr, b"0 messages forwarded\n");
+}
+
 #[test]
 fn forward_moves_messages_with_all_that_they_came_with() {
     let dir = TempDir::new().unwrap();
