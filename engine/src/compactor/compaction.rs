@@ -19,7 +19,6 @@ use crate::entry::{EntryBuilder, records};
 use crate::ids::Position;
 use crate::index::{self, IndexIdentity, MappedIndex, SegmentIndex};
 use crate::location::Segment;
-use crate::log::scan::CHUNK_BYTES;
 use crate::log::{ListedSegment, Listing, ListingError, SEGMENT_HEADER_BYTES, Sealed, names};
 use crate::pace::BYTES_JUDGED_PER_BYTE;
 use crate::time::LogTime;
@@ -171,9 +170,7 @@ impl Compaction {
         let (judge, output, newest) = (&mut self.judge, &mut self.output, &mut self.newest);
         let pace = &*self.home.pace;
         let mut written = 0;
-        // Who is in a hurry waits for fewer reads; who is not holds nobody up with long ones.
-        let at_once = CHUNK_BYTES.max(usize::try_from(pace.piece_bytes()).unwrap_or(CHUNK_BYTES));
-        let read = source.read(STEP_BYTES, (at_once, pace), |_, header, body| {
+        let read = source.read(STEP_BYTES, pace, |_, header, body| {
             // The entry's checksum was checked, which covers the messages; their own go with them.
             let mut needed = EntryBuilder::with_capacity(body.len());
             let mut judged_bytes = header.bytes() - body.len() as u64;

@@ -41,12 +41,12 @@ impl Source {
         Self { sealed, offset: SEGMENT_HEADER_BYTES, expected, chunk: Chunk::default() }
     }
 
-    /// Reads at least `bytes`, or to the end, `at_once` as long as no entry is longer, and tells `each`
-    /// the entries; says how many bytes were read, and none when there are no more.
+    /// Reads at least `bytes`, or to the end, at this pace, and tells `each` the entries; says how many
+    /// bytes were read, and none when there are no more.
     pub(super) fn read<E: From<SourceError>>(
         &mut self,
         bytes: u64,
-        (at_once, pace): (usize, &Pace),
+        pace: &Pace,
         mut each: impl FnMut(u64, &EntryHeader, &[u8]) -> Result<(), E>,
     ) -> Result<Option<u64>, E> {
         if self.offset >= self.sealed.bytes {
@@ -55,7 +55,7 @@ impl Source {
         let segment = self.sealed.segment.clone();
         let chunk = std::mem::take(&mut self.chunk);
         let scan = Scan::of_sealed(&segment, self.sealed.bytes);
-        let mut scan = scan.past_cache(at_once, pace).with_chunk(chunk);
+        let mut scan = scan.past_cache(pace).with_chunk(chunk);
         scan.resume(self.offset, self.expected);
         let begun = self.offset;
         while scan.offset() < self.sealed.bytes && scan.offset() - begun < bytes {
@@ -165,7 +165,7 @@ mod tests {
             entries += 1;
             Ok::<_, SourceError>(())
         };
-        while source.read(step, (1 << 20, &pace), &mut count).unwrap().is_some() {
+        while source.read(step, &pace, &mut count).unwrap().is_some() {
             steps += 1;
         }
         assert_eq!(entries, ENTRIES);

@@ -12,7 +12,7 @@ use crate::location::Segment;
 use crate::pace::{BYTES_READ_PER_BYTE, Pace};
 
 /// Read from the file at once, at least.
-pub(crate) const CHUNK_BYTES: usize = 1 << 20;
+const CHUNK_BYTES: usize = 1 << 20;
 
 /// Reads past the page cache begin and end at multiples of this, in the file and in memory.
 const PAGE_BYTES: usize = 4096;
@@ -32,8 +32,8 @@ enum Reading<'f> {
     Usual,
     /// As the device holds it.
     Durable,
-    /// Once and never again soon, so many bytes at a time, piece by piece at a pace.
-    PastCache(usize, &'f Pace),
+    /// Once and never again soon, piece by piece at a pace.
+    PastCache(&'f Pace),
 }
 
 /// What was read of a file. A scan that goes on in steps keeps it from one to the next, or each would read
@@ -82,7 +82,8 @@ impl<'f> Window<'f> {
             offset >= chunk.start && offset - chunk.start + count as u64 <= chunk.length as u64;
         if !has {
             let (page, at_once) = match self.reading {
-                Reading::PastCache(bytes, _) => (PAGE_BYTES, bytes),
+                // Who is in a hurry waits for fewer reads.
+                Reading::PastCache(pace) => (PAGE_BYTES, CHUNK_BYTES.max(piece_bytes(pace))),
                 _ => (1, CHUNK_BYTES),
             };
             let skipped = (offset % page as u64) as usize;
@@ -105,10 +106,14 @@ impl<'f> Window<'f> {
         chunk.length += match self.reading {
             Reading::Usual => self.file.read_at(offset, missing)?,
             Reading::Durable => self.file.read_durable_at(offset, missing)?,
-            Reading::PastCache(_, pace) => read_past_cache(self.file, offset, missing, pace)?,
+            Reading::PastCache(pace) => read_past_cache(self.file, offset, missing, pace)?,
         };
         Ok(())
     }
+}
+
+fn piece_bytes(pace: &Pace) -> usize {
+    usize::try_from(pace.piece_bytes()).expect("a piece fits in memory")
 }
 
 /// Whoever waits for the disk meanwhile waits for a piece at most.
@@ -120,8 +125,8 @@ fn read_past_cache(
 ) -> Result<usize, DiskError> {
     let mut read = 0;
     while read < bytes.len() {
-        let piece = usize::try_from(pace.piece_bytes()).unwrap_or(usize::MAX);
-        let end = (read + piece / PAGE_BYTES * PAGE_BYTES).min(bytes.len());
+        let piece = piece_bytes(pace) / PAGE_BYTES * PAGE_BYTES;
+        let end = (read + piece).min(bytes.len());
         let count = file.read_past_cache_at(offset + read as u64, &mut bytes[read..end])?;
         pace.moved(count as u64 / BYTES_READ_PER_BYTE);
         read += count;
@@ -219,9 +224,9 @@ impl<'f> Scan<'f> {
         self.expected = expected;
     }
 
-    /// Reads so many bytes at a time, or as many as an entry has, past the page cache.
-    pub(crate) fn past_cache(mut self, bytes: usize, pace: &'f Pace) -> Self {
-        self.window.reading = Reading::PastCache(bytes, pace);
+    /// Reads past the page cache, piece by piece at this pace.
+    pub(crate) fn past_cache(mut self, pace: &'f Pace) -> Self {
+        self.window.reading = Reading::PastCache(pace);
         self
     }
 

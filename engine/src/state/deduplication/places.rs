@@ -32,19 +32,17 @@ impl Places {
     }
 
     /// The entry of a key, if there is one: `is_same` says of an entry whether its key is that.
-    pub(super) fn find(&self, hash: u32, mut is_same: impl FnMut(u32) -> bool) -> Option<u32> {
-        let is_found = |slot: u64| hash_of(slot) == marked(hash) && is_same(slot as u32);
-        let index = self.probe(hash, is_found)?;
+    pub(super) fn find(&self, hash: u32, is_same: impl FnMut(u32) -> bool) -> Option<u32> {
+        let index = self.probe(hash, is_of(hash, is_same))?;
         (self.slots[index] != 0).then(|| self.slots[index] as u32)
     }
 
     /// Says where a key's entry is, instead of an older one's place.
-    pub(super) fn insert(&mut self, hash: u32, number: u32, mut is_same: impl FnMut(u32) -> bool) {
+    pub(super) fn insert(&mut self, hash: u32, number: u32, is_same: impl FnMut(u32) -> bool) {
         if (self.len + 1) * LOAD_OF > self.slots.len() * LOAD_MAX {
             self.resize(slots_for(self.len + 1).max(2 * self.slots.len()));
         }
-        let is_found = |slot: u64| hash_of(slot) == marked(hash) && is_same(slot as u32);
-        let index = self.probe(hash, is_found).expect("a table has free slots");
+        let index = self.probe(hash, is_of(hash, is_same)).expect("a table has free slots");
         self.len += usize::from(self.slots[index] == 0);
         self.slots[index] = slot(hash, number);
     }
@@ -112,6 +110,11 @@ impl Places {
 /// A hash as it is in a slot: never 0.
 fn marked(hash: u32) -> u32 {
     hash | 1
+}
+
+/// Whether a slot is that of a key.
+fn is_of(hash: u32, mut is_same: impl FnMut(u32) -> bool) -> impl FnMut(u64) -> bool {
+    move |slot| hash_of(slot) == marked(hash) && is_same(slot as u32)
 }
 
 fn slot(hash: u32, number: u32) -> u64 {
