@@ -1,7 +1,8 @@
 //! The ways in which one file of a store can rot, each with a number.
 //!
-//! The numbers run over the files, and in a file over its bits, sizes, blocks and names; so a number and the
-//! seed of the store say what was done, and any part of the sweep can be done alone.
+//! First come those that concern a whole file, of all files; then the numbers run over the files, and in a file
+//! over its bits, sizes and blocks. So a number and the seed of the store say what was done, and any part of the
+//! sweep can be done alone.
 
 use std::fmt;
 use std::ops::Range;
@@ -77,29 +78,43 @@ pub(super) struct Rotten {
     pub(super) changed: Vec<Range<u64>>,
 }
 
-/// How many cases a file has.
-fn cases_of(file: &ReferenceFile) -> u64 {
+/// Cases that concern a file as a whole.
+const WHOLE: u64 = 2 + NAMES.len() as u64;
+
+/// Cases of a block.
+const PER_BLOCK: u64 = 1 + 2 * DISTANCES.len() as u64 + 1;
+
+/// How many cases concern parts of a file.
+fn parts_of(file: &ReferenceFile) -> u64 {
     let bytes = file.bytes.len() as u64;
-    let per_block = 1 + 2 * DISTANCES.len() as u64 + 1;
-    bytes * 8 + bytes + bytes.div_ceil(BLOCK_BYTES) * per_block + 2 + NAMES.len() as u64
+    bytes * 8 + bytes + bytes.div_ceil(BLOCK_BYTES) * PER_BLOCK
+}
+
+/// How many cases concern whole files: they have the first numbers.
+pub(super) fn count_whole(reference: &Reference) -> u64 {
+    reference.files.len() as u64 * WHOLE
 }
 
 /// How many cases there are.
 pub(super) fn count(reference: &Reference) -> u64 {
-    reference.files.iter().map(cases_of).sum()
+    count_whole(reference) + reference.files.iter().map(parts_of).sum::<u64>()
 }
 
 impl Case {
     /// The case of a number, which is below [`count`].
     pub(super) fn of(reference: &Reference, number: u64) -> Self {
-        let mut left = number;
+        let next = |file: usize| (file + 1) % reference.files.len();
+        let Some(mut left) = number.checked_sub(count_whole(reference)) else {
+            let file = (number / WHOLE) as usize;
+            return Self { number, file, rot: Rot::of_whole(next(file), number % WHOLE) };
+        };
         let mut file = 0;
-        while left >= cases_of(&reference.files[file]) {
-            left -= cases_of(&reference.files[file]);
+        while left >= parts_of(&reference.files[file]) {
+            left -= parts_of(&reference.files[file]);
             file += 1;
         }
-        let next = (file + 1) % reference.files.len();
-        Self { number, file, rot: Rot::of(&reference.files[file], next, left) }
+        let rot = Rot::of_part(&reference.files[file], next(file), left);
+        Self { number, file, rot }
     }
 
     /// Does it.
@@ -154,7 +169,15 @@ impl Case {
 }
 
 impl Rot {
-    fn of(file: &ReferenceFile, next: usize, number: u64) -> Self {
+    fn of_whole(next: usize, number: u64) -> Self {
+        match number {
+            0 => Rot::Delete,
+            1 => Rot::Replace { from: next },
+            name => Rot::Rename { to: NAMES[name as usize - 2] },
+        }
+    }
+
+    fn of_part(file: &ReferenceFile, next: usize, number: u64) -> Self {
         let bytes = file.bytes.len() as u64;
         let mut left = number;
         if left < bytes * 8 {
@@ -165,28 +188,18 @@ impl Rot {
             return Rot::Cut { bytes: left };
         }
         left -= bytes;
-        let per_block = 1 + 2 * DISTANCES.len() as u64 + 1;
-        let blocks = bytes.div_ceil(BLOCK_BYTES);
-        if left < blocks * per_block {
-            let block = left / per_block;
-            let distance = |way: u64| DISTANCES[way as usize % DISTANCES.len()];
-            return match left % per_block {
-                0 => Rot::Zero { block },
-                way @ 1..=2 => Rot::Copy { block, distance: distance(way - 1) },
-                way @ 3..=4 => Rot::Swap { block, distance: distance(way - 3) },
-                _ => Rot::Foreign { block, from: next },
-            };
-        }
-        left -= blocks * per_block;
-        match left {
-            0 => Rot::Delete,
-            1 => Rot::Replace { from: next },
-            name => Rot::Rename { to: NAMES[name as usize - 2] },
+        let block = left / PER_BLOCK;
+        let distance = |way: u64| DISTANCES[way as usize % DISTANCES.len()];
+        match left % PER_BLOCK {
+            0 => Rot::Zero { block },
+            way @ 1..=2 => Rot::Copy { block, distance: distance(way - 1) },
+            way @ 3..=4 => Rot::Swap { block, distance: distance(way - 3) },
+            _ => Rot::Foreign { block, from: next },
         }
     }
 }
 
-const _: () = assert!(DISTANCES.len() == 2, "the ways of a block are counted in Rot::of");
+const _: () = assert!(DISTANCES.len() == 2, "the ways of a block are counted in Rot::of_part");
 
 /// A block of a file of that size, or what the file has of it.
 fn range(size: u64, block: u64) -> Range<usize> {

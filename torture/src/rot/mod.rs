@@ -22,7 +22,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use self::case::{Case, count};
+use self::case::{Case, count, count_whole};
 pub use self::judge::Judgement;
 use self::judge::{disk, judge};
 use self::reference::Reference;
@@ -248,7 +248,7 @@ impl Sweep<'_> {
         let _ = told.send(done);
     }
 
-    /// The next case. Of a part of the sweep the cases are spread over all of it.
+    /// The next case. A part of the sweep begins with the whole files; behind them its cases are spread.
     fn next(&self) -> Option<u64> {
         let at = self.next.fetch_add(1, Ordering::Relaxed);
         let is_late = self.options.time.is_some_and(|most| self.began.elapsed() >= most);
@@ -261,9 +261,14 @@ impl Sweep<'_> {
         if self.cases == self.total && self.options.time.is_none() {
             return Some(at);
         }
-        let spread = u128::from(at) * u128::from(stride(self.total));
-        let place = (spread + u128::from(self.options.seed)) % u128::from(self.total);
-        Some(u64::try_from(place).expect("it is below the total"))
+        let whole = count_whole(self.reference);
+        let Some(at) = at.checked_sub(whole) else {
+            return Some(at);
+        };
+        let parts = self.total - whole;
+        let spread = u128::from(at) * u128::from(stride(parts));
+        let place = (spread + u128::from(self.options.seed)) % u128::from(parts);
+        Some(whole + u64::try_from(place).expect("it is below the number of parts"))
     }
 
     fn case(&self, number: u64) -> Result<Judgement, Violation> {
