@@ -27,3 +27,12 @@ fn a_redrive_passes_what_came_from_nowhere() {
 fn a_message_that_cannot_be_read_lets_other_groups_move() {
     replay(include_str!("found/a_message_that_cannot_be_read_lets_other_groups_move.script"));
 }
+
+/// A receive and a nack that took it off the count were lost in a kill. The model took the state behind both for that
+/// before them, which shows the same, and expected the receipt before to be stale.
+#[test]
+fn a_lease_that_was_lost_is_not_taken_for_one_that_was_taken_back() {
+    replay(include_str!(
+        "found/a_lease_that_was_lost_is_not_taken_for_one_that_was_taken_back.script"
+    ));
+}

@@ -3,16 +3,17 @@
 use std::collections::BTreeSet;
 
 use forebay_engine::attributes::AttributeChanges;
-use forebay_engine::command::{Command, Reply};
+use forebay_engine::command::{Command, Reply, TransactAcks, TransactSends};
 use forebay_engine::disk::Fault;
 use forebay_engine::log::Manifest;
 use forebay_engine::verify::{Outcome, VerifyReport, verify};
-use forebay_engine::{OpenError, Store};
+use forebay_engine::{OpenError, RequestError, Store};
 
-use super::Run;
+use super::{Held, Run};
 use crate::sim::answers::{Answers, Slot, ask};
 use crate::sim::check::Check;
 use crate::sim::files::{DATA, open_with};
+use crate::sim::message::message;
 use crate::sim::model::Model;
 use crate::sim::op::{Again, Kept};
 use crate::sim::shown::show;
@@ -202,12 +203,16 @@ impl Run {
         let partly = self.moves.take().and_then(|moves| moves.as_far_as(&shown));
         self.states.splice(..0, partly.filter(|_| was_faulty));
         let is_it = |state: &Model| state.show(now) == shown && state.last_queue == last_queue;
-        let candidate = self.states.iter().rposition(is_it);
-        self.tally.holds(Check::Prefix, candidate.is_some(), || {
+        let mut candidates: Vec<&Model> = self.states.iter().filter(|state| is_it(state)).collect();
+        for held in &self.held {
+            tell_apart(&mut store, &mut self.answers, held, &mut candidates);
+        }
+        let state = candidates.last().map(|state| (**state).clone());
+        self.tally.holds(Check::Prefix, state.is_some(), || {
             let states: Vec<_> = self.states.iter().map(|state| state.show(now)).collect();
             format!("recovered {shown:#?}\nwhich is none of {states:#?}")
         });
-        let mut state = self.states.swap_remove(candidate.expect("it was checked above"));
+        let mut state = state.expect("it was checked above");
         state.last_queue += 1;
         // What was about to move, and which receives may be asked again, is written nowhere.
         let messages = state.queues.values_mut().flat_map(|queue| queue.messages.values_mut());
@@ -230,6 +235,40 @@ fn leaked(report: &VerifyReport) -> impl Iterator<Item = &String> {
     report.notes.iter().filter(|note| {
         !note.ends_with("it will be made anew") && !note.starts_with("log/next.tmp ")
     })
+}
+
+/// Which lease of a message is the newest does not show; it does when a receipt is used. Keeps those states in which
+/// this one is as good as in the store, if they differ in that. The transaction that asks is refused in any case, and
+/// changes nothing.
+fn tell_apart(
+    store: &mut Store<Slot>,
+    answers: &mut Answers,
+    held: &Held,
+    candidates: &mut Vec<&Model>,
+) {
+    let is_stale = |state: &Model| {
+        let queue = state.queues.values().find(|queue| queue.id == held.queue);
+        queue.is_some_and(|queue| {
+            matches!(queue.check(held), Err(RequestError::ReceiptStale { .. }))
+        })
+    };
+    let stale = candidates.iter().filter(|state| is_stale(state)).count();
+    if stale == 0 || stale == candidates.len() {
+        return;
+    }
+    let (queue, _) = candidates[0]
+        .queues
+        .iter()
+        .find(|(_, queue)| queue.id == held.queue)
+        .expect("states that show the same have the same queues");
+    let acks = vec![TransactAcks { queue: queue.clone(), receipts: vec![held.receipt] }];
+    let nowhere = TransactSends { queue: "probe".to_owned(), messages: vec![message(b"", None)] };
+    let answer = ask(store, answers, Command::Transact { acks, sends: vec![nowhere] });
+    let Err(RequestError::TransactionRefused { cause, .. }) = answer else {
+        panic!("a transaction with a queue that is not there is refused, not {answer:?}");
+    };
+    let is_found_stale = matches!(*cause, RequestError::ReceiptStale { .. });
+    candidates.retain(|state| is_stale(state) == is_found_stale);
 }
 
 /// The newest number that was given to a queue, which shows only when another queue gets the next
