@@ -3,8 +3,11 @@
 //! [`Engine`] is the whole, on its threads; [`Store`] the same without threads, for simulation.
 //! What is on disk is described in `FORMAT.md`. No network, no async runtime.
 //!
+//! For testing recovery code of another system: [`disk::SimDisk`] with its faults, and [`crash_sweep`], with an
+//! example.
+//!
 //! Modules in import order, each seeing only those before it: words ([`ids`], [`stats`],
-//! `counters`, [`progress`], [`time`], [`checksum`], [`disk`], [`error`], [`attributes`],
+//! `counters`, [`progress`], [`time`], [`checksum`], [`disk`], [`crash_sweep`], [`error`], [`attributes`],
 //! [`facts`], [`location`], [`receipt`], [`command`]), bytes (`codec`, [`attributes_section`], [`record`], [`entry`]), settings
 //! ([`options`]), files ([`log`]), what they mean (`index`, `state`, `snapshot`), what is told
 //! (`upkeep`), decisions (`core`), what is done beside the log (`compactor`, `keeper`), and the
@@ -21,6 +24,7 @@ pub mod command;
 mod compactor;
 mod core;
 mod counters;
+pub mod crash_sweep;
 pub mod disk;
 mod engine;
 pub mod entry;

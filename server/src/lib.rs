@@ -12,6 +12,7 @@
 //! | `byte_size`, `limits`, `memory`, `ending`, `socket` | sizes as people write them, the bounds, the budget, the end, what is set on sockets |
 //! | `caller`, `leases` | the way of answers back from the engine; undelivered messages |
 //! | `deduplication`, `dispatch`, `replies` | the protocol's words to the engine's and back |
+//! | `chaos` | `serve --chaos`: bad days, for those who test their clients |
 //! | `connection` | one connection's task |
 //! | `server` | accepting and draining |
 //! | `sqs` | the SQS endpoint: another front door |
@@ -19,6 +20,7 @@
 
 mod byte_size;
 mod caller;
+mod chaos;
 pub mod cli;
 mod connection;
 mod deduplication;

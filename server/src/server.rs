@@ -17,6 +17,7 @@ use tokio::sync::Semaphore;
 use tokio::task::{JoinError, JoinSet};
 
 use crate::caller::EngineHandle;
+use crate::chaos::Duplicates;
 use crate::connection::{Connection, Shared, refuse};
 use crate::ending::{Ending, EndingReceiver, ended};
 use crate::limits::Limits;
@@ -30,13 +31,14 @@ const REFUSALS_MAX: usize = 64;
 pub(crate) const ACCEPT_BACKOFF: (Duration, Duration) =
     (Duration::from_millis(20), Duration::from_secs(1));
 
-/// What the front doors of one process share: connections, memory, blocking reads of the disk. Clones are
-/// the same.
+/// What the front doors of one process share: connections, memory, blocking reads of the disk, and what ends
+/// leases early, if anything does. Clones are the same.
 #[derive(Debug, Clone)]
 pub struct Budget {
     pub(crate) connections: Arc<Semaphore>,
     pub(crate) memory: Memory,
     pub(crate) disk_reads: Arc<Semaphore>,
+    pub(crate) duplicates: Option<Duplicates>,
 }
 
 impl Budget {
@@ -47,7 +49,13 @@ impl Budget {
             connections: Arc::new(Semaphore::new(connections)),
             memory: Memory::new(limits.memory_bytes_max),
             disk_reads: Arc::new(Semaphore::new(limits.disk_reads_max)),
+            duplicates: None,
         }
+    }
+
+    /// The same, with leases that end early.
+    pub(crate) fn with_duplicates(self, duplicates: Duplicates) -> Self {
+        Self { duplicates: Some(duplicates), ..self }
     }
 }
 
@@ -111,8 +119,9 @@ struct Server {
 
 impl Server {
     fn new(engine: EngineHandle, limits: Limits, budget: Budget, ending: EndingReceiver) -> Self {
-        let Budget { connections: room, memory, disk_reads } = budget;
-        let shared = Shared { engine, memory, disk_reads, limits: Arc::new(limits), ending };
+        let Budget { connections: room, memory, disk_reads, duplicates } = budget;
+        let limits = Arc::new(limits);
+        let shared = Shared { engine, memory, disk_reads, duplicates, limits, ending };
         Self { shared, room, connections: JoinSet::new(), refusals: JoinSet::new() }
     }
 

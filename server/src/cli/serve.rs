@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use forebay_engine::disk::RealDisk;
 use forebay_engine::progress::OnProgress;
-use forebay_engine::{Opening, SystemClock};
+use forebay_engine::{Clock, Opening, SystemClock};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::level_filters::LevelFilter;
@@ -22,6 +22,7 @@ use super::open_files;
 use super::progress;
 use super::settings::{Settings, SqsListen};
 use crate::caller::Engine;
+use crate::chaos::{self, Chaos, Door, address_before};
 use crate::ending::{Ending, EndingSender, ending};
 use crate::server::{self, Budget};
 use crate::sqs;
@@ -37,9 +38,25 @@ pub(super) struct Serve {
     /// A TOML file with settings: segment-bytes = "1GiB"
     #[arg(long, value_name = "FILE", env = "FOREBAY_CONFIG")]
     config: Option<PathBuf>,
+    /// Have bad days, by the plan in this TOML file, on a store of their own: for testing clients
+    #[arg(long, value_name = "PLAN", long_help = CHAOS)]
+    chaos: Option<PathBuf>,
     #[command(flatten)]
     settings: Settings,
 }
+
+const CHAOS: &str = "\
+Have bad days, by the plan in this TOML file, to test clients: requests and answers come late, connections
+break, messages come twice, the server is killed and starts again, its clock jumps ahead. The store must have been
+created for this: an empty or missing directory, the first time. Everything in the plan may be left out:
+
+  seed = 7                                   # what chance decides; otherwise drawn
+  delay = { share = 0.05, at-most = \"2s\" }   # of the pieces of requests and answers
+  cut = { share = 0.01 }                     # connections, at a piece
+  duplicate = { share = 0.1 }                # receives whose leases end early, but of FIFO queues
+  kill = { every = \"30s\" }                 # on average
+  clock = { every = \"10s\", ahead = \"1h\" }  # on average, by up to
+  control = \"127.0.0.1:7482\"               # GET /, POST /clock?ahead=1h, POST /kill";
 
 const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 7480);
 const SQS_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9324);
@@ -65,25 +82,39 @@ impl Serve {
             .enable_all()
             .build()
             .map_err(|error| Failure::io("cannot start", &error))?
-            .block_on(serve(&settings))
+            .block_on(serve(&settings, self.chaos.as_deref()))
     }
 }
 
-async fn serve(settings: &Settings) -> Result<(), Failure> {
+async fn serve(settings: &Settings, plan: Option<&Path>) -> Result<(), Failure> {
     let mut limits = settings.limits();
     limits.connections_max = open_files::allow(limits.connections_max);
     let sqs_config = settings.sqs()?;
     check_open(settings)?;
-    let address = settings.listen.unwrap_or(LISTEN);
     let data = settings.data.as_deref().unwrap_or(Path::new(DATA));
+    let chaos = prepare_chaos(plan, data)?;
+    let before = |door| chaos.as_ref().and_then(|_| address_before(door));
+    let address = fixed(settings.listen.unwrap_or(LISTEN), before(Door::Native));
     // Bound before the store is opened, so that a taken address changes nothing; listening after,
     // so that nobody connects to a server that cannot answer yet.
     let socket = bind(address)?;
-    let sqs_socket = bind_sqs(settings.sqs_listen)?;
+    let sqs_listen = match settings.sqs_listen {
+        Some(SqsListen::At(address)) => Some(SqsListen::At(fixed(address, before(Door::Sqs)))),
+        other => other,
+    };
+    let sqs_socket = bind_sqs(sqs_listen)?;
     let (tell_ending, ending) = ending();
     // Before the store is opened, which may take long: the second signal ends that too.
     tokio::spawn(Signals::listen()?.supervise(tell_ending.clone()));
-    let (engine, opening) = open_engine(settings, data, tell_ending).await?;
+    let clock: Arc<dyn Clock> = match &chaos {
+        Some(chaos) => Arc::new(chaos.clock()),
+        None => Arc::new(SystemClock),
+    };
+    let (engine, opening) = open_engine(settings, data, clock, tell_ending).await?;
+    if let Some(chaos) = &chaos {
+        chaos.mark(opening.created).map_err(|error| Failure::because(error.to_string()))?;
+        chaos.announce();
+    }
     let listener = socket.listen(BACKLOG).map_err(|error| cannot_listen(address, &error))?;
     let address = listener.local_addr().map_err(|error| cannot_listen(address, &error))?;
     let sqs_listener = match sqs_socket {
@@ -93,9 +124,21 @@ async fn serve(settings: &Settings) -> Result<(), Failure> {
     let is_open = settings.sqs_credentials.is_none();
     let sqs_address = sqs_listener.as_ref().map(|(_, address)| (*address, is_open));
     announce(&opening, data, address, sqs_address);
-    let budget = Budget::new(&limits);
+    let mut budget = Budget::new(&limits);
+    let mut sqs_listener = sqs_listener.map(|(listener, _)| listener);
+    let mut listener = listener;
+    if let Some(chaos) = &chaos {
+        budget = budget.with_duplicates(chaos.duplicates());
+        let addresses = [Some(address), sqs_address.map(|(address, _)| address)];
+        listener = behind(chaos, Door::Native, listener).await?;
+        if let Some(outside) = sqs_listener.take() {
+            sqs_listener = Some(behind(chaos, Door::Sqs, outside).await?);
+        }
+        let addresses = addresses.into_iter().flatten().collect();
+        tokio::spawn(Arc::clone(chaos).run(engine.handle(), addresses, ending.clone()));
+    }
     let sqs = async {
-        if let Some((listener, _)) = sqs_listener {
+        if let Some(listener) = sqs_listener {
             let (limits, budget) = (limits.clone(), budget.clone());
             sqs::run(listener, engine.handle(), limits, budget, sqs_config, ending.clone()).await;
         }
@@ -118,6 +161,40 @@ async fn serve(settings: &Settings) -> Result<(), Failure> {
         (Ending::StorageFailed { cause }, _) => Err(Failure::because(cause)),
         (Ending::ShuttingDown, Err(failure)) => Err(Failure::because(failure.to_string())),
     }
+}
+
+/// The plan, on the store that it is for. Without one, a store that was made for another is served as any.
+fn prepare_chaos(plan: Option<&Path>, data: &Path) -> Result<Option<Arc<Chaos>>, Failure> {
+    match plan {
+        Some(plan) => match chaos::prepare(plan, data) {
+            Ok(chaos) => Ok(Some(chaos)),
+            Err(error) => Err(Failure::Usage(format!("--chaos: {error}"))),
+        },
+        None if chaos::is_marked(data) => {
+            tracing::warn!(data = %data.display(), "this store was made for --chaos, and is served without");
+            Ok(None)
+        }
+        None => Ok(None),
+    }
+}
+
+/// An address with the port that the system has chosen before, if it was to choose one.
+fn fixed(address: SocketAddr, before: Option<SocketAddr>) -> SocketAddr {
+    before.filter(|before| address.port() == 0 && before.ip() == address.ip()).unwrap_or(address)
+}
+
+/// A listener for the server, on a port of its own; what comes to `outside` gets there through chaos.
+async fn behind(
+    chaos: &Arc<Chaos>,
+    door: Door,
+    outside: TcpListener,
+) -> Result<TcpListener, Failure> {
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let cannot = |error| cannot_listen(address, &error);
+    let inside = TcpListener::bind(address).await.map_err(cannot)?;
+    let address = inside.local_addr().map_err(cannot)?;
+    tokio::spawn(Arc::clone(chaos).proxy(door, outside, address));
+    Ok(inside)
 }
 
 /// How long an address may be in use before that is an error, ...
@@ -212,6 +289,7 @@ fn cannot_listen(address: SocketAddr, error: &std::io::Error) -> Failure {
 async fn open_engine(
     settings: &Settings,
     data: &Path,
+    clock: Arc<dyn Clock>,
     tell_ending: EndingSender,
 ) -> Result<(Engine, Opening), Failure> {
     let (mut options, data) = (settings.options(), data.to_owned());
@@ -224,7 +302,7 @@ async fn open_engine(
             tell_ending.send_replace(Some(Ending::StorageFailed { cause: failure.to_string() }));
             tracing::error!(%failure, "the log failed: the server ends");
         });
-        Engine::open(Arc::new(RealDisk), Arc::new(SystemClock), &data, options, on_failure)
+        Engine::open(Arc::new(RealDisk), clock, &data, options, on_failure)
     };
     let say_slow = || tracing::info!("reading the store; the server listens when that is done");
     let opened = progress::while_slow(&bar, say_slow, tokio::task::spawn_blocking(open)).await;

@@ -46,6 +46,7 @@ use self::outbound::Outbound;
 use self::requests::InFlight;
 use self::subscriptions::Subscriptions;
 use crate::caller::{EngineHandle, Outbox};
+use crate::chaos::Duplicates;
 use crate::ending::{Ending, EndingReceiver, ended};
 use crate::limits::Limits;
 use crate::memory::{Charge, Memory};
@@ -59,6 +60,7 @@ pub(crate) struct Shared {
     pub(crate) limits: Arc<Limits>,
     pub(crate) memory: Memory,
     pub(crate) disk_reads: Arc<Semaphore>,
+    pub(crate) duplicates: Option<Duplicates>,
     pub(crate) ending: EndingReceiver,
 }
 

@@ -13,7 +13,7 @@ use forebay_protocol::{
 use super::bodies::Wanted;
 use super::closing::Closing;
 use super::{Connection, bodies_bytes_max};
-use crate::caller::{Answer, Caller, Kind, Ticket};
+use crate::caller::{Answer, Kind, Ticket};
 use crate::leases::Leases;
 use crate::memory::Charge;
 use crate::replies::wrong_kind;
@@ -156,8 +156,7 @@ impl Connection {
             && let Some((correlation, command, kind)) = self.subscriptions.next_to_ask()
         {
             let ticket = Ticket { correlation, cost_bytes: 0, _charge: Charge::default(), kind };
-            let caller = Caller::connection(Arc::clone(&self.outbox), ticket);
-            self.shared.engine.submit(command, caller);
+            self.submit(command, ticket);
         }
     }
 

@@ -141,6 +141,16 @@ impl Connection {
     ) {
         let ticket = Ticket { correlation, cost_bytes, _charge: charge, kind };
         self.in_flight.add(&ticket);
+        self.submit(command, ticket);
+    }
+
+    /// Gives a command to the engine, whose answer comes with the ticket.
+    pub(super) fn submit(&self, mut command: Command, ticket: Ticket) {
+        if let Some(duplicates) = &self.shared.duplicates
+            && let Kind::Receive { queue } | Kind::Push { queue, .. } = &ticket.kind
+        {
+            duplicates.strike(&mut command, queue);
+        }
         let caller = Caller::connection(Arc::clone(&self.outbox), ticket);
         self.shared.engine.submit(command, caller);
     }

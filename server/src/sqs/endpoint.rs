@@ -16,6 +16,7 @@ use super::error::{Code, Result, SqsError};
 use super::recent::Recent;
 use super::rooms::Rooms;
 use crate::caller::{Answer, Caller, EngineHandle};
+use crate::chaos::Duplicates;
 use crate::ending::EndingReceiver;
 use crate::leases::Leases;
 use crate::limits::Limits;
@@ -28,6 +29,7 @@ pub(crate) struct Endpoint {
     pub(crate) memory: Memory,
     pub(crate) rooms: Rooms,
     pub(crate) disk_reads: Arc<Semaphore>,
+    pub(crate) duplicates: Option<Duplicates>,
     pub(crate) ending: EndingReceiver,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) addresses: Addresses,
@@ -86,8 +88,11 @@ impl Endpoint {
     pub(crate) async fn receive(
         &self,
         queue: &str,
-        command: Command,
+        mut command: Command,
     ) -> std::result::Result<Leases, RequestError> {
+        if let Some(duplicates) = &self.duplicates {
+            duplicates.strike(&mut command, queue);
+        }
         let (caller, answer) = Caller::single(Some((self.engine.clone(), queue.to_owned())));
         self.engine.submit(command, caller);
         match answer.await {

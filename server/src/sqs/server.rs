@@ -51,6 +51,7 @@ pub async fn run(
         memory: budget.memory.clone(),
         rooms: Rooms::default(),
         disk_reads: Arc::clone(&budget.disk_reads),
+        duplicates: budget.duplicates.clone(),
         ending: ending.clone(),
         clock,
         addresses,

@@ -14,6 +14,7 @@ mod bad_frames;
 mod bad_requests;
 mod benchmarks;
 mod browsing;
+mod chaos;
 mod command_line;
 mod crashes;
 mod dead_letters;

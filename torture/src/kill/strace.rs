@@ -59,6 +59,9 @@ const FAULTS: [(&str, &[&str]); 20] = [
 /// How long the server works in each run.
 const WORK: Duration = Duration::from_millis(150);
 
+/// How long where a call is to fail that comes later.
+const LATE_WORK: Duration = Duration::from_millis(1500);
+
 /// Nothing may take longer.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -227,7 +230,7 @@ impl Shared<'_> {
         }
         campaign.launch.wrapper.extend(["-e".to_owned(), inject(next)]);
         campaign.launch.patience = PATIENCE;
-        let ended = self.work(campaign);
+        let ended = self.work(campaign, if next.is_late { LATE_WORK } else { WORK });
         campaign.launch.wrapper.clear();
         campaign.launch.patience = Duration::from_secs(20);
         let calls = read_trace(&trace, &campaign.launch.data)?;
@@ -241,7 +244,7 @@ impl Shared<'_> {
         Ok(campaign.judge(broken.err().into_iter().collect()))
     }
 
-    fn work(&self, campaign: &mut Campaign) -> Result<(), Violation> {
+    fn work(&self, campaign: &mut Campaign, work: Duration) -> Result<(), Violation> {
         let mut server = match campaign.try_start() {
             Ok(server) => server,
             // It says what failed: the next start must find everything.
@@ -257,7 +260,7 @@ impl Shared<'_> {
             self.lock().faults.ended += 1;
             return server.terminate(PATIENCE).map(drop).ok_or_else(hangs);
         };
-        std::thread::sleep(WORK);
+        std::thread::sleep(work);
         let by_itself = server.wait(Duration::ZERO).is_some();
         let stopped = by_itself || server.terminate(PATIENCE).is_some();
         match by_itself {

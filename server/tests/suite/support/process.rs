@@ -23,20 +23,35 @@ impl Process {
     pub(crate) fn serve(data: &Path, address: SocketAddr) -> Self {
         let stderr = data.with_extension("stderr");
         let log = File::create(&stderr).unwrap();
-        Self::start(data, address, log.into(), stderr)
+        Self::start(data, address, &["--sqs-listen", "off"], log.into(), stderr)
+    }
+
+    /// As [`Process::serve`], with other arguments beside.
+    pub(crate) fn serve_with(data: &Path, address: SocketAddr, arguments: &[&str]) -> Self {
+        let stderr = data.with_extension("stderr");
+        let log = File::create(&stderr).unwrap();
+        Self::start(data, address, arguments, log.into(), stderr)
     }
 
     /// As [`Process::serve`], but nobody reads its log: stderr is a pipe that is closed.
     pub(crate) fn serve_unheard(data: &Path, address: SocketAddr) -> Self {
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);
-        Self::start(data, address, writer.into(), PathBuf::from("/dev/null"))
+        let arguments = ["--sqs-listen", "off"];
+        Self::start(data, address, &arguments, writer.into(), PathBuf::from("/dev/null"))
     }
 
-    fn start(data: &Path, address: SocketAddr, log: Stdio, stderr: PathBuf) -> Self {
+    fn start(
+        data: &Path,
+        address: SocketAddr,
+        arguments: &[&str],
+        log: Stdio,
+        stderr: PathBuf,
+    ) -> Self {
         let mut child = forebay(["serve", "--listen", &address.to_string(), "--data"])
             .arg(data)
-            .args(["--segment-bytes", "1MiB", "--log-level", "debug", "--sqs-listen", "off"])
+            .args(["--segment-bytes", "1MiB", "--log-level", "debug"])
+            .args(arguments)
             .stdout(Stdio::piped())
             .stderr(log)
             .spawn()
@@ -73,6 +88,11 @@ impl Process {
     /// SIGTERM, without waiting.
     pub(crate) fn terminate(&self) {
         kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();
+    }
+
+    /// Whether it has not ended yet.
+    pub(crate) fn is_running(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
     }
 
     /// Waits for its end.

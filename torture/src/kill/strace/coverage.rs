@@ -14,14 +14,25 @@ pub(super) type Occurrences = BTreeMap<Site, Vec<Occurrence>>;
 /// One call: the how manieth of its thread ...
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Occurrence {
-    /// ... of all calls of its kind; whether the main thread, which comes first, makes so many, and would fail in
-    /// its place, ...
-    of_all: u64,
-    is_behind_main: bool,
-    /// ... and the same of those on its file.
-    of_file: u64,
-    is_behind_main_on_file: bool,
+    /// ... of all calls of its kind ...
+    of_all: Count,
+    /// ... and of those on its file.
+    of_file: Count,
     file: Option<String>,
+}
+
+/// The how manieth call of its thread one is, and how many the main thread makes, which comes first and would fail in its
+/// place if that were no less; 0 in the main thread itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Count {
+    own: u64,
+    of_main: u64,
+}
+
+impl Count {
+    fn is_behind_main(self) -> bool {
+        self.own > self.of_main
+    }
 }
 
 /// What is to fail in one run.
@@ -33,6 +44,8 @@ pub(super) struct Try {
     pub(super) file: Option<String>,
     /// The how manieth call of each thread.
     pub(super) number: u64,
+    /// Whether the thread makes so many only in a longer life.
+    pub(super) is_late: bool,
 }
 
 /// Each site with each of its faults.
@@ -64,11 +77,10 @@ pub(super) fn occurrences(calls: &[Traced]) -> Occurrences {
         let is_main = *thread_id == main;
         let of_main = of_all.get(&(main, site.call.as_str())).copied().unwrap_or(0);
         let on_file_of_main = of_file.get(&(main, site.call.as_str(), file)).copied().unwrap_or(0);
+        let count = |own, of_main| Count { own, of_main: if is_main { 0 } else { of_main } };
         let occurrence = Occurrence {
-            of_all: all,
-            is_behind_main: is_main || all > of_main,
-            of_file: on_file,
-            is_behind_main_on_file: is_main || on_file > on_file_of_main,
+            of_all: count(all, of_main),
+            of_file: count(on_file, on_file_of_main),
             file: file.clone(),
         };
         occurrences.entry(site.clone()).or_default().push(occurrence);
@@ -107,21 +119,19 @@ impl Coverage {
             Object::Other(_) => false,
         };
         let all = &occurrences[site];
-        let is_good = |one: &&Occurrence| match is_by_file {
-            true => one.is_behind_main_on_file,
-            false => one.is_behind_main,
-        };
-        let good: Vec<_> = all.iter().filter(is_good).collect();
-        let places = if good.is_empty() { all.iter().collect() } else { good };
+        let count = |one: &Occurrence| if is_by_file { one.of_file } else { one.of_all };
+        let good: Vec<_> = all.iter().filter(|one| count(one).is_behind_main()).collect();
+        // Of none that the main thread would not take: the next one, if the thread comes so far.
+        let is_late = good.is_empty();
+        let places = if is_late { all.iter().collect() } else { good };
         // The first, the last, the middle one, and what is between them.
         let eighths = [0, 8, 4, 2, 6, 1, 7, 3][progress.tries / 2];
         let place = places[(places.len() - 1) * eighths / 8];
         progress.tries += 1;
-        let (file, number) = match is_by_file {
-            true => (place.file.clone(), place.of_file),
-            false => (None, place.of_all),
-        };
-        Some(Try { call: site.call.clone(), fault, file, number })
+        let file = place.file.clone().filter(|_| is_by_file);
+        let Count { own, of_main } = count(place);
+        let number = if is_late { of_main + 1 } else { own };
+        Some(Try { call: site.call.clone(), fault, file, number, is_late })
     }
 
     /// Notes what failed in a run.
@@ -198,9 +208,25 @@ mod tests {
 
         let mut coverage = Coverage::default();
         coverage.see(&occurrences);
+        assert!(tried.iter().all(|one| !one.is_late));
         calls[9].failed = true;
         assert_eq!(coverage.failed(&calls, "error=EIO"), 1);
         assert_eq!(coverage.count(), (1, 4));
         assert!(coverage.missed().iter().all(|missed| !missed.contains("EIO of \"log/next")));
+    }
+
+    /// Without it, a thread that makes fewer calls than the main one did before would never have one fail.
+    #[test]
+    fn a_call_that_the_main_thread_makes_as_often_is_tried_behind_its_last() {
+        let next = || Object::File("log/next.tmp".to_owned());
+        let mut calls: Vec<_> = [1, 1, 1, 2].map(|id| traced(id, "fsync", next())).into();
+        let preparer = Site { thread: "forebay-preparer".to_owned(), ..calls[3].site.clone() };
+        calls[3].site = preparer.clone();
+        let mut occurrences = occurrences(&calls);
+        occurrences.retain(|site, _| *site == preparer);
+        let mut coverage = Coverage::default();
+        coverage.see(&occurrences);
+        let tried = coverage.next(&occurrences).unwrap();
+        assert_eq!((tried.number, tried.is_late), (4, true));
     }
 }
