@@ -330,8 +330,10 @@ mod tests {
 
         fn step(&mut self, number: usize) -> Result<(), DiskError> {
             self.file.write_all_at(number as u64, &[number as u8 + 1])?;
+            if MISTAKE == NO_SYNC {
+                return Ok(());
+            }
             match self.file.sync() {
-                _ if MISTAKE == NO_SYNC => Ok(()),
                 Err(_) if MISTAKE == SYNC_RETRIED => self.file.sync(),
                 synced => synced,
             }
@@ -370,7 +372,7 @@ mod tests {
         assert_eq!(lost.fault, Fault::Crash);
         assert!(lost.wrong.contains("expected"), "{lost}");
         let lost = sweep::<Bytes<NO_DIR_SYNC>>().unwrap_err();
-        assert!(lost.wrong.contains("it holds []"), "{lost}");
+        assert!(lost.wrong.contains("holds []"), "{lost}");
         let lost = sweep::<Bytes<SYNC_RETRIED>>().unwrap_err();
         assert_eq!(lost.fault, Fault::SyncDropsPages, "{lost}");
     }

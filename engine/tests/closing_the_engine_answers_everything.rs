@@ -3,11 +3,13 @@
 mod common;
 
 use std::sync::Arc;
+use std::sync::mpsc::channel;
+use std::time::Duration;
 
 use common::engine::{deliveries, receive, send, start};
 use common::gate::GatedDisk;
-use forebay_engine::Options;
 use forebay_engine::disk::SimDisk;
+use forebay_engine::{Options, RequestError};
 
 #[test]
 fn what_was_submitted_before_is_committed_and_waits_end_empty() {
@@ -34,4 +36,30 @@ fn what_was_submitted_before_is_committed_and_waits_end_empty() {
     let running = start(Arc::new(sim), Options::default());
     assert_eq!(deliveries(running.ask(receive("jobs", 1000, 0))).len(), 100);
     running.engine.shutdown().expect("nothing failed");
+}
+
+/// A log that failed while the engine was being closed was waited for, for ever: `torture kill --strace` let a sync
+/// fail in the moment behind SIGTERM.
+#[test]
+fn a_log_that_fails_meanwhile_holds_up_nobody() {
+    // Whether the engine has heard that it is to close before its log fails is left to chance.
+    for round in 0..20 {
+        let disk = GatedDisk::new(SimDisk::new(round));
+        let running = start(Arc::new(disk.clone()), Options::default());
+        running.create("jobs");
+        disk.close();
+        let written = running.submit(send("jobs", b"being written"));
+        disk.wait_for_a_sync();
+        let (handle, failures, engine) = (running.handle, running.failures, running.engine);
+        let (tell, closed) = channel();
+        std::thread::spawn(move || tell.send(engine.shutdown()).expect("the test listens"));
+        (0..1000).for_each(|_| std::thread::yield_now());
+        disk.open(true);
+        let error = written.recv().unwrap().expect_err("nothing is answered as done");
+        assert!(matches!(error, RequestError::StorageFailed { .. }), "{error}");
+        failures.recv().expect("the failure is told");
+        let closed = closed.recv_timeout(Duration::from_secs(60)).expect("it is closed");
+        closed.expect_err("the log failed");
+        drop(handle);
+    }
 }

@@ -205,7 +205,7 @@ impl<R: ReplyTo> Runner<R> {
     }
 
     /// Answers everything unanswered, tells of the failure, and refuses what is submitted until
-    /// the engine is closed.
+    /// the engine is closed, if it is not being closed already.
     fn fail(&mut self, failure: &LogFailure, commands: &Receiver<Input<R>>) {
         tracing::error!("{failure}");
         self.core.fail(failure);
@@ -215,6 +215,10 @@ impl<R: ReplyTo> Runner<R> {
         }
         if let Some(on_failure) = self.on_failure.take() {
             (on_failure.0)(failure.clone());
+        }
+        // Nobody says twice that it is to close.
+        if self.is_closing {
+            return refuse(commands);
         }
         for input in commands {
             match input {
