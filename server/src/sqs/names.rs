@@ -57,6 +57,8 @@ const IN_REQUESTS: &[Member] = &[
     list("AWSAccountIds", "AWSAccountId"),
     list("Actions", "ActionName"),
     list("TagKeys", "TagKey"),
+    list("StringListValues", "StringListValue"),
+    list("BinaryListValues", "BinaryListValue"),
     list("Entries", "SendMessageBatchRequestEntry"),
     list("Entries", "DeleteMessageBatchRequestEntry"),
     list("Entries", "ChangeMessageVisibilityBatchRequestEntry"),
@@ -84,6 +86,12 @@ const IN_ANSWERS: &[Member] = &[
 /// The member that a request of the Query protocol calls so; `None`: a text.
 pub(super) fn in_request(query_name: &str) -> Option<&'static Member> {
     IN_REQUESTS.iter().find(|member| member.query == query_name)
+}
+
+/// Whether requests in JSON have a member of this name, which the Query protocol calls otherwise. Older SDKs name
+/// it there too where a list is empty: `Entries=`.
+pub(super) fn is_of_json(name: &str) -> bool {
+    IN_REQUESTS.iter().any(|member| member.json == name)
 }
 
 /// The member that an answer in JSON calls so; `None`: a text or a number.
