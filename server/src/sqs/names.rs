@@ -88,10 +88,9 @@ pub(super) fn in_request(query_name: &str) -> Option<&'static Member> {
     IN_REQUESTS.iter().find(|member| member.query == query_name)
 }
 
-/// Whether requests in JSON have a member of this name, which the Query protocol calls otherwise. Older SDKs name
-/// it there too where a list is empty: `Entries=`.
-pub(super) fn is_of_json(name: &str) -> bool {
-    IN_REQUESTS.iter().any(|member| member.json == name)
+/// What a request in JSON has under this name, which the Query protocol calls otherwise.
+pub(super) fn of_json(json_name: &str) -> Option<Shape> {
+    IN_REQUESTS.iter().find(|member| member.json == json_name).map(|member| member.shape)
 }
 
 /// The member that an answer in JSON calls so; `None`: a text or a number.

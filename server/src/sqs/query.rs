@@ -94,13 +94,20 @@ impl Node {
         let mut members = Map::new();
         for (name, node) in self.below {
             let (json, value) = match names::in_request(&name) {
-                // What JSON calls so has another name here: it is not known, as any other.
-                None if names::is_of_json(&name) && node.value.is_some() => continue,
-                None if node.value.is_none() => {
-                    let text = "Top level element may not be treated as a list";
-                    return Err(SqsError::new(Code::Serialization, text));
-                }
-                None => (name.as_str(), node.into_text(&name)?),
+                None => match (names::of_json(&name), &node.value) {
+                    // So older SDKs write a list in which there is nothing.
+                    (Some(Shape::List), Some(value)) if value.is_empty() => {
+                        members.entry(name).or_insert_with(|| Value::Array(Vec::new()));
+                        continue;
+                    }
+                    // What JSON calls so has another name here: it is not known, as any other.
+                    (Some(_), Some(_)) => continue,
+                    (None, Some(_)) => (name.as_str(), node.into_text(&name)?),
+                    (_, None) => {
+                        let text = "Top level element may not be treated as a list";
+                        return Err(SqsError::new(Code::Serialization, text));
+                    }
+                },
                 Some(member) => {
                     let value = match member.shape {
                         Shape::Number => node.into_number(&name)?,

@@ -39,7 +39,7 @@ made = 0
 def name(suffix=""):
     global made
     made += 1
-    return f"boto3-{made}{suffix}"
+    return f"{'query' if is_query else 'boto3'}-{made}{suffix}"
 
 
 def queue(suffix="", **attributes):

@@ -252,15 +252,20 @@ async fn a_parameter_is_what_was_sent_or_is_refused() {
         );
     }
     // As older SDKs write an empty list: with the name that only JSON has for it.
+    let empty_batch = "AWS.SimpleQueueService.EmptyBatchRequest";
     for (parameters, expected) in [
-        ("Action=SendMessageBatch&QueueUrl=q&Entries=", "AWS.SimpleQueueService.EmptyBatchRequest"),
-        (
-            "Action=DeleteMessageBatch&QueueUrl=q&Entries=",
-            "AWS.SimpleQueueService.EmptyBatchRequest",
-        ),
+        ("Action=SendMessageBatch&QueueUrl=q&Entries=", empty_batch),
+        ("Action=DeleteMessageBatch&QueueUrl=q&Entries=", empty_batch),
+        ("Action=UntagQueue&QueueUrl=q&TagKeys=", "InvalidParameterValue"),
+        ("Action=UntagQueue&QueueUrl=q&TagKeys=k", "MissingParameter"),
     ] {
-        assert_eq!(form(&sqs, parameters).await, (400, json!(expected)));
+        assert_eq!(form(&sqs, parameters).await, (400, json!(expected)), "{parameters}");
     }
+    let nobody = "Action=AddPermission&QueueUrl=q&Label=l&ActionName.1=SendMessage&AWSAccountIds=";
+    let refused = sqs.get(&format!("/?{nobody}")).await.xml();
+    let message = "Value [] for parameter PrincipalId is invalid. Reason: Unable to verify.";
+    assert_eq!(refused["ErrorResponse"]["Error"]["Message"], message);
+    assert_eq!(form(&sqs, "Action=UntagQueue&QueueUrl=q&TagKeys=&TagKey.1=k").await.0, 200);
     for empty in ["GetQueueAttributes&AttributeNames=", "ReceiveMessage&MessageAttributeNames="] {
         let parameters = format!("Action={empty}&QueueUrl=q");
         assert_eq!(form(&sqs, &parameters).await, (200, Value::Null));
