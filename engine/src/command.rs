@@ -334,7 +334,8 @@ pub enum Deduplication {
     None,
     /// Of `0x01`, then the deduplication id.
     Id(DeduplicationKey),
-    /// Of `0x02`, then the body: the message has a group, and no deduplication id.
+    /// Of `0x01`, then the SHA-256 of the body in hexadecimal, which stands for the id: the message has a
+    /// group, and no deduplication id.
     Content(DeduplicationKey),
 }
 

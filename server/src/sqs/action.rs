@@ -61,7 +61,7 @@ macro_rules! actions {
                 let body = if body.is_empty() { b"{}" } else { body };
                 check_is_object(body)?;
                 check_values(body)?;
-                let wrong = |error| undecodable(Code::Serialization, &error);
+                let wrong = |error| undecodable(&error);
                 Ok(match action {
                     $( Action::$name => Self::$name(serde_json::from_slice(body).map_err(wrong)?), )*
                 })
@@ -69,7 +69,7 @@ macro_rules! actions {
 
             /// A request of the Query protocol, as [`super::query`] has made it JSON.
             pub(crate) fn from_value(action: Action, members: Value) -> Result<Self> {
-                let wrong = |error| undecodable(Code::MalformedQueryString, &error);
+                let wrong = |error| undecodable(&error);
                 Ok(match action {
                     $( Action::$name => Self::$name(Deserialize::deserialize(members).map_err(wrong)?), )*
                 })

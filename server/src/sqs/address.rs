@@ -36,8 +36,13 @@ impl Addresses {
 /// The queue of a URL, or of the path of one: what is behind the last slash. Host and account are not
 /// looked at, so that a program which knows a queue by its URL at AWS finds it here.
 pub(crate) fn queue_of_url(url: &str) -> Result<&str> {
-    let path = url.split(['?', '#']).next().unwrap_or_default().trim_end_matches('/');
-    match path.rsplit('/').next() {
+    let path = url.split(['?', '#']).next().unwrap_or_default();
+    let path = match path.split_once("://") {
+        // A host alone is no queue.
+        Some((_, at)) => at.split_once('/').map_or("", |(_, path)| path),
+        None => path,
+    };
+    match path.trim_end_matches('/').rsplit('/').next() {
         Some(name) if !name.is_empty() => Ok(name),
         _ => Err(SqsError::new(
             super::error::Code::InvalidAddress,
@@ -98,7 +103,9 @@ mod tests {
         ] {
             assert_eq!(queue_of_url(url), Ok("q"), "{url}");
         }
-        assert!(queue_of_url("").is_err());
+        for url in ["", "/", "http://localhost:9324", "http://localhost:9324/?q", "https://"] {
+            assert!(queue_of_url(url).is_err(), "{url}");
+        }
         assert_eq!(queue_of_path("/000000000000/q"), Some("q"));
         assert_eq!(queue_of_path("/000000000000/q/"), Some("q"));
         for path in ["/", "/q", "//q", "/a/b/c", ""] {

@@ -11,6 +11,10 @@ pub(crate) struct SqsError {
     pub(crate) message: String,
 }
 
+/// What is said of a text that has characters which SQS does not take.
+pub(super) const INVALID_CHARACTERS: &str = "Invalid characters found. Valid unicode characters are #x9 | #xA | #xD | #x20 to #xD7FF | #xE000 \
+     to #xFFFD | #x10000 to #x10FFFF";
+
 pub(crate) type Result<T> = std::result::Result<T, SqsError>;
 
 macro_rules! errors {
@@ -132,11 +136,7 @@ impl SqsError {
 
     /// A text that has characters which SQS does not take.
     pub(crate) fn invalid_characters() -> Self {
-        Self::new(
-            Code::InvalidMessageContents,
-            "Invalid characters found. Valid unicode characters are #x9 | #xA | #xD | #x20 to #xD7FF | \
-             #xE000 to #xFFFD | #x10000 to #x10FFFF",
-        )
+        Self::new(Code::InvalidMessageContents, INVALID_CHARACTERS)
     }
 
     pub(crate) fn unknown_queue() -> Self {

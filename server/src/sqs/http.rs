@@ -9,7 +9,7 @@ use std::task::Poll;
 use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, USER_AGENT};
+use http::header::{ACCEPT, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, USER_AGENT};
 use http::request::Parts;
 use http::{HeaderValue, Method, StatusCode};
 use http_body::Body;
@@ -27,7 +27,7 @@ use super::outputs::Output;
 use super::query::Parameters;
 use super::rights::{self, Circumstances};
 use super::stream::{AnswerBody, Unwritten};
-use super::{signature, xml};
+use super::{query_json, signature, xml};
 use crate::memory::Charge;
 
 /// The longest body: ten of the largest messages, which is more than any batch may have, are told how long
@@ -50,6 +50,10 @@ const TRACE: &str = "x-amzn-trace-id";
 /// The longest trace header.
 const TRACE_BYTES_MAX: usize = 1024;
 
+// What answers of the Query protocol are.
+const XML: &str = "text/xml";
+const JSON: &str = "application/json";
+
 /// What a request without an action is answered with in the Query protocol.
 const UNKNOWN_OPERATION: &str = "<UnknownOperationException/>\n";
 
@@ -58,6 +62,8 @@ const UNKNOWN_OPERATION: &str = "<UnknownOperationException/>\n";
 enum Protocol {
     Json,
     Query,
+    /// Asked for in Query, answered in JSON.
+    QueryInJson,
 }
 
 /// Who is at the other end of a connection.
@@ -83,14 +89,21 @@ pub(super) async fn respond(
     request: http::Request<Incoming>,
 ) -> std::result::Result<http::Response<AnswerBody>, Infallible> {
     let (parts, body) = request.into_parts();
-    let is_json = parts.headers.contains_key(TARGET);
-    let exchange = Exchange {
-        endpoint: &endpoint,
-        protocol: if is_json { Protocol::Json } else { Protocol::Query },
-        request_id: Uuid::new_v4().to_string(),
-        client,
+    let protocol = match parts.headers.contains_key(TARGET) {
+        true => Protocol::Json,
+        false if prefers_json(&parts) => Protocol::QueryInJson,
+        false => Protocol::Query,
     };
+    let exchange =
+        Exchange { endpoint: &endpoint, protocol, request_id: Uuid::new_v4().to_string(), client };
     Ok(exchange.run(&parts, body).await)
+}
+
+/// Whether JSON stands first in what the client accepts.
+fn prefers_json(parts: &Parts) -> bool {
+    let accepted = parts.headers.get(ACCEPT).and_then(|accepted| accepted.to_str().ok());
+    let first = accepted.and_then(|accepted| accepted.split([',', ';']).next());
+    first.is_some_and(|first| first.trim().eq_ignore_ascii_case(JSON))
 }
 
 impl Exchange<'_> {
@@ -127,13 +140,16 @@ impl Exchange<'_> {
         };
         let request = match self.protocol {
             Protocol::Json => json_request(parts, body).map(Some),
-            Protocol::Query => query_request(parts, body),
+            Protocol::Query | Protocol::QueryInJson => query_request(parts, body),
         };
         let request = match request {
             Ok(Some(request)) => request,
             Ok(None) => {
                 let body = Bytes::from_static(UNKNOWN_OPERATION.as_bytes());
-                return self.response(StatusCode::NOT_FOUND, body, None);
+                let mut response = self.response(StatusCode::NOT_FOUND, body, None);
+                // Whatever was asked for.
+                response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(XML));
+                return response;
             }
             Err(error) => return self.refuse(&error),
         };
@@ -168,6 +184,9 @@ impl Exchange<'_> {
                 let successful = action.successful_entry();
                 xml::answer(action.name(), successful, &members, &self.request_id).into_bytes()
             }),
+            (Protocol::QueryInJson, output) => serde_json::to_value(output).map(|members| {
+                query_json::answer(action.name(), members, &self.request_id).into_bytes()
+            }),
         };
         match body {
             Ok(body) => self.response(StatusCode::OK, body.into(), held),
@@ -183,14 +202,17 @@ impl Exchange<'_> {
                 let body = serde_json::json!({ "__type": code.json_name(), "message": message });
                 body.to_string()
             }
-            Protocol::Query => {
+            Protocol::Query | Protocol::QueryInJson => {
                 let mut error = error.clone();
                 // So it is told in this protocol.
                 if code == &Code::QueueDoesNotExist {
                     error.message =
                         "The specified queue does not exist for this wsdl version.".into();
                 }
-                xml::error(&error, &self.request_id)
+                match self.protocol {
+                    Protocol::QueryInJson => query_json::error(&error, &self.request_id),
+                    _ => xml::error(&error, &self.request_id),
+                }
             }
         };
         let mut response = self.response(code.status(), body.into(), None);
@@ -211,7 +233,8 @@ impl Exchange<'_> {
     ) -> http::Response<AnswerBody> {
         let content_type = match self.protocol {
             Protocol::Json => "application/x-amz-json-1.0",
-            Protocol::Query => "text/xml",
+            Protocol::Query => XML,
+            Protocol::QueryInJson => JSON,
         };
         let request_id = HeaderValue::try_from(&self.request_id).expect("a UUID is ASCII");
         let mut response =

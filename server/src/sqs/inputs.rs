@@ -210,14 +210,14 @@ inputs! {
 }
 
 /// An error of the JSON protocol's decoder, or of what Query was made into.
-pub(super) fn undecodable(code: Code, error: &serde_json::Error) -> SqsError {
+pub(super) fn undecodable(error: &serde_json::Error) -> SqsError {
     let mut text = error.to_string();
     // What a member must be is said without where it stands.
     if error.is_data() {
         let place = format!(" at line {} column {}", error.line(), error.column());
         text.truncate(text.strip_suffix(&place).unwrap_or(&text).len());
     }
-    SqsError::new(code, text)
+    SqsError::new(Code::Serialization, text)
 }
 
 /// A member that must be given; a text may not be empty.

@@ -8,12 +8,15 @@ use bytes::Bytes;
 use data_encoding::{BASE64, BASE64_MIME_PERMISSIVE};
 use forebay_protocol::{DataType, MESSAGE_ATTRIBUTES_MAX, MessageAttribute, is_sqs_character};
 
-use super::error::{Code, Result, SqsError};
+use super::error::{Code, INVALID_CHARACTERS, Result, SqsError};
 use super::inputs::{AttributeValue, ValueMap};
 use super::outputs::Value;
 
 /// The one attribute that a send may have for SQS itself.
 const TRACE_HEADER: &str = "AWSTraceHeader";
+
+/// The longest name, and the longest type, of an attribute.
+const NAME_BYTES_MAX: usize = 256;
 
 /// The attributes of a send.
 pub(super) fn attributes(given: Option<ValueMap>) -> Result<Vec<MessageAttribute>> {
@@ -30,6 +33,12 @@ pub(super) fn attributes(given: Option<ValueMap>) -> Result<Vec<MessageAttribute
 
 fn attribute(name: String, value: AttributeValue) -> Result<MessageAttribute> {
     check_name(&name)?;
+    let said = |text: String| Err(SqsError::invalid(text));
+    if value == AttributeValue::default() {
+        return said(format!(
+            "The message (user) attribute '{name}' must contain a non-empty message attribute value."
+        ));
+    }
     let lists = [value.string_list_values, value.binary_list_values];
     if lists.into_iter().flatten().any(|list| !list.is_empty()) {
         return Err(SqsError::new(
@@ -39,69 +48,81 @@ fn attribute(name: String, value: AttributeValue) -> Result<MessageAttribute> {
     }
     let data_type = value.data_type.unwrap_or_default();
     if data_type.is_empty() {
-        return Err(SqsError::invalid(format!(
-            "The message attribute '{name}' must contain a non-empty message attribute type."
-        )));
+        return said(format!(
+            "The message (user) attribute '{name}' must contain a non-empty message attribute type."
+        ));
+    }
+    if data_type.len() > NAME_BYTES_MAX {
+        return said("Message (user) attribute types must be shorter than 256 Bytes".to_owned());
     }
     let mut attribute = MessageAttribute::new(name, data_type, Bytes::new());
+    let MessageAttribute { name, data_type, .. } = &attribute;
     let Some(kind) = attribute.data_type() else {
-        return Err(SqsError::invalid(format!(
-            "The type of message (user) attribute '{}' is invalid. You must use only the following \
-             supported type prefixes: Binary, Number, String.",
-            attribute.name
-        )));
+        return said(format!(
+            "The type of message (user) attribute '{name}' is invalid. You must use only the following \
+             supported type prefixes: Binary, Number, String."
+        ));
     };
-    attribute.value = match kind {
-        DataType::Binary => {
-            let text = value.binary_value.unwrap_or_default();
-            decode_base64(&text).ok_or_else(|| {
-                let text = format!("The value of attribute '{}' is not base64.", attribute.name);
-                SqsError::new(Code::Serialization, text)
-            })?
+    let text = value.string_value.unwrap_or_default();
+    let binary = value.binary_value.unwrap_or_default();
+    let is_binary = kind == DataType::Binary;
+    let (kind_name, field) = match kind {
+        DataType::String => ("String", "String"),
+        DataType::Number => ("Number", "String"),
+        DataType::Binary => ("Binary", "Binary"),
+    };
+    match (text.is_empty(), binary.is_empty()) {
+        (true, true) => {
+            return said(format!(
+                "Message (user) attribute '{name}' must contain a non-empty value of type '{data_type}'."
+            ));
         }
-        DataType::String | DataType::Number => value.string_value.unwrap_or_default().into(),
-    };
-    if attribute.value.is_empty() {
-        let kind = match kind {
-            DataType::String => "String",
-            DataType::Number => "Number",
-            DataType::Binary => "Binary",
-        };
-        return Err(SqsError::invalid(format!(
-            "Message (user) attribute '{}' must contain a non-empty value of type '{kind}'.",
-            attribute.name
-        )));
+        (false, false) => {
+            return said(format!("Message (user) attribute '{name}' must have a single value."));
+        }
+        (_, is_text) if is_text == is_binary => {
+            return said(format!(
+                "Message (user) attribute '{name}' with type '{kind_name}' must use field '{field}'."
+            ));
+        }
+        _ => {}
     }
+    attribute.value = match is_binary {
+        true => decode_base64(&binary).ok_or_else(|| {
+            let text = format!("The value of attribute '{name}' is not base64.");
+            SqsError::new(Code::Serialization, text)
+        })?,
+        false => text.into(),
+    };
     check_value(&attribute, kind)?;
     Ok(attribute)
 }
 
 fn check_name(name: &str) -> Result<()> {
+    let said = |text: &str| Err(SqsError::invalid(text));
     if name.is_empty() {
-        let text = "The request must contain non-empty message attribute name.";
-        return Err(SqsError::invalid(text));
+        return said("The request must contain non-empty message (user) attribute names.");
     }
-    if name.len() > 256 {
-        let text = "Message (user) attribute names must be 1 to 256 characters long.";
-        return Err(SqsError::invalid(text));
+    if name.len() > NAME_BYTES_MAX {
+        return said("Message (user) attribute names must be shorter than 256 Bytes");
     }
     let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);
     if !name.bytes().all(is_allowed) {
-        return Err(SqsError::invalid(format!(
-            "Invalid message (user) attribute name '{name}': it can contain only A-Z, a-z, 0-9, \
-             underscore (_), hyphen (-), and period (.) characters."
-        )));
+        // AWS says so, to the last space.
+        return said(
+            "Message (user) attributes name can only contain upper and lower score characters, digits, \
+             periods, hyphens and underscores. ",
+        );
     }
     let begins =
         |with: &str| name.get(..with.len()).is_some_and(|at| at.eq_ignore_ascii_case(with));
     // Its documentation says that two dots together are refused; it takes them.
     let has_bad_dot = name.starts_with('.') || name.ends_with('.');
     if begins("AWS.") || begins("Amazon.") || has_bad_dot {
-        return Err(SqsError::invalid(
+        return said(
             "You can't use message attribute names beginning with 'AWS.' or 'Amazon.'. These strings \
-             are reserved for internal use. Additionally, they cannot start or end with '.', and \
-             cannot contain successive '.' characters.",
-        ));
+             are reserved for internal use. Additionally, they cannot start or end with '.'.",
+        );
     }
     Ok(())
 }
@@ -109,7 +130,8 @@ fn check_name(name: &str) -> Result<()> {
 fn check_value(attribute: &MessageAttribute, kind: DataType) -> Result<()> {
     let text = str::from_utf8(&attribute.value).unwrap_or_default();
     if kind == DataType::String && !is_sqs_text(text) {
-        return Err(SqsError::invalid_characters());
+        // Of a body it is InvalidMessageContents.
+        return Err(SqsError::invalid(INVALID_CHARACTERS));
     }
     let alone = forebay_protocol::MessageAttributes {
         attributes: vec![attribute.clone()],
@@ -143,8 +165,8 @@ pub(super) fn trace_header(given: Option<ValueMap>) -> Result<Option<String>> {
         }
         if value.data_type.as_deref() != Some("String") {
             return Err(SqsError::invalid(format!(
-                "The type of message system attribute '{name}' is invalid. You must use only the \
-                 following supported type: String."
+                "The message system attribute '{name}' is reserved for AWS X-Ray trace header. The type \
+                 must be 'String'."
             )));
         }
         match value.string_value {

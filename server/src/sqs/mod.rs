@@ -12,7 +12,7 @@
 //! | module | what |
 //! | --- | --- |
 //! | `error`, `address`, `attribute_name`, `names`, `member`, `inputs`, `outputs` | words: errors, URLs and ARNs, attributes of queues, what the protocols call things, what members are, what each action takes and gives |
-//! | `query`, `xml` | the Query protocol to JSON and back |
+//! | `query`, `xml`, `query_json` | the Query protocol to JSON and back, and its own JSON |
 //! | `recent`, `rooms`, `endpoint` | what happened to queues of late; memory that is used again; what all requests share |
 //! | `policy`, `redrive_policy`, `queue_attributes`, `message_attributes`, `batch` | rules of SQS |
 //! | `queues`, `permissions`, `move_tasks`, `send`, `receive`, `receipts` | what the actions do |
@@ -39,6 +39,7 @@ mod outputs;
 mod permissions;
 mod policy;
 mod query;
+mod query_json;
 mod queue_attributes;
 mod queues;
 mod receipts;

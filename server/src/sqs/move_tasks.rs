@@ -1,7 +1,7 @@
 //! Message move tasks: the engine's redrives under the names of SQS.
 
 use data_encoding::BASE64;
-use forebay_engine::command::{Command, RedriveInfo, RedriveState, Reply};
+use forebay_engine::command::{Command, QueueInfo, RedriveInfo, RedriveState, Reply};
 use forebay_engine::error::RequestError;
 use forebay_engine::ids::RedriveId;
 use forebay_protocol::MessageId;
@@ -32,16 +32,36 @@ pub(super) async fn start(
     input: inputs::StartMessageMoveTask,
 ) -> Result<TaskStarted> {
     let source_arn = required(input.source_arn, "SourceArn")?;
-    let rate = input.max_number_of_messages_per_second;
-    if let Some(rate) = rate.filter(|rate| !(1..=RATE_MAX).contains(rate)) {
-        let reason = format!("Must be between 1 and {RATE_MAX}, if provided.");
-        return Err(SqsError::invalid_value(rate, "MaxNumberOfMessagesPerSecond", reason));
+    let source = queue_of(endpoint, &source_arn, "SourceArn").await?;
+    let queue = source.name;
+    let of_sources =
+        Command::ListDeadLetterSources { name: queue.clone(), after: String::new(), max: 1 };
+    match endpoint.ask(of_sources).await? {
+        Reply::DeadLetterSources { names, .. } if names.is_empty() => return Err(no_dead_letters()),
+        Reply::DeadLetterSources { .. } => {}
+        _ => return Err(unexpected()),
     }
-    let queue = queue_of(endpoint, &source_arn, "SourceArn").await?;
     let destination = match &input.destination_arn {
         None => String::new(),
-        Some(arn) => queue_of(endpoint, arn, "DestinationArn").await?,
+        Some(arn) if *arn == source_arn => {
+            let text = "Source queue arn and destination queue arn cannot be the same.";
+            return Err(SqsError::invalid(text));
+        }
+        Some(arn) => {
+            let destination = queue_of(endpoint, arn, "DestinationArn").await?;
+            if destination.attributes.fifo != source.attributes.fifo {
+                return Err(other_type());
+            }
+            destination.name
+        }
     };
+    let rate = input.max_number_of_messages_per_second;
+    if rate.is_some_and(|rate| !(1..=RATE_MAX).contains(&rate)) {
+        return Err(SqsError::invalid(format!(
+            "Value for parameter MaxNumberOfMessagesPerSecond is invalid. Reason: You must enter a number \
+             that's between 1 and {RATE_MAX}."
+        )));
+    }
     let rate = rate.unwrap_or(0).unsigned_abs();
     let start = Command::StartRedrive { queue, destination, rate };
     match endpoint.ask(start).await {
@@ -49,25 +69,27 @@ pub(super) async fn start(
             Ok(TaskStarted { task_handle: handle(endpoint, redrive, source_arn) })
         }
         Ok(_) => Err(unexpected()),
-        Err(error) => Err(refused(error, input.destination_arn.as_deref().unwrap_or_default())),
+        Err(error) => Err(refused(error)),
     }
 }
 
-/// Why no task was started.
-fn refused(error: RequestError, destination_arn: &str) -> SqsError {
+fn no_dead_letters() -> SqsError {
+    SqsError::invalid("Source queue must be configured as a Dead Letter Queue.")
+}
+
+fn other_type() -> SqsError {
+    SqsError::invalid("The source queue and destination queue must be of the same queue type.")
+}
+
+/// Why the engine has not started a task. The queues may be others by now than they were.
+fn refused(error: RequestError) -> SqsError {
     match error {
-        RequestError::NotDeadLetterQueue { .. } => {
-            SqsError::invalid("Source queue must be configured as a Dead Letter Queue.")
-        }
+        RequestError::NotDeadLetterQueue { .. } => no_dead_letters(),
         RequestError::RedriveRunning { .. } => SqsError::invalid(
             "There is already a task running. Only one active task is allowed for a source queue \
              arn at a given time.",
         ),
-        RequestError::BadDestination { .. } => SqsError::invalid_value(
-            destination_arn,
-            "DestinationArn",
-            "Must be another queue than the source queue, and of the same type.",
-        ),
+        RequestError::BadDestination { .. } => other_type(),
         RequestError::TooManyRedrives { max } => {
             let text = format!("Only {max} active tasks are allowed at a given time.");
             SqsError::new(Code::UnsupportedOperation, text)
@@ -87,7 +109,7 @@ pub(super) async fn list(
         let reason = format!("Must be between 1 and {RESULTS_MAX}, if provided.");
         return Err(SqsError::invalid_value(max, "MaxResults", reason));
     }
-    let queue = queue_of(endpoint, &source_arn, "SourceArn").await?;
+    let queue = queue_of(endpoint, &source_arn, "SourceArn").await?.name;
     let Reply::RedrivesListed { redrives } = endpoint.ask(Command::ListRedrives { queue }).await?
     else {
         return Err(unexpected());
@@ -133,14 +155,20 @@ fn read_handle(text: &str) -> Option<Handle> {
 }
 
 /// The queue of an ARN, which must be there.
-async fn queue_of(endpoint: &Endpoint, arn: &str, parameter: &str) -> Result<String> {
+async fn queue_of(endpoint: &Endpoint, arn: &str, parameter: &str) -> Result<QueueInfo> {
+    if !matches!(arn.split(':').collect::<Vec<_>>().as_slice(), ["arn", _, _, _, _, _]) {
+        return Err(SqsError::invalid(format!(
+            "You must use this format to specify the {parameter}: \
+             arn:<partition>:<service>:<region>:<account-id>:<resource-id>"
+        )));
+    }
     let gone = || {
         let text =
             format!("The resource that you specified for the {parameter} parameter doesn't exist.");
         SqsError::new(Code::ResourceNotFoundException, text)
     };
     let name = endpoint.addresses.queue_of_arn(arn).ok_or_else(gone)?;
-    endpoint.find(name).await?.map(|info| info.name).ok_or_else(gone)
+    endpoint.find(name).await?.ok_or_else(gone)
 }
 
 /// A redrive's number in the form of a message's id: store, queue and count.

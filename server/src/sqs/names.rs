@@ -57,6 +57,8 @@ const IN_REQUESTS: &[Member] = &[
     list("AWSAccountIds", "AWSAccountId"),
     list("Actions", "ActionName"),
     list("TagKeys", "TagKey"),
+    list("StringListValues", "StringListValue"),
+    list("BinaryListValues", "BinaryListValue"),
     list("Entries", "SendMessageBatchRequestEntry"),
     list("Entries", "DeleteMessageBatchRequestEntry"),
     list("Entries", "ChangeMessageVisibilityBatchRequestEntry"),
@@ -84,6 +86,11 @@ const IN_ANSWERS: &[Member] = &[
 /// The member that a request of the Query protocol calls so; `None`: a text.
 pub(super) fn in_request(query_name: &str) -> Option<&'static Member> {
     IN_REQUESTS.iter().find(|member| member.query == query_name)
+}
+
+/// What a request in JSON has under this name, which the Query protocol calls otherwise.
+pub(super) fn of_json(json_name: &str) -> Option<Shape> {
+    IN_REQUESTS.iter().find(|member| member.json == json_name).map(|member| member.shape)
 }
 
 /// The member that an answer in JSON calls so; `None`: a text or a number.

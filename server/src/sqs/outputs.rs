@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::fmt::{self, Display, Write};
 
+use bytes::Bytes;
 use serde::{Serialize, Serializer};
 
 use super::inputs::TextMap;
@@ -105,6 +106,39 @@ impl Absent for Short {
     }
 }
 
+/// A text in the bytes that it was read into.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Text(Bytes);
+
+impl Text {
+    /// `None`: it is no text.
+    pub(crate) fn of(bytes: &Bytes) -> Option<Self> {
+        str::from_utf8(bytes).ok().map(|_| Self(bytes.clone()))
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        str::from_utf8(&self.0).expect("it was looked at when it was made")
+    }
+}
+
+impl From<String> for Text {
+    fn from(text: String) -> Self {
+        Self(text.into())
+    }
+}
+
+impl Serialize for Text {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+impl Absent for Text {
+    fn is_absent(&self) -> bool {
+        false
+    }
+}
+
 impl<K, V> Absent for BTreeMap<K, V> {
     fn is_absent(&self) -> bool {
         self.is_empty()
@@ -188,7 +222,7 @@ outputs! {
         receipt_handle: String,
         #[serde(rename = "MD5OfBody")]
         md5_of_body: Short,
-        body: String,
+        body: Text,
         attributes: TextMap,
         #[serde(rename = "MD5OfMessageAttributes")]
         md5_of_message_attributes: Option<String>,

@@ -17,13 +17,12 @@ use super::queues::queue;
 const ACCOUNT_DIGITS: usize = 12;
 
 /// What a queue's owner may let others do.
-const ACTIONS: [&str; 14] = [
+/// Who may do something may do it in batches, which have no rights of their own.
+const ACTIONS: [&str; 12] = [
     "*",
     "CancelMessageMoveTask",
     "ChangeMessageVisibility",
-    "ChangeMessageVisibilityBatch",
     "DeleteMessage",
-    "DeleteMessageBatch",
     "GetQueueAttributes",
     "GetQueueUrl",
     "ListDeadLetterSourceQueues",
@@ -31,7 +30,7 @@ const ACTIONS: [&str; 14] = [
     "PurgeQueue",
     "ReceiveMessage",
     "SendMessage",
-    "SendMessageBatch",
+    "StartMessageMoveTask",
 ];
 
 /// What only a queue's owner may do, whatever a policy says.
@@ -54,7 +53,7 @@ pub(super) async fn add(
 ) -> Result<Nothing> {
     let name = queue(input.queue_url.as_ref())?;
     let label = required(input.label, "Label")?;
-    let accounts = required(input.aws_account_ids.filter(|ids| !ids.is_empty()), "AWSAccountIds")?;
+    let accounts = required(input.aws_account_ids, "AWSAccountIds")?;
     let actions = required(input.actions.filter(|actions| !actions.is_empty()), "Actions")?;
     check_label(&label)?;
     check_actions(&actions)?;
@@ -124,7 +123,9 @@ fn check_label(label: &str) -> Result<()> {
 fn check_accounts(accounts: &[String]) -> Result<()> {
     let is_account =
         |id: &str| id.len() == ACCOUNT_DIGITS && id.bytes().all(|byte| byte.is_ascii_digit());
-    match accounts.iter().find(|id| !is_account(id)) {
+    let bad = accounts.iter().find(|id| !is_account(id)).map(String::as_str);
+    // No account at all is none that can be verified.
+    match bad.or(accounts.is_empty().then_some("")) {
         None => Ok(()),
         Some(id) => {
             Err(SqsError::invalid_value(format!("[{id}]"), "PrincipalId", "Unable to verify."))
@@ -142,7 +143,7 @@ fn check_actions(actions: &[String]) -> Result<()> {
                 "Only the queue owner is allowed to invoke this action.",
             ));
         }
-        if !ACTIONS.contains(&action.as_str()) && action != "StartMessageMoveTask" {
+        if !ACTIONS.contains(&action.as_str()) {
             let reason = "Please refer to the appropriate WSDL for a list of valid actions.";
             return Err(SqsError::invalid_value(format!("SQS:{action}"), "ActionName", reason));
         }

@@ -8,6 +8,9 @@ use super::error::{Code, Result, SqsError};
 /// The longest Policy.
 pub(super) const POLICY_BYTES_MAX: usize = 8192;
 
+/// The versions of the language of policies.
+const VERSIONS: [&str; 2] = ["2008-10-17", "2012-10-17"];
+
 /// The most actions of a statement.
 const ACTIONS_MAX: usize = 7;
 
@@ -30,12 +33,21 @@ pub(super) fn check(text: &str) -> Result<()> {
         return Err(refused());
     }
     let policy: Map<String, Value> = serde_json::from_str(text).map_err(|_| refused())?;
+    if policy.get("Version").is_some_and(|version| !VERSIONS.iter().any(|known| version == known)) {
+        return Err(refused());
+    }
     let statements = match policy.get("Statement") {
         Some(Value::Array(statements)) => &statements[..],
         Some(one) => std::slice::from_ref(one),
         None => return Err(refused()),
     };
-    check_count(statements.len(), "Statements", STATEMENTS_MAX)?;
+    if statements.len() > STATEMENTS_MAX {
+        let text = format!(
+            "{} statements were found in the submitted policy, max allowed is {STATEMENTS_MAX}",
+            statements.len()
+        );
+        return Err(SqsError::new(Code::OverLimit, text));
+    }
     let (mut principals, mut conditions) = (0, 0);
     for statement in statements {
         if !is_statement(statement) {

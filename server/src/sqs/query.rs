@@ -94,7 +94,20 @@ impl Node {
         let mut members = Map::new();
         for (name, node) in self.below {
             let (json, value) = match names::in_request(&name) {
-                None => (name.as_str(), node.into_text(&name)?),
+                None => match (names::of_json(&name), &node.value) {
+                    // So older SDKs write a list in which there is nothing.
+                    (Some(Shape::List), Some(value)) if value.is_empty() => {
+                        members.entry(name).or_insert_with(|| Value::Array(Vec::new()));
+                        continue;
+                    }
+                    // What JSON calls so has another name here: it is not known, as any other.
+                    (Some(_), Some(_)) => continue,
+                    (None, Some(_)) => (name.as_str(), node.into_text(&name)?),
+                    (_, None) => {
+                        let text = "Top level element may not be treated as a list";
+                        return Err(SqsError::new(Code::Serialization, text));
+                    }
+                },
                 Some(member) => {
                     let value = match member.shape {
                         Shape::Number => node.into_number(&name)?,
@@ -139,17 +152,29 @@ impl Node {
         Ok(Value::Array(items))
     }
 
-    fn into_map(self, name: &str, key_name: &str, value_name: &str) -> Result<Value> {
+    /// Entries in the order of their numbers. A key and a value right at the name are one entry.
+    fn into_map(mut self, name: &str, key_name: &str, value_name: &str) -> Result<Value> {
+        let parts = [key_name, value_name];
+        let single = parts.into_iter().filter_map(|part| self.below.remove_entry(part));
+        let single = Node { value: None, below: single.collect() };
+        let single = (!single.below.is_empty()).then(|| (name.to_owned(), single));
+        let numbered = numbered(name, self.below)?.into_iter();
+        let numbered = numbered.map(|(number, node)| (format!("{name}.{number}"), node));
         let mut map = Map::new();
-        for (number, mut node) in numbered(name, self.below)? {
-            let part = |what: &str| format!("{name}.{number}.{what}");
-            let key = node.below.remove(key_name).and_then(|node| node.value);
-            let key = key.ok_or_else(|| SqsError::missing(&part(key_name)))?;
-            let value = node.below.remove(value_name);
-            let value = value.ok_or_else(|| SqsError::missing(&part(value_name)))?;
-            let value = match value.below.is_empty() {
-                true => value.into_text(name)?,
-                false => value.into_members()?,
+        for (place, mut node) in single.into_iter().chain(numbered) {
+            let missing = |part: &str| SqsError::missing(&format!("{place}.{part}"));
+            // What a message's attribute lacks is said where its rules are.
+            let may_lack = name == "MessageAttribute";
+            let key = match node.below.remove(key_name).and_then(|node| node.value) {
+                Some(key) => key,
+                None if may_lack => String::new(),
+                None => return Err(missing(key_name)),
+            };
+            let value = match node.below.remove(value_name) {
+                Some(value) if value.below.is_empty() => value.into_text(name)?,
+                Some(value) => value.into_members()?,
+                None if may_lack => Value::Object(Map::new()),
+                None => return Err(missing(value_name)),
             };
             map.insert(key, value);
         }
@@ -174,7 +199,7 @@ fn numbered(name: &str, below: BTreeMap<String, Node>) -> Result<BTreeMap<u32, N
 }
 
 fn malformed(name: &str, expected: &str) -> SqsError {
-    SqsError::new(Code::MalformedQueryString, format!("{name}: expected {expected}"))
+    SqsError::new(Code::Serialization, format!("{name}: expected {expected}"))
 }
 
 /// The bytes that a name or value of a form stands for.

@@ -41,12 +41,19 @@ pub(crate) fn changes(
         is_new,
         addresses,
     };
-    if is_new && given.get("FifoQueue").is_some_and(|value| value == "true") {
+    if is_new && asks_fifo(given) {
         setting.fifo = true;
         setting.changes.fifo = Some(true);
     }
+    // A name that no attribute of the queue has is told before a value that none can have.
+    let mut named = Vec::with_capacity(given.len());
     for (name, value) in given {
-        setting.set(Name::parse(name)?, value)?;
+        let name = Name::parse(name)?;
+        setting.check_name(name)?;
+        named.push((name, value));
+    }
+    for (name, value) in named {
+        setting.set(name, value)?;
     }
     setting.settle_encryption(given)?;
     setting.check_throughput()?;
@@ -55,6 +62,19 @@ pub(crate) fn changes(
         changes.notes = Some(notes);
     }
     Ok(changes)
+}
+
+/// Whether attributes are those of a FIFO queue.
+pub(crate) fn asks_fifo(given: &TextMap) -> bool {
+    given.get("FifoQueue").is_some_and(|value| boolean(Name::FifoQueue, value) == Ok(true))
+}
+
+/// A queue is FIFO or is not said to be.
+pub(crate) fn check_type(given: &TextMap) -> Result<()> {
+    match given.contains_key("FifoQueue") && !asks_fifo(given) {
+        true => Err(unknown("FifoQueue")),
+        false => Ok(()),
+    }
 }
 
 struct Setting<'a> {
@@ -67,13 +87,16 @@ struct Setting<'a> {
 }
 
 impl Setting<'_> {
+    /// Whether the queue has an attribute of this name that can be set.
+    fn check_name(&self, name: Name) -> Result<()> {
+        match name.kind() {
+            Kind::ReadOnly => Err(unknown(name.as_str())),
+            Kind::FifoOnly if !self.fifo => Err(fifo_only(name)),
+            Kind::FifoOnly | Kind::AnyQueue => Ok(()),
+        }
+    }
+
     fn set(&mut self, name: Name, value: &str) -> Result<()> {
-        if name.kind() == Kind::ReadOnly {
-            return Err(unknown(name.as_str()));
-        }
-        if name.kind() == Kind::FifoOnly && !self.fifo && name != Name::FifoQueue {
-            return Err(fifo_only(name));
-        }
         let changes = &mut self.changes;
         match name {
             Name::DelaySeconds => changes.delay_ms = Some(seconds(name, value, 0, 900)?),
@@ -109,7 +132,11 @@ impl Setting<'_> {
                 boolean(name, value)?;
                 self.note(name, value);
             }
-            Name::FifoQueue => self.set_fifo(value)?,
+            // What the queue is already may be said again.
+            Name::FifoQueue if boolean(name, value)? => {}
+            Name::FifoQueue => {
+                return Err(invalid_because(name, "Modifying queue type is not supported."));
+            }
             Name::ContentBasedDeduplication => {
                 changes.content_based_deduplication = Some(boolean(name, value)?);
             }
@@ -143,19 +170,6 @@ impl Setting<'_> {
             | Name::QueueArn => {}
         }
         Ok(())
-    }
-
-    fn set_fifo(&self, value: &str) -> Result<()> {
-        let is_fifo = boolean(Name::FifoQueue, value)?;
-        match (self.is_new, is_fifo) {
-            (true, true) => Ok(()),
-            (true, false) => Err(unknown("FifoQueue")),
-            (false, _) if !self.fifo => Err(unknown("FifoQueue")),
-            (false, true) => Ok(()),
-            (false, false) => {
-                Err(invalid_because(Name::FifoQueue, "Modifying queue type is not supported."))
-            }
-        }
     }
 
     /// What is set of a queue that there is, and changes nothing but what is told of it: so it is in SQS.
@@ -304,8 +318,7 @@ pub(crate) fn first_difference(
 ) -> Result<Option<Name>> {
     // A queue that there is keeps its type, whatever is asked: that is for the comparison to say.
     let mut asked = given.clone();
-    let asks_fifo = asked.remove("FifoQueue").is_some_and(|value| value == "true");
-    if given.contains_key("FifoQueue") && asks_fifo != current.attributes.fifo {
+    if asked.remove("FifoQueue").is_some() && !current.attributes.fifo {
         return Ok(Some(Name::FifoQueue));
     }
     let changes = changes(&asked, &current.attributes, false, addresses)?;
@@ -344,7 +357,8 @@ pub(crate) fn refused(error: forebay_engine::RequestError, given: &TextMap) -> S
                 "a queue that exists" | "a queue's name" => "Dead letter target does not exist.",
                 "another queue" => "Dead letter target cannot be the queue itself.",
                 expected if expected.contains("FIFO") => {
-                    "Dead-letter queue must be same type of queue as the source."
+                    // AWS ends it so.
+                    "Dead-letter queue must be same type of queue as the source.."
                 }
                 _ => {
                     "The dead-letter queue's redrive allow policy does not allow this source queue."

@@ -15,6 +15,12 @@ use super::inputs::{self, required};
 use super::outputs::{Attributes, Listed, Nothing, QueueUrl, Queues, SourceQueues, Tags};
 use super::queue_attributes;
 
+/// The longest key of a tag, in characters.
+const TAG_KEY_CHARS_MAX: usize = 128;
+
+/// The longest value of a tag, in characters.
+const TAG_VALUE_CHARS_MAX: usize = 256;
+
 /// The name of the queue that an action is about.
 pub(super) fn queue(url: Option<&String>) -> Result<String> {
     let url = required(url, "QueueUrl")?;
@@ -26,9 +32,13 @@ pub(super) async fn create(
     asked: &Asked,
     input: inputs::CreateQueue,
 ) -> Result<QueueUrl> {
-    let name = required(input.queue_name, "QueueName")?;
+    let Some(name) = input.queue_name else {
+        let text = "Value for parameter QueueName is invalid. Reason: Must specify a queue name.";
+        return Err(SqsError::invalid(text));
+    };
     let given = input.attributes.unwrap_or_default();
-    check_name(&name, given.get("FifoQueue").is_some_and(|value| value == "true"))?;
+    queue_attributes::check_type(&given)?;
+    check_name(&name, queue_attributes::asks_fifo(&given))?;
     let url = QueueUrl { queue_url: endpoint.addresses.url(&asked.host, &name) };
     loop {
         if let Some(current) = endpoint.find(&name).await? {
@@ -61,12 +71,18 @@ pub(super) async fn create(
             // Somebody else has created it since: it is compared with what there is now.
             Err(RequestError::QueueExists { .. }) => {}
             Ok(_) => return Err(unexpected()),
-            Err(error) => return Err(queue_attributes::refused(error, &given)),
+            Err(error) => match tags_refused(&error, &name) {
+                Some(error) => return Err(error),
+                None => return Err(queue_attributes::refused(error, &given)),
+            },
         }
     }
 }
 
 fn check_name(name: &str, is_fifo: bool) -> Result<()> {
+    if name.is_empty() {
+        return Err(SqsError::invalid("Queue name cannot be empty"));
+    }
     let plain = if is_fifo { name.strip_suffix(FIFO_SUFFIX) } else { Some(name) };
     let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
     let is_good = plain.is_some_and(|plain| !plain.is_empty() && plain.bytes().all(is_allowed));
@@ -165,16 +181,23 @@ impl Page {
     fn new(max_results: Option<i64>, next_token: Option<String>) -> Result<Self> {
         let max = max_results.unwrap_or(i64::from(LIST_QUEUES_MAX));
         if !(1..=i64::from(LIST_QUEUES_MAX)).contains(&max) {
-            let reason = format!("Must be an integer between 1 and {LIST_QUEUES_MAX}.");
-            return Err(SqsError::invalid_value(max, "MaxResults", reason));
+            return Err(SqsError::invalid(format!(
+                "Value for parameter MaxResults is invalid. Reason: MaxResults must be an integer between \
+                 1 and {LIST_QUEUES_MAX}."
+            )));
         }
         let after = match next_token.filter(|token| !token.is_empty()) {
             None => String::new(),
+            Some(_) if max_results.is_none() => {
+                return Err(SqsError::invalid(
+                    "MaxResults is a mandatory parameter when you provide a value for NextToken.",
+                ));
+            }
             Some(token) => BASE64
                 .decode(token.as_bytes())
                 .ok()
                 .and_then(|name| String::from_utf8(name).ok())
-                .ok_or_else(|| SqsError::invalid("Invalid or expired next token."))?,
+                .ok_or_else(|| SqsError::invalid("Invalid NextToken value."))?,
         };
         Ok(Self { max: max as u32, after, is_asked: max_results.is_some() })
     }
@@ -229,7 +252,8 @@ pub(super) async fn set_attributes(
     input: inputs::SetQueueAttributes,
 ) -> Result<Nothing> {
     let name = queue(input.queue_url.as_ref())?;
-    let given = required(input.attributes, "Attributes")?;
+    // So AWS calls it in both protocols.
+    let given = required(input.attributes.filter(|given| !given.is_empty()), "Attribute.Name")?;
     let _changing = endpoint.changing.lock().await;
     let current = endpoint.describe(&name).await?.attributes;
     let changes = queue_attributes::changes(&given, &current, false, &endpoint.addresses)?;
@@ -244,9 +268,28 @@ pub(super) async fn tag(
     input: inputs::TagQueue,
 ) -> Result<Nothing> {
     let name = queue(input.queue_url.as_ref())?;
-    let tags = required(input.tags, "Tags")?;
-    endpoint.ask(Command::TagQueue { name, tags }).await?;
+    let tags = required(input.tags.filter(|tags| !tags.is_empty()), "Tags")?;
+    let tagged = endpoint.ask(Command::TagQueue { name: name.clone(), tags }).await;
+    tagged.map_err(|error| tags_refused(&error, &name).unwrap_or_else(|| error.into()))?;
     Ok(Nothing)
+}
+
+/// What the engine refuses of tags, in the words of SQS where they are known.
+fn tags_refused(error: &RequestError, queue: &str) -> Option<SqsError> {
+    let RequestError::AttributeInvalid { attribute, value, expected } = error else { return None };
+    let text = match *attribute {
+        "tags" if value.ends_with(" tags") => format!("Too many tags added for queue {queue}."),
+        "the key of a tag" if expected.ends_with("characters") => key_length(),
+        "the value of a tag" if expected.ends_with("characters") => {
+            format!("Tag values must be between 0 and {TAG_VALUE_CHARS_MAX} characters in length.")
+        }
+        _ => return None,
+    };
+    Some(SqsError::invalid(text))
+}
+
+fn key_length() -> String {
+    format!("Tag keys must be between 1 and {TAG_KEY_CHARS_MAX} characters in length.")
 }
 
 pub(super) async fn untag(
@@ -256,6 +299,10 @@ pub(super) async fn untag(
 ) -> Result<Nothing> {
     let name = queue(input.queue_url.as_ref())?;
     let keys = required(input.tag_keys, "TagKeys")?;
+    let is_key = |key: &String| (1..=TAG_KEY_CHARS_MAX).contains(&key.chars().count());
+    if keys.is_empty() || !keys.iter().all(is_key) {
+        return Err(SqsError::invalid(key_length()));
+    }
     endpoint.ask(Command::UntagQueue { name, keys }).await?;
     Ok(Nothing)
 }

@@ -20,9 +20,12 @@ pub(super) async fn delete(
     input: inputs::DeleteMessage,
 ) -> Result<Nothing> {
     let name = queue(input.queue_url.as_ref())?;
-    let handle = required(input.receipt_handle, "ReceiptHandle")?;
+    // So AWS calls it here, and only here.
+    let handle = required(input.receipt_handle, "MessageHandle")?;
     let deleted = delete_all(endpoint, &name, vec![("", handle)]).await?;
-    deleted.into_iter().try_for_each(|(_, result)| result)?;
+    deleted
+        .into_iter()
+        .try_for_each(|(_, handle, result)| result.map_err(|error| refused(error, &handle)))?;
     Ok(Nothing)
 }
 
@@ -39,7 +42,10 @@ pub(super) async fn delete_batch(
         let member = format!("{ENTRY}.{}.ReceiptHandle", index + 1);
         handles.push((id, required(entry.receipt_handle, &member)?));
     }
-    Ok(told(delete_all(endpoint, &name, handles).await?))
+    let deleted = delete_all(endpoint, &name, handles).await?.into_iter();
+    let deleted = deleted
+        .map(|(id, handle, result)| (id, result.map_err(|error| refused_in_batch(error, &handle))));
+    Ok(told(deleted.collect()))
 }
 
 pub(super) async fn change_visibility(
@@ -91,22 +97,19 @@ async fn delete_all<I>(
     endpoint: &Endpoint,
     queue: &str,
     handles: Vec<(I, String)>,
-) -> Result<Vec<(I, Result<()>)>> {
+) -> Result<Vec<(I, String, std::result::Result<(), RequestError>)>> {
     let receipts: Vec<_> = handles.iter().map(|(_, handle)| open(handle)).collect();
     let good = receipts.iter().flatten().copied().collect();
     let results = ask(endpoint, queue, good, |queue, receipts| Command::Ack { queue, receipts });
     let mut results = results.await?.into_iter();
     let results = handles.into_iter().zip(receipts).map(|((id, handle), receipt)| {
-        let result = match receipt {
-            Err(error) => Err(error),
-            Ok(_) => match results.next().flatten() {
-                None => Ok(()),
-                // It succeeds and deletes nothing: somebody else has the message now.
-                Some(RequestError::ReceiptStale { .. }) if !queue.ends_with(FIFO_SUFFIX) => Ok(()),
-                Some(error) => Err(refused(error, &handle)),
-            },
+        let result = match receipt.map(|_| results.next().flatten()) {
+            Ok(None) => Ok(()),
+            // It succeeds and deletes nothing: somebody else has the message now.
+            Ok(Some(RequestError::ReceiptStale { .. })) if !queue.ends_with(FIFO_SUFFIX) => Ok(()),
+            Ok(Some(error)) | Err(error) => Err(error),
         };
-        (id, result)
+        (id, handle, result)
     });
     Ok(results.collect())
 }
@@ -123,7 +126,8 @@ async fn change_all<I>(
             let reason = format!("Must be between 0 and {VISIBILITY_SECONDS_MAX}.");
             return Err(SqsError::invalid_value(seconds, "VisibilityTimeout", reason));
         }
-        Ok((open(handle)?, seconds.unsigned_abs() * 1000))
+        let receipt = open(handle).map_err(|error| refused(error, handle))?;
+        Ok((receipt, seconds.unsigned_abs() * 1000))
     });
     let checked: Vec<_> = checked.collect();
     let good = checked.iter().flatten().copied().collect();
@@ -181,25 +185,38 @@ async fn ask<T>(
 }
 
 /// A handle as a receipt.
-fn open(handle: &str) -> Result<SealedReceipt> {
-    let bytes = BASE64.decode(handle.as_bytes()).ok();
-    let receipt = bytes.and_then(|bytes| SealedReceipt::from_bytes(&bytes).ok());
-    receipt.ok_or_else(|| invalid_handle(handle))
-}
-
-fn invalid_handle(handle: &str) -> SqsError {
-    let text = format!("The input receipt handle \"{handle}\" is not a valid receipt handle.");
-    SqsError::new(Code::ReceiptHandleIsInvalid, text)
+fn open(handle: &str) -> std::result::Result<SealedReceipt, RequestError> {
+    // What is no base64 has no bytes.
+    SealedReceipt::from_bytes(&BASE64.decode(handle.as_bytes()).unwrap_or_default())
 }
 
 fn refused(error: RequestError, handle: &str) -> SqsError {
     match error {
-        RequestError::ReceiptInvalid { .. } => invalid_handle(handle),
+        // Of this store, but of another queue or of one of this name that was deleted.
+        RequestError::ReceiptInvalid { reason } if reason.starts_with("it is of queue") => {
+            let text = format!("The receipt handle \"{handle}\" is not valid for this queue.");
+            SqsError::new(Code::ReceiptHandleIsInvalid, text)
+        }
+        RequestError::ReceiptInvalid { .. } => {
+            let text =
+                format!("The input receipt handle \"{handle}\" is not a valid receipt handle.");
+            SqsError::new(Code::ReceiptHandleIsInvalid, text)
+        }
         // Of a FIFO queue: the message was received again, or may be.
         RequestError::ReceiptExpired { .. } | RequestError::ReceiptStale { .. } => {
             let reason = "The receipt handle has expired.";
             SqsError::invalid_value(handle, "ReceiptHandle", reason)
         }
         error => error.into(),
+    }
+}
+
+/// The same of an entry of DeleteMessageBatch, of which AWS says one thing in another way.
+fn refused_in_batch(error: RequestError, handle: &str) -> SqsError {
+    match error {
+        RequestError::ReceiptExpired { .. } | RequestError::ReceiptStale { .. } => {
+            SqsError::new(Code::ReceiptHandleIsInvalid, "The receipt handle has expired")
+        }
+        error => refused(error, handle),
     }
 }

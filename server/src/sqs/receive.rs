@@ -1,6 +1,7 @@
 //! Receives: leases from the engine, bodies from memory or the disk, and what SQS says of a message.
 
-use data_encoding::{BASE64, HEXLOWER};
+use bytes::Bytes;
+use data_encoding::BASE64;
 use forebay_engine::StoredMessage;
 use forebay_engine::attributes::FIFO_SUFFIX;
 use forebay_engine::command::Command;
@@ -9,17 +10,17 @@ use forebay_engine::location::Location;
 use forebay_protocol::{
     MessageAttributes, ReceivedMessage, is_sqs_character, md5_of_body, md5_of_message_attributes,
 };
-use sha2::{Digest, Sha256};
 
 use super::attribute_name::Name;
 use super::endpoint::{Asked, Endpoint};
 use super::error::{Result, SqsError};
 use super::inputs;
 use super::message_attributes::{self, Filter, is_sqs_text};
-use super::outputs::{Message, Received, Short};
+use super::outputs::{Message, Received, Short, Text};
 use super::queues::queue;
 use super::send::{check_id, sequence_number};
 use crate::caller::Caller;
+use crate::deduplication::id_of_body;
 use crate::ending::ended;
 use crate::leases::Leases;
 use crate::memory::Charge;
@@ -37,7 +38,7 @@ pub(super) const VISIBILITY_SECONDS_MAX: i64 = 43_200;
 /// The stored bytes of one answer; one message is always given.
 const BODIES_BYTES_MAX: u64 = 8 << 20;
 
-/// A body is in memory as it was stored, as a text, and as it is written.
+/// A body is in memory as it was stored, as it is written, and in Query as JSON in between.
 const COPIES: usize = 3;
 
 /// What may be asked for beside a message's own attributes.
@@ -198,7 +199,7 @@ fn message(
         travels.attributes.iter().filter(|attribute| filter.takes(&attribute.name)).collect();
     Message {
         receipt_handle: BASE64.encode(received.receipt.as_bytes()),
-        md5_of_body: Short::of(md5_of_body(body.as_bytes())),
+        md5_of_body: Short::of(md5_of_body(body.as_str().as_bytes())),
         body,
         attributes,
         md5_of_message_attributes: md5_of_message_attributes(given.iter().copied()),
@@ -211,12 +212,14 @@ fn message(
 }
 
 /// A body as the text that SQS can carry. One that came over SQS is that already.
-fn text(body: &[u8]) -> String {
-    let text = String::from_utf8_lossy(body).into_owned();
-    match is_sqs_text(&text) {
-        true => text,
-        false => text.replace(|character| !is_sqs_character(character), "\u{fffd}"),
+fn text(body: &Bytes) -> Text {
+    if let Some(text) = Text::of(body)
+        && is_sqs_text(text.as_str())
+    {
+        return text;
     }
+    let lossy = String::from_utf8_lossy(body);
+    lossy.replace(|character| !is_sqs_character(character), "\u{fffd}").into()
 }
 
 fn system_attribute(
@@ -244,7 +247,7 @@ fn system_attribute(
         "MessageDeduplicationId" if is_dead_letter => Some(message_id.to_owned()),
         "MessageDeduplicationId" => Some(match &travels.deduplication {
             Some(id) => id.clone(),
-            None => HEXLOWER.encode(&Sha256::digest(received.block.body())),
+            None => id_of_body(received.block.body()),
         }),
         _ => None,
     }

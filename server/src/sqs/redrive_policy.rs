@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::address::Addresses;
+use super::attribute_name::{Name, invalid_because};
 use super::error::{Result, SqsError};
 use super::policy::POLICY_BYTES_MAX;
 
@@ -48,7 +49,8 @@ pub(super) fn set_redrive_policy(
     }
     let refused = |reason: String| SqsError::invalid_value(text, REDRIVE_POLICY, reason);
     let Some(policy) = parse::<Map<String, Value>>(text) else {
-        return Err(refused("Redrive policy is not a valid JSON map.".to_owned()));
+        let reason = "Redrive policy is not a valid JSON map.";
+        return Err(invalid_because(Name::RedrivePolicy, reason));
     };
     let member = |name: &str| {
         let missing = || format!("Redrive policy does not contain mandatory attribute: {name}.");
@@ -70,9 +72,19 @@ pub(super) fn set_redrive_policy(
         return Err(refused(format!("Invalid value for {COUNT}: {shown}, {valid}")));
     };
     // What is no ARN at all is not looked for.
-    let Some(arn) = target.as_str().filter(|arn| arn.split(':').count() == 6) else {
+    let arn = target.as_str().unwrap_or_default();
+    let parts: Vec<&str> = arn.split(':').collect();
+    let &["arn", _, "sqs", region, account, _] = parts.as_slice() else {
         return Err(refused(format!("Invalid value for {TARGET}.")));
     };
+    if region != addresses.region {
+        let reason = "Dead-letter target must be in same region as the source.";
+        return Err(refused(reason.to_owned()));
+    }
+    if account != addresses.account {
+        let reason = "Dead-letter target owner should be same as the source.";
+        return Err(refused(reason.to_owned()));
+    }
     let Some(name) = addresses.queue_of_arn(arn) else {
         return Err(refused("Dead letter target does not exist.".to_owned()));
     };
@@ -100,8 +112,13 @@ pub(super) fn set_redrive_allow_policy(
     changes: &mut AttributeChanges,
 ) -> Result<()> {
     let refused = |reason: &str| {
-        let reason = format!("Amazon SQS can't create the redrive allow policy, as {reason}");
+        let reason = format!("Amazon SQS can't create the redrive allow policy. {reason}");
         SqsError::invalid_value(text, REDRIVE_ALLOW_POLICY, reason)
+    };
+    let unsupported = || {
+        let reason = "Amazon SQS can't create the redrive allow policy, as it\u{2019}s in an unsupported \
+                      format.";
+        invalid_because(Name::RedriveAllowPolicy, reason)
     };
     let allow_all = || RedriveAllowPolicy {
         redrive_permission: "allowAll".to_owned(),
@@ -109,30 +126,37 @@ pub(super) fn set_redrive_allow_policy(
     };
     let policy = match text {
         "" => allow_all(),
-        _ => parse(text).ok_or_else(|| refused("it's in an unsupported format."))?,
+        _ => parse(text).ok_or_else(unsupported)?,
     };
     let sources = policy.source_queue_arns;
     let permission = match &*policy.redrive_permission {
         "allowAll" => RedrivePermission::All,
         "denyAll" => RedrivePermission::None,
         "byQueue" => RedrivePermission::ByQueue,
-        _ => return Err(refused("it's in an unsupported format.")),
+        _ => return Err(unsupported()),
     };
     match (permission, sources.len()) {
         (RedrivePermission::ByQueue, 0) => {
-            return Err(refused("sourceQueueArns is missing, which byQueue needs."));
+            return Err(refused(
+                "When you specify the byQueue permission type, you must also specify one or more \
+                 sourceQueueArns values.",
+            ));
         }
         (RedrivePermission::ByQueue, 1..=10) => {}
         (RedrivePermission::ByQueue, _) => {
-            return Err(refused("it has more than 10 sourceQueueArns."));
+            return Err(refused("The maximum number of source queue ARNs you can specify is 10."));
         }
         (_, 0) => {}
-        _ => return Err(refused("sourceQueueArns are allowed only with byQueue.")),
+        _ => {
+            return Err(refused(
+                "To specify one or more source queue ARNs, you must set redrivePermission to byQueue.",
+            ));
+        }
     }
     let name = |arn: &String| addresses.queue_of_arn(arn).map(str::to_owned);
     let names: Option<Vec<_>> = sources.iter().map(name).collect();
     let names =
-        names.ok_or_else(|| refused("a sourceQueueArn is no queue of this account and Region."))?;
+        names.ok_or_else(|| refused("A sourceQueueArn is no queue of this account and Region."))?;
     changes.redrive_permission = Some(permission);
     changes.redrive_sources = Some(names);
     Ok(())

@@ -109,10 +109,14 @@ async fn check_one(
     if is_allowed {
         return Ok(());
     }
+    let action = format!("sqs:{}", action.to_lowercase());
+    let why = match said {
+        Said::Denied => "with an explicit deny in a resource-based policy".to_owned(),
+        _ if is_own => format!("because no identity-based policy allows the {action} action"),
+        _ => format!("because no resource-based policy allows the {action} action"),
+    };
     let text = format!(
-        "User: {} is not authorized to perform: sqs:{} on resource: {arn}",
-        principal,
-        action.to_lowercase()
+        "User: {principal} is not authorized to perform: {action} on resource: {arn} {why}"
     );
     Err(SqsError::new(Code::AccessDenied, text))
 }

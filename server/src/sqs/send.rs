@@ -57,6 +57,10 @@ pub(super) async fn send(
         message_deduplication_id: input.message_deduplication_id,
         message_group_id: input.message_group_id,
     };
+    // What only a FIFO queue must have is missing from none that is not there.
+    if name.ends_with(FIFO_SUFFIX) && entry.message_group_id.is_none() {
+        endpoint.describe(&name).await?;
+    }
     let prepared = prepare(&name, asked, entry)?;
     let messages = vec![prepared.message.clone()];
     let storing = endpoint.begin(Command::Send { queue: name.clone(), messages });

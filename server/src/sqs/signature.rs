@@ -3,7 +3,7 @@
 //! A signature covers method, path, parameters, the headers that it names, and the body; so none of them
 //! can be another than the key's holder meant, and an old request cannot be sent again later.
 
-use data_encoding::HEXLOWER;
+use data_encoding::{BASE64, HEXLOWER};
 use hmac::{Hmac, KeyInit, Mac};
 use http::request::Parts;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
@@ -104,26 +104,36 @@ pub(super) fn verify<'c>(
 impl Claim {
     fn of(parts: &Parts) -> Result<Self> {
         let header = |name: &str| Some(parts.headers.get(name)?.to_str().ok()?.to_owned());
+        // All that is missing is told at once.
+        let mut missing = Vec::new();
+        let mut needed = |found: Option<String>, sentence: String| {
+            found.unwrap_or_else(|| {
+                missing.push(sentence);
+                String::new()
+            })
+        };
         if let Some(authorization) = header("authorization") {
             let Some(members) = authorization.strip_prefix(ALGORITHM) else {
                 let text = format!("Authorization header requires the algorithm {ALGORITHM}.");
                 return Err(SqsError::new(Code::IncompleteSignature, text));
             };
-            let member = |name: &str| {
+            let mut member = |name: &str| {
                 let found = members.split(',').find_map(|member| {
                     member.trim().strip_prefix(name)?.strip_prefix('=').map(str::to_owned)
                 });
-                found.ok_or_else(|| incomplete("Authorization header", name))
+                needed(found, format!("Authorization header requires '{name}' parameter."))
             };
-            return Ok(Self {
-                credential: member("Credential")?,
-                signed_headers: member("SignedHeaders")?,
-                signature: member("Signature")?,
-                time: header("x-amz-date")
-                    .ok_or_else(|| incomplete("Authorization header", "X-Amz-Date"))?,
-                expires: None,
-                token: header("x-amz-security-token"),
-            });
+            let credential = member("Credential");
+            let signature = member("Signature");
+            let signed_headers = member("SignedHeaders");
+            let date = "Authorization header requires existence of either a 'X-Amz-Date' or a 'Date' \
+                        header.";
+            let time = needed(header("x-amz-date"), date.to_owned());
+            let token = header("x-amz-security-token");
+            let claim = Self { credential, signed_headers, signature, time, expires: None, token };
+            let hash = BASE64.encode(&Sha256::digest(authorization.as_bytes()));
+            let end = format!("(Hashed with SHA-256 and encoded with Base64) Authorization={hash}");
+            return claim.complete(missing, &end);
         }
         let parameters = parameters(parts);
         let parameter = |name: &str| {
@@ -137,15 +147,28 @@ impl Claim {
             let text = format!("X-Amz-Algorithm must be {ALGORITHM}.");
             return Err(SqsError::new(Code::IncompleteSignature, text));
         }
-        let needed = |name: &str| parameter(name).ok_or_else(|| incomplete("Query string", name));
-        Ok(Self {
-            credential: needed("X-Amz-Credential")?,
-            signed_headers: needed("X-Amz-SignedHeaders")?,
-            signature: needed("X-Amz-Signature")?,
-            time: needed("X-Amz-Date")?,
-            expires: Some(needed("X-Amz-Expires")?),
+        let mut needed = |name: &str| {
+            let sentence = format!("AWS query-string parameters must include '{name}'.");
+            needed(parameter(name), sentence)
+        };
+        let claim = Self {
+            credential: needed("X-Amz-Credential"),
+            signature: needed("X-Amz-Signature"),
+            signed_headers: needed("X-Amz-SignedHeaders"),
+            time: needed("X-Amz-Date"),
+            expires: Some(needed("X-Amz-Expires")),
             token: parameter("X-Amz-Security-Token"),
-        })
+        };
+        claim.complete(missing, "Re-examine the query-string parameters.")
+    }
+
+    /// The claim, if it lacks nothing.
+    fn complete(self, mut missing: Vec<String>, end: &str) -> Result<Self> {
+        if missing.is_empty() {
+            return Ok(self);
+        }
+        missing.push(end.to_owned());
+        Err(SqsError::new(Code::IncompleteSignature, missing.join(" ")))
     }
 
     /// The time of the request, if it counts now.
@@ -262,11 +285,6 @@ fn keyed(key: &[u8], message: &[u8]) -> Hmac<Sha256> {
 
 fn mismatch(text: impl Into<String>) -> SqsError {
     SqsError::new(Code::SignatureDoesNotMatch, text)
-}
-
-fn incomplete(place: &str, name: &str) -> SqsError {
-    let text = format!("{place} requires '{name}' parameter.");
-    SqsError::new(Code::IncompleteSignature, text)
 }
 
 fn unknown_token() -> SqsError {

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Clients of SQS as people use them, against a server of their own: boto3, the AWS CLI, the AWS SDKs for
-# Rust and for JavaScript, the latter with sqs-consumer, Celery. Installs them from their registries into a directory
-# that is kept between runs, target/sqs-clients. Without an argument all are run; else those named: boto3 cli
-# javascript celery rust.
+# Clients of SQS as people use them, against a server of their own: boto3, an older one that speaks Query, the AWS CLI,
+# the AWS SDKs for Rust and for JavaScript, the latter with sqs-consumer, Celery. Installs them from their registries into a directory
+# that is kept between runs, target/sqs-clients. Without an argument all are run; else those named: boto3
+# query cli javascript celery rust.
 set -euo pipefail
 cd "$(dirname "$0")"
 
 CLIENTS=("$@")
-[[ $# -gt 0 ]] || CLIENTS=(boto3 cli javascript celery rust)
+[[ $# -gt 0 ]] || CLIENTS=(boto3 query cli javascript celery rust)
 TOOLS=${SQS_CLIENTS_DIR:-../../../target/sqs-clients}
 mkdir -p "$TOOLS"
 TOOLS=$(cd "$TOOLS" && pwd)
@@ -54,6 +54,12 @@ for client in "${CLIENTS[@]}"; do
     boto3)
         python boto3 'boto3>=1.40'
         "$TOOLS/python/bin/python" boto3_client.py "$ENDPOINT"
+        ;;
+    query)
+        [[ -x $TOOLS/query/bin/python ]] || python3 -m venv "$TOOLS/query"
+        "$TOOLS/query/bin/python" -c 'import boto3' 2>/dev/null ||
+            "$TOOLS/query/bin/pip" install --quiet --disable-pip-version-check boto3==1.28.70 botocore==1.31.70
+        "$TOOLS/query/bin/python" boto3_client.py "$ENDPOINT"
         ;;
     cli)
         python awscli awscli

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::wire::{BAD_ATTRIBUTE_NAME, BAD_ATTRIBUTE_VALUE, BEGIN_MS, Sqs};
+use super::wire::{BAD_ATTRIBUTE_NAME, BAD_ATTRIBUTE_VALUE, BEGIN_MS, INVALID, Sqs};
 
 #[tokio::test]
 async fn a_new_queue_has_the_defaults_and_nothing_else() {
@@ -93,6 +93,24 @@ async fn every_attribute_is_set_to_its_limits_and_not_beyond() {
 }
 
 #[tokio::test]
+async fn a_name_that_is_none_is_told_before_a_value_that_is_none() {
+    let sqs = Sqs::start().await;
+    let url = sqs.create("q", json!({})).await;
+    let only = "You can specify the FifoThroughputLimit only when FifoQueue is set to true.";
+    for (name, message) in [
+        ("Foobar", "Unknown Attribute Foobar."),
+        ("QueueArn", "Unknown Attribute QueueArn."),
+        ("FifoThroughputLimit", only),
+    ] {
+        let both = json!({"DelaySeconds": "-1", name: "perQueue"});
+        let members = json!({"QueueUrl": url, "Attributes": both});
+        sqs.refuses("SetQueueAttributes", members, BAD_ATTRIBUTE_NAME, message).await;
+        let members = json!({"QueueName": "r", "Attributes": both});
+        sqs.refuses("CreateQueue", members, BAD_ATTRIBUTE_NAME, message).await;
+    }
+}
+
+#[tokio::test]
 async fn an_empty_text_takes_a_policy_or_key_away() {
     let sqs = Sqs::start().await;
     let url =
@@ -142,9 +160,11 @@ async fn attributes_of_fifo_queues_are_theirs_alone() {
         let members = json!({"QueueName": "r", "Attributes": {name: value}});
         sqs.refuses("CreateQueue", members, BAD_ATTRIBUTE_NAME, message).await;
     }
-    let members = json!({"QueueName": "r", "Attributes": {"FifoQueue": "false"}});
     let message = "Unknown Attribute FifoQueue.";
-    sqs.refuses("CreateQueue", members, BAD_ATTRIBUTE_NAME, message).await;
+    for name in ["r", "q"] {
+        let members = json!({"QueueName": name, "Attributes": {"FifoQueue": "false"}});
+        sqs.refuses("CreateQueue", members, BAD_ATTRIBUTE_NAME, message).await;
+    }
     for value in ["true", "false"] {
         let members = json!({"QueueUrl": url, "Attributes": {"FifoQueue": value}});
         sqs.refuses("SetQueueAttributes", members, BAD_ATTRIBUTE_NAME, message).await;
@@ -157,6 +177,14 @@ async fn attributes_of_fifo_queues_are_theirs_alone() {
     // What it is already may be said again.
     let members = json!({"QueueUrl": fifo, "Attributes": {"FifoQueue": "true"}});
     sqs.ask("SetQueueAttributes", members).await;
+    // Also in the way that some write it.
+    let members = json!({"QueueName": "True", "Attributes": {"FifoQueue": "True"}});
+    let name = "The name of a FIFO queue can only include alphanumeric characters, hyphens, or \
+                underscores, must end with .fifo suffix and be 1 to 80 in length.";
+    sqs.refuses("CreateQueue", members, INVALID, name).await;
+    let url = sqs.create("True.fifo", json!({"FifoQueue": "True"})).await;
+    assert_eq!(sqs.attributes(&url).await["FifoQueue"], "true");
+    assert_eq!(sqs.create("True.fifo", json!({"FifoQueue": "True"})).await, url);
     let high = json!({
         "ContentBasedDeduplication": "true",
         "DeduplicationScope": "messageGroup",

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::wire::{BEGIN_MS, INVALID, NOT_FOUND, Sqs};
+use super::wire::{BAD_ATTRIBUTE_VALUE, BEGIN_MS, INVALID, NOT_FOUND, Sqs};
 use crate::support::within;
 
 fn arn(name: &str) -> String {
@@ -63,7 +63,6 @@ async fn a_redrive_policy_that_cannot_be_is_refused() {
         json!({"deadLetterTargetArn": target, "maxReceiveCount": count}).to_string()
     };
     for (text, reason) in [
-        ("x".to_owned(), "Redrive policy is not a valid JSON map.".to_owned()),
         ("{}".to_owned(), mandatory("maxReceiveCount")),
         (json!({"maxReceiveCount": "1"}).to_string(), mandatory("deadLetterTargetArn")),
         (json!({"deadLetterTargetArn": target}).to_string(), mandatory("maxReceiveCount")),
@@ -73,8 +72,20 @@ async fn a_redrive_policy_that_cannot_be_is_refused() {
         (full(&arn("none"), json!(1)), "Dead letter target does not exist.".to_owned()),
         (full("dead", json!(1)), "Invalid value for deadLetterTargetArn.".to_owned()),
         (
+            full("arn:aws:sns:us-east-1:000000000000:dead", json!(1)),
+            "Invalid value for deadLetterTargetArn.".to_owned(),
+        ),
+        (
+            full("arn:aws:sqs:eu-west-1:000000000000:dead", json!(1)),
+            "Dead-letter target must be in same region as the source.".to_owned(),
+        ),
+        (
+            full("arn:aws:sqs:us-east-1:111111111111:dead", json!(1)),
+            "Dead-letter target owner should be same as the source.".to_owned(),
+        ),
+        (
             full(&arn("dead.fifo"), json!(1)),
-            "Dead-letter queue must be same type of queue as the source.".to_owned(),
+            "Dead-letter queue must be same type of queue as the source..".to_owned(),
         ),
         (
             full(&arn("closed"), json!(1)),
@@ -88,6 +99,12 @@ async fn a_redrive_policy_that_cannot_be_is_refused() {
         sqs.refuses("SetQueueAttributes", members, INVALID, &message).await;
         let members = json!({"QueueName": "r", "Attributes": {"RedrivePolicy": text}});
         sqs.refuses("CreateQueue", members, INVALID, &message).await;
+    }
+    let message = "Invalid value for the parameter RedrivePolicy. Reason: Redrive policy is not a valid \
+                   JSON map.";
+    for text in ["x", "[]", "5", " "] {
+        let members = json!({"QueueUrl": url, "Attributes": {"RedrivePolicy": text}});
+        sqs.refuses("SetQueueAttributes", members, BAD_ATTRIBUTE_VALUE, message).await;
     }
 }
 
@@ -110,19 +127,48 @@ async fn a_redrive_allow_policy_reads_back_as_it_was_set() {
     let members = json!({"QueueUrl": url, "Attributes": {"RedriveAllowPolicy": ""}});
     sqs.ask("SetQueueAttributes", members).await;
     assert_eq!(sqs.attributes(&url).await.get("RedriveAllowPolicy"), None);
-    let eleven: Vec<_> = (0..11).map(|index| arn(&format!("q{index}"))).collect();
+    let arns = |count: u32| (0..count).map(|index| arn(&format!("q{index}"))).collect::<Vec<_>>();
+    let needs = "When you specify the byQueue permission type, you must also specify one or more \
+                 sourceQueueArns values.";
+    for (policy, reason) in [
+        (json!({"redrivePermission": "byQueue"}), needs),
+        (json!({"redrivePermission": "byQueue", "sourceQueueArns": []}), needs),
+        (
+            json!({"redrivePermission": "byQueue", "sourceQueueArns": arns(11)}),
+            "The maximum number of source queue ARNs you can specify is 10.",
+        ),
+        (
+            json!({"redrivePermission": "denyAll", "sourceQueueArns": arns(1)}),
+            "To specify one or more source queue ARNs, you must set redrivePermission to byQueue.",
+        ),
+    ] {
+        let policy = policy.to_string();
+        let message = format!(
+            "Value {policy} for parameter RedriveAllowPolicy is invalid. Reason: Amazon SQS can't create the \
+             redrive allow policy. {reason}"
+        );
+        let members = json!({"QueueUrl": url, "Attributes": {"RedriveAllowPolicy": policy}});
+        sqs.refuses("SetQueueAttributes", members, INVALID, &message).await;
+    }
+    let message = "Invalid value for the parameter RedriveAllowPolicy. Reason: Amazon SQS can't create the \
+                   redrive allow policy, as it\u{2019}s in an unsupported format.";
     for policy in [
         json!({"redrivePermission": "other"}),
-        json!({"redrivePermission": "byQueue"}),
-        json!({"redrivePermission": "byQueue", "sourceQueueArns": eleven}),
-        json!({"redrivePermission": "denyAll", "sourceQueueArns": [arn("a")]}),
+        json!({"redrivePermission": "denyAll", "other": 1}),
+        json!({"redrivePermission": "byQueue", "sourceQueueArns": "x"}),
+        json!({}),
         json!([]),
     ] {
         let members =
             json!({"QueueUrl": url, "Attributes": {"RedriveAllowPolicy": policy.to_string()}});
-        let refused = sqs.json("SetQueueAttributes", &members).await;
-        assert_eq!(refused.json()["__type"], INVALID.json, "{policy}");
+        sqs.refuses("SetQueueAttributes", members, BAD_ATTRIBUTE_VALUE, message).await;
     }
+    let ten = json!({"redrivePermission": "byQueue", "sourceQueueArns": arns(10)}).to_string();
+    sqs.ask(
+        "SetQueueAttributes",
+        json!({"QueueUrl": url, "Attributes": {"RedriveAllowPolicy": ten}}),
+    )
+    .await;
 }
 
 /// A dead letter in the queue `dead`, sent to `q` with the id that is given back.
@@ -315,15 +361,30 @@ async fn a_move_task_that_finds_no_way_says_why() {
     let failed = ended(&sqs, &source).await;
     assert_eq!(failed["FailureReason"], "CouldNotDetermineMessageSource");
     assert_eq!((&failed["Status"], failed.get("TaskHandle")), (&json!("FAILED"), None));
-    for elsewhere in ["dead", "other.fifo"] {
-        let arn = arn(elsewhere);
-        let message = format!(
-            "Value {arn} for parameter DestinationArn is invalid. Reason: Must be another queue than \
-             the source queue, and of the same type."
-        );
-        sqs.create("other.fifo", json!({"FifoQueue": "true"})).await;
-        let members = json!({"SourceArn": source["SourceArn"], "DestinationArn": arn});
-        sqs.refuses("StartMessageMoveTask", members, INVALID, &message).await;
+    sqs.create("other.fifo", json!({"FifoQueue": "true"})).await;
+    let format = |parameter: &str| {
+        format!(
+            "You must use this format to specify the {parameter}: \
+             arn:<partition>:<service>:<region>:<account-id>:<resource-id>"
+        )
+    };
+    for (destination, message) in [
+        (arn("dead"), "Source queue arn and destination queue arn cannot be the same."),
+        (
+            arn("other.fifo"),
+            "The source queue and destination queue must be of the same queue type.",
+        ),
+        ("other".to_owned(), &format("DestinationArn")),
+        (String::new(), &format("DestinationArn")),
+    ] {
+        let members = json!({"SourceArn": source["SourceArn"], "DestinationArn": destination});
+        sqs.refuses("StartMessageMoveTask", members, INVALID, message).await;
+    }
+    for action in ["StartMessageMoveTask", "ListMessageMoveTasks"] {
+        for bad in ["", "dead"] {
+            let members = json!({"SourceArn": bad});
+            sqs.refuses(action, members, INVALID, &format("SourceArn")).await;
+        }
     }
     let none = sqs.ask("ListMessageMoveTasks", json!({"SourceArn": arn("other")})).await;
     assert_eq!(none, json!({"Results": []}));
@@ -335,13 +396,18 @@ async fn a_move_task_that_finds_no_way_says_why() {
     let members = json!({"SourceArn": arn("dead"), "DestinationArn": arn("none")});
     let message = "The resource that you specified for the DestinationArn parameter doesn't exist.";
     sqs.refuses("StartMessageMoveTask", members, NOT_FOUND, message).await;
-    let members = json!({"SourceArn": arn("other")});
+    // Whatever else is wrong.
+    let members = json!({
+        "SourceArn": arn("other"), "DestinationArn": arn("none"), "MaxNumberOfMessagesPerSecond": 0,
+    });
     let message = "Source queue must be configured as a Dead Letter Queue.";
     sqs.refuses("StartMessageMoveTask", members, INVALID, message).await;
-    let members = json!({"SourceArn": arn("dead"), "MaxNumberOfMessagesPerSecond": 501});
-    let message = "Value 501 for parameter MaxNumberOfMessagesPerSecond is invalid. Reason: Must be \
-                   between 1 and 500, if provided.";
-    sqs.refuses("StartMessageMoveTask", members, INVALID, message).await;
+    let message = "Value for parameter MaxNumberOfMessagesPerSecond is invalid. Reason: You must enter a \
+                   number that's between 1 and 500.";
+    for rate in [-1, 0, 501] {
+        let members = json!({"SourceArn": arn("dead"), "MaxNumberOfMessagesPerSecond": rate});
+        sqs.refuses("StartMessageMoveTask", members, INVALID, message).await;
+    }
     let members = json!({"SourceArn": arn("dead"), "MaxResults": 11});
     let message = "Value 11 for parameter MaxResults is invalid. Reason: Must be between 1 and 10, if \
                    provided.";

@@ -75,6 +75,52 @@ async fn an_answer_in_query_is_xml_with_a_request_id() {
 }
 
 #[tokio::test]
+async fn an_answer_in_query_is_json_for_who_accepts_that() {
+    let sqs = Sqs::start().await;
+    sqs.create("q", json!({})).await;
+    let get = async |path: &str, accept: &str| {
+        let head = format!(
+            "GET {path} HTTP/1.1\r\nHost: h\r\nAccept: {accept}\r\nConnection: close\r\n\r\n"
+        );
+        sqs.send(head.as_bytes()).await
+    };
+    let json = "application/json";
+    let sent = get("/000000000000/q?Action=SendMessage&MessageBody=x", json).await;
+    assert_eq!((sent.status, sent.header("content-type")), (200, Some(json)));
+    let result = &sent.json()["SendMessageResponse"]["SendMessageResult"];
+    assert_eq!(result["MD5OfMessageBody"], "9dd4e461268c8034f5c8564e155c67a6");
+    assert_eq!(result.get("SequenceNumber"), Some(&json!(null)));
+    let names = "AttributeName.1=DelaySeconds&AttributeName.2=VisibilityTimeout";
+    let path = format!("/000000000000/q?Action=GetQueueAttributes&{names}");
+    let told = get(&path, json).await.json();
+    let expected = json!([
+        {"Name": "DelaySeconds", "Value": "0"}, {"Name": "VisibilityTimeout", "Value": "30"},
+    ]);
+    let response = &told["GetQueueAttributesResponse"];
+    assert_eq!(response["GetQueueAttributesResult"]["Attributes"], expected);
+    assert!(response["ResponseMetadata"]["RequestId"].is_string());
+    let refused = get("/000000000000/q?Action=ListQueues", json).await;
+    let error = json!({
+        "Code": "InvalidAction", "Type": "Sender",
+        "Message": "The action ListQueues is not valid for this endpoint.",
+    });
+    assert_eq!((refused.status, &refused.json()["Error"]), (400, &error));
+    let gone = get("/?Action=GetQueueUrl&QueueName=none", json).await.json();
+    let message = "The specified queue does not exist for this wsdl version.";
+    assert_eq!(gone["Error"]["Message"], message);
+    let asked = get("/?Action=GetQueueUrl&QueueName=q", "application/json, text/plain, */*").await;
+    assert_eq!(asked.header("content-type"), Some(json));
+    // Without an action there is no such answer, and who rather has something else gets XML.
+    let unknown = get("/000000000000/q", json).await;
+    assert_eq!((unknown.status, unknown.body.trim()), (404, "<UnknownOperationException/>"));
+    assert_eq!(unknown.header("content-type"), Some("text/xml"));
+    for accept in ["*/*", "text/html, application/json"] {
+        let asked = get("/?Action=GetQueueUrl&QueueName=q", accept).await;
+        assert_eq!(asked.header("content-type"), Some("text/xml"), "{accept}");
+    }
+}
+
+#[tokio::test]
 async fn every_action_about_a_queue_says_that_it_is_not_there() {
     let sqs = Sqs::start().await;
     let message = "The specified queue does not exist.";
@@ -107,6 +153,12 @@ async fn every_action_about_a_queue_says_that_it_is_not_there() {
         sqs.refuses(action, members, NO_QUEUE, message).await;
     }
     sqs.refuses("GetQueueUrl", json!({"QueueName": "none"}), NO_QUEUE, message).await;
+    // Also of what only a FIFO queue must be given.
+    let members = json!({"QueueUrl": sqs.url("none.fifo"), "MessageBody": "x"});
+    sqs.refuses("SendMessage", members, NO_QUEUE, message).await;
+    let entries = json!([{"Id": "a", "MessageBody": "x"}]);
+    let members = json!({"QueueUrl": sqs.url("none.fifo"), "Entries": entries});
+    sqs.refuses("SendMessageBatch", members, NO_QUEUE, message).await;
 }
 
 #[tokio::test]
@@ -114,19 +166,22 @@ async fn what_is_required_is_named_when_it_is_missing() {
     let sqs = Sqs::start().await;
     let url = sqs.create("q", json!({})).await;
     for (action, members, parameter) in [
-        ("CreateQueue", json!({}), "QueueName"),
         ("GetQueueUrl", json!({}), "QueueName"),
         ("SendMessage", json!({"QueueUrl": url}), "MessageBody"),
         ("SendMessage", json!({"QueueUrl": url, "MessageBody": ""}), "MessageBody"),
-        ("DeleteMessage", json!({"QueueUrl": url}), "ReceiptHandle"),
+        // So AWS calls it there.
+        ("DeleteMessage", json!({"QueueUrl": url}), "MessageHandle"),
         ("ChangeMessageVisibility", json!({"QueueUrl": url}), "ReceiptHandle"),
         (
             "ChangeMessageVisibility",
             json!({"QueueUrl": url, "ReceiptHandle": "x"}),
             "VisibilityTimeout",
         ),
-        ("SetQueueAttributes", json!({"QueueUrl": url}), "Attributes"),
+        // Here the name of the Query protocol is told in both.
+        ("SetQueueAttributes", json!({"QueueUrl": url}), "Attribute.Name"),
+        ("SetQueueAttributes", json!({"QueueUrl": url, "Attributes": {}}), "Attribute.Name"),
         ("TagQueue", json!({"QueueUrl": url}), "Tags"),
+        ("TagQueue", json!({"QueueUrl": url, "Tags": {}}), "Tags"),
         ("UntagQueue", json!({"QueueUrl": url}), "TagKeys"),
         ("AddPermission", json!({"QueueUrl": url}), "Label"),
         ("AddPermission", json!({"QueueUrl": url, "Label": "l"}), "AWSAccountIds"),
@@ -165,8 +220,10 @@ async fn what_is_required_is_named_when_it_is_missing() {
     }) {
         sqs.refuses(action, json!({}), MISSING, message).await;
     }
-    let message = "The address  is not valid for this endpoint.";
-    sqs.refuses("PurgeQueue", json!({"QueueUrl": ""}), BAD_ADDRESS, message).await;
+    for address in ["", "http://localhost:9324", "http://localhost:9324/"] {
+        let message = format!("The address {address} is not valid for this endpoint.");
+        sqs.refuses("PurgeQueue", json!({"QueueUrl": address}), BAD_ADDRESS, &message).await;
+    }
 }
 
 #[tokio::test]

@@ -118,6 +118,37 @@ async fn a_copy_is_answered_as_the_original_for_five_minutes() {
 }
 
 #[tokio::test]
+async fn an_id_that_is_the_digest_of_a_body_tells_a_copy_of_it() {
+    let sqs = Sqs::start().await;
+    let attributes = json!({"FifoQueue": "true", "ContentBasedDeduplication": "true"});
+    let url = sqs.create("q.fifo", attributes).await;
+    // printf x | sha256sum
+    let digest = "2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881";
+    let members = |body: &str, id: Option<&str>| {
+        let mut members = json!({"QueueUrl": url, "MessageBody": body, "MessageGroupId": "g"});
+        if let Some(id) = id {
+            members["MessageDeduplicationId"] = json!(id);
+        }
+        members
+    };
+    let first = sqs.ask("SendMessage", members("x", None)).await;
+    let copy = sqs.ask("SendMessage", members("another body", Some(digest))).await;
+    assert_eq!(
+        (&copy["MessageId"], &copy["SequenceNumber"]),
+        (&first["MessageId"], &first["SequenceNumber"])
+    );
+    // In any other spelling it is an id like others.
+    let other = sqs.ask("SendMessage", members("y", Some(&digest.to_uppercase()))).await;
+    assert_ne!(other["MessageId"], first["MessageId"]);
+    // The other way round.
+    sqs.ask("PurgeQueue", json!({"QueueUrl": url})).await;
+    let first = sqs.ask("SendMessage", members("another body", Some(digest))).await;
+    let copy = sqs.ask_xml("SendMessage", members("x", None)).await;
+    assert_eq!(copy["MessageId"], first["MessageId"]);
+    assert_eq!(sqs.bodies(&url, 30).await, ["another body"]);
+}
+
+#[tokio::test]
 async fn a_group_waits_for_what_is_in_flight_and_others_do_not() {
     let sqs = Sqs::start().await;
     let url = sqs.create("q.fifo", json!({"FifoQueue": "true"})).await;
@@ -139,6 +170,16 @@ async fn a_group_waits_for_what_is_in_flight_and_others_do_not() {
     );
     let expired = json!({"QueueUrl": url, "ReceiptHandle": handle});
     sqs.refuses("DeleteMessage", expired.clone(), INVALID, &message).await;
+    // In a batch AWS says so in another way.
+    let entries = json!([{"Id": "a", "ReceiptHandle": handle}]);
+    let batch = json!({"QueueUrl": url, "Entries": entries});
+    let failed = json!({
+        "Id": "a", "SenderFault": true, "Code": "ReceiptHandleIsInvalid",
+        "Message": "The receipt handle has expired",
+    });
+    assert_eq!(sqs.ask("DeleteMessageBatch", batch.clone()).await, json!({"Failed": [failed]}));
+    let xml = sqs.ask_xml("DeleteMessageBatch", batch).await;
+    assert_eq!(xml["BatchResultErrorEntry"]["Code"], "ReceiptHandleIsInvalid");
     let mut change = expired;
     change["VisibilityTimeout"] = json!(1);
     sqs.refuses("ChangeMessageVisibility", change.clone(), INVALID, &message).await;

@@ -2,7 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::wire::{BAD_ENTRY_ID, EMPTY_BATCH, INVALID, NOT_DISTINCT, Sqs, TOO_LONG, TOO_MANY};
+use super::wire::{
+    BAD_ATTRIBUTE_VALUE, BAD_ENTRY_ID, EMPTY_BATCH, INVALID, NOT_DISTINCT, Sqs, TOO_LONG, TOO_MANY,
+};
 
 const BATCHES: [&str; 3] =
     ["SendMessageBatch", "DeleteMessageBatch", "ChangeMessageVisibilityBatch"];
@@ -191,7 +193,7 @@ async fn a_redrive_policy_is_no_longer_than_a_policy() {
     for name in ["RedrivePolicy", "RedriveAllowPolicy"] {
         let members = json!({"QueueUrl": url, "Attributes": {name: long}});
         let refused = sqs.json("SetQueueAttributes", &members).await;
-        assert_eq!(refused.json()["__type"], INVALID.json, "{name}");
+        assert_eq!(refused.json()["__type"], BAD_ATTRIBUTE_VALUE.json, "{name}");
     }
 }
 
@@ -200,6 +202,7 @@ async fn a_parameter_is_what_was_sent_or_is_refused() {
     let sqs = Sqs::start().await;
     let url = sqs.create("q", json!({})).await;
     let malformed = (404, json!("MalformedQueryString"));
+    let input = (400, json!("MalformedInput"));
     let contents = (400, json!("InvalidMessageContents"));
     let invalid = (400, json!("InvalidParameterValue"));
     for (parameters, expected) in [
@@ -215,16 +218,64 @@ async fn a_parameter_is_what_was_sent_or_is_refused() {
         ("Action=SendMessage&QueueUrl=q&MessageBody=x&DelaySeconds=1.5", &invalid),
         ("Action=SendMessage&QueueUrl=q&MessageBody=x&Action=SendMessage", &malformed),
         ("Action=PurgeQueue&QueueUrl=q&Action=SendMessage", &malformed),
-        ("Action=UntagQueue&QueueUrl=q&TagKey.0=k", &malformed),
-        ("Action=UntagQueue&QueueUrl=q&TagKey.2001=k", &malformed),
-        ("Action=UntagQueue&QueueUrl=q&TagKey.1=k&TagKey.01=l", &malformed),
-        ("Action=UntagQueue&QueueUrl=q&TagKey.x=k", &malformed),
-        ("Action=UntagQueue&QueueUrl=q&TagKey.1.x=k", &malformed),
+        ("Action=UntagQueue&QueueUrl=q&TagKey.0=k", &input),
+        ("Action=UntagQueue&QueueUrl=q&TagKey.2001=k", &input),
+        ("Action=UntagQueue&QueueUrl=q&TagKey.1=k&TagKey.01=l", &input),
+        ("Action=UntagQueue&QueueUrl=q&TagKey.x=k", &input),
+        ("Action=UntagQueue&QueueUrl=q&TagKey.1.x=k", &input),
     ] {
         assert_eq!(&form(&sqs, parameters).await, expected, "{parameters}");
     }
+    let listed = sqs.get("/?Action=DeleteMessageBatch&QueueUrl=q&Entries.1.Id=a").await;
+    let error = &listed.xml()["ErrorResponse"]["Error"];
+    assert_eq!((listed.status, &error["Code"]), (400, &json!("MalformedInput")));
+    assert_eq!(error["Message"], "Top level element may not be treated as a list");
     assert_eq!(sqs.attributes(&url).await["ApproximateNumberOfMessages"], "0");
     let good = "Action=SendMessage&QueueUrl=q&MessageBody=%e2%82%AC+%2b&&TagKey.2000=k";
     assert_eq!(form(&sqs, good).await, (200, Value::Null));
     assert_eq!(sqs.bodies(&url, 0).await, ["\u{20ac} +"]);
+    // What a message's attribute lacks is told as what it is.
+    let value = "&MessageAttribute.1.Value.DataType=String&MessageAttribute.1.Value.StringValue=x";
+    for (parameters, message) in [
+        (value, "The request must contain non-empty message (user) attribute names."),
+        (
+            "&MessageAttribute.1.Name=a",
+            "The message (user) attribute 'a' must contain a non-empty message attribute value.",
+        ),
+    ] {
+        let refused =
+            sqs.get(&format!("/?Action=SendMessage&QueueUrl=q&MessageBody=x{parameters}")).await;
+        let error = &refused.xml()["ErrorResponse"]["Error"];
+        assert_eq!(
+            (&error["Code"], &error["Message"]),
+            (&json!("InvalidParameterValue"), &json!(message))
+        );
+    }
+    // As older SDKs write an empty list: with the name that only JSON has for it.
+    let empty_batch = "AWS.SimpleQueueService.EmptyBatchRequest";
+    for (parameters, expected) in [
+        ("Action=SendMessageBatch&QueueUrl=q&Entries=", empty_batch),
+        ("Action=DeleteMessageBatch&QueueUrl=q&Entries=", empty_batch),
+        ("Action=UntagQueue&QueueUrl=q&TagKeys=", "InvalidParameterValue"),
+        ("Action=UntagQueue&QueueUrl=q&TagKeys=k", "MissingParameter"),
+    ] {
+        assert_eq!(form(&sqs, parameters).await, (400, json!(expected)), "{parameters}");
+    }
+    let nobody = "Action=AddPermission&QueueUrl=q&Label=l&ActionName.1=SendMessage&AWSAccountIds=";
+    let refused = sqs.get(&format!("/?{nobody}")).await.xml();
+    let message = "Value [] for parameter PrincipalId is invalid. Reason: Unable to verify.";
+    assert_eq!(refused["ErrorResponse"]["Error"]["Message"], message);
+    assert_eq!(form(&sqs, "Action=UntagQueue&QueueUrl=q&TagKeys=&TagKey.1=k").await.0, 200);
+    for empty in ["GetQueueAttributes&AttributeNames=", "ReceiveMessage&MessageAttributeNames="] {
+        let parameters = format!("Action={empty}&QueueUrl=q");
+        assert_eq!(form(&sqs, &parameters).await, (200, Value::Null));
+    }
+    // One attribute, or one name of a list, needs no number.
+    let one =
+        "Action=SetQueueAttributes&QueueUrl=q&Attribute.Name=VisibilityTimeout&Attribute.Value=35";
+    assert_eq!(form(&sqs, one).await, (200, Value::Null));
+    let told =
+        sqs.get("/?Action=GetQueueAttributes&QueueUrl=q&AttributeName=VisibilityTimeout").await;
+    let told = &told.xml()["GetQueueAttributesResponse"]["GetQueueAttributesResult"];
+    assert_eq!(told["Attribute"], json!({"Name": "VisibilityTimeout", "Value": "35"}));
 }

@@ -150,7 +150,8 @@ async fn characters_that_sqs_does_not_take_are_refused() {
         sqs.refuses("SendMessage", members, BAD_CONTENTS, message).await;
         let attributes = json!({"a": string(bad)});
         let members = json!({"QueueUrl": url, "MessageBody": "x", "MessageAttributes": attributes});
-        sqs.refuses("SendMessage", members, BAD_CONTENTS, message).await;
+        // Of an attribute AWS says the same under another name.
+        sqs.refuses("SendMessage", members, INVALID, message).await;
     }
     assert_eq!(sqs.attributes(&url).await["ApproximateNumberOfMessages"], "0");
 }
@@ -164,7 +165,13 @@ async fn attributes_that_break_a_rule_are_refused() {
     };
     let reserved = "You can't use message attribute names beginning with 'AWS.' or 'Amazon.'. These \
                     strings are reserved for internal use. Additionally, they cannot start or end \
-                    with '.', and cannot contain successive '.' characters.";
+                    with '.'.";
+    let long = "a".repeat(257);
+    let characters = "Message (user) attributes name can only contain upper and lower score characters, \
+                      digits, periods, hyphens and underscores. ";
+    let field = |kind: &str, field: &str| {
+        format!("Message (user) attribute 'a' with type '{kind}' must use field '{field}'.")
+    };
     let number = "Can't cast the value of message (user) attribute 'a' to a number.";
     let many: serde_json::Map<_, _> =
         (0..11).map(|index| (format!("a{index}"), string("x"))).collect();
@@ -185,10 +192,34 @@ async fn attributes_that_break_a_rule_are_refused() {
         (json!({"Amazon.x": string("x")}), reserved),
         (json!({".x": string("x")}), reserved),
         (json!({"x.": string("x")}), reserved),
-        (json!({"": string("x")}), "The request must contain non-empty message attribute name."),
+        (
+            json!({"": string("x")}),
+            "The request must contain non-empty message (user) attribute names.",
+        ),
+        (
+            json!({&*long: string("x")}),
+            "Message (user) attribute names must be shorter than 256 Bytes",
+        ),
+        (json!({"a b": string("x")}), characters),
+        (json!({"\u{e9}": string("x")}), characters),
+        (
+            json!({"a": {}}),
+            "The message (user) attribute 'a' must contain a non-empty message attribute value.",
+        ),
         (
             json!({"a": {"StringValue": "x"}}),
-            "The message attribute 'a' must contain a non-empty message attribute type.",
+            "The message (user) attribute 'a' must contain a non-empty message attribute type.",
+        ),
+        (
+            json!({"a": {"DataType": format!("String.{}", &long[..250]), "StringValue": "x"}}),
+            "Message (user) attribute types must be shorter than 256 Bytes",
+        ),
+        (json!({"a": {"DataType": "String", "BinaryValue": "AA=="}}), &field("String", "String")),
+        (json!({"a": {"DataType": "Number", "BinaryValue": "AA=="}}), &field("Number", "String")),
+        (json!({"a": {"DataType": "Binary", "StringValue": "x"}}), &field("Binary", "Binary")),
+        (
+            json!({"a": {"DataType": "String", "StringValue": "x", "BinaryValue": "AA=="}}),
+            "Message (user) attribute 'a' must have a single value.",
         ),
         (
             json!({"a": {"DataType": "Text", "StringValue": "x"}}),
@@ -199,17 +230,30 @@ async fn attributes_that_break_a_rule_are_refused() {
         let members = json!({"QueueUrl": url, "MessageBody": "x", "MessageAttributes": attributes});
         sqs.refuses("SendMessage", members, INVALID, message).await;
     }
-    let list = json!({"a": {"DataType": "String", "StringListValues": ["x"]}});
-    let members = json!({"QueueUrl": url, "MessageBody": "x", "MessageAttributes": list});
-    let refused = sqs.json("SendMessage", &members).await;
-    assert_eq!(refused.json()["__type"], UNSUPPORTED.json);
-    for (name, value) in [("Other", string("x")), ("AWSTraceHeader", json!({"DataType": "Number"}))]
-    {
+    let message = "Message attribute list values in SendMessage operation are not supported.";
+    for (kind, values) in [("String", "StringListValues"), ("Binary", "BinaryListValues")] {
+        let list = json!({"a": {"DataType": kind, values: ["AA=="]}});
+        let members = json!({"QueueUrl": url, "MessageBody": "x", "MessageAttributes": list});
+        sqs.refuses("SendMessage", members, UNSUPPORTED, message).await;
+    }
+    for (name, value, message) in [
+        ("Other", string("x"), "Message system attribute name 'Other' is invalid."),
+        (
+            "AWSTraceHeader",
+            json!({"DataType": "Number", "StringValue": "1"}),
+            "The message system attribute 'AWSTraceHeader' is reserved for AWS X-Ray trace header. The \
+             type must be 'String'.",
+        ),
+        (
+            "AWSTraceHeader",
+            string(""),
+            "Message system attribute 'AWSTraceHeader' must contain a non-empty value of type 'String'.",
+        ),
+    ] {
         let system = json!({name: value});
         let members =
             json!({"QueueUrl": url, "MessageBody": "x", "MessageSystemAttributes": system});
-        let refused = sqs.json("SendMessage", &members).await;
-        assert_eq!(refused.json()["__type"], INVALID.json, "{refused:?}");
+        sqs.refuses("SendMessage", members, INVALID, message).await;
     }
     let good = json!({
         "a_b-c.D": {"DataType": "Number.float", "StringValue": "-1.5e-3"},
@@ -308,6 +352,13 @@ async fn more_in_flight_than_the_queue_allows_is_over_the_limit() {
     sqs.receive_one(&url, 3600).await;
     let message = "The maximum number of in flight messages is reached.";
     sqs.refuses("ReceiveMessage", json!({"QueueUrl": url}), OVER_LIMIT, message).await;
+    // One that may wait is told nothing of it, and gets nothing.
+    let long = sqs.ask("ReceiveMessage", json!({"QueueUrl": url, "WaitTimeSeconds": 20}));
+    let passes = async {
+        sqs.until_receives_wait("q", 1).await;
+        sqs.clock.advance(20_000);
+    };
+    assert_eq!(tokio::join!(long, passes).0, json!({}));
 }
 
 #[tokio::test]

@@ -101,6 +101,30 @@ async fn a_permission_is_for_accounts() {
             format!("Value [{id}] for parameter PrincipalId is invalid. Reason: Unable to verify.");
         sqs.refuses("AddPermission", members, INVALID, &message).await;
     }
+    let nobody = json!({
+        "QueueUrl": url, "Label": "l", "AWSAccountIds": [], "Actions": ["SendMessage"],
+    });
+    let refused = sqs.json("AddPermission", &nobody).await.json();
+    let message = "Value [] for parameter PrincipalId is invalid. Reason: Unable to verify.";
+    assert_eq!((&refused["__type"], &refused["message"]), (&json!(INVALID.json), &json!(message)));
+    assert_eq!(policy(&sqs).await, None);
+}
+
+#[tokio::test]
+async fn what_is_no_action_is_not_permitted() {
+    let sqs = Sqs::start().await;
+    let url = sqs.create("q", json!({})).await;
+    // A right to an action is one to batches of it, which have none of their own.
+    for action in ["SendMessageBatch", "DeleteMessageBatch", "sendmessage", "", "SQS:SendMessage"] {
+        let members = json!({
+            "QueueUrl": url, "Label": "l", "AWSAccountIds": ["111111111111"], "Actions": [action],
+        });
+        let message = format!(
+            "Value SQS:{action} for parameter ActionName is invalid. Reason: Please refer to the \
+             appropriate WSDL for a list of valid actions."
+        );
+        sqs.refuses("AddPermission", members, INVALID, &message).await;
+    }
     assert_eq!(policy(&sqs).await, None);
 }
 
@@ -119,6 +143,8 @@ async fn a_policy_that_is_none_is_refused() {
     for refused in [
         json!({}),
         json!({"Id": "x"}),
+        json!({"Version": "2013-10-17", "Statement": allow()}),
+        json!({"Version": 2012, "Statement": allow()}),
         json!({"Statement": "Allow"}),
         json!({"Statement": null}),
         json!({"Statement": [allow(), "Allow"]}),
@@ -136,7 +162,12 @@ async fn a_policy_that_is_none_is_refused() {
         let message = "Invalid value for the parameter Policy.";
         sqs.refuses("SetQueueAttributes", members, BAD_ATTRIBUTE_VALUE, message).await;
     }
-    for taken in [json!({ "Statement": allow() }), with("Effect", json!("Deny"))] {
+    for taken in [
+        json!({ "Statement": allow() }),
+        json!({"Version": "2008-10-17", "Statement": allow()}),
+        json!({"Version": "2012-10-17", "Statement": allow()}),
+        with("Effect", json!("Deny")),
+    ] {
         let members = json!({"QueueUrl": url, "Attributes": {"Policy": taken.to_string()}});
         sqs.ask("SetQueueAttributes", members).await;
         assert_eq!(policy(&sqs).await, Some(taken));
@@ -171,7 +202,10 @@ async fn a_policy_has_twenty_statements_fifty_principals_ten_conditions_and_seve
         sqs.ask("SetQueueAttributes", set(most)).await;
     }
     for (more, message) in [
-        (vec![statement(1, 1); 21], "21 Statements were found, maximum allowed is 20."),
+        (
+            vec![statement(1, 1); 21],
+            "21 statements were found in the submitted policy, max allowed is 20",
+        ),
         (
             vec![statement(25, 1), statement(26, 1)],
             "51 Principals were found, maximum allowed is 50.",
@@ -185,7 +219,7 @@ async fn a_policy_has_twenty_statements_fifty_principals_ten_conditions_and_seve
         "QueueUrl": url, "Label": "l", "AWSAccountIds": ["111111111111"],
         "Actions": ["SendMessage"],
     });
-    let message = "21 Statements were found, maximum allowed is 20.";
+    let message = "21 statements were found in the submitted policy, max allowed is 20";
     sqs.refuses("AddPermission", one_more, OVER_LIMIT, message).await;
     assert_eq!(policy(&sqs).await, Some(json!({ "Statement": twenty() })));
 }

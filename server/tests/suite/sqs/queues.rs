@@ -87,9 +87,13 @@ async fn a_name_that_no_queue_may_have_is_refused() {
     let long = "a".repeat(81);
     let plain =
         "Can only include alphanumeric characters, hyphens, or underscores. 1 to 80 in length";
-    for name in ["a/b", "a b", "\u{e4}", "q.fifo", "q.", "", &long] {
+    for name in ["a/b", "a b", "\u{e4}", "q.fifo", "q.", &long] {
         sqs.refuses("CreateQueue", json!({"QueueName": name}), INVALID, plain).await;
     }
+    let message = "Value for parameter QueueName is invalid. Reason: Must specify a queue name.";
+    sqs.refuses("CreateQueue", json!({}), INVALID, message).await;
+    let message = "Queue name cannot be empty";
+    sqs.refuses("CreateQueue", json!({"QueueName": ""}), INVALID, message).await;
     let fifo = "The name of a FIFO queue can only include alphanumeric characters, hyphens, or \
                 underscores, must end with .fifo suffix and be 1 to 80 in length.";
     let long = format!("{}.fifo", "a".repeat(76));
@@ -139,13 +143,16 @@ async fn queues_are_listed_by_prefix_and_in_pages() {
     let none = sqs.ask("ListQueues", json!({"QueueNamePrefix": "c"})).await;
     assert_eq!(none, json!({}));
     for max in [0, 1001] {
-        let message = format!(
-            "Value {max} for parameter MaxResults is invalid. Reason: Must be an integer between 1 and 1000."
-        );
-        sqs.refuses("ListQueues", json!({"MaxResults": max}), INVALID, &message).await;
+        let message = "Value for parameter MaxResults is invalid. Reason: MaxResults must be an integer \
+                       between 1 and 1000.";
+        sqs.refuses("ListQueues", json!({"MaxResults": max}), INVALID, message).await;
+        let members = json!({"QueueUrl": sqs.url("a1"), "MaxResults": max});
+        sqs.refuses("ListDeadLetterSourceQueues", members, INVALID, message).await;
     }
-    let members = json!({"NextToken": "?"});
-    sqs.refuses("ListQueues", members, INVALID, "Invalid or expired next token.").await;
+    let members = json!({"NextToken": "?", "MaxResults": 1});
+    sqs.refuses("ListQueues", members, INVALID, "Invalid NextToken value.").await;
+    let message = "MaxResults is a mandatory parameter when you provide a value for NextToken.";
+    sqs.refuses("ListQueues", json!({"NextToken": token}), INVALID, message).await;
 }
 
 #[tokio::test]
@@ -192,10 +199,33 @@ async fn tags_are_set_overwritten_listed_and_taken_away() {
     assert_eq!(sqs.get(&format!("/?{form}")).await.status, 200);
     let tags = sqs.ask("ListQueueTags", json!({"QueueUrl": url})).await;
     assert_eq!(tags, json!({"Tags": {"java": "v"}}));
-    let long = "k".repeat(129);
+    let (long, longest) = ("k".repeat(129), "k".repeat(128));
+    let length = "Tag keys must be between 1 and 128 characters in length.";
+    for bad in ["", &long] {
+        let members = json!({"QueueUrl": url, "Tags": {bad: "v"}});
+        sqs.refuses("TagQueue", members, INVALID, length).await;
+        let members = json!({"QueueName": "bad", "tags": {bad: "v"}});
+        sqs.refuses("CreateQueue", members, INVALID, length).await;
+        let members = json!({"QueueUrl": url, "TagKeys": [bad]});
+        sqs.refuses("UntagQueue", members, INVALID, length).await;
+    }
+    let refused = sqs.json("UntagQueue", &json!({"QueueUrl": url, "TagKeys": []})).await;
+    assert_eq!((refused.status, &refused.json()["message"]), (400, &json!(length)));
+    let value = "v".repeat(256);
+    let members = json!({"QueueUrl": url, "Tags": {longest.as_str(): value}});
+    sqs.ask("TagQueue", members).await;
+    let members = json!({"QueueUrl": url, "Tags": {"k": format!("{value}v")}});
+    let message = "Tag values must be between 0 and 256 characters in length.";
+    sqs.refuses("TagQueue", members, INVALID, message).await;
+    let many: serde_json::Map<_, _> =
+        (0..49).map(|index| (format!("k{index}"), json!("v"))).collect();
+    let message = "Too many tags added for queue q.";
+    sqs.refuses("TagQueue", json!({"QueueUrl": url, "Tags": many}), INVALID, message).await;
+    sqs.ask("UntagQueue", json!({"QueueUrl": url, "TagKeys": [longest]})).await;
+    sqs.ask("TagQueue", json!({"QueueUrl": url, "Tags": many})).await;
+    sqs.ask("UntagQueue", json!({"QueueUrl": url, "TagKeys": ["k0"]})).await;
     for (key, reason) in [
         ("aws:x", "Must be one that does not begin with aws:."),
-        (&*long, "Must be 1 to 128 characters."),
         ("a*", "Must be letters, digits, spaces and _ . : / = + - @."),
     ] {
         let refused = sqs.json("TagQueue", &json!({"QueueUrl": url, "Tags": {key: "v"}})).await;

@@ -54,15 +54,56 @@ async fn a_text_that_is_no_receipt_is_refused() {
     let (url, other) = (sqs.create("q", json!({})).await, sqs.create("r", json!({})).await);
     sqs.send_body(&other, "x").await;
     let foreign = sqs.receive_one(&other, 30).await["ReceiptHandle"].clone();
+    let foreign = foreign.as_str().unwrap();
     let long = "A".repeat(2000);
-    for handle in ["garbage", "", "AAAA", foreign.as_str().unwrap(), &long] {
-        let message =
-            format!("The input receipt handle \"{handle}\" is not a valid receipt handle.");
+    for handle in ["garbage", "", "AAAA", foreign, &long] {
+        let message = match handle == foreign {
+            true => format!("The receipt handle \"{handle}\" is not valid for this queue."),
+            false => {
+                format!("The input receipt handle \"{handle}\" is not a valid receipt handle.")
+            }
+        };
         let members = json!({"QueueUrl": url, "ReceiptHandle": handle});
         sqs.refuses("DeleteMessage", members.clone(), BAD_HANDLE, &message).await;
         let mut members = members;
         members["VisibilityTimeout"] = json!(0);
         sqs.refuses("ChangeMessageVisibility", members, BAD_HANDLE, &message).await;
+        let entry = json!({"Id": "a", "ReceiptHandle": handle, "VisibilityTimeout": 0});
+        let failed = json!([{
+            "Id": "a", "SenderFault": true, "Code": "ReceiptHandleIsInvalid", "Message": message,
+        }]);
+        for action in ["DeleteMessageBatch", "ChangeMessageVisibilityBatch"] {
+            let members = json!({"QueueUrl": url, "Entries": [entry]});
+            assert_eq!(sqs.ask(action, members).await, json!({"Failed": failed}));
+        }
+    }
+    assert_eq!(sqs.attributes(&other).await["ApproximateNumberOfMessagesNotVisible"], "1");
+}
+
+#[tokio::test]
+async fn a_message_that_its_queue_has_not_kept_may_be_deleted_and_not_held() {
+    let sqs = Sqs::start().await;
+    for (name, mut attributes) in [("q", json!({})), ("q.fifo", json!({"FifoQueue": "true"}))] {
+        attributes["MessageRetentionPeriod"] = json!("60");
+        let url = sqs.create(name, attributes).await;
+        let mut members = json!({"QueueUrl": url, "MessageBody": "x"});
+        if name == "q.fifo" {
+            members["MessageGroupId"] = json!("g");
+            members["MessageDeduplicationId"] = json!("d");
+        }
+        sqs.ask("SendMessage", members).await;
+        let message = sqs.receive_one(&url, 3600).await;
+        sqs.clock.advance(61_000);
+        assert_eq!(sqs.attributes(&url).await["ApproximateNumberOfMessagesNotVisible"], "0");
+        let handle = message["ReceiptHandle"].as_str().unwrap();
+        let gone = format!(
+            "Value {handle} for parameter ReceiptHandle is invalid. Reason: Message does not exist \
+             or is not available for visibility timeout change."
+        );
+        let members = change(&url, &message, 10);
+        sqs.refuses("ChangeMessageVisibility", members, INVALID, &gone).await;
+        assert_eq!(sqs.ask("DeleteMessage", of(&url, &message)).await, Value::Null);
+        assert_eq!(sqs.ask_xml("DeleteMessage", of(&url, &message)).await, Value::Null);
     }
 }
 

@@ -223,6 +223,20 @@ async fn who_is_not_known_is_told_so() {
         let refused = post(&sqs, &PLAIN.replace(from, to), BODY).await;
         assert_refused(&refused, 400, "IncompleteSignature");
     }
+    // All that is missing is told at once.
+    let without =
+        PLAIN.replace("X-Amz-Date: 20231114T221320Z\r\n", "").replace("Credential=", "Nothing=");
+    let refused = post(&sqs, &without, BODY).await.json();
+    let message = "Authorization header requires 'Credential' parameter. Authorization header \
+                   requires existence of either a 'X-Amz-Date' or a 'Date' header. \
+                   (Hashed with SHA-256 and encoded with Base64) Authorization=";
+    assert!(refused["message"].as_str().unwrap().starts_with(message), "{refused}");
+    let without = URL.replace("X-Amz-Credential", "Nothing").replace("X-Amz-Date", "Nobody");
+    let refused = get(&sqs, &without).await;
+    assert_refused(&refused, 400, "IncompleteSignature");
+    let message = "AWS query-string parameters must include 'X-Amz-Credential'. AWS query-string \
+                   parameters must include 'X-Amz-Date'. Re-examine the query-string parameters.";
+    assert_eq!(refused.xml()["ErrorResponse"]["Error"]["Message"], message);
     assert_eq!(stored(&sqs).await, 0);
 }
 
@@ -281,7 +295,8 @@ async fn a_key_does_what_it_may_and_nothing_else() {
     }
     let refused = signed(&sqs, SENDER, "ReceiveMessage", json!({"QueueUrl": "q"})).await;
     let message = "User: arn:aws:iam::000000000000:user/sender is not authorized to perform: \
-                   sqs:receivemessage on resource: arn:aws:sqs:us-east-1:000000000000:q";
+                   sqs:receivemessage on resource: arn:aws:sqs:us-east-1:000000000000:q because no \
+                   identity-based policy allows the sqs:receivemessage action";
     let name = "com.amazon.coral.service#AccessDeniedException";
     assert_eq!(refused.json(), json!({"__type": name, "message": message}));
     assert_eq!(stored(&sqs).await, 0);
@@ -291,7 +306,13 @@ async fn a_key_does_what_it_may_and_nothing_else() {
 async fn a_policy_lets_other_accounts_in_and_keeps_out_whom_it_denies() {
     let sqs = locked().await;
     let send = || json!({"QueueUrl": "q", "MessageBody": "x"});
-    assert_refused(&signed(&sqs, FOREIGN, "SendMessage", send()).await, 403, "AccessDenied");
+    let why = async |key: (&str, &str), why: &str| {
+        let refused = signed(&sqs, key, "SendMessage", send()).await;
+        assert_refused(&refused, 403, "AccessDenied");
+        let message = refused.json()["message"].as_str().unwrap().to_owned();
+        assert!(message.ends_with(&format!(":q {why}")), "{message}");
+    };
+    why(FOREIGN, "because no resource-based policy allows the sqs:sendmessage action").await;
     let permit = json!({
         "QueueUrl": "q", "Label": "l", "AWSAccountIds": ["111111111111"],
         "Actions": ["SendMessage"],
@@ -306,7 +327,7 @@ async fn a_policy_lets_other_accounts_in_and_keeps_out_whom_it_denies() {
     let set = json!({"QueueUrl": "q", "Attributes": {"Policy": deny.to_string()}});
     assert_eq!(signed(&sqs, OWNER, "SetQueueAttributes", set).await.status, 200);
     for key in [OWNER, FOREIGN] {
-        assert_refused(&signed(&sqs, key, "SendMessage", send()).await, 403, "AccessDenied");
+        why(key, "with an explicit deny in a resource-based policy").await;
     }
     let remove = json!({"QueueUrl": "q", "Label": "none"});
     assert_refused(

@@ -430,6 +430,8 @@ fn flatten(action: &str, prefix: &str, members: &Value, out: &mut Vec<(String, S
             "AWSAccountIds" => ("AWSAccountId", "Name"),
             "Actions" => ("ActionName", "Name"),
             "TagKeys" => ("TagKey", "Name"),
+            "StringListValues" => ("StringListValue", "Name"),
+            "BinaryListValues" => ("BinaryListValue", "Name"),
             "Entries" => (&*of_batch, "Name"),
             "Attributes" => ("Attribute", "Name"),
             "MessageAttributes" => ("MessageAttribute", "Name"),
