@@ -60,7 +60,7 @@ const FAULTS: [(&str, &[&str]); 20] = [
 const WORK: Duration = Duration::from_millis(150);
 
 /// How long where a call is to fail that comes later.
-const LATE_WORK: Duration = Duration::from_millis(1500);
+const LATE_WORK: Duration = Duration::from_secs(5);
 
 /// Nothing may take longer.
 const PATIENCE: Duration = Duration::from_secs(5);

@@ -8,6 +8,9 @@ use super::trace::{Object, Site, Traced};
 /// So often a site is tried: of a file that many calls are made on, a call is not always the same one.
 const TRIES_MAX: usize = 16;
 
+/// One in a longer life counts as so many.
+const LATE_TRIES: usize = 4;
+
 /// Where a thread makes the calls of each site.
 pub(super) type Occurrences = BTreeMap<Site, Vec<Occurrence>>;
 
@@ -127,7 +130,7 @@ impl Coverage {
         // The first, the last, the middle one, and what is between them.
         let eighths = [0, 8, 4, 2, 6, 1, 7, 3][progress.tries / 2];
         let place = places[(places.len() - 1) * eighths / 8];
-        progress.tries += 1;
+        progress.tries += if is_late { LATE_TRIES } else { 1 };
         let file = place.file.clone().filter(|_| is_by_file);
         let Count { own, of_main } = count(place);
         let number = if is_late { of_main + 1 } else { own };
