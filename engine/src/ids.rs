@@ -166,6 +166,11 @@ impl LeaseId {
         Self((u64::from(epoch.0) << Self::COUNT_BITS) | count)
     }
 
+    /// The epoch that gave it.
+    pub fn epoch(self) -> Epoch {
+        Epoch((self.0 >> Self::COUNT_BITS) as u32)
+    }
+
     /// The lease `offset` after this one in the same epoch.
     pub fn plus(self, offset: u32) -> Self {
         Self(self.0 + u64::from(offset))

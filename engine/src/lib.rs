@@ -12,7 +12,7 @@
 //! ([`options`]), files ([`log`]), what they mean (`index`, `state`, `snapshot`), what is told
 //! (`upkeep`), decisions (`core`), what is done beside the log (`compactor`, `keeper`), and the
 //! whole (`recovery`, `opening`, [`Store`], [`Engine`]); [`verify`] and [`inspect`] look at a store
-//! from outside.
+//! from outside, and [`repair`] makes a new one of a damaged one.
 
 pub mod attributes;
 pub mod attributes_section;
@@ -43,6 +43,7 @@ pub mod progress;
 pub mod receipt;
 pub mod record;
 mod recovery;
+pub mod repair;
 mod snapshot;
 mod state;
 pub mod stats;

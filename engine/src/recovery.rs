@@ -21,6 +21,7 @@ use crate::log::{Known, ListedSegment, SegmentHeader, names};
 use crate::progress::{OnProgress, Progress};
 use crate::snapshot::{self, Kept, SnapshotError};
 use crate::state::State;
+use crate::time::LogTime;
 use crate::upkeep::SealedSegment;
 
 /// Makes state and index anew.
@@ -43,13 +44,52 @@ pub(crate) struct Recovery {
 
 /// What the state contains already: that of the snapshot.
 #[derive(Debug, Default)]
-struct Contained {
+pub(crate) struct Contained {
     /// For each queue of the snapshot, the position that its part contains.
-    parts: HashMap<QueueId, Position>,
+    pub(crate) parts: HashMap<QueueId, Position>,
     /// The log is replayed from behind this position.
-    from: Position,
+    pub(crate) from: Position,
     /// No part of the snapshot contains an entry behind this one.
-    through: Position,
+    pub(crate) through: Position,
+}
+
+/// The state as a snapshot has it.
+#[derive(Debug, Default)]
+pub(crate) struct Base {
+    pub(crate) state: State,
+    pub(crate) known: Contained,
+    pub(crate) log_time: LogTime,
+}
+
+impl Base {
+    /// Takes the newest snapshot that is good off the list, which ascends, and those behind it, and
+    /// restores it. `None`: there is none.
+    pub(crate) fn newest(
+        disk: &dyn Disk,
+        data: &Path,
+        store: StoreId,
+        positions: &mut Vec<Position>,
+        warnings: &mut Vec<String>,
+    ) -> Result<Option<Self>, OpenError> {
+        while let Some(position) = positions.pop() {
+            let (mut state, mut parts) = (State::default(), HashMap::new());
+            let read = snapshot::read(disk, data, store, position, &mut |part| {
+                parts.insert(part.id, part.position);
+                state.restore(part);
+            });
+            match read {
+                Ok(header) => {
+                    state.set_last_queue(header.last_queue);
+                    let known = Contained { parts, from: header.position, through: header.through };
+                    return Ok(Some(Self { state, known, log_time: header.log_time }));
+                }
+                Err(SnapshotError::Disk(error)) => return Err(error.into()),
+                // Derived, whatever is wrong with it: an older one or the log is as good.
+                Err(error) => warnings.push(format!("a snapshot is not used: {error}")),
+            }
+        }
+        Ok(None)
+    }
 }
 
 /// What was read of the log.
@@ -102,31 +142,14 @@ impl Recovery {
     ) -> Result<Known, OpenError> {
         let mut positions = snapshot::list(&*self.disk, &self.data)?;
         positions.retain(|position| *position >= compacted_through);
+        let (disk, data) = (&*self.disk, &*self.data);
+        let base = Base::newest(disk, data, self.store, &mut positions, &mut self.warnings)?;
         let mut known = Known::default();
-        while let Some(position) = positions.pop() {
-            let (mut state, mut parts) = (State::default(), HashMap::new());
-            let read = snapshot::read(&*self.disk, &self.data, self.store, position, &mut |part| {
-                parts.insert(part.id, part.position);
-                state.restore(part);
-            });
-            match read {
-                Ok(header) => {
-                    state.set_last_queue(header.last_queue);
-                    self.state = state;
-                    self.known =
-                        Contained { parts, from: header.position, through: header.through };
-                    known = Known {
-                        position: header.position,
-                        durable: header.through,
-                        log_time: header.log_time,
-                    };
-                    self.snapshots.push(Kept { position, bytes: 0 });
-                    break;
-                }
-                Err(SnapshotError::Disk(error)) => return Err(error.into()),
-                // Derived, whatever is wrong with it: an older one or the log is as good.
-                Err(error) => self.warnings.push(format!("a snapshot is not used: {error}")),
-            }
+        if let Some(Base { state, known: contained, log_time }) = base {
+            let Contained { from: position, through: durable, .. } = contained;
+            known = Known { position, durable, log_time };
+            (self.state, self.known) = (state, contained);
+            self.snapshots.push(Kept { position, bytes: 0 });
         }
         // The one before stays as it is; it is read only when it is needed.
         if let Some(before) = positions.pop() {
@@ -176,7 +199,7 @@ impl Recovery {
 
 impl Contained {
     /// Whether that is what an entry says of a queue; `None`: of none.
-    fn contains(&self, position: Position, queue: Option<QueueId>) -> bool {
+    pub(crate) fn contains(&self, position: Position, queue: Option<QueueId>) -> bool {
         if position > self.through || makes(Mistake::ReplayedTwice) {
             return false;
         }

@@ -45,6 +45,7 @@ const ORDER: [&[&str]; 30] = [
     // A look from outside.
     &["verify"],
     &["inspect"],
+    &["repair"],
     &["lib"],
 ];
 

@@ -35,6 +35,8 @@ pub(crate) struct Compaction {
     /// Of the group, what is still to be read; the last one first.
     sources: Vec<Source>,
     judge: Judge,
+    /// Whose file the output is written into.
+    reserve: Reserve,
     output: Output,
     /// The new segment, once its file has its name.
     named: Option<Arc<Segment>>,
@@ -144,11 +146,12 @@ impl Compaction {
             generation: 1 + generations.max().expect("a group has segments"),
             created: created.min().expect("a group has segments"),
         };
-        let output = Output::new(&*home.disk, reserve, identity)?;
+        let (file, path) = (reserve.file.clone(), reserve.path.clone());
+        let output = Output::new(&*home.disk, file, path, identity)?;
         let sources = group.iter().rev().cloned().map(Source::new).collect();
         let judge = Judge::new(views, older);
         let (named, newest) = (None, LogTime::default());
-        Ok(Self { home, group, sources, judge, output, named, newest, counters })
+        Ok(Self { home, group, sources, judge, reserve, output, named, newest, counters })
     }
 
     /// Ends a compaction that failed: removes what it made, and gives back the reserve if that was
@@ -159,7 +162,7 @@ impl Compaction {
             self.remove(&names::index(&segment.path));
             return None;
         }
-        let reserve = self.output.reserve;
+        let reserve = self.reserve;
         reserve.reset().ok().map(|()| reserve)
     }
 
@@ -260,7 +263,7 @@ impl Compaction {
     fn list(&self, listing: &Listing, segment: &Segment, sealed: Sealed) -> Result<(), Failure> {
         let Segment { first, generation, salt, .. } = *segment;
         let new = ListedSegment { first, generation, salt, sealed: Some(sealed) };
-        let changed = listing.change(&self.output.reserve.manifest, |manifest| {
+        let changed = listing.change(&self.reserve.manifest, |manifest| {
             let covered = |listed: &ListedSegment| {
                 (first..=sealed.last).contains(&listed.first) && listed.sealed.is_some()
             };

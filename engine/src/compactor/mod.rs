@@ -24,6 +24,7 @@ mod source;
 use std::collections::BTreeMap;
 
 pub(crate) use compaction::{Compaction, EarlyFailure, Failure, Stepped};
+pub(crate) use output::{Identity, Output};
 pub(crate) use plan::{LetBe, Plan, Planned, plan};
 pub(crate) use reserve::Reserve;
 pub(crate) use retired::Retired;

@@ -1,15 +1,14 @@
-//! The segment that a compaction writes.
+//! The segment that a compaction writes, or a repair.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::BytesMut;
 
-use super::reserve::Reserve;
 use crate::broken::{Mistake, makes};
 use crate::checksum::Salt;
 use crate::core::sent_slots;
-use crate::disk::{Disk, DiskError};
+use crate::disk::{Disk, DiskError, DiskFile};
 use crate::entry::{EntryBuilder, EntryHeader, seal_entry};
 use crate::ids::{Epoch, Position, StoreId};
 use crate::index::HeapIndex;
@@ -22,18 +21,20 @@ const WRITE_BYTES: usize = 64 << 10;
 
 /// What the new segment is.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Identity {
-    pub(super) store: StoreId,
-    pub(super) first: Position,
-    pub(super) last: Position,
-    pub(super) generation: u32,
-    pub(super) created: LogTime,
+pub(crate) struct Identity {
+    pub(crate) store: StoreId,
+    pub(crate) first: Position,
+    pub(crate) last: Position,
+    pub(crate) generation: u32,
+    pub(crate) created: LogTime,
 }
 
 /// The segment while it is written.
 #[derive(Debug)]
-pub(super) struct Output {
-    pub(super) reserve: Reserve,
+pub(crate) struct Output {
+    /// What it is written into, and the name that this has until then.
+    file: Arc<dyn DiskFile>,
+    path: PathBuf,
     identity: Identity,
     salt: Salt,
     index: HeapIndex,
@@ -45,14 +46,16 @@ pub(super) struct Output {
 }
 
 impl Output {
-    pub(super) fn new(
+    pub(crate) fn new(
         disk: &dyn Disk,
-        reserve: Reserve,
+        file: Arc<dyn DiskFile>,
+        path: PathBuf,
         identity: Identity,
     ) -> Result<Self, DiskError> {
-        let salt = new_salt(disk, &reserve.path)?;
+        let salt = new_salt(disk, &path)?;
         Ok(Self {
-            reserve,
+            file,
+            path,
             identity,
             salt,
             index: HeapIndex::default(),
@@ -63,7 +66,7 @@ impl Output {
     }
 
     /// Adds an entry with these records. One without any is left out.
-    pub(super) fn add(
+    pub(crate) fn add(
         &mut self,
         header: &EntryHeader,
         records: EntryBuilder,
@@ -96,7 +99,7 @@ impl Output {
 
     fn flush(&mut self) -> Result<u64, DiskError> {
         let bytes = self.buffer.len() as u64;
-        self.reserve.file.write_all_at(self.written, &self.buffer)?;
+        self.file.write_all_at(self.written, &self.buffer)?;
         self.buffer.clear();
         self.written += bytes;
         Ok(bytes)
@@ -104,7 +107,7 @@ impl Output {
 
     /// Ends the segment: what `rest` writes goes into its last entry, then the file gets its
     /// header and its name. It is durable when this returns, and listed nowhere yet.
-    pub(super) fn finish(
+    pub(crate) fn finish(
         &mut self,
         disk: &dyn Disk,
         data: &Path,
@@ -137,29 +140,25 @@ impl Output {
         let (salt, capacity) = (self.salt, self.written);
         let header =
             SegmentHeader { store, first, generation, salt, epoch: Epoch(0), created, capacity };
-        let file = &self.reserve.file;
+        let file = &self.file;
         file.write_all_at(0, &header.encode())?;
         file.set_size(self.written)?;
         if !makes(Mistake::CompactedNotSynced) {
             file.sync()?;
         }
-        let path = self.path(data, &header);
-        disk.rename(&self.reserve.path, &path)?;
+        let path = names::segment(data, header.name());
+        disk.rename(&self.path, &path)?;
         disk.sync_dir(&names::log_dir(data))?;
         Ok((header.segment(file.clone(), path), self.written))
     }
 
     /// Where the next bytes go.
-    pub(super) fn written(&self) -> u64 {
+    pub(crate) fn written(&self) -> u64 {
         self.written
     }
 
     /// The messages that it holds.
-    pub(super) fn take_index(&mut self) -> HeapIndex {
+    pub(crate) fn take_index(&mut self) -> HeapIndex {
         std::mem::take(&mut self.index)
-    }
-
-    fn path(&self, data: &Path, header: &SegmentHeader) -> PathBuf {
-        names::segment(data, header.name())
     }
 }

@@ -1,15 +1,13 @@
 //! Making a segment's index anew, also of one that is damaged: a record proves itself, so those
 //! around the damage are found again.
 
-use crate::checksum::Salt;
 use crate::core::{sent_at, sent_slots, slot_ms};
 use crate::disk::DiskError;
 use crate::entry::{ENTRY_ALIGN, ENTRY_HEADER_BYTES, EntryHeader};
 use crate::error::Damage;
-use crate::ids::Position;
 use crate::index::{HeapIndex, Slot};
+use crate::log::proven::{Proven, Whose, proven};
 use crate::log::scan::{Scan, Step};
-use crate::record::{Record, RecordFrame};
 use crate::time::LogTime;
 use crate::upkeep::SealedSegment;
 
@@ -99,9 +97,15 @@ impl Salvage {
         let mut bytes = vec![0; count as usize];
         let read = segment.file.read_at(begin, &mut bytes)?;
         bytes.truncate(read);
+        // Where the entry's position is not known, one that has a message says it itself.
+        let whose = match position {
+            Some(position) => Whose::Entry(position),
+            None => Whose::Any,
+        };
         let (mut at, mut behind) = (0, 0);
         while at < bytes.len() {
-            let Some((record, size)) = proven(&bytes[at..], segment.salt, position) else {
+            let found = proven(&bytes[at..], segment.salt, &whose);
+            let Some(Proven { record, bytes: size, .. }) = found else {
                 at += 1;
                 continue;
             };
@@ -142,14 +146,4 @@ impl Salvage {
             });
         }
     }
-}
-
-/// The record at the start of `bytes` and its size, if its seal is right. Where the entry's position
-/// is not known, one that has a message says it itself.
-fn proven(bytes: &[u8], salt: Salt, position: Option<Position>) -> Option<(Record<'_>, usize)> {
-    let (frame, rest) = RecordFrame::split(bytes).ok()?;
-    let record = frame.decode().ok()?;
-    let position = position.or_else(|| record.message().map(|sent| sent.position))?;
-    frame.check_seal(salt, position).ok()?;
-    Some((record, bytes.len() - rest.len()))
 }

@@ -93,6 +93,11 @@ impl MappedIndex {
         Ok(index)
     }
 
+    /// The segment that an index file says it belongs to, whatever it is.
+    pub(crate) fn identity_of(disk: &dyn Disk, path: &Path) -> Option<IndexIdentity> {
+        Header::decode(disk.map(path).ok()?.bytes()).ok().map(|header| header.identity)
+    }
+
     /// The bytes of all records that are no messages.
     pub(crate) fn control_bytes(&self) -> u64 {
         self.control_bytes
@@ -159,7 +164,6 @@ impl MappedIndex {
     }
 
     /// A queue's messages, ascending. A bad block is an error in the place of each item in it.
-    #[cfg(test)]
     pub(crate) fn slots(
         &self,
         queue: QueueId,

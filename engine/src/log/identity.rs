@@ -49,6 +49,11 @@ impl Identity {
         Ok(Self { store, created_ms, receipt_key: ReceiptKey(random(disk)?) })
     }
 
+    /// The same store, whose receipts until now are not valid any more.
+    pub(crate) fn with_other_key(&self, disk: &dyn Disk) -> Result<Self, OpenError> {
+        Ok(Self { receipt_key: ReceiptKey(random(disk)?), ..*self })
+    }
+
     pub(crate) fn write(&self, disk: &dyn Disk, data: &Path) -> Result<(), OpenError> {
         replace_file(disk, &names::identity(data), self.encode().as_bytes())?;
         Ok(())
@@ -109,6 +114,14 @@ impl Identity {
         }
         Ok(identity)
     }
+}
+
+/// Whether the checksum of a `store.toml` is that of the lines before it, whatever its version.
+pub(crate) fn is_intact(file: &[u8]) -> bool {
+    let text = std::str::from_utf8(file).unwrap_or_default();
+    let Some((fields, checksum)) = text.split_once("checksum = ") else { return false };
+    let expected = checksum::plain(&[fields.as_bytes()]);
+    checksum.trim_end() == format!("\"{expected:08x}\"")
 }
 
 fn decode_key(text: &str) -> Option<ReceiptKey> {

@@ -132,6 +132,12 @@ impl ManifestReserve {
 }
 
 impl Manifest {
+    /// Writes the manifest of a store that is being made.
+    pub(crate) fn write(&self, disk: &dyn Disk, data: &Path) -> Result<(), DiskError> {
+        let (path, bytes) = (names::manifest_reserve(data), self.bytes_with_one_more());
+        self.write_reserved(disk, data, &ManifestReserve::make(disk, &path, bytes)?)
+    }
+
     /// Replaces the manifest on disk by way of a file that was reserved for it: needs no space.
     pub(super) fn write_reserved(
         &self,
@@ -165,29 +171,32 @@ impl Manifest {
         data: &Path,
         store: StoreId,
     ) -> Result<Option<Self>, OpenError> {
-        let path = names::manifest(data);
-        let bytes_max = HEADER_BYTES as u64 + u64::from(SEGMENTS_MAX) * SEGMENT_BYTES as u64;
-        let bytes = match read_file(disk, &path, bytes_max) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error.into()),
+        let (manifest, bytes) = match Self::read_any(disk, data) {
+            Ok(read) => read,
+            Err(OpenError::Disk(error)) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Ok(None);
+            }
+            Err(error) => return Err(error),
         };
-        let damaged = |detail| Damage {
-            path: path.clone(),
-            offset: 0,
-            bytes: bytes.len() as u64,
-            position: None,
-            detail,
-        };
-        if let Some(found) = newer_version(&bytes, &MAGIC, VERSION) {
-            return Err(OpenError::FormatTooNew { path, found, supported: VERSION });
-        }
-        let manifest = Self::decode(&bytes).map_err(damaged)?;
         if manifest.store != store {
-            let found = manifest.store;
-            return Err(damaged(format!("belongs to store {found}, expected {store}")).into());
+            let (path, found) = (names::manifest(data), manifest.store);
+            let detail = format!("belongs to store {found}, expected {store}");
+            return Err(Damage { path, offset: 0, bytes, position: None, detail }.into());
         }
         Ok(Some(manifest))
+    }
+
+    /// Reads the manifest of whatever store it is, and says how many bytes it has.
+    pub(crate) fn read_any(disk: &dyn Disk, data: &Path) -> Result<(Self, u64), OpenError> {
+        let path = names::manifest(data);
+        let bytes_max = HEADER_BYTES as u64 + u64::from(SEGMENTS_MAX) * SEGMENT_BYTES as u64;
+        let file = read_file(disk, &path, bytes_max)?;
+        if let Some(found) = newer_version(&file, &MAGIC, VERSION) {
+            return Err(OpenError::FormatTooNew { path, found, supported: VERSION });
+        }
+        let bytes = file.len() as u64;
+        let damaged = |detail| Damage { path, offset: 0, bytes, position: None, detail };
+        Ok((Self::decode(&file).map_err(damaged)?, bytes))
     }
 
     fn encode(&self) -> Vec<u8> {
@@ -301,6 +310,12 @@ pub(crate) fn whole_crc(bytes: &[u8]) -> u32 {
     let (before, rest) = bytes.split_at(bytes.len().min(12));
     let behind = rest.get(4..).unwrap_or(&[]);
     checksum::plain(&[before, behind])
+}
+
+/// Whether the checksum of a file with a magic is right, whatever its version.
+pub(crate) fn is_intact(file: &[u8]) -> bool {
+    let found = file.get(12..16).and_then(|crc| crc.try_into().ok()).map(u32::from_le_bytes);
+    found == Some(whole_crc(file))
 }
 
 /// The version of a file that begins with `magic` and a version, when that is newer than the

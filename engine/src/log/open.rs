@@ -153,19 +153,36 @@ pub(crate) fn look_at(
 ) -> Result<(Identity, Option<Box<dyn DiskLock>>), OpenError> {
     refuse_foreign(disk, data)?;
     let identity = Identity::read(disk, data)?;
-    let lock = match take_lock(disk, data) {
-        Ok(lock) => Some(lock),
+    Ok((identity, lock_to_look(disk, data, true)?))
+}
+
+/// The lock of a store that is looked at, where it can be taken. Unless it is known to be a store,
+/// nothing must be in the directory that is somebody else's.
+pub(crate) fn lock_to_look(
+    disk: &dyn Disk,
+    data: &Path,
+    is_store: bool,
+) -> Result<Option<Box<dyn DiskLock>>, OpenError> {
+    if !is_store {
+        refuse_foreign(disk, data)?;
+    }
+    match take_lock(disk, data) {
+        Ok(lock) => Ok(Some(lock)),
         Err(OpenError::Disk(error))
             if matches!(
                 error.kind(),
                 ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem
             ) =>
         {
-            None
+            Ok(None)
         }
-        Err(other) => return Err(other),
-    };
-    Ok((identity, lock))
+        Err(other) => Err(other),
+    }
+}
+
+/// Takes the lock of a directory in which a store is about to be made.
+pub(crate) fn lock_new(disk: &dyn Disk, data: &Path) -> Result<Box<dyn DiskLock>, OpenError> {
+    take_lock(disk, data)
 }
 
 /// Refuses a directory that holds something and is no store.

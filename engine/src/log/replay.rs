@@ -1,19 +1,20 @@
 //! Replay: reads the log, in order, without changing anything, and tells a consumer what is there.
-//! Opening a store, `verify` and `inspect` are its consumers.
+//! Opening a store, `verify`, `inspect` and repair are its consumers.
 //!
 //! The judgement of FORMAT.md section 8 is made here, once: damage or torn tail.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 
-use super::manifest::{ListedSegment, Manifest, Sealed};
+use super::manifest::{ListedSegment, Manifest, Sealed, is_intact};
 use super::names::{self, INDEX_EXTENSION, SegmentName};
 use super::scan::{Scan, Step};
 use super::segment::{SEGMENT_HEADER_BYTES, SegmentHeader};
 use crate::broken::{Mistake, makes};
-use crate::disk::{Access, Disk, DiskFile};
+use crate::disk::{Access, Disk, DiskError, DiskFile};
 use crate::entry::{EntryError, EntryHeader};
 use crate::error::{Damage, OpenError};
 use crate::ids::Position;
@@ -37,6 +38,41 @@ pub(crate) trait Replay {
 
     /// Damage. `Ok` goes on behind it; `Err` ends the replay.
     fn damage(&mut self, damage: Damage) -> Result<(), Damage>;
+
+    /// Entries that are lost, as a whole or in part: told before the damage that took them.
+    fn lost(&mut self, _lost: &Lost<'_>) -> Result<(), OpenError> {
+        Ok(())
+    }
+
+    /// Whether a segment is read too whose header page is not what was written: where its entries begin
+    /// and what salt they have is in the manifest.
+    fn reads_headless(&self) -> bool {
+        false
+    }
+
+    /// Opens the file of a segment.
+    fn open_segment(
+        &mut self,
+        disk: &dyn Disk,
+        data: &Path,
+        listed: &ListedSegment,
+    ) -> Result<Arc<dyn DiskFile>, DiskError> {
+        disk.open(&names::segment(data, listed.name()), Access::Read)
+    }
+}
+
+/// Entries that are not there, or of which not everything is.
+pub(crate) struct Lost<'s> {
+    /// The segment that they are of; `None`: none is listed.
+    pub(crate) listed: Option<&'s ListedSegment>,
+    /// Its file, if there is one.
+    pub(crate) file: Option<&'s dyn DiskFile>,
+    /// Where in the file they were, as far as that is known.
+    pub(crate) bytes: Range<u64>,
+    /// The first of them.
+    pub(crate) first: Position,
+    /// The one behind the last; `None`: nobody knows how many there were.
+    pub(crate) next: Option<Position>,
 }
 
 /// How the log ends.
@@ -81,6 +117,7 @@ pub(crate) fn replay(
     for listed in &manifest.segments {
         let due = end.last.next();
         if listed.first != due {
+            consumer.lost(&Lost::unlisted(due, Some(listed.first)))?;
             let detail = format!("the manifest lists no segment of entry {due}");
             let path = names::segment(data, SegmentName::written(due));
             consumer.damage(Damage { path, offset: 0, bytes: 0, position: Some(due), detail })?;
@@ -88,6 +125,7 @@ pub(crate) fn replay(
         match replay_segment(disk, data, manifest, listed, durable, consumer) {
             Ok(segment_end) => end = segment_end,
             Err(OpenError::Damaged(damage)) => {
+                consumer.lost(&Lost::whole(listed))?;
                 consumer.damage(damage)?;
                 end.last = match listed.sealed {
                     Some(sealed) if sealed.last >= listed.first => sealed.last,
@@ -102,9 +140,26 @@ pub(crate) fn replay(
         let detail =
             format!("the log ends with entry {last}, a snapshot was taken of entry {durable}");
         let path = names::log_dir(data);
+        consumer.lost(&Lost::unlisted(next, None))?;
         consumer.damage(Damage { path, offset: 0, bytes: 0, position: Some(next), detail })?;
     }
     Ok(end)
+}
+
+impl<'s> Lost<'s> {
+    /// Entries for which no segment is listed.
+    fn unlisted(first: Position, next: Option<Position>) -> Self {
+        Self { listed: None, file: None, bytes: 0..0, first, next }
+    }
+
+    /// Everything of a segment.
+    fn whole(listed: &'s ListedSegment) -> Self {
+        let first = listed.first;
+        let last = listed.sealed.map(|sealed| sealed.last).filter(|last| *last >= first);
+        let bytes = 0..listed.sealed.map_or(0, |sealed| sealed.bytes);
+        let next = last.map(Position::next);
+        Self { listed: Some(listed), file: None, bytes, first, next }
+    }
 }
 
 fn replay_segment(
@@ -116,7 +171,7 @@ fn replay_segment(
     consumer: &mut dyn Replay,
 ) -> Result<LogEnd, OpenError> {
     let path = names::segment(data, listed.name());
-    let file = match disk.open(&path, Access::Read) {
+    let file = match consumer.open_segment(disk, data, listed) {
         Ok(file) => file,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             if makes(Mistake::MissingSegmentSkipped) {
@@ -130,16 +185,51 @@ fn replay_segment(
         }
         Err(error) => return Err(error.into()),
     };
-    let header = SegmentHeader::read(&*file)?;
+    let header = match read_header(&*file, path, manifest, listed) {
+        Err(error) if consumer.reads_headless() => {
+            consumer.damage(damaged_header(&*file, error)?)?;
+            SegmentHeader::as_listed(manifest.store, listed, file.size()?)
+        }
+        read => read?,
+    };
+    let wanted = consumer.segment(listed, &header, &file);
+    match listed.sealed {
+        Some(sealed) if !wanted && sealed.last >= listed.first => skip_sealed(&*file, sealed),
+        Some(sealed) => replay_sealed(&*file, listed, &header, sealed, consumer),
+        None => replay_active(&*file, listed, &header, durable, consumer),
+    }
+}
+
+/// The header of the segment that is listed.
+fn read_header(
+    file: &dyn DiskFile,
+    path: PathBuf,
+    manifest: &Manifest,
+    listed: &ListedSegment,
+) -> Result<SegmentHeader, OpenError> {
+    let header = SegmentHeader::read(file)?;
     check_listed(&header, manifest, listed).map_err(|detail| {
         let position = Some(listed.first);
         Damage { path, offset: 0, bytes: SEGMENT_HEADER_BYTES, position, detail }
     })?;
-    let wanted = consumer.segment(listed, &header, &file);
-    match listed.sealed {
-        Some(sealed) if !wanted && sealed.last >= listed.first => skip_sealed(&*file, sealed),
-        Some(sealed) => replay_sealed(&*file, &header, sealed, consumer),
-        None => replay_active(&*file, &header, durable, consumer),
+    Ok(header)
+}
+
+/// What is wrong with a header page, if it is damaged: a flipped bit makes its version a newer one, too.
+fn damaged_header(file: &dyn DiskFile, error: OpenError) -> Result<Damage, OpenError> {
+    match error {
+        OpenError::Damaged(damage) => Ok(damage),
+        OpenError::FormatTooNew { ref path, found, .. } => {
+            let mut page = vec![0; SEGMENT_HEADER_BYTES as usize];
+            file.read_durable_at(0, &mut page)?;
+            if is_intact(&page) {
+                return Err(error);
+            }
+            let (path, bytes) = (path.clone(), SEGMENT_HEADER_BYTES);
+            let detail = format!("version {found}, and its checksum is wrong");
+            Ok(Damage { path, offset: 0, bytes, position: None, detail })
+        }
+        other => Err(other),
     }
 }
 
@@ -179,6 +269,7 @@ fn check_listed(
 /// Everything that is not valid is damage.
 fn replay_sealed(
     file: &dyn DiskFile,
+    listed: &ListedSegment,
     header: &SegmentHeader,
     sealed: Sealed,
     consumer: &mut dyn Replay,
@@ -197,6 +288,14 @@ fn replay_sealed(
                 let behind = scan.look_behind()?;
                 let (resume, next) =
                     behind.next.unwrap_or((bytes, last.map_or(expected.next(), Position::next)));
+                let is_end_known = behind.next.is_some() || last.is_some();
+                consumer.lost(&Lost {
+                    listed: Some(listed),
+                    file: Some(file),
+                    bytes: offset..resume,
+                    first: expected,
+                    next: is_end_known.then_some(next),
+                })?;
                 let damage = describe(&mut scan, offset, resume, expected, next, entry, &cause)?;
                 consumer.damage(Damage { path: file.path().to_path_buf(), ..damage })?;
                 scan.resume(resume, next);
@@ -208,6 +307,11 @@ fn replay_sealed(
     let is_whole = if header.generation > 0 { end <= last } else { end == last };
     if !is_whole {
         let detail = format!("ends with entry {end}, expected {last}");
+        if end < last {
+            let (first, next) = (end.next(), Some(last.next()));
+            let (listed, file) = (Some(listed), Some(file));
+            consumer.lost(&Lost { listed, file, bytes: bytes..bytes, first, next })?;
+        }
         let (path, position) = (file.path().to_path_buf(), Some(end.next()));
         consumer.damage(Damage { path, offset: bytes, bytes: 0, position, detail })?;
     }
@@ -217,6 +321,7 @@ fn replay_sealed(
 /// What is invalid and was never claimed durable is the torn tail; what was is damage.
 fn replay_active(
     file: &dyn DiskFile,
+    listed: &ListedSegment,
     header: &SegmentHeader,
     durable: Position,
     consumer: &mut dyn Replay,
@@ -243,6 +348,20 @@ fn replay_active(
                 let is_damage = (expected <= behind.claimed
                     || makes(Mistake::TornTailRefused) && entry.is_some())
                     && !makes(Mistake::DamageTakenForTornTail);
+                // Where zeros follow, no entry did, also if the file was longer once.
+                let is_cut = size < header.capacity && cause != EntryError::Zeros;
+                // Without a header, and without an entry, it may be another file.
+                let is_another = header.is_as_listed() && expected == header.first;
+                if is_damage || is_cut || is_another {
+                    let bytes = offset..behind.next.map_or(size.max(offset), |(resume, _)| resume);
+                    consumer.lost(&Lost {
+                        listed: Some(listed),
+                        file: Some(file),
+                        bytes,
+                        first: expected,
+                        next: behind.next.map(|(_, next)| next),
+                    })?;
+                }
                 if is_damage {
                     let (resume, next) = behind
                         .next

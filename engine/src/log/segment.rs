@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::filling::Filling;
-use super::manifest::{newer_version, whole_crc};
+use super::manifest::{ListedSegment, newer_version, whole_crc};
 use super::names::{self, SegmentName};
 use crate::broken::{Mistake, makes};
 use crate::checksum::Salt;
@@ -100,6 +100,19 @@ impl SegmentHeader {
 
     fn version(&self) -> u32 {
         if self.generation == 0 { VERSION_WRITTEN } else { VERSION_COMPACTED }
+    }
+
+    /// What the manifest says of a segment whose header page is not what was written, and whose file has
+    /// so many bytes.
+    pub(super) fn as_listed(store: StoreId, listed: &ListedSegment, capacity: u64) -> Self {
+        let ListedSegment { first, generation, salt, .. } = *listed;
+        let (epoch, created) = (Epoch(0), LogTime(0));
+        Self { store, first, generation, salt, epoch, created, capacity }
+    }
+
+    /// Whether it is not what stands in the file: no opening has the number 0.
+    pub(super) fn is_as_listed(&self) -> bool {
+        self.generation == 0 && self.epoch == Epoch(0)
     }
 
     /// Its file's name.

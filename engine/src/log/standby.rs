@@ -67,7 +67,8 @@ impl Standby {
     /// had then: that stays as it is.
     pub(super) fn grow(&mut self, bytes: u64) -> Result<(), DiskError> {
         let mut piece = bytes.saturating_sub(self.bytes);
-        while self.bytes < bytes && piece >= PIECE_BYTES_MIN {
+        // What is missing may be less than the smallest piece.
+        while self.bytes < bytes && piece >= PIECE_BYTES_MIN.min(bytes - self.bytes) {
             let more = piece.min(bytes - self.bytes);
             let written = self.file.write_zeros(self.bytes, more).and_then(|()| self.file.sync());
             match written {

@@ -53,9 +53,14 @@ impl<'a> RecordFrame<'a> {
     /// Checks the seal: that this is a record of that entry, and whole but for its payload.
     pub(crate) fn check_seal(&self, salt: Salt, position: Position) -> Result<(), RecordError> {
         let expected = self.seal(&Placed::new(salt, position));
-        let found = self.header[SEAL_AT..].try_into().expect("a header ends with four bytes");
-        let found = u32::from_le_bytes(found);
+        let found = self.stated_seal();
         if expected == found { Ok(()) } else { Err(RecordError::Seal { expected, found }) }
+    }
+
+    /// The seal that is written in it.
+    pub(crate) fn stated_seal(&self) -> u32 {
+        let seal = self.header[SEAL_AT..].try_into().expect("a header ends with four bytes");
+        u32::from_le_bytes(seal)
     }
 
     /// Reads the fields.

@@ -20,6 +20,7 @@ pub(crate) mod queue;
 pub(crate) mod redrives;
 pub(crate) mod returns;
 pub(crate) mod runs;
+mod salvage;
 #[cfg(test)]
 mod tests;
 

@@ -16,6 +16,8 @@ pub(super) enum Failure {
     Reported,
     /// Told already: derived files are to be made anew.
     Spoiled,
+    /// Told already: what was left of a damaged store is a whole one.
+    Repaired,
     /// Whoever read stdout has closed it: a quiet end.
     OutputClosed,
 }

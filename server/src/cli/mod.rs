@@ -1,7 +1,7 @@
 //! The commands of the `forebay` binary, one file each.
 //!
-//! Results go to stdout, everything else to stderr. Exit status: 0 done, 1 failed, 2 wrong usage; 3 is
-//! `verify`'s.
+//! Results go to stdout, everything else to stderr. Exit status: 0 done, 1 failed, 2 wrong usage; 3 and
+//! 4 are `verify`'s.
 
 mod ack;
 mod attributes;
@@ -24,6 +24,7 @@ mod receipt_text;
 mod receive;
 mod redrive;
 mod release;
+mod repair;
 mod say;
 mod send;
 mod serve;
@@ -80,6 +81,7 @@ pub fn run() -> ExitCode {
         Ok(()) | Err(Failure::OutputClosed) => ExitCode::SUCCESS,
         Err(Failure::Reported) => ExitCode::FAILURE,
         Err(Failure::Spoiled) => ExitCode::from(3),
+        Err(Failure::Repaired) => ExitCode::from(4),
         Err(Failure::Because(reason)) => {
             say(format_args!("forebay: {reason}"));
             ExitCode::FAILURE

@@ -22,6 +22,12 @@ pub(super) fn bytes(total: u64) -> ProgressBar {
     )
 }
 
+/// Bytes of an unknown total, as they are read.
+pub(super) fn bytes_read() -> ProgressBar {
+    let template = "{spinner} {decimal_bytes} read, {decimal_bytes_per_sec}, {elapsed}";
+    styled(ProgressBar::new_spinner(), template)
+}
+
 /// Bytes of an unknown total, of `what`. Not shown before [`while_slow`] does.
 pub(super) fn hidden_bytes(what: &str) -> ProgressBar {
     let template =

@@ -4,25 +4,46 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use forebay_engine::disk::RealDisk;
+use forebay_engine::error::OpenError;
 use forebay_engine::verify::{Outcome, VerifyReport, verify};
 use serde::Serialize;
 
 use super::failure::Failure;
 use super::progress;
+use super::repair::{InDoubtOption, Repair};
+use super::say::say;
 
-/// Check every checksum of a store, offline
+/// Check every checksum of a store, offline; make a whole one of what is left of a damaged one
 ///
 /// Exit status 0: clean, or with a torn tail, which is what a killed server leaves of a write that
 /// it never answered; the next start cuts it off. 3: nothing is lost, but an index or a snapshot is not
 /// what was written; the next start makes it anew or does without. 1: damaged, or not to be read.
+///
+/// With --repair a damaged store is read for what is left, and what is lost is said exactly: bytes, entries of
+/// the log, messages of each queue by their numbers, and those in doubt, which a lost record may have
+/// deleted. With --yes, or when asked on a terminal, what is left is written to a new directory as a whole
+/// store; the damaged one is only read. Exit status 4: repaired. 0: there was nothing to repair. 1: damaged,
+/// and nothing was written.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example: forebay verify ./forebay-data")]
+#[command(after_help = "Example: forebay verify ./forebay-data\n         \
+                  forebay verify ./forebay-data --repair\n         \
+                  forebay verify ./forebay-data --repair=./mended --in-doubt deliver --yes")]
 pub(super) struct Verify {
     /// The store's directory
     dir: PathBuf,
-    /// A JSON object
+    /// A JSON object; with --repair of a damaged store another one, of what is lost
     #[arg(long)]
     json: bool,
+    /// Say what is lost, and write what is left to NEW, which must be empty or missing [default: the
+    /// directory's name with .repaired behind it]
+    #[arg(long, value_name = "NEW", num_args = 0..=1, require_equals = true)]
+    repair: Option<Option<PathBuf>>,
+    /// What becomes of messages that a lost record may have deleted
+    #[arg(long, value_name = "WHAT", requires = "repair")]
+    in_doubt: Option<InDoubtOption>,
+    /// Write it without being asked
+    #[arg(long, requires = "repair")]
+    yes: bool,
 }
 
 /// A report as `--json` shows it.
@@ -50,14 +71,43 @@ impl Verify {
             bar.set_position(progress.bytes);
         });
         bar.finish_and_clear();
-        let report = report?;
-        let text = if self.json { to_json(&report) } else { report.to_string() };
-        writeln!(std::io::stdout(), "{text}")?;
-        match report.outcome {
-            Outcome::Clean | Outcome::TornTail { .. } if report.spoiled.is_empty() => Ok(()),
-            Outcome::Clean | Outcome::TornTail { .. } => Err(Failure::Spoiled),
-            Outcome::Damaged(_) => Err(Failure::Reported),
+        let Some(new) = self.repair else { return told(&report?, self.json) };
+        let is_damaged = match &report {
+            Ok(report) => matches!(report.outcome, Outcome::Damaged(_)),
+            Err(error) => is_damage(error),
+        };
+        if is_damaged {
+            let Self { dir, in_doubt, yes, json, .. } = self;
+            return Repair { dir, new, in_doubt, yes, json }.run();
         }
+        match told(&report?, self.json) {
+            Ok(()) | Err(Failure::Spoiled) => {
+                say("nothing is lost: the next start does what is to be done");
+                Ok(())
+            }
+            other => other,
+        }
+    }
+}
+
+/// Whether a store that cannot be checked at all may be repaired.
+fn is_damage(error: &OpenError) -> bool {
+    match error {
+        OpenError::Damaged(_) | OpenError::NotAStore { .. } | OpenError::FormatTooNew { .. } => {
+            true
+        }
+        OpenError::Disk(error) => error.kind() == std::io::ErrorKind::NotFound,
+        _ => false,
+    }
+}
+
+fn told(report: &VerifyReport, json: bool) -> Result<(), Failure> {
+    let text = if json { to_json(report) } else { report.to_string() };
+    writeln!(std::io::stdout(), "{text}")?;
+    match report.outcome {
+        Outcome::Clean | Outcome::TornTail { .. } if report.spoiled.is_empty() => Ok(()),
+        Outcome::Clean | Outcome::TornTail { .. } => Err(Failure::Spoiled),
+        Outcome::Damaged(_) => Err(Failure::Reported),
     }
 }
 

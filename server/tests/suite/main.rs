@@ -26,6 +26,7 @@ mod giving_back;
 mod message_attributes;
 mod one_fact_twice;
 mod real_input;
+mod repairing;
 mod repeating;
 mod slow_clients;
 mod sqs;

@@ -47,40 +47,51 @@ pub(super) struct Drained {
 }
 
 /// Does a case and judges what the store makes of it. `Err`: what it must not.
-pub(super) fn judge(reference: &Reference, case: &Case) -> Result<Judgement, String> {
-    let rotten = case.apply(reference);
+pub(super) fn judge(
+    reference: &Reference,
+    case: &Case,
+    rotten: &Rotten,
+) -> Result<Judgement, String> {
     if rotten.changed.is_empty() {
         return Ok(Judgement::Same);
     }
-    let disk = disk(reference, case, &rotten);
+    let disk = disk(reference, case, rotten);
     let report = verify(&disk, Path::new(DATA), &mut |_| {});
     let options = if case.number.is_multiple_of(COMPACTING_EVERY) { compacting() } else { idle() };
     let file = &reference.files[case.file];
     let opened = Opened::open_on(&disk, reference.wall_ms, options);
     let judgement = match opened {
-        Ok(opened) => judge_opened(reference, file, &rotten, opened)?,
+        Ok(opened) => judge_opened(reference, file, rotten, opened)?,
         Err(error) => {
-            refused(file, &rotten, &error)?;
+            refused(file, rotten, &error)?;
             if let Some(to) = &rotten.renamed {
                 kept(&disk, to, file)?;
             }
             Judgement::Refused
         }
     };
-    compare(file, &rotten, judgement, report)
+    compare(file, rotten, judgement, report)
 }
 
 /// A disk on which the case has happened.
 pub(super) fn disk(reference: &Reference, case: &Case, rotten: &Rotten) -> SimDisk {
-    let disk = reference.disk_but(&[case.file]);
-    let file = &reference.files[case.file];
+    disk_of(reference, &[(case, rotten)])
+}
+
+/// A disk on which cases have happened, each to another file.
+pub(super) fn disk_of(reference: &Reference, cases: &[(&Case, &Rotten)]) -> SimDisk {
+    let numbers: Vec<usize> = cases.iter().map(|(case, _)| case.file).collect();
+    let disk = reference.disk_but(&numbers);
     let put = |path: &Path, bytes: &[u8]| {
         disk.put(path, bytes).expect("a simulated disk takes files");
     };
-    match (&rotten.bytes, &rotten.renamed) {
-        (Some(bytes), _) => put(&file.path, bytes),
-        (None, Some(to)) => put(to, &file.bytes),
-        (None, None) => {}
+    for (case, rotten) in cases {
+        let file = &reference.files[case.file];
+        match (&rotten.bytes, &rotten.renamed) {
+            (Some(bytes), _) => put(&file.path, bytes),
+            (None, Some(to)) => put(to, &file.bytes),
+            (None, None) => {}
+        }
     }
     disk
 }

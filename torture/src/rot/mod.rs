@@ -5,11 +5,13 @@
 //! 512-byte block zeroed, copied from elsewhere and swapped, each file deleted, renamed, and
 //! exchanged for another. Then the store is opened and drained. What has rotted may be made anew, be
 //! told as a torn tail, or be reported, with file and offset; every message that it does not concern comes, with
-//! the bytes that it was sent with, and `verify` names the same place. All of it happens in memory, on
-//! the simulated disk.
+//! the bytes that it was sent with, and `verify` names the same place. Of every few cases what is damaged is
+//! repaired, too, and what comes of it held against what was told. All of it happens in memory, on the
+//! simulated disk.
 
 mod case;
 mod judge;
+mod mend;
 mod reference;
 pub(crate) mod store;
 
@@ -25,10 +27,14 @@ use std::time::{Duration, Instant};
 use self::case::{Case, count, count_whole};
 pub use self::judge::Judgement;
 use self::judge::{disk, judge};
+use self::mend::mend;
 use self::reference::Reference;
 
 /// Progress is told after so many cases of a thread.
 const TELL_EVERY: u64 = 256;
+
+/// A store is repaired in every so many cases of a part of a file.
+const REPAIRED_EVERY: u64 = 4;
 
 /// The most memory that the process may take beyond what it took before the first case.
 const MEMORY_BYTES_MAX: u64 = 1 << 30;
@@ -63,6 +69,8 @@ pub struct Summary {
     pub messages: usize,
     /// Cases by what became of the store.
     pub judgements: BTreeMap<Judgement, u64>,
+    /// Cases in which the store was damaged, and repaired.
+    pub repaired: u64,
     /// The most memory that the process took beyond what it took before, in bytes.
     pub memory_bytes: u64,
     /// How long it took.
@@ -148,6 +156,7 @@ pub fn run(options: &Options, progress: &mut dyn FnMut(u64, u64)) -> Result<Repo
                 *summary.judgements.entry(judgement).or_default() += cases;
             }
             summary.cases += done.violations.len() as u64;
+            summary.repaired += done.repaired;
             violations.extend(done.violations);
             progress(summary.cases, cases);
         }
@@ -226,6 +235,7 @@ struct Sweep<'r> {
 #[derive(Default)]
 struct Done {
     judgements: BTreeMap<Judgement, u64>,
+    repaired: u64,
     violations: Vec<Violation>,
 }
 
@@ -234,7 +244,10 @@ impl Sweep<'_> {
         let mut done = Done::default();
         while let Some(number) = self.next() {
             match self.case(number) {
-                Ok(judgement) => *done.judgements.entry(judgement).or_default() += 1,
+                Ok((judgement, is_repaired)) => {
+                    *done.judgements.entry(judgement).or_default() += 1;
+                    done.repaired += u64::from(is_repaired);
+                }
                 Err(violation) => {
                     done.violations.push(violation);
                     self.stop.store(true, Ordering::Relaxed);
@@ -271,11 +284,20 @@ impl Sweep<'_> {
         Some(whole + u64::try_from(place).expect("it is below the number of parts"))
     }
 
-    fn case(&self, number: u64) -> Result<Judgement, Violation> {
+    /// What became of the store, and whether it was repaired.
+    fn case(&self, number: u64) -> Result<(Judgement, bool), Violation> {
         let case = Case::of(self.reference, number);
-        let judged = catch_unwind(AssertUnwindSafe(|| judge(self.reference, &case)));
+        let is_mended = number < count_whole(self.reference)
+            || number.is_multiple_of(REPAIRED_EVERY)
+            || self.options.only.is_some();
+        let judged = catch_unwind(AssertUnwindSafe(|| {
+            let rotten = case.apply(self.reference);
+            let judgement = judge(self.reference, &case, &rotten)?;
+            let is_repaired = is_mended && mend(self.reference, &case, &rotten)?;
+            Ok::<_, String>((judgement, is_repaired))
+        }));
         let wrong = match judged {
-            Ok(Ok(judgement)) => return Ok(judgement),
+            Ok(Ok(judged)) => return Ok(judged),
             Ok(Err(wrong)) => wrong,
             Err(panic) => {
                 let text = panic.downcast_ref::<String>().map(String::as_str);

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use forebay_engine::attributes::AttributeChanges;
 use forebay_engine::command::Command;
 use forebay_engine::disk::SimDisk;
+use forebay_engine::ids::{QueueId, Seq};
 use forebay_engine::inspect::{Inspected, inspect};
 use forebay_engine::{Clock, Options};
 
@@ -21,6 +22,9 @@ use crate::random::Random;
 
 /// The queues of the store.
 pub(super) const QUEUES: [&str; 5] = ["dead", "late", "orders.fifo", "plain", "retry"];
+
+/// Payloads, and what is known of each: queues that it was in, and its numbers there.
+pub(super) type Sent = BTreeMap<Vec<u8>, BTreeSet<(QueueId, Seq)>>;
 
 /// A file of the store.
 #[derive(Debug)]
@@ -53,6 +57,8 @@ pub(super) struct Reference {
     pub(super) files: Vec<ReferenceFile>,
     /// The payload of every message, and the queue that it is in.
     pub(super) messages: BTreeMap<Vec<u8>, String>,
+    /// The payload of every message of which a record is there, and what its queues and numbers were.
+    pub(super) sent: Sent,
     /// Where the newest entry begins.
     pub(super) newest: u64,
     pub(super) wall_ms: u64,
@@ -136,7 +142,8 @@ impl Reference {
             files.push(ReferenceFile { path, bytes, kind, data_end });
         }
         let newest = ends.get(active).map_or(0, |(newest, _)| *newest);
-        let mut reference = Self { files, messages: BTreeMap::new(), newest, wall_ms };
+        let (messages, sent) = (BTreeMap::new(), sent_of(disk)?);
+        let mut reference = Self { files, messages, sent, newest, wall_ms };
         let mut opened = Opened::open_on(&reference.disk(), wall_ms, idle())
             .map_err(|error| error.to_string())?;
         let drained = drain(&mut opened)?;
@@ -249,6 +256,21 @@ fn fill(opened: &mut Opened, number: &mut u64, random: &mut Random) -> Result<()
     }
     opened.clock.advance(10);
     Ok(())
+}
+
+/// Every message of which there is a record.
+fn sent_of(disk: &SimDisk) -> Result<Sent, String> {
+    let mut sent = Sent::new();
+    inspect(disk, Path::new(DATA), &mut |seen| {
+        if let Inspected::Record { record, .. } = seen
+            && let Some(message) = record.message()
+        {
+            let name = (message.queue, message.seq);
+            sent.entry(message.payload.to_vec()).or_default().insert(name);
+        }
+    })
+    .map_err(|error| error.to_string())?;
+    Ok(sent)
 }
 
 /// Where the newest entry of each segment begins, and where it ends; and the segments in order.

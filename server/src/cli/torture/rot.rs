@@ -22,8 +22,9 @@ const JOBS_MAX: usize = 1024;
 /// manifest, queues with delays, leases, groups and dead letters. Each bit is flipped, each file cut at each
 /// byte, each block of 512 bytes zeroed, copied, swapped, each file deleted, renamed and exchanged; then the
 /// store is opened and drained. Allowed is that the file is made anew, that a torn tail is told, or that the
-/// damage is reported, with file and offset; all other messages come as they were sent. Exit status 1 after a
-/// violation, with the line that replays it.
+/// damage is reported, with file and offset; all other messages come as they were sent. Every fourth store
+/// that is damaged is also repaired, and what is lost must be what was told. Exit status 1 after a violation,
+/// with the line that replays it.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: forebay torture rot\n         \
                   forebay torture rot --cases 50000 --jobs 2\n         \
@@ -62,6 +63,7 @@ struct SummaryJson {
     bytes: u64,
     messages: usize,
     judgements: BTreeMap<&'static str, u64>,
+    repaired: u64,
     memory_bytes: u64,
     took_ms: u64,
     violations: Vec<String>,
@@ -125,6 +127,8 @@ impl Rot {
         for (judgement, cases) in &summary.judgements {
             text.push_str(&format!("\n  {cases}: {}", words(*judgement).1));
         }
+        let repaired = summary.repaired;
+        text.push_str(&format!("\n  {repaired}: repaired, and lost was what was told"));
         text.push_str(&format!("\n  memory: {} KiB more at the most", summary.memory_bytes / 1024));
         text
     }
@@ -140,6 +144,7 @@ impl Rot {
             bytes: summary.bytes,
             messages: summary.messages,
             judgements: judgements.map(|(one, cases)| (words(*one).0, *cases)).collect(),
+            repaired: summary.repaired,
             memory_bytes: summary.memory_bytes,
             took_ms: u64::try_from(summary.took.as_millis()).unwrap_or(u64::MAX),
             violations: report.violations.iter().map(|violation| violation.text.clone()).collect(),
