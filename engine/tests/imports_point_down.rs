@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 /// The engine's modules in import order: each sees those of earlier lines and itself. Those of one
 /// line do not see each other, but for the words, which are in order themselves.
-const ORDER: [&[&str]; 30] = [
+const ORDER: [&[&str]; 31] = [
     // Words.
     &["ids"],
     &["broken"],
