@@ -1,13 +1,16 @@
 //! The workloads, from one thread, in closed loops: a connection asks again when it is answered.
+//! What a run counted is compared with what is left in the queue.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
+use rustix::time::{ClockId, clock_gettime};
 use tokio::task::JoinSet;
 
 use crate::Error;
-use crate::found::Found;
+use crate::found::{Figures, Found};
 use crate::peer::{Client, Server};
 
 const WARM_UP: Duration = Duration::from_millis(500);
@@ -15,6 +18,12 @@ const WARM_UP: Duration = Duration::from_millis(500);
 const IDLE: Duration = Duration::from_millis(1);
 /// As `forebay bench` has it: who sends waits at so many messages for each that may be unanswered.
 const ON_THEIR_WAY: u64 = 8;
+/// Likewise: a consumer may hold so many batches.
+const HELD_BATCHES: usize = 16;
+/// A queue that is to be drained is filled no longer than this: some sync every message.
+const FILL: Duration = Duration::from_secs(3);
+/// What was sent has come by then.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// What is done, by how many.
 #[derive(Debug, Clone)]
@@ -65,73 +74,116 @@ impl Pace {
     }
 }
 
+/// Messages of all connections.
+#[derive(Debug, Default)]
+struct Flow {
+    sent: AtomicU64,
+    gone: AtomicU64,
+    /// No more is sent.
+    is_over: AtomicBool,
+}
+
+impl Flow {
+    fn on_their_way(&self) -> u64 {
+        // A consumer may be ahead of the answer to the send, but never of the send.
+        self.sent.load(Ordering::Relaxed).saturating_sub(self.gone.load(Ordering::Relaxed))
+    }
+
+    fn has_ended(&self) -> bool {
+        self.is_over.load(Ordering::Relaxed) && self.on_their_way() == 0
+    }
+}
+
 /// Runs a workload once on a server that was just started.
-pub async fn run(server: &Server, workload: &Workload, counted: Duration) -> Result<Found, Error> {
-    server.prepare().await?;
-    let bodies = Arc::new(bodies(workload)?);
-    let mut clients = Vec::new();
-    for number in 0..workload.connections {
-        clients.push(server.connect(number).await?);
-    }
-    let mut others = Vec::new();
-    for number in 0..workload.connections {
-        match workload.kind {
-            Kind::Both => others.push(server.connect(workload.connections + number).await?),
-            _ => break,
-        }
-    }
+pub async fn run(
+    server: &Server,
+    workload: &Workload,
+    counted: Duration,
+) -> Result<Figures, Error> {
+    let bodies: Arc<[Bytes]> = bodies(workload)?.into();
+    let mut clients = connect(server, 0, workload.connections).await?;
+    let flow = Arc::new(Flow::default());
+    let held = HELD_BATCHES * workload.batch;
     if let Kind::Drain { messages } = workload.kind {
-        fill(&mut clients, &bodies, messages).await?;
-        return drain(clients, workload.batch, messages).await;
+        clients = fill(clients, &bodies, messages, &flow).await?;
+        let (began, load) = (Instant::now(), load_time());
+        let pace = Pace { from: began, until: began + PATIENCE };
+        let mut consuming = JoinSet::new();
+        for client in clients {
+            consuming.spawn(consume(client, held, pace, Arc::clone(&flow)));
+        }
+        let found = consumed(consuming, &flow).await?;
+        let load = load_time() - load;
+        server.expect_left(0).await?;
+        return Ok(found.figures(load));
     }
+    let is_bounded = matches!(workload.kind, Kind::Both);
+    let consumers = if is_bounded { workload.connections } else { 0 };
+    let consumers = connect(server, workload.connections, consumers).await?;
+    let most = match is_bounded {
+        true => ON_THEIR_WAY * (workload.connections * workload.batch) as u64,
+        false => u64::MAX,
+    };
     let from = Instant::now() + WARM_UP;
     let pace = Pace { from, until: from + counted };
-    let (sent, gone) = (Arc::<AtomicU64>::default(), Arc::<AtomicU64>::default());
-    let over = Arc::new(AtomicBool::new(false));
-    let most = ON_THEIR_WAY * (workload.connections * workload.batch) as u64;
-    let is_bounded = matches!(workload.kind, Kind::Both);
     let mut sending = JoinSet::new();
     for client in clients {
-        let (bodies, sent, gone) = (Arc::clone(&bodies), Arc::clone(&sent), Arc::clone(&gone));
-        let most = if is_bounded { most } else { u64::MAX };
-        sending.spawn(send(client, bodies, pace, sent, gone, most));
+        sending.spawn(send(client, Arc::clone(&bodies), pace, Arc::clone(&flow), most));
     }
     let mut consuming = JoinSet::new();
-    for client in others {
-        let (batch, gone, over) = (workload.batch, Arc::clone(&gone), Arc::clone(&over));
-        consuming.spawn(consume(client, batch, pace, gone, over));
+    for client in consumers {
+        consuming.spawn(consume(client, held, pace, Arc::clone(&flow)));
     }
+    let load = tokio::spawn(async move {
+        tokio::time::sleep_until(pace.from.into()).await;
+        let load = load_time();
+        tokio::time::sleep_until(pace.until.into()).await;
+        load_time() - load
+    });
     let mut found = Found::new();
     while let Some(done) = sending.join_next().await {
         found.add(&done??);
     }
-    over.store(true, Ordering::Relaxed);
+    flow.is_over.store(true, Ordering::Relaxed);
+    let mut left = flow.sent.load(Ordering::Relaxed);
     if is_bounded {
         // A message counts when it is gone; the latencies are those of sends.
-        found.messages = 0;
+        found.messages = consumed(consuming, &flow).await?.messages;
+        left = 0;
     }
-    while let Some(done) = consuming.join_next().await {
-        found.messages += done??;
-    }
+    server.expect_left(left).await?;
     found.took = counted;
-    Ok(found)
+    Ok(found.figures(load.await?))
 }
 
-fn bodies(workload: &Workload) -> Result<Vec<Vec<u8>>, Error> {
+async fn connect(server: &Server, from: usize, count: usize) -> Result<Vec<Client>, Error> {
+    let mut clients = Vec::new();
+    for number in from..from + count {
+        clients.push(server.connect(number).await?);
+    }
+    Ok(clients)
+}
+
+fn bodies(workload: &Workload) -> Result<Vec<Bytes>, Error> {
     let body = || {
         let mut body = vec![0; workload.payload];
         getrandom::fill(&mut body).map_err(|error| error.to_string())?;
-        Ok(body)
+        Ok(Bytes::from(body))
     };
     (0..workload.batch).map(|_| body()).collect()
 }
 
+/// Time that this process had a core for itself.
+fn load_time() -> Duration {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec as u32)
+}
+
 async fn send(
     mut client: Client,
-    bodies: Arc<Vec<Vec<u8>>>,
+    bodies: Arc<[Bytes]>,
     pace: Pace,
-    sent: Arc<AtomicU64>,
-    gone: Arc<AtomicU64>,
+    flow: Arc<Flow>,
     most: u64,
 ) -> Result<Found, Error> {
     let mut found = Found::new();
@@ -141,13 +193,11 @@ async fn send(
         if began >= pace.until {
             return Ok(found);
         }
-        // A consumer may be ahead of the answer to the send, but never of the send.
-        let on_their_way = sent.load(Ordering::Relaxed) - gone.load(Ordering::Relaxed);
-        if on_their_way + count > most {
+        if flow.on_their_way().saturating_add(count) > most {
             tokio::time::sleep(IDLE).await;
             continue;
         }
-        sent.fetch_add(count, Ordering::Relaxed);
+        flow.sent.fetch_add(count, Ordering::Relaxed);
         client.send(&bodies).await?;
         let now = Instant::now();
         if pace.counts(now) {
@@ -156,65 +206,77 @@ async fn send(
     }
 }
 
+/// Consumes until the flow has ended. It took until the last message went.
 async fn consume(
     mut client: Client,
-    batch: usize,
+    held: usize,
     pace: Pace,
-    gone: Arc<AtomicU64>,
-    over: Arc<AtomicBool>,
-) -> Result<u64, Error> {
-    let mut counted = 0;
-    loop {
-        let count = client.consume(batch).await? as u64;
-        gone.fetch_add(count, Ordering::Relaxed);
-        if pace.counts(Instant::now()) {
-            counted += count;
-        }
-        if count == 0 {
-            if over.load(Ordering::Relaxed) {
-                return Ok(counted);
-            }
-            tokio::time::sleep(IDLE).await;
-        }
-    }
-}
-
-async fn fill(clients: &mut [Client], bodies: &[Vec<u8>], messages: u64) -> Result<(), Error> {
-    let mut left = messages;
-    while left > 0 {
-        for client in &mut *clients {
-            let count = left.min(bodies.len() as u64);
-            if count > 0 {
-                client.send(&bodies[..count as usize]).await?;
-            }
-            left -= count;
-        }
-    }
-    Ok(())
-}
-
-async fn drain(clients: Vec<Client>, batch: usize, messages: u64) -> Result<Found, Error> {
-    let began = Instant::now();
-    let mut draining = JoinSet::new();
-    for mut client in clients {
-        draining.spawn(async move {
-            let mut found = Found::new();
-            loop {
-                let asked = Instant::now();
-                match client.consume(batch).await? {
-                    0 => return Ok::<_, Error>(found),
-                    count => found.note(count as u64, asked.elapsed()),
-                }
-            }
-        });
-    }
+    flow: Arc<Flow>,
+) -> Result<Found, Error> {
     let mut found = Found::new();
-    while let Some(done) = draining.join_next().await {
-        found.add(&done??);
-    }
-    found.took = began.elapsed();
-    if found.messages != messages {
-        return Err(format!("{} came of {messages} messages", found.messages).into());
+    while !flow.has_ended() {
+        let count = client.consume(held).await? as u64;
+        flow.gone.fetch_add(count, Ordering::Relaxed);
+        let now = Instant::now();
+        if count == 0 {
+            tokio::time::sleep(IDLE).await;
+        } else if pace.counts(now) {
+            found.messages += count;
+            found.took = now - pace.from;
+        }
     }
     Ok(found)
+}
+
+/// What all consumers found; an error if not all that was sent came, or more.
+async fn consumed(
+    mut consuming: JoinSet<Result<Found, Error>>,
+    flow: &Flow,
+) -> Result<Found, Error> {
+    let all = tokio::time::timeout(PATIENCE, async {
+        let mut all = Found::new();
+        while let Some(done) = consuming.join_next().await {
+            all.add(&done??);
+        }
+        Ok::<_, Error>(all)
+    });
+    let all = all.await.unwrap_or_else(|_| Err("it takes too long".into()));
+    let [sent, gone] = [&flow.sent, &flow.gone].map(|count| count.load(Ordering::Relaxed));
+    match all {
+        Ok(all) if sent == gone => Ok(all),
+        Ok(_) => Err(format!("{gone} of {sent} messages came").into()),
+        Err(error) => Err(format!("{gone} of {sent} messages came: {error}").into()),
+    }
+}
+
+/// Fills the queue with so many messages, or as many as time allows.
+async fn fill(
+    clients: Vec<Client>,
+    bodies: &Arc<[Bytes]>,
+    messages: u64,
+    flow: &Arc<Flow>,
+) -> Result<Vec<Client>, Error> {
+    let until = Instant::now() + FILL;
+    let mut filling = JoinSet::new();
+    for mut client in clients {
+        let (bodies, flow) = (Arc::clone(bodies), Arc::clone(flow));
+        filling.spawn(async move {
+            while Instant::now() < until {
+                let left = messages.saturating_sub(flow.sent.load(Ordering::Relaxed));
+                let count = left.min(bodies.len() as u64);
+                if count == 0 {
+                    break;
+                }
+                flow.sent.fetch_add(count, Ordering::Relaxed);
+                client.send(&bodies[..count as usize]).await?;
+            }
+            Ok::<_, Error>(client)
+        });
+    }
+    let mut clients = Vec::new();
+    while let Some(done) = filling.join_next().await {
+        clients.push(done??);
+    }
+    flow.is_over.store(true, Ordering::Relaxed);
+    Ok(clients)
 }
