@@ -1,8 +1,8 @@
 //! The workloads, from one thread, in closed loops: a connection asks again when it is answered.
 //! What a run counted is compared with what is left in the queue.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -14,6 +14,8 @@ use crate::found::{Figures, Found};
 use crate::peer::{Client, Server};
 
 const WARM_UP: Duration = Duration::from_millis(500);
+/// After so long what is not steady counts as it is.
+const STEADY: Duration = Duration::from_secs(10);
 /// A consumer that got nothing asks again after this.
 const IDLE: Duration = Duration::from_millis(1);
 /// As `forebay bench` has it: who sends waits at so many messages for each that may be unanswered.
@@ -43,34 +45,26 @@ pub enum Kind {
 }
 
 impl Workload {
+    /// Messages that a consumer may hold.
+    fn held(&self) -> usize {
+        HELD_BATCHES * self.batch
+    }
+
     pub fn all(payload: usize, messages: u64) -> Vec<Workload> {
         let of = |name: &str, kind, connections, batch| Workload {
-            name: format!("{name} {payload} bytes"),
+            name: format!("{name}, {payload} bytes"),
             kind,
             connections,
             batch,
             payload,
         };
         vec![
-            of("send, 16 x 64 in flight,", Kind::Send, 16, 64),
-            of("send one by one, 64 connections,", Kind::Send, 64, 1),
-            of("send, a lone sender,", Kind::Send, 1, 1),
-            of("both, 16 + 16 connections,", Kind::Both, 16, 64),
-            of("drain, 16 connections,", Kind::Drain { messages }, 16, 64),
+            of("send 16 x 64 in flight", Kind::Send, 16, 64),
+            of("send one by one on 64 connections", Kind::Send, 64, 1),
+            of("lone sender", Kind::Send, 1, 1),
+            of("both on 16 + 16 connections", Kind::Both, 16, 64),
+            of("drain on 16 connections", Kind::Drain { messages }, 16, 64),
         ]
-    }
-}
-
-/// When a run counts.
-#[derive(Debug, Clone, Copy)]
-struct Pace {
-    from: Instant,
-    until: Instant,
-}
-
-impl Pace {
-    fn counts(&self, now: Instant) -> bool {
-        (self.from..self.until).contains(&now)
     }
 }
 
@@ -79,8 +73,12 @@ impl Pace {
 struct Flow {
     sent: AtomicU64,
     gone: AtomicU64,
+    /// What is answered now counts.
+    counts: AtomicBool,
     /// No more is sent.
     is_over: AtomicBool,
+    /// When the last message had gone.
+    ended: OnceLock<Instant>,
 }
 
 impl Flow {
@@ -90,7 +88,25 @@ impl Flow {
     }
 
     fn has_ended(&self) -> bool {
-        self.is_over.load(Ordering::Relaxed) && self.on_their_way() == 0
+        let has_ended = self.is_over.load(Ordering::Relaxed) && self.on_their_way() == 0;
+        if has_ended {
+            self.ended.get_or_init(Instant::now);
+        }
+        has_ended
+    }
+
+    /// Waits until senders are held up, or no more messages are on their way than before.
+    async fn becomes_steady(&self, most: u64) {
+        let until = Instant::now() + STEADY;
+        let mut before = 0;
+        while Instant::now() < until {
+            let on_their_way = self.on_their_way();
+            if (before > 0 && on_their_way <= before) || on_their_way >= most {
+                return;
+            }
+            before = on_their_way;
+            tokio::time::sleep(WARM_UP).await;
+        }
     }
 }
 
@@ -101,50 +117,54 @@ pub async fn run(
     counted: Duration,
 ) -> Result<Figures, Error> {
     let bodies: Arc<[Bytes]> = bodies(workload)?.into();
-    let mut clients = connect(server, 0, workload.connections).await?;
-    let flow = Arc::new(Flow::default());
-    let held = HELD_BATCHES * workload.batch;
-    if let Kind::Drain { messages } = workload.kind {
-        clients = fill(clients, &bodies, messages, &flow).await?;
-        let (began, load) = (Instant::now(), load_time());
-        let pace = Pace { from: began, until: began + PATIENCE };
-        let mut consuming = JoinSet::new();
-        for client in clients {
-            consuming.spawn(consume(client, held, pace, Arc::clone(&flow)));
+    let clients = connect(server, 0, workload.connections).await?;
+    match workload.kind {
+        Kind::Drain { messages } => drain(server, workload, clients, bodies, messages).await,
+        Kind::Send => timed(server, workload, clients, Vec::new(), bodies, counted).await,
+        Kind::Both => {
+            let consumers = connect(server, workload.connections, workload.connections).await?;
+            timed(server, workload, clients, consumers, bodies, counted).await
         }
-        let found = consumed(consuming, &flow).await?;
-        let load = load_time() - load;
-        server.expect_left(0).await?;
-        return Ok(found.figures(load));
     }
-    let is_bounded = matches!(workload.kind, Kind::Both);
-    let consumers = if is_bounded { workload.connections } else { 0 };
-    let consumers = connect(server, workload.connections, consumers).await?;
+}
+
+/// Sends for a time; if there are consumers, they consume.
+async fn timed(
+    server: &Server,
+    workload: &Workload,
+    senders: Vec<Client>,
+    consumers: Vec<Client>,
+    bodies: Arc<[Bytes]>,
+    counted: Duration,
+) -> Result<Figures, Error> {
+    let flow = Arc::new(Flow::default());
+    let is_bounded = !consumers.is_empty();
     let most = match is_bounded {
         true => ON_THEIR_WAY * (workload.connections * workload.batch) as u64,
         false => u64::MAX,
     };
-    let from = Instant::now() + WARM_UP;
-    let pace = Pace { from, until: from + counted };
     let mut sending = JoinSet::new();
-    for client in clients {
-        sending.spawn(send(client, Arc::clone(&bodies), pace, Arc::clone(&flow), most));
+    for client in senders {
+        sending.spawn(send(client, Arc::clone(&bodies), Arc::clone(&flow), most));
     }
     let mut consuming = JoinSet::new();
     for client in consumers {
-        consuming.spawn(consume(client, held, pace, Arc::clone(&flow)));
+        consuming.spawn(consume(client, workload.held(), Arc::clone(&flow)));
     }
-    let load = tokio::spawn(async move {
-        tokio::time::sleep_until(pace.from.into()).await;
-        let load = load_time();
-        tokio::time::sleep_until(pace.until.into()).await;
-        load_time() - load
-    });
+    tokio::time::sleep(WARM_UP).await;
+    if is_bounded {
+        flow.becomes_steady(most - (workload.connections * workload.batch) as u64).await;
+    }
+    let (began, load) = (Instant::now(), load_time());
+    flow.counts.store(true, Ordering::Relaxed);
+    tokio::time::sleep(counted).await;
+    flow.counts.store(false, Ordering::Relaxed);
+    flow.is_over.store(true, Ordering::Relaxed);
+    let (took, load) = (began.elapsed(), load_time() - load);
     let mut found = Found::new();
     while let Some(done) = sending.join_next().await {
         found.add(&done??);
     }
-    flow.is_over.store(true, Ordering::Relaxed);
     let mut left = flow.sent.load(Ordering::Relaxed);
     if is_bounded {
         // A message counts when it is gone; the latencies are those of sends.
@@ -152,8 +172,32 @@ pub async fn run(
         left = 0;
     }
     server.expect_left(left).await?;
-    found.took = counted;
-    Ok(found.figures(load.await?))
+    found.took = took;
+    Ok(found.figures(load))
+}
+
+/// Fills the queue, and consumes what is in it. It took until the last message had gone.
+async fn drain(
+    server: &Server,
+    workload: &Workload,
+    clients: Vec<Client>,
+    bodies: Arc<[Bytes]>,
+    messages: u64,
+) -> Result<Figures, Error> {
+    let flow = Arc::new(Flow::default());
+    let clients = fill(clients, &bodies, messages, &flow).await?;
+    flow.is_over.store(true, Ordering::Relaxed);
+    flow.counts.store(true, Ordering::Relaxed);
+    let (began, load) = (Instant::now(), load_time());
+    let mut consuming = JoinSet::new();
+    for client in clients {
+        consuming.spawn(consume(client, workload.held(), Arc::clone(&flow)));
+    }
+    let mut found = consumed(consuming, &flow).await?;
+    let load = load_time() - load;
+    found.took = flow.ended.get().map_or(Duration::ZERO, |ended| *ended - began);
+    server.expect_left(0).await?;
+    Ok(found.figures(load))
 }
 
 async fn connect(server: &Server, from: usize, count: usize) -> Result<Vec<Client>, Error> {
@@ -182,47 +226,36 @@ fn load_time() -> Duration {
 async fn send(
     mut client: Client,
     bodies: Arc<[Bytes]>,
-    pace: Pace,
     flow: Arc<Flow>,
     most: u64,
 ) -> Result<Found, Error> {
     let mut found = Found::new();
     let count = bodies.len() as u64;
-    loop {
-        let began = Instant::now();
-        if began >= pace.until {
-            return Ok(found);
-        }
+    while !flow.is_over.load(Ordering::Relaxed) {
         if flow.on_their_way().saturating_add(count) > most {
             tokio::time::sleep(IDLE).await;
             continue;
         }
         flow.sent.fetch_add(count, Ordering::Relaxed);
+        let began = Instant::now();
         client.send(&bodies).await?;
-        let now = Instant::now();
-        if pace.counts(now) {
-            found.note(count, now - began);
+        if flow.counts.load(Ordering::Relaxed) {
+            found.note(count, began.elapsed());
         }
     }
+    Ok(found)
 }
 
-/// Consumes until the flow has ended. It took until the last message went.
-async fn consume(
-    mut client: Client,
-    held: usize,
-    pace: Pace,
-    flow: Arc<Flow>,
-) -> Result<Found, Error> {
+/// Consumes until the flow has ended.
+async fn consume(mut client: Client, held: usize, flow: Arc<Flow>) -> Result<Found, Error> {
     let mut found = Found::new();
     while !flow.has_ended() {
         let count = client.consume(held).await? as u64;
         flow.gone.fetch_add(count, Ordering::Relaxed);
-        let now = Instant::now();
         if count == 0 {
             tokio::time::sleep(IDLE).await;
-        } else if pace.counts(now) {
+        } else if flow.counts.load(Ordering::Relaxed) {
             found.messages += count;
-            found.took = now - pace.from;
         }
     }
     Ok(found)
@@ -277,6 +310,5 @@ async fn fill(
     while let Some(done) = filling.join_next().await {
         clients.push(done??);
     }
-    flow.is_over.store(true, Ordering::Relaxed);
     Ok(clients)
 }

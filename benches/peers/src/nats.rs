@@ -21,6 +21,9 @@ const NAME: &str = "bench";
 const PATIENCE: Duration = Duration::from_secs(60);
 /// A consumer waits so long for the first message.
 const WAIT: Duration = Duration::from_millis(100);
+/// Acks that a consumer has unanswered. The server answers what has come together when all of it is
+/// done, so that more of them only come back later.
+const UNANSWERED: usize = 64;
 /// The first version that knows `sync_interval`.
 const SYNC_INTERVAL_SINCE: [u64; 2] = [2, 10];
 
@@ -101,8 +104,8 @@ impl Client {
         Ok(())
     }
 
-    /// Takes and acks what has come, while fewer than `max` acks are unanswered, and returns how many
-    /// are answered. The client asks for more by itself.
+    /// Takes and acks what has come, and returns how many acks were answered. The client holds up to
+    /// `max` messages, and asks for more by itself.
     pub async fn consume(&mut self, max: usize) -> Result<usize, Error> {
         let deliveries = match &mut self.deliveries {
             Some(deliveries) => deliveries,
@@ -127,7 +130,7 @@ impl Client {
             self.acks.push(Box::pin(async move {
                 connection.request(to, Bytes::from_static(b"+ACK")).await.map(drop)
             }));
-            next = match self.acks.len() < max {
+            next = match self.acks.len() < UNANSWERED {
                 true => deliveries.next().now_or_never(),
                 false => None,
             };
