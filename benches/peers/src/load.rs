@@ -16,6 +16,10 @@ use crate::peer::{Client, Server};
 const WARM_UP: Duration = Duration::from_millis(500);
 /// After so long what is not steady counts as it is.
 const STEADY: Duration = Duration::from_secs(10);
+/// A run counts until there were so many answers for each that may be unanswered, or the time is up
+/// so often: some answer in bursts that are longer than the time.
+const ANSWERS: u64 = 8;
+const TIMES_MOST: usize = 6;
 /// A consumer that got nothing asks again after this.
 const IDLE: Duration = Duration::from_millis(1);
 /// As `forebay bench` has it: who sends waits at so many messages for each that may be unanswered.
@@ -155,9 +159,20 @@ async fn timed(
     if is_bounded {
         flow.becomes_steady(most - (workload.connections * workload.batch) as u64).await;
     }
+    let progress = match is_bounded {
+        true => &flow.gone,
+        false => &flow.sent,
+    };
+    let enough =
+        progress.load(Ordering::Relaxed) + ANSWERS * (workload.connections * workload.batch) as u64;
     let (began, load) = (Instant::now(), load_time());
     flow.counts.store(true, Ordering::Relaxed);
-    tokio::time::sleep(counted).await;
+    for _ in 0..TIMES_MOST {
+        tokio::time::sleep(counted).await;
+        if progress.load(Ordering::Relaxed) >= enough {
+            break;
+        }
+    }
     flow.counts.store(false, Ordering::Relaxed);
     flow.is_over.store(true, Ordering::Relaxed);
     let (took, load) = (began.elapsed(), load_time() - load);

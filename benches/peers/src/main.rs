@@ -64,7 +64,8 @@ struct Arguments {
     /// Messages that are drained, or what a peer took in 3 seconds
     #[arg(long, value_name = "N", default_value_t = 200_000)]
     messages: u64,
-    /// Seconds that a run counts, after half a second at least to warm up
+    /// Seconds that a run counts, after half a second at least to warm up; up to six times as many
+    /// where answers are few
     #[arg(long, value_name = "S", default_value_t = 2.0)]
     seconds: f64,
     /// Runs of each

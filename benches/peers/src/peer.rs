@@ -32,8 +32,8 @@ pub enum Client {
     Redis(redis::Client),
     Beanstalkd(beanstalkd::Client),
     Postgres(postgres::Client),
-    Nats(nats::Client),
-    RabbitMq(rabbitmq::Client),
+    Nats(Box<nats::Client>),
+    RabbitMq(Box<rabbitmq::Client>),
 }
 
 impl Peer {
@@ -113,8 +113,10 @@ impl Server {
             Peer::Redis { .. } => Client::Redis(redis::Client::connect(port, number).await?),
             Peer::Beanstalkd { .. } => Client::Beanstalkd(beanstalkd::Client::connect(port).await?),
             Peer::Postgres { .. } => Client::Postgres(postgres::Client::connect(port).await?),
-            Peer::Nats { .. } => Client::Nats(nats::Client::connect(port).await?),
-            Peer::RabbitMq { .. } => Client::RabbitMq(rabbitmq::Client::connect(port).await?),
+            Peer::Nats { .. } => Client::Nats(Box::new(nats::Client::connect(port).await?)),
+            Peer::RabbitMq { .. } => {
+                Client::RabbitMq(Box::new(rabbitmq::Client::connect(port).await?))
+            }
         })
     }
 
