@@ -4,21 +4,23 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::Error;
-use crate::found::Found;
+use crate::found::Figures;
 use crate::load::{Kind, Workload};
 
 /// Runs `forebay bench tcp` once.
 pub fn measure(
     program: &Path,
     workload: &Workload,
+    durability: &str,
     seconds: f64,
     data_dir: &Path,
-) -> Result<Found, Error> {
+) -> Result<Figures, Error> {
     let mut command = Command::new(program);
     command.args(["bench", "tcp", "--rounds", "1", "--json", "--seconds", &seconds.to_string()]);
     command.args(["--connections", &workload.connections.to_string()]);
     command.args(["--batch", &workload.batch.to_string()]);
     command.args(["--payload", &workload.payload.to_string()]);
+    command.args(["--durability", durability]);
     command.arg("--data-dir").arg(data_dir).arg("--workload");
     match workload.kind {
         Kind::Send => command.arg("send"),
@@ -35,9 +37,12 @@ pub fn measure(
         let number = told.pointer(pointer).and_then(serde_json::Value::as_f64);
         number.ok_or_else(|| format!("forebay bench tcp told no {pointer}"))
     };
-    Ok(Found::told(
-        number("/messages_per_second")?,
-        number("/latency_us/p50")?,
-        number("/latency_us/p99")?,
-    ))
+    let latency_ms = match workload.kind {
+        Kind::Drain { .. } => None,
+        Kind::Send | Kind::Both => {
+            Some([number("/latency_us/p50")? / 1000.0, number("/latency_us/p99")? / 1000.0])
+        }
+    };
+    let messages_per_second = number("/messages_per_second")?;
+    Ok(Figures { messages_per_second, latency_ms, load_cores: None })
 }

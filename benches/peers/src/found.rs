@@ -10,26 +10,26 @@ pub struct Found {
     pub messages: u64,
     pub took: Duration,
     latency_us: Histogram<u64>,
-    /// Percentiles that somebody else has found: 50 and 99, in us.
-    told_us: Option<[f64; 2]>,
+}
+
+/// A run in numbers.
+#[derive(Debug, Clone, Copy)]
+pub struct Figures {
+    pub messages_per_second: f64,
+    /// The 50th and the 99th percentile of sends, if there were any.
+    pub latency_ms: Option<[f64; 2]>,
+    /// Cores that the load used; not of Forebay, whose load is a program of its own.
+    pub load_cores: Option<f64>,
 }
 
 impl Found {
     pub fn new() -> Self {
         let latency_us = Histogram::new_with_bounds(1, 60_000_000, 3)
             .expect("the bounds and digits are constants in range");
-        Self { messages: 0, took: Duration::ZERO, latency_us, told_us: None }
+        Self { messages: 0, took: Duration::ZERO, latency_us }
     }
 
-    /// What `forebay bench` printed.
-    pub fn told(messages_per_second: f64, p50_us: f64, p99_us: f64) -> Self {
-        let mut found = Self::new();
-        found.messages = messages_per_second as u64;
-        found.took = Duration::from_secs(1);
-        found.told_us = Some([p50_us, p99_us]);
-        found
-    }
-
+    /// Notes a send.
     pub fn note(&mut self, messages: u64, latency: Duration) {
         self.messages += messages;
         self.latency_us.saturating_record((latency.as_micros() as u64).max(1));
@@ -41,31 +41,47 @@ impl Found {
         self.latency_us.add(&other.latency_us).expect("all histograms have the same bounds");
     }
 
-    fn rate(&self) -> f64 {
-        self.messages as f64 / self.took.as_secs_f64()
+    pub fn figures(&self, load: Duration) -> Figures {
+        let percentile = |q| self.latency_us.value_at_quantile(q) as f64 / 1000.0;
+        let latency_ms = (!self.latency_us.is_empty()).then(|| [0.5, 0.99].map(percentile));
+        let took = self.took.as_secs_f64();
+        let messages_per_second = self.messages as f64 / took;
+        let load_cores = Some(load.as_secs_f64() / took);
+        Figures { messages_per_second, latency_ms, load_cores }
     }
 }
 
-/// Prints a row: the median of the rounds' rates, and latencies of all rounds together.
-pub fn tell(workload: &str, queue: &str, rounds: &[Found]) {
-    let mut rates: Vec<f64> = rounds.iter().map(Found::rate).collect();
-    rates.sort_by(f64::total_cmp);
-    let median = (rates[(rates.len() - 1) / 2] + rates[rates.len() / 2]) / 2.0;
-    let mut all = Found::new();
-    rounds.iter().for_each(|found| all.add(found));
-    let middle_of_told = |index: usize| {
-        let mut told: Vec<f64> =
-            rounds.iter().filter_map(|found| Some(found.told_us?[index])).collect();
-        told.sort_by(f64::total_cmp);
-        told.get(told.len() / 2).copied()
+pub const HEAD: &str = "\
+| workload | queue | answered | messages/s | slowest to fastest | p50 / p99 ms of sends | load's cores |
+| --- | --- | --- | ---: | ---: | ---: | ---: |";
+
+/// A row: medians of the rounds.
+pub fn row(workload: &str, queue: &str, is_synced: bool, rounds: &[Figures]) -> String {
+    let rates = sorted(rounds.iter().map(|figures| figures.messages_per_second));
+    let latency =
+        |index: usize| sorted(rounds.iter().filter_map(|figures| Some(figures.latency_ms?[index])));
+    let latency = match (median(&latency(0)), median(&latency(1))) {
+        (Some(p50), Some(p99)) => format!("{p50:.2} / {p99:.2}"),
+        _ => String::new(),
     };
-    let [p50, p99] = [(0, 0.5), (1, 0.99)].map(|(index, quantile)| {
-        let own = || all.latency_us.value_at_quantile(quantile) as f64;
-        middle_of_told(index).unwrap_or_else(own) / 1000.0
-    });
-    println!(
-        "| {workload} | {queue} | {median:.0} | {:.0} to {:.0} | {p50:.2} / {p99:.2} |",
-        rates[0],
-        rates[rates.len() - 1]
-    );
+    let load = median(&sorted(rounds.iter().filter_map(|figures| figures.load_cores)));
+    format!(
+        "| {workload} | {queue} | {} | {:.0} | {:.0} to {:.0} | {latency} | {} |",
+        if is_synced { "when synced" } else { "before" },
+        median(&rates).unwrap_or_default(),
+        rates.first().copied().unwrap_or_default(),
+        rates.last().copied().unwrap_or_default(),
+        load.map_or(String::new(), |load| format!("{load:.2}")),
+    )
+}
+
+fn sorted(numbers: impl Iterator<Item = f64>) -> Vec<f64> {
+    let mut sorted: Vec<f64> = numbers.collect();
+    sorted.sort_by(f64::total_cmp);
+    sorted
+}
+
+fn median(sorted: &[f64]) -> Option<f64> {
+    let middle = sorted.get(sorted.len() / 2)?;
+    Some((sorted[(sorted.len() - 1) / 2] + middle) / 2.0)
 }

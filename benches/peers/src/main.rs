@@ -6,31 +6,35 @@
 //! | --- | --- |
 //! | `found` | what a run found |
 //! | `wire` | a connection whose replies are lines |
-//! | `server` | a peer's process |
-//! | `redis`, `beanstalkd`, `postgres` | the peers: how each is started, and how it is asked |
+//! | `server` | a peer's processes |
+//! | `redis`, `beanstalkd`, `postgres`, `nats`, `rabbitmq` | the peers: how each is started, and how it is asked |
 //! | `peer` | all of them |
 //! | `load` | the workloads |
 //! | `forebay` | Forebay, measured by its own `forebay bench` |
+//! | `queue` | Forebay and the peers |
 
 mod beanstalkd;
 mod forebay;
 mod found;
 mod load;
+mod nats;
 mod peer;
 mod postgres;
+mod queue;
+mod rabbitmq;
 mod redis;
 mod server;
 mod wire;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use clap::Parser;
+use tokio::signal::unix::{SignalKind, signal};
 
-use crate::found::Found;
+use crate::found::Figures;
 use crate::load::Workload;
-use crate::peer::Peer;
+use crate::queue::Queue;
 
 /// Whatever went wrong: there is no going on.
 pub type Error = Box<dyn std::error::Error + Send + Sync>;
@@ -45,20 +49,24 @@ struct Arguments {
     /// Where the servers' directories are made, and removed; it decides what disk is measured
     #[arg(long, value_name = "DIR", default_value = ".")]
     data_dir: PathBuf,
-    /// Only these, by the beginning of their names [default: all]
+    /// Only these, by the beginning of their names, in small letters [default: all]
     #[arg(long, value_delimiter = ',')]
     peers: Vec<String>,
+    /// Only those whose answers follow the sync that covers them
+    #[arg(long)]
+    synced: bool,
     /// Only workloads whose names begin so [default: all]
     #[arg(long, value_delimiter = ',')]
     workloads: Vec<String>,
     /// Bytes of a body
     #[arg(long, value_name = "BYTES", default_value_t = 1024)]
     payload: usize,
-    /// Messages that are drained
+    /// Messages that are drained, or what a peer took in 3 seconds
     #[arg(long, value_name = "N", default_value_t = 200_000)]
     messages: u64,
-    /// Seconds that a run counts, after half a second to warm up
-    #[arg(long, value_name = "S", default_value_t = 3.0)]
+    /// Seconds that a run counts, after half a second at least to warm up; up to six times as many
+    /// where answers are few
+    #[arg(long, value_name = "S", default_value_t = 2.0)]
     seconds: f64,
     /// Runs of each
     #[arg(long, value_name = "N", default_value_t = 3)]
@@ -68,7 +76,8 @@ struct Arguments {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let done = runtime.map_err(Error::from).and_then(|runtime| runtime.block_on(run(&arguments)));
+    let done =
+        runtime.map_err(Error::from).and_then(|runtime| runtime.block_on(until_told(&arguments)));
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -78,44 +87,70 @@ fn main() -> ExitCode {
     }
 }
 
+/// Measures until it is done, or told to end: then, too, the servers end and their directories go.
+async fn until_told(arguments: &Arguments) -> Result<(), Error> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        biased;
+        _ = interrupt.recv() => Err("interrupted".into()),
+        _ = terminate.recv() => Err("terminated".into()),
+        done = run(arguments) => done,
+    }
+}
+
 async fn run(arguments: &Arguments) -> Result<(), Error> {
     let begins = |name: &str, chosen: &[String]| {
+        let name = name.to_lowercase();
         chosen.is_empty() || chosen.iter().any(|start| name.starts_with(start.as_str()))
     };
-    let counted = Duration::from_secs_f64(arguments.seconds);
     let data_dir = arguments.data_dir.canonicalize()?;
-    println!("| workload | queue | messages/s | slowest to fastest | p50 / p99 ms |");
-    println!("| --- | --- | ---: | ---: | ---: |");
-    for workload in Workload::all(arguments.payload, arguments.messages) {
-        if !begins(&workload.name, &arguments.workloads) {
-            continue;
+    let mut queues = Queue::all();
+    queues.retain(|queue| begins(&queue.name(), &arguments.peers));
+    queues.retain(|queue| queue.is_synced || !arguments.synced);
+    let (mut lines, mut failures) = (Vec::new(), 0);
+    queues.retain(|queue| match queue.lacks() {
+        None => true,
+        Some(why) => {
+            lines.push(format!("Skipped: {}: {why}.", queue.name()));
+            false
         }
-        let peers: Vec<Peer> =
-            Peer::all().into_iter().filter(|peer| begins(&peer.name(), &arguments.peers)).collect();
-        let mut of_forebay = Vec::new();
-        let mut of_peers: Vec<Vec<Found>> = peers.iter().map(|_| Vec::new()).collect();
+    });
+    let mut workloads = Workload::all(arguments.payload, arguments.messages);
+    workloads.retain(|workload| begins(&workload.name, &arguments.workloads));
+    println!("{}", found::HEAD);
+    for workload in workloads {
+        let mut rounds: Vec<Vec<Figures>> = queues.iter().map(|_| Vec::new()).collect();
         for round in 1..=arguments.rounds {
             eprintln!("{}, round {round} of {}", workload.name, arguments.rounds);
-            if begins("forebay", &arguments.peers) {
+            for (queue, rounds) in queues.iter().zip(&mut rounds) {
+                // A signal is seen here, and wherever the load waits.
+                tokio::task::yield_now().await;
                 let found =
-                    forebay::measure(&arguments.forebay, &workload, arguments.seconds, &data_dir)?;
-                of_forebay.push(found);
-            }
-            for (peer, found) in peers.iter().zip(&mut of_peers) {
-                let what = |error: Error| -> Error {
-                    format!("{}, {}: {error}", peer.name(), workload.name).into()
-                };
-                // Each run has a server and a directory of its own: nothing is left of the one before.
-                let server = peer.start(&data_dir).map_err(what)?;
-                found.push(load::run(&server, &workload, counted).await.map_err(what)?);
+                    queue.measure(&workload, arguments.seconds, &arguments.forebay, &data_dir);
+                match found.await {
+                    Ok(found) => rounds.push(found),
+                    Err(error) => {
+                        let failed =
+                            format!("Failed: {}, {}: {error}", queue.name(), workload.name);
+                        eprintln!("{failed}");
+                        lines.push(failed);
+                        failures += 1;
+                    }
+                }
             }
         }
-        if !of_forebay.is_empty() {
-            found::tell(&workload.name, "Forebay, sync", &of_forebay);
-        }
-        for (peer, found) in peers.iter().zip(&of_peers) {
-            found::tell(&workload.name, &peer.name(), found);
+        for (queue, rounds) in queues.iter().zip(&rounds) {
+            if !rounds.is_empty() {
+                println!("{}", found::row(&workload.name, &queue.name(), queue.is_synced, rounds));
+            }
         }
     }
-    Ok(())
+    for line in lines {
+        println!("\n{line}");
+    }
+    match failures {
+        0 => Ok(()),
+        _ => Err(format!("{failures} runs failed").into()),
+    }
 }

@@ -1,29 +1,37 @@
 //! Redis streams: XADD, a consumer group, and for each message XACK and XDEL.
 
 use std::path::Path;
-use std::process::Command;
+
+use bytes::Bytes;
 
 use crate::Error;
-use crate::server::{Process, directory, free_port};
+use crate::server::{self, Process, directory, find, free_port};
 use crate::wire::Wire;
 
 const STREAM: &str = "bench";
 const GROUP: &str = "bench";
 
+/// Why it cannot be measured, if it cannot.
+pub fn lacks() -> Option<String> {
+    find("redis-server").is_none().then(|| "there is no redis-server".to_owned())
+}
+
 /// Starts redis-server with an append-only file, synced as `appendfsync` says.
 pub fn start(data_dir: &Path, appendfsync: &str) -> Result<Process, Error> {
     let (data, port) = (directory(data_dir)?, free_port()?);
-    let mut command = Command::new("redis-server");
+    let mut command = server::command("redis-server", None);
     command.args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", ""]);
     command.args(["--appendonly", "yes", "--appendfsync", appendfsync]);
     command.arg("--dir").arg(data.path());
-    Process::start(command, data, port)
+    Process::new(data, port).with(command, port)
 }
 
 #[derive(Debug)]
 pub struct Client {
     wire: Wire,
     name: String,
+    /// The ids of what was received and is not acked.
+    held: Vec<Vec<u8>>,
 }
 
 /// A command as Redis takes it.
@@ -38,7 +46,8 @@ fn command(out: &mut Vec<u8>, words: &[&[u8]]) {
 
 impl Client {
     pub async fn connect(port: u16, number: usize) -> Result<Self, Error> {
-        Ok(Self { wire: Wire::connect(port).await?, name: format!("consumer-{number}") })
+        let wire = Wire::connect(port).await?;
+        Ok(Self { wire, name: format!("consumer-{number}"), held: Vec::new() })
     }
 
     /// Makes the stream and its group.
@@ -51,7 +60,7 @@ impl Client {
     }
 
     /// Sends all of them in one write, and returns when each is answered.
-    pub async fn send(&mut self, bodies: &[Vec<u8>]) -> Result<(), Error> {
+    pub async fn send(&mut self, bodies: &[Bytes]) -> Result<(), Error> {
         let mut out = Vec::new();
         for body in bodies {
             command(&mut out, &[b"XADD", STREAM.as_bytes(), b"*", b"body", body]);
@@ -63,35 +72,47 @@ impl Client {
         Ok(())
     }
 
-    /// Receives up to `max`, acks and deletes them, and returns how many they were.
+    /// Acks and deletes what it holds and reads more, in one write, and returns how many were acked.
     pub async fn consume(&mut self, max: usize) -> Result<usize, Error> {
-        let mut out = Vec::new();
+        let mut read = Vec::new();
         let count = max.to_string();
         let words =
             ["XREADGROUP", "GROUP", GROUP, &self.name, "COUNT", &count, "STREAMS", STREAM, ">"];
-        command(&mut out, &words.map(str::as_bytes));
-        self.wire.write(&out).await?;
-        let ids = self.read_stream().await?;
-        if ids.is_empty() {
+        command(&mut read, &words.map(str::as_bytes));
+        if self.held.is_empty() {
+            self.wire.write(&read).await?;
+            self.held = self.read_stream().await?;
+        }
+        if self.held.is_empty() {
             return Ok(0);
         }
-        out.clear();
-        for name in ["XACK", "XDEL"] {
-            let mut words: Vec<&[u8]> = vec![name.as_bytes(), STREAM.as_bytes()];
-            if name == "XACK" {
-                words.push(GROUP.as_bytes());
-            }
-            words.extend(ids.iter().map(Vec::as_slice));
-            command(&mut out, &words);
-        }
+        let acked = std::mem::take(&mut self.held);
+        let mut out = Vec::new();
+        let ids = acked.iter().map(Vec::as_slice);
+        let mut words: Vec<&[u8]> = vec![b"XACK", STREAM.as_bytes(), GROUP.as_bytes()];
+        words.extend(ids.clone());
+        command(&mut out, &words);
+        let mut words: Vec<&[u8]> = vec![b"XDEL", STREAM.as_bytes()];
+        words.extend(ids);
+        command(&mut out, &words);
+        out.extend_from_slice(&read);
         self.wire.write(&out).await?;
-        for _ in 0..2 {
-            let deleted = self.number(b':').await?;
-            if deleted != ids.len() as i64 {
-                return Err(format!("{deleted} of {} were acked", ids.len()).into());
+        for command in ["XACK", "XDEL"] {
+            let done = self.number(b':').await?;
+            if done != acked.len() as i64 {
+                return Err(format!("{command} of {} ids did {done}", acked.len()).into());
             }
         }
-        Ok(ids.len())
+        self.held = self.read_stream().await?;
+        Ok(acked.len())
+    }
+
+    /// Messages in the stream, acked or not.
+    pub async fn left(&mut self) -> Result<u64, Error> {
+        let mut out = Vec::new();
+        command(&mut out, &[b"XLEN", STREAM.as_bytes()]);
+        self.wire.write(&out).await?;
+        Ok(u64::try_from(self.number(b':').await?)?)
     }
 
     /// `[[stream, [[id, [name, body]], ...]]]`, or nothing: the ids.
@@ -121,7 +142,8 @@ impl Client {
 
     async fn bulk(&mut self) -> Result<(), Error> {
         let bytes = self.number(b'$').await?;
-        self.wire.skip(usize::try_from(bytes)?).await
+        self.wire.block(usize::try_from(bytes)?).await?;
+        Ok(())
     }
 
     async fn ok(&mut self) -> Result<(), Error> {

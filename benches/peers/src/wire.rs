@@ -40,12 +40,13 @@ impl Wire {
     }
 
     /// Takes so many bytes and the end of a line behind them.
-    pub async fn skip(&mut self, bytes: usize) -> Result<(), Error> {
+    pub async fn block(&mut self, bytes: usize) -> Result<BytesMut, Error> {
         while self.arrived.len() < bytes + 2 {
             self.fill().await?;
         }
-        self.arrived.advance(bytes + 2);
-        Ok(())
+        let block = self.arrived.split_to(bytes);
+        self.arrived.advance(2);
+        Ok(block)
     }
 
     async fn fill(&mut self) -> Result<(), Error> {
