@@ -239,13 +239,13 @@ fn a_number_that_may_have_been_given_is_not_given_again() {
 /// Several segments, of which some are compacted, and some indexes.
 fn of_many_segments() -> Run {
     let mut run = Run::new();
-    for round in 0..60 {
+    for round in 0..90 {
         run.send(&[&format!("{round} {}", "x".repeat(900))]);
         if round % 3 == 0 {
             let delivery = run.receive().remove(0);
             run.ack(&delivery);
         }
-        if round == 30 {
+        if round % 10 == 0 {
             run.keep();
         }
     }
