@@ -39,7 +39,7 @@ pub struct LostExtent {
     pub first: Position,
     /// The last; `None`: nobody knows.
     pub last: Option<Position>,
-    /// How many of their records are good and are kept.
+    /// How many of their records are whole and are kept.
     pub records_kept: u64,
 }
 

@@ -262,7 +262,9 @@ impl Search {
         self.next = position;
         let is_new = self.seen.insert((position, seal, bytes));
         if is_new {
-            self.records += 1;
+            // The seal says nothing of a message's body.
+            let is_whole = record.message().is_none_or(|sent| sent.check_payload().is_ok());
+            self.records += u64::from(is_whole);
             self.bytes += bytes as u64;
         }
         // Of a message the second may be the whole one.

@@ -1,7 +1,6 @@
 //! What is asked by hand, over HTTP: how it stands, to move the clock, to kill.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -24,13 +23,9 @@ const USAGE: &str = "expected GET /, POST /clock?ahead=1h or POST /kill\n";
 pub(super) async fn run(
     chaos: Arc<Chaos>,
     engine: EngineHandle,
-    address: SocketAddr,
+    listener: TcpListener,
     fate: Arc<Fate>,
 ) {
-    let listener = match TcpListener::bind(address).await {
-        Ok(listener) => listener,
-        Err(error) => return tracing::error!(%address, %error, "CHAOS: nobody can be asked there"),
-    };
     loop {
         let Ok((stream, _)) = listener.accept().await else { continue };
         let (chaos, engine, fate) = (Arc::clone(&chaos), engine.clone(), Arc::clone(&fate));
@@ -90,6 +85,6 @@ fn ahead(query: Option<&str>) -> Result<Duration, String> {
     let ahead = humantime::parse_duration(text).map_err(|error| wrong(error.to_string()))?;
     match ahead <= AHEAD_MAX {
         true => Ok(ahead),
-        false => Err(wrong("at most 36500days".to_owned())),
+        false => Err(wrong("at most 100years".to_owned())),
     }
 }

@@ -142,6 +142,11 @@ fn expect_empty(data: &Path) -> Result<(), GroundError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         entries => entries.map_err(io)?,
     };
+    // Of all that it holds what says most.
+    if data.join("store.toml").exists() {
+        let (path, found) = (data.to_path_buf(), "store.toml".to_owned());
+        return Err(GroundError::NotForChaos { path, found });
+    }
     for entry in entries {
         let name = entry.map_err(io)?.file_name().to_string_lossy().into_owned();
         if name != LOCK {

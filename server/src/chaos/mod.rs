@@ -86,7 +86,7 @@ struct Fate {
     ending: EndingReceiver,
 }
 
-/// What has happened in this life.
+/// What has happened in this life, which a kill ends.
 #[derive(Debug, Default)]
 struct Counted {
     connections: AtomicU64,
@@ -126,13 +126,18 @@ impl Chaos {
         self.duplicates.clone()
     }
 
+    /// Where it is told what to do by hand, if that is in the plan.
+    pub(crate) fn control(&self) -> Option<SocketAddr> {
+        self.plan.control
+    }
+
     /// Marks the store, which is open now.
     pub(crate) fn mark(&self, created: bool) -> Result<(), GroundError> {
         self.ground.mark(created)
     }
 
     /// Says loudly what this is.
-    pub(crate) fn announce(&self) {
+    pub(crate) fn announce(&self, control: Option<SocketAddr>) {
         let Told { seed, life, .. } = self.told();
         tracing::warn!(
             seed,
@@ -140,6 +145,9 @@ impl Chaos {
             "CHAOS: by its plan this server {}; nothing that it holds is for keeps",
             self.plan
         );
+        if let Some(control) = control {
+            tracing::warn!("CHAOS: it does what it is told on http://{control}");
+        }
     }
 
     /// Lets connections of a door through to the server, as the plan says, for ever.
@@ -158,6 +166,7 @@ impl Chaos {
     pub(crate) async fn run(
         self: Arc<Self>,
         engine: EngineHandle,
+        control: Option<TcpListener>,
         addresses: Vec<SocketAddr>,
         ending: EndingReceiver,
     ) {
@@ -181,9 +190,9 @@ impl Chaos {
                 chaos.kill(&fate);
             }
         });
-        let control = self.plan.control.map(|address| {
+        let control = control.map(|listener| {
             let (chaos, engine) = (Arc::clone(&self), engine.clone());
-            control::run(chaos, engine, address, fate)
+            control::run(chaos, engine, listener, fate)
         });
         tokio::join!(or_never(clock), or_never(kills), or_never(control));
     }

@@ -46,17 +46,18 @@ pub(super) struct Serve {
 }
 
 const CHAOS: &str = "\
-Have bad days, by the plan in this TOML file, to test clients: requests and answers come late, connections
-break, messages come twice, the server is killed and starts again, its clock jumps ahead. The store must have been
-created for this: an empty or missing directory, the first time. Everything in the plan may be left out:
+Have bad days, by the plan in this TOML file, to test clients: requests and answers come late,
+connections break, messages come twice, the server is killed and starts again, its clock jumps
+ahead. The store must have been created for this: an empty or missing directory, the first time.
+This is a flag alone, no variable and no key of --config. All of the plan may be left out:
 
-  seed = 7                                   # what chance decides; otherwise drawn
-  delay = { share = 0.05, at-most = \"2s\" }   # of the pieces of requests and answers
-  cut = { share = 0.01 }                     # connections, at a piece
-  duplicate = { share = 0.1 }                # receives whose leases end early, but of FIFO queues
-  kill = { every = \"30s\" }                 # on average
-  clock = { every = \"10s\", ahead = \"1h\" }  # on average, by up to
-  control = \"127.0.0.1:7482\"               # GET /, POST /clock?ahead=1h, POST /kill";
+  seed = 7                                     # otherwise drawn, once for the store
+  delay = { share = 0.05, at-most = \"2s\" }     # pieces of requests and answers
+  cut = { share = 0.01 }                       # connections, at a piece
+  duplicate = { share = 0.1 }                  # leases end early; not of FIFO queues
+  kill = { every = \"30s\" }                   # on average
+  clock = { every = \"10s\", ahead = \"1h\" }    # on average, by up to
+  control = \"127.0.0.1:7482\"                 # GET /, POST /clock?ahead=1h, POST /kill";
 
 const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 7480);
 const SQS_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9324);
@@ -103,6 +104,10 @@ async fn serve(settings: &Settings, plan: Option<&Path>) -> Result<(), Failure> 
         other => other,
     };
     let sqs_socket = bind_sqs(sqs_listen)?;
+    let control = match chaos.as_ref().and_then(|chaos| chaos.control()) {
+        Some(address) => Some((bind(address)?, address)),
+        None => None,
+    };
     let (tell_ending, ending) = ending();
     // Before the store is opened, which may take long: the second signal ends that too.
     tokio::spawn(Signals::listen()?.supervise(tell_ending.clone()));
@@ -113,7 +118,15 @@ async fn serve(settings: &Settings, plan: Option<&Path>) -> Result<(), Failure> 
     let (engine, opening) = open_engine(settings, data, clock, tell_ending).await?;
     if let Some(chaos) = &chaos {
         chaos.mark(opening.created).map_err(|error| Failure::because(error.to_string()))?;
-        chaos.announce();
+    }
+    let control = match control {
+        Some((socket, address)) => {
+            Some(socket.listen(BACKLOG).map_err(|error| cannot_listen(address, &error))?)
+        }
+        None => None,
+    };
+    if let Some(chaos) = &chaos {
+        chaos.announce(control.as_ref().and_then(|control| control.local_addr().ok()));
     }
     let listener = socket.listen(BACKLOG).map_err(|error| cannot_listen(address, &error))?;
     let address = listener.local_addr().map_err(|error| cannot_listen(address, &error))?;
@@ -135,7 +148,7 @@ async fn serve(settings: &Settings, plan: Option<&Path>) -> Result<(), Failure> 
             sqs_listener = Some(behind(chaos, Door::Sqs, outside).await?);
         }
         let addresses = addresses.into_iter().flatten().collect();
-        tokio::spawn(Arc::clone(chaos).run(engine.handle(), addresses, ending.clone()));
+        tokio::spawn(Arc::clone(chaos).run(engine.handle(), control, addresses, ending.clone()));
     }
     let sqs = async {
         if let Some(listener) = sqs_listener {

@@ -15,14 +15,15 @@ use super::say::say;
 
 /// Check every checksum of a store, offline; make a whole one of what is left of a damaged one
 ///
-/// Exit status 0: clean, or with a torn tail, which is what a killed server leaves of a write that
-/// it never answered; the next start cuts it off. 3: nothing is lost, but an index or a snapshot is not
+/// Exit status 0: clean, or with a torn tail, which is what a killed server leaves of its last write; the next
+/// start cuts it off. (It was not answered, unless the disk has spoiled it since: nobody can tell that of the
+/// very last write.) 3: nothing is lost, but an index or a snapshot is not
 /// what was written; the next start makes it anew or does without. 1: damaged, or not to be read.
 ///
 /// With --repair a damaged store is read for what is left, and what is lost is said exactly: bytes, entries of
 /// the log, messages of each queue by their numbers, and those in doubt, which a lost record may have
 /// deleted. With --yes, or when asked on a terminal, what is left is written to a new directory as a whole
-/// store; the damaged one is only read. Exit status 4: repaired. 0: there was nothing to repair. 1: damaged,
+/// store; of the damaged one nothing is changed but its LOCK. Exit status 4: repaired. 0: there was nothing to repair. 1: damaged,
 /// and nothing was written.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: forebay verify ./forebay-data\n         \
@@ -71,22 +72,36 @@ impl Verify {
             bar.set_position(progress.bytes);
         });
         bar.finish_and_clear();
-        let Some(new) = self.repair else { return told(&report?, self.json) };
-        let is_damaged = match &report {
-            Ok(report) => matches!(report.outcome, Outcome::Damaged(_)),
-            Err(error) => is_damage(error),
+        let Some(new) = self.repair else {
+            let is_damaged = is_damaged(&report);
+            let told = report.map_err(Failure::from).and_then(|report| told(&report, self.json));
+            if is_damaged {
+                say(format_args!(
+                    "forebay verify {} --repair says what a repair would lose, and what it would keep",
+                    self.dir.display()
+                ));
+            }
+            return told;
         };
-        if is_damaged {
+        if is_damaged(&report) {
             let Self { dir, in_doubt, yes, json, .. } = self;
             return Repair { dir, new, in_doubt, yes, json }.run();
         }
         match told(&report?, self.json) {
             Ok(()) | Err(Failure::Spoiled) => {
-                say("nothing is lost: the next start does what is to be done");
+                say("there is nothing to repair: the next start does what is to be done");
                 Ok(())
             }
             other => other,
         }
+    }
+}
+
+/// Whether there is something to repair.
+fn is_damaged(report: &Result<VerifyReport, OpenError>) -> bool {
+    match report {
+        Ok(report) => matches!(report.outcome, Outcome::Damaged(_)),
+        Err(error) => is_damage(error),
     }
 }
 

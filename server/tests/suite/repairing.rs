@@ -139,7 +139,7 @@ fn a_whole_store_is_left_alone() {
     assert!(server.wait().success());
     let told = verify(&data, &["--repair", "--yes"]);
     assert_eq!(told.status.code(), Some(0));
-    assert!(text(&told.stderr).contains("nothing is lost"), "{}", text(&told.stderr));
+    assert!(text(&told.stderr).contains("there is nothing to repair"), "{}", text(&told.stderr));
     assert!(!dir.path().join("data.repaired").exists());
 }
 
