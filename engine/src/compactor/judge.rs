@@ -11,7 +11,7 @@ use super::Views;
 use crate::broken::{Mistake, makes};
 use crate::ids::{LeaseId, Position, QueueId, RedriveId, Seq};
 use crate::index::BadBlock;
-use crate::record::{Lease, LeaseList, Moved, Record, RecordWriter, RedriveStarted, Sent};
+use crate::record::{Lease, LeaseList, Moved, Record, RecordWriter, Sent};
 use crate::state::frozen::FrozenQueue;
 use crate::state::past::{Expiry, Swept};
 use crate::state::redrives::Redrive;
@@ -237,7 +237,7 @@ impl Judge {
             && redrive.end.is_none()
             && redrive.moved == count
         {
-            out.redrive_started(&started_record(redrive));
+            out.redrive_started(&redrive.as_started());
         }
         Ok(())
     }
@@ -298,19 +298,6 @@ impl Judge {
             })
             .collect()
         })
-    }
-}
-
-/// What says that a redrive started, and how many messages it has moved.
-fn started_record(redrive: &Redrive) -> RedriveStarted<'_> {
-    RedriveStarted {
-        redrive: redrive.id,
-        time: redrive.started,
-        rate: redrive.rate,
-        through: redrive.through,
-        to_move: redrive.to_move,
-        moved: redrive.moved,
-        destination: &redrive.destination,
     }
 }
 

@@ -14,7 +14,7 @@ use super::names::{self, INDEX_EXTENSION, SegmentName};
 use super::scan::{Scan, Step};
 use super::segment::{SEGMENT_HEADER_BYTES, SegmentHeader};
 use crate::broken::{Mistake, makes};
-use crate::disk::{Access, Disk, DiskError, DiskFile};
+use crate::disk::{Access, Disk, DiskFile};
 use crate::entry::{EntryError, EntryHeader};
 use crate::error::{Damage, OpenError};
 use crate::ids::Position;
@@ -50,14 +50,9 @@ pub(crate) trait Replay {
         false
     }
 
-    /// Opens the file of a segment.
-    fn open_segment(
-        &mut self,
-        disk: &dyn Disk,
-        data: &Path,
-        listed: &ListedSegment,
-    ) -> Result<Arc<dyn DiskFile>, DiskError> {
-        disk.open(&names::segment(data, listed.name()), Access::Read)
+    /// Where the file of a segment is.
+    fn path_of(&self, data: &Path, listed: &ListedSegment) -> PathBuf {
+        names::segment(data, listed.name())
     }
 }
 
@@ -171,7 +166,7 @@ fn replay_segment(
     consumer: &mut dyn Replay,
 ) -> Result<LogEnd, OpenError> {
     let path = names::segment(data, listed.name());
-    let file = match consumer.open_segment(disk, data, listed) {
+    let file = match disk.open(&consumer.path_of(data, listed), Access::Read) {
         Ok(file) => file,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             if makes(Mistake::MissingSegmentSkipped) {

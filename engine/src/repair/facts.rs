@@ -4,7 +4,7 @@
 use crate::attributes::AttributeChanges;
 use crate::entry::EntryBuilder;
 use crate::ids::{LeaseId, QueueId};
-use crate::record::{Lease, RecordWriter, RedriveEnded, RedriveStarted};
+use crate::record::{Lease, RecordWriter, RedriveEnded};
 use crate::state::held::Held;
 use crate::state::{Queue, State};
 use crate::time::LogTime;
@@ -60,17 +60,7 @@ fn write_queue(queue: &Queue, entries: &mut Entries) {
     }
     for redrive in queue.redrives.iter() {
         let (id, moved) = (redrive.id, redrive.moved);
-        entries.append(|out| {
-            out.redrive_started(&RedriveStarted {
-                redrive: id,
-                time: redrive.started,
-                rate: redrive.rate,
-                through: redrive.through,
-                to_move: redrive.to_move,
-                moved,
-                destination: &redrive.destination,
-            });
-        });
+        entries.append(|out| out.redrive_started(&redrive.as_started()));
         if let Some(end) = &redrive.end {
             let (time, outcome, reason) = (end.time, end.outcome, &*end.reason);
             entries.append(|out| {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::checksum::Salt;
-use crate::disk::{Access, Disk, DiskError, DiskFile};
+use crate::disk::DiskFile;
 use crate::entry::{ENTRY_ALIGN, ENTRY_HEADER_BYTES, EntryHeader, records};
 use crate::error::{Damage, OpenError};
 use crate::ids::Position;
@@ -333,16 +333,8 @@ impl<R: Reader> Replay for Reading<'_, R> {
         true
     }
 
-    fn open_segment(
-        &mut self,
-        disk: &dyn Disk,
-        data: &Path,
-        listed: &ListedSegment,
-    ) -> Result<Arc<dyn DiskFile>, DiskError> {
-        let path = match self.strays.get(&listed.name()) {
-            Some(path) => path.clone(),
-            None => names::segment(data, listed.name()),
-        };
-        disk.open(&path, Access::Read)
+    fn path_of(&self, data: &Path, listed: &ListedSegment) -> PathBuf {
+        let name = listed.name();
+        self.strays.get(&name).cloned().unwrap_or_else(|| names::segment(data, name))
     }
 }

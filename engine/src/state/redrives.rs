@@ -32,6 +32,21 @@ pub(crate) struct Redrive {
     pub(crate) end: Option<RedriveEnd>,
 }
 
+impl Redrive {
+    /// What says that it started, and how many messages it has moved.
+    pub(crate) fn as_started(&self) -> RedriveStarted<'_> {
+        RedriveStarted {
+            redrive: self.id,
+            time: self.started,
+            rate: self.rate,
+            through: self.through,
+            to_move: self.to_move,
+            moved: self.moved,
+            destination: &self.destination,
+        }
+    }
+}
+
 /// How a redrive ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct RedriveEnd {

@@ -174,7 +174,7 @@ impl Chaos {
         let clock = self.plan.clock.clone().map(|clock| {
             let (chaos, engine) = (Arc::clone(&self), engine.clone());
             async move {
-                let mut random = random(&chaos.ground, Chance::Clock, 0);
+                let mut random = chaos.random(Chance::Clock, 0);
                 loop {
                     tokio::time::sleep(about(clock.every, &mut random)).await;
                     let ahead = up_to(clock.ahead, &mut random);
@@ -185,7 +185,7 @@ impl Chaos {
         let kills = self.plan.kill.clone().map(|kill| {
             let (chaos, fate) = (Arc::clone(&self), Arc::clone(&fate));
             async move {
-                let mut random = random(&chaos.ground, Chance::Kills, 0);
+                let mut random = chaos.random(Chance::Kills, 0);
                 tokio::time::sleep(about(kill.every, &mut random)).await;
                 chaos.kill(&fate);
             }

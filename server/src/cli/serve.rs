@@ -116,9 +116,6 @@ async fn serve(settings: &Settings, plan: Option<&Path>) -> Result<(), Failure> 
         None => Arc::new(SystemClock),
     };
     let (engine, opening) = open_engine(settings, data, clock, tell_ending).await?;
-    if let Some(chaos) = &chaos {
-        chaos.mark(opening.created).map_err(|error| Failure::because(error.to_string()))?;
-    }
     let control = match control {
         Some((socket, address)) => {
             Some(socket.listen(BACKLOG).map_err(|error| cannot_listen(address, &error))?)
@@ -126,6 +123,7 @@ async fn serve(settings: &Settings, plan: Option<&Path>) -> Result<(), Failure> 
         None => None,
     };
     if let Some(chaos) = &chaos {
+        chaos.mark(opening.created).map_err(|error| Failure::because(error.to_string()))?;
         chaos.announce(control.as_ref().and_then(|control| control.local_addr().ok()));
     }
     let listener = socket.listen(BACKLOG).map_err(|error| cannot_listen(address, &error))?;
