@@ -166,6 +166,11 @@ impl Launch {
 }
 
 impl Server {
+    /// Its process.
+    pub(super) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// SIGKILL, and waits for its end.
     pub(super) fn kill(mut self) {
         let _ = self.child.kill();

@@ -6,13 +6,15 @@
 //! failed. The call is not made: nothing was written, synced, renamed. The server may refuse to start,
 //! refuse requests or end; it may not hang, and what it had answered must be there when it is started again.
 //!
-//! `strace` counts the calls of each thread. On a file whose name is always the same only those on it are counted,
+//! `strace` counts the calls of each thread, and the main one, which opens the store, makes many of those that other
+//! threads make later: what does not fail from the start is tried on its thread alone, once the server listens. On a file whose name is always the same only those on it are counted,
 //! so that the same one fails; of other files it is one of many, and another is tried as long as it was not that
 //! one. Runs go on beside each other, each with a store of its own.
 //!
 //! A write that wrote less than it was asked to cannot be made this way (the rest would have to be
 //! written); `--full-disk` makes those. Here a write says that it wrote nothing.
 
+mod alone;
 mod coverage;
 mod trace;
 
@@ -22,12 +24,13 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use self::alone::Alone;
 use self::coverage::{Coverage, Occurrences, Try, occurrences};
 use super::campaign::{Campaign, broken};
 use super::checker::Violation;
 use super::crew::{Crew, Habits, Work};
 use super::history::Call;
-use super::server::{Launch, NoServer};
+use super::server::{Launch, NoServer, Server};
 use super::system::{Lacking, copy_dir, need};
 use super::{CampaignError, Options, Report, Summary, io_error, prepare};
 
@@ -59,8 +62,8 @@ const FAULTS: [(&str, &[&str]); 20] = [
 /// How long the server works in each run.
 const WORK: Duration = Duration::from_millis(150);
 
-/// How long where a call is to fail that comes later.
-const LATE_WORK: Duration = Duration::from_secs(5);
+/// How long at most until a call fails of a thread that is traced alone.
+const ALONE_WORK: Duration = Duration::from_secs(5);
 
 /// Nothing may take longer.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -222,18 +225,38 @@ impl Shared<'_> {
         dir: &Path,
     ) -> std::io::Result<Vec<Violation>> {
         let trace = dir.join("trace");
-        let _ = fs::remove_file(&trace);
-        campaign.launch.wrapper = strace(&trace, &next.call);
+        fs::write(&trace, "")?;
+        let store = campaign.launch.data.clone();
+        let mut arguments = tracing(&trace, &next.call);
         if let Some(file) = &next.file {
-            let path = campaign.launch.data.join(file);
-            campaign.launch.wrapper.extend(["-P".to_owned(), path.display().to_string()]);
+            arguments.extend(["-P".to_owned(), store.join(file).display().to_string()]);
         }
-        campaign.launch.wrapper.extend(["-e".to_owned(), inject(next)]);
+        arguments.extend(["-e".to_owned(), inject(next)]);
         campaign.launch.patience = PATIENCE;
-        let ended = self.work(campaign, if next.is_late { LATE_WORK } else { WORK });
+        let mut alone = None;
+        let ended = match &next.thread {
+            None => {
+                campaign.launch.wrapper = from_the_start(arguments);
+                self.work(campaign, |_| Ok(()), || std::thread::sleep(WORK))
+            }
+            Some(thread) => {
+                let attach = |server: &Server| {
+                    alone = Alone::trace(server, thread, &arguments, PATIENCE)?;
+                    Ok(())
+                };
+                self.work(campaign, attach, || alone::wait_for_failure(&trace, ALONE_WORK))
+            }
+        }?;
         campaign.launch.wrapper.clear();
         campaign.launch.patience = Duration::from_secs(20);
-        let calls = read_trace(&trace, &campaign.launch.data)?;
+        let text = match (&next.thread, alone) {
+            (None, _) => read_trace(&trace)?,
+            (Some(thread), Some(alone)) => {
+                trace::of_thread(&read_trace(&trace)?, alone.thread_id, thread)
+            }
+            (Some(_), None) => String::new(),
+        };
+        let calls = trace::calls(&text, &store.display().to_string());
         {
             let mut state = self.lock();
             let failed = state.coverage.failed(&calls, next.fault);
@@ -244,23 +267,39 @@ impl Shared<'_> {
         Ok(campaign.judge(broken.err().into_iter().collect()))
     }
 
-    fn work(&self, campaign: &mut Campaign, work: Duration) -> Result<(), Violation> {
-        let mut server = match campaign.try_start() {
+    /// A life: `listens` is called with a server that does, and clients work until `wait` returns.
+    fn work(
+        &self,
+        campaign: &mut Campaign,
+        listens: impl FnOnce(&Server) -> std::io::Result<()>,
+        wait: impl FnOnce(),
+    ) -> std::io::Result<Result<(), Violation>> {
+        let server = match campaign.try_start() {
             Ok(server) => server,
             // It says what failed: the next start must find everything.
             Err(NoServer::Ended { .. }) => {
                 self.lock().faults.not_started += 1;
-                return Ok(());
+                return Ok(Ok(()));
             }
-            Err(why) => return Err(broken("hang", why.to_string())),
+            Err(why) => return Ok(Err(broken("hang", why.to_string()))),
         };
+        listens(&server)?;
+        Ok(self.work_on(campaign, server, wait))
+    }
+
+    fn work_on(
+        &self,
+        campaign: &mut Campaign,
+        mut server: Server,
+        wait: impl FnOnce(),
+    ) -> Result<(), Violation> {
         let hangs = || broken("hang", "the server did not end within 5 s of SIGTERM".to_owned());
         // What cannot connect, since the server is on its way out, is none of its faults.
         let Ok(shift) = campaign.begin(&server, Work::Everything) else {
             self.lock().faults.ended += 1;
             return server.terminate(PATIENCE).map(drop).ok_or_else(hangs);
         };
-        std::thread::sleep(work);
+        wait();
         let by_itself = server.wait(Duration::ZERO).is_some();
         let stopped = by_itself || server.terminate(PATIENCE).is_some();
         match by_itself {
@@ -291,13 +330,16 @@ fn begin(campaign: &mut Campaign, dir: &Path) -> std::io::Result<Result<Beginnin
     restore(campaign, &beginning, dir)?;
     let trace = dir.join("trace");
     let names: Vec<_> = FAULTS.iter().map(|(call, _)| format!("?{call}")).collect();
-    campaign.launch.wrapper = strace(&trace, &names.join(","));
+    campaign.launch.wrapper = from_the_start(tracing(&trace, &names.join(",")));
     let lived = campaign.live_and_stop(WORK, PATIENCE);
     campaign.launch.wrapper.clear();
     if let Err(violation) = lived {
         return Ok(Err(violation));
     }
-    beginning.occurrences = occurrences(&read_trace(&trace, &campaign.launch.data)?);
+    beginning.occurrences = occurrences(&trace::calls(
+        &read_trace(&trace)?,
+        &campaign.launch.data.display().to_string(),
+    ));
     Ok(Ok(beginning))
 }
 
@@ -312,11 +354,17 @@ fn restore(campaign: &mut Campaign, beginning: &Beginning, dir: &Path) -> std::i
     Ok(())
 }
 
-/// `strace` with the names of threads and files, of these calls.
-fn strace(trace: &Path, calls: &str) -> Vec<String> {
-    let options = ["strace", "-D", "-f", "-q", "-y", "-Y", "--seccomp-bpf", "-o"];
-    let mut wrapper: Vec<_> = options.map(str::to_owned).into();
-    wrapper.extend([trace.display().to_string(), "-e".to_owned(), format!("trace={calls}")]);
+/// What `strace` is to write down, with the names of threads and files: these calls.
+fn tracing(trace: &Path, calls: &str) -> Vec<String> {
+    let mut arguments: Vec<_> = ["-q", "-y", "-Y", "-o"].map(str::to_owned).into();
+    arguments.extend([trace.display().to_string(), "-e".to_owned(), format!("trace={calls}")]);
+    arguments
+}
+
+/// `strace` of a server with all its threads.
+fn from_the_start(arguments: Vec<String>) -> Vec<String> {
+    let mut wrapper: Vec<_> = ["strace", "-D", "-f", "--seccomp-bpf"].map(str::to_owned).into();
+    wrapper.extend(arguments);
     wrapper
 }
 
@@ -325,7 +373,7 @@ fn inject(next: &Try) -> String {
 }
 
 /// Reads what `strace`, which ends after the server, wrote.
-fn read_trace(path: &Path, store: &Path) -> std::io::Result<Vec<trace::Traced>> {
+fn read_trace(path: &Path) -> std::io::Result<String> {
     let (began, mut text) = (Instant::now(), String::new());
     while began.elapsed() < PATIENCE {
         let before = text.len();
@@ -337,7 +385,7 @@ fn read_trace(path: &Path, store: &Path) -> std::io::Result<Vec<trace::Traced>> 
             break;
         }
     }
-    Ok(trace::calls(&text, &store.display().to_string()))
+    Ok(text)
 }
 
 /// What was done, and how the server took it, for people.

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use super::FAULTS;
-use super::trace::{Object, Site, Traced};
+use super::trace::{ANY_THREAD, Object, Site, Traced};
 
 /// So often a site is tried: of a file that many calls are made on, a call is not always the same one.
 const TRIES_MAX: usize = 16;
 
-/// One in a longer life counts as so many.
-const LATE_TRIES: usize = 4;
+/// So often with every thread traced from the start; then the thread alone, once all is open.
+const TRIES_FROM_START: usize = 8;
 
 /// Where a thread makes the calls of each site.
 pub(super) type Occurrences = BTreeMap<Site, Vec<Occurrence>>;
@@ -22,6 +22,8 @@ pub(super) struct Occurrence {
     /// ... and of those on its file.
     of_file: Count,
     file: Option<String>,
+    /// Its thread is the main one, or none that the store has a name for.
+    is_anywhere: bool,
 }
 
 /// The how manieth call of its thread one is, and how many the main thread makes, which comes first and would fail in its
@@ -45,10 +47,10 @@ pub(super) struct Try {
     pub(super) fault: &'static str,
     /// Only calls on this file of the store count, if any is named.
     pub(super) file: Option<String>,
-    /// The how manieth call of each thread.
+    /// The how manieth call of each thread ...
     pub(super) number: u64,
-    /// Whether the thread makes so many only in a longer life.
-    pub(super) is_late: bool,
+    /// ... from the start; or of this one alone, once the server listens.
+    pub(super) thread: Option<String>,
 }
 
 /// Each site with each of its faults.
@@ -85,6 +87,7 @@ pub(super) fn occurrences(calls: &[Traced]) -> Occurrences {
             of_all: count(all, of_main),
             of_file: count(on_file, on_file_of_main),
             file: file.clone(),
+            is_anywhere: is_main || site.thread == ANY_THREAD,
         };
         occurrences.entry(site.clone()).or_default().push(occurrence);
     }
@@ -123,18 +126,28 @@ impl Coverage {
         };
         let all = &occurrences[site];
         let count = |one: &Occurrence| if is_by_file { one.of_file } else { one.of_all };
+        let tries = progress.tries;
+        progress.tries += 1;
         let good: Vec<_> = all.iter().filter(|one| count(one).is_behind_main()).collect();
-        // Of none that the main thread would not take: the next one, if the thread comes so far.
-        let is_late = good.is_empty();
-        let places = if is_late { all.iter().collect() } else { good };
+        let is_alone = good.is_empty() || tries >= TRIES_FROM_START;
+        if is_alone && !all[0].is_anywhere {
+            let file = all[0].file.clone().filter(|_| matches!(site.object, Object::File(_)));
+            // Of many files, another call each time.
+            let number = if file.is_some() { 1 } else { 1 + tries as u64 % TRIES_MAX as u64 };
+            return Some(Try {
+                call: site.call.clone(),
+                fault,
+                file,
+                number,
+                thread: Some(site.thread.clone()),
+            });
+        }
+        let places = if good.is_empty() { all.iter().collect() } else { good };
         // The first, the last, the middle one, and what is between them.
-        let eighths = [0, 8, 4, 2, 6, 1, 7, 3][progress.tries / 2];
+        let eighths = [0, 8, 4, 2, 6, 1, 7, 3][tries / 2];
         let place = places[(places.len() - 1) * eighths / 8];
-        progress.tries += if is_late { LATE_TRIES } else { 1 };
         let file = place.file.clone().filter(|_| is_by_file);
-        let Count { own, of_main } = count(place);
-        let number = if is_late { of_main + 1 } else { own };
-        Some(Try { call: site.call.clone(), fault, file, number, is_late })
+        Some(Try { call: site.call.clone(), fault, file, number: count(place).own, thread: None })
     }
 
     /// Notes what failed in a run.
@@ -211,7 +224,7 @@ mod tests {
 
         let mut coverage = Coverage::default();
         coverage.see(&occurrences);
-        assert!(tried.iter().all(|one| !one.is_late));
+        assert!(tried.iter().all(|one| one.thread.is_none()));
         calls[9].failed = true;
         assert_eq!(coverage.failed(&calls, "error=EIO"), 1);
         assert_eq!(coverage.count(), (1, 4));
@@ -220,7 +233,7 @@ mod tests {
 
     /// Without it, a thread that makes fewer calls than the main one did before would never have one fail.
     #[test]
-    fn a_call_that_the_main_thread_makes_as_often_is_tried_behind_its_last() {
+    fn a_call_that_the_main_thread_makes_as_often_fails_in_its_thread_alone() {
         let next = || Object::File("log/next.tmp".to_owned());
         let mut calls: Vec<_> = [1, 1, 1, 2].map(|id| traced(id, "fsync", next())).into();
         let preparer = Site { thread: "forebay-preparer".to_owned(), ..calls[3].site.clone() };
@@ -230,6 +243,24 @@ mod tests {
         let mut coverage = Coverage::default();
         coverage.see(&occurrences);
         let tried = coverage.next(&occurrences).unwrap();
-        assert_eq!((tried.number, tried.is_late), (4, true));
+        assert_eq!((tried.number, tried.thread.as_deref()), (1, Some("forebay-preparer")));
+    }
+
+    #[test]
+    fn a_call_that_did_not_fail_from_the_start_fails_in_its_thread_alone() {
+        let log = || Object::Files("log/*.log".to_owned());
+        let mut calls = vec![traced(1, "openat", log()), traced(2, "fsync", log())];
+        calls[1].site.thread = "forebay-keeper".to_owned();
+        let mut occurrences = occurrences(&calls);
+        occurrences.retain(|site, _| site.call == "fsync");
+        let mut coverage = Coverage::default();
+        coverage.see(&occurrences);
+        let tried: Vec<_> = std::iter::from_fn(|| coverage.next(&occurrences)).collect();
+        let faults = coverage.count().1 as usize;
+        assert_eq!(tried.len(), faults * TRIES_MAX);
+        let alone: Vec<_> = tried.iter().filter(|one| one.thread.is_some()).collect();
+        assert_eq!(alone.len(), faults * (TRIES_MAX - TRIES_FROM_START));
+        assert!(alone.iter().all(|one| one.file.is_none()), "files whose names change");
+        assert_ne!(alone[0].number, alone[alone.len() - 1].number);
     }
 }

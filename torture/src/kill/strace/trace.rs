@@ -69,6 +69,11 @@ pub(super) fn calls(trace: &str, store: &str) -> Vec<Traced> {
     calls
 }
 
+/// A trace of one thread, in which `strace` does not say who it is, as if it had.
+pub(super) fn of_thread(trace: &str, thread_id: u32, thread: &str) -> String {
+    trace.lines().map(|line| format!("{thread_id}<{thread}> {line}\n")).collect()
+}
+
 /// `123<forebay-core> openat(...`: who, and what.
 fn thread_of(line: &str) -> Option<(u32, &str, &str)> {
     let (number, rest) = line.split_once('<')?;
@@ -157,5 +162,14 @@ mod tests {
             Traced { thread_id, site, file, failed }
         });
         assert_eq!(calls(trace, "/t/store"), expected);
+    }
+
+    #[test]
+    fn a_trace_of_one_thread_reads_like_one_of_many() {
+        let trace = "fsync(7</t/store/log>) = -1 EIO (Input/output error) (INJECTED)\n+++ exited with 0 +++";
+        let file = Some("log".to_owned());
+        let site = site("fsync", "forebay-keeper", Object::File("log".to_owned()));
+        let expected = Traced { thread_id: 12, site, file, failed: true };
+        assert_eq!(calls(&of_thread(trace, 12, "forebay-keeper"), "/t/store"), [expected]);
     }
 }
