@@ -215,6 +215,37 @@ fn of_a_damaged_entry_everything_is_kept_that_proves_itself() {
     assert_eq!(bodies(&run.repaired(None)), ["first", "third", "fourth"]);
 }
 
+/// Found by `forebay torture rot --seed 1 --case 330992`: the log's first record was found without its entry's header,
+/// counted as of 1970, and so what stood behind it in the new segment was expired.
+#[test]
+fn what_stands_behind_an_entry_without_its_header_keeps_its_time() {
+    let mut run = Run::new();
+    run.send(&["one"]);
+    run.send(&["two"]);
+    run.kill();
+    let (path, offset, _) = run.entry_with(|record| matches!(record, Record::Opened { .. }));
+    run.disk.flip_bit(&path, 20, 0).unwrap();
+    run.disk.flip_bit(&path, offset + 9, 0).unwrap();
+    let losses = run.losses();
+    assert_eq!((losses.lost(), losses.in_doubt()), (0, 0), "{losses}");
+    assert_eq!(bodies(&run.repaired(None)), ["one", "two"]);
+}
+
+#[test]
+fn a_message_whose_entry_has_lost_its_header_does_not_expire_before_its_time() {
+    let day_ms = 24 * 3_600_000;
+    let mut run = Run::new();
+    run.send(&["old"]);
+    run.clock.advance(5 * day_ms);
+    run.send(&["young"]);
+    run.send(&["next"]);
+    run.kill();
+    let (path, offset, _) =
+        run.entry_with(|record| record.message().is_some_and(|sent| sent.payload == b"young"));
+    run.disk.flip_bit(&path, offset + 9, 0).unwrap();
+    assert_eq!(bodies(&run.repaired(None)), ["young", "next"]);
+}
+
 /// An old receipt fits whatever gets the number of its message.
 #[test]
 fn a_number_that_may_have_been_given_is_not_given_again() {

@@ -8,6 +8,7 @@ use std::path::Path;
 
 use super::facts;
 use super::reading::{Found, Hole, Reader};
+use super::times::Times;
 use crate::compactor::{Identity, Output};
 use crate::disk::{Disk, DiskError};
 use crate::entry::{EntryBuilder, EntryHeader, SEGMENT_HEADER_BYTES, TERM, entry_bytes};
@@ -35,6 +36,7 @@ pub(super) struct Place<'p> {
 /// A new log while it is written.
 pub(super) struct Laying<'s> {
     state: &'s State,
+    times: &'s Times,
     writer: Writer<'s>,
     /// The entry that is read, and what there is of it.
     entry: Option<(Position, LogTime, EntryBuilder)>,
@@ -53,22 +55,23 @@ struct Written {
 }
 
 impl<'s> Laying<'s> {
-    /// Begins a log with all that is to be said before the messages come; `time` is no later than they.
+    /// Begins a log with all that is to be said before the messages come.
     pub(super) fn begin(
         place: Place<'s>,
         state: &'s State,
-        time: LogTime,
+        times: &'s Times,
     ) -> Result<Self, DiskError> {
         let mut writer = Writer::new(place);
         for entry in facts::before_messages(state) {
-            writer.add(entry, time)?;
+            writer.add(entry, times.first())?;
         }
-        Ok(Self { state, writer, entry: None, queues: HashMap::new() })
+        Ok(Self { state, times, writer, entry: None, queues: HashMap::new() })
     }
 
     /// Every message came. Returns the segments.
-    pub(super) fn finish(mut self, time: LogTime) -> Result<Vec<ListedSegment>, DiskError> {
+    pub(super) fn finish(mut self) -> Result<Vec<ListedSegment>, DiskError> {
         self.end_entry()?;
+        let time = self.times.last();
         let mut gone = EntryBuilder::new();
         for queue in self.state.queues() {
             let written = self.queues.entry(queue.id).or_default();
@@ -131,16 +134,17 @@ impl Reader for Laying<'_> {
         if self.entry.as_ref().is_some_and(|(position, _, _)| *position != found.position) {
             self.end_entry()?;
         }
+        let time = found.log_time.unwrap_or_else(|| self.times.of(found.position));
         let mut written = self.queues.remove(&queue.id).unwrap_or_default();
         let mut gone = EntryBuilder::new();
         while !written.pass(queue, sent.seq, &mut gone) {
             self.end_entry()?;
-            self.writer.add(std::mem::take(&mut gone), found.log_time)?;
+            self.writer.add(std::mem::take(&mut gone), time)?;
         }
         written.last = sent.seq;
         self.queues.insert(queue.id, written);
         let (_, _, entry) =
-            self.entry.get_or_insert_with(|| (found.position, found.log_time, EntryBuilder::new()));
+            self.entry.get_or_insert_with(|| (found.position, time, EntryBuilder::new()));
         entry.extend(&gone);
         let message = Sent { position: self.writer.next, ..*sent };
         entry.append(|out| match found.record {

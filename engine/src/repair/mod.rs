@@ -20,6 +20,7 @@ mod numbers;
 mod reading;
 mod roots;
 mod salvage;
+mod times;
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -30,6 +31,7 @@ use self::laying::{Laying, Place};
 use self::reading::Reading;
 use self::roots::Roots;
 use self::salvage::{Messages, Salvage};
+use self::times::Times;
 use crate::disk::{Disk, DiskError};
 use crate::error::OpenError;
 use crate::ids::Position;
@@ -58,7 +60,7 @@ pub struct Repair<'d> {
     durable: Position,
     state: State,
     in_doubt: Messages,
-    times: (LogTime, LogTime),
+    times: Times,
     losses: Losses,
 }
 
@@ -116,7 +118,8 @@ pub fn examine<'d>(
     let base = Base::newest(disk, data, manifest.store, &mut positions, &mut notes)?;
     let Base { state, known, log_time } = base.unwrap_or_default();
     let durable = known.through;
-    let mut salvage = Salvage::new(disk, data, manifest.store, state, known);
+    let times = Times::since(log_time.max(LogTime(roots.identity.created_ms)));
+    let mut salvage = Salvage::new(disk, data, manifest.store, state, known, times);
     salvage.damages = std::mem::take(&mut roots.damages);
     let mut reading = Reading::new(&mut salvage, &roots.strays, progress);
     log_files(disk, data, manifest, &mut reading)?;
@@ -136,8 +139,7 @@ pub fn examine<'d>(
         );
     }
     let losses = losses(&salvage, salvaged, notes);
-    let times = (salvage.first_time, salvage.last_time.max(log_time));
-    let (state, in_doubt) = (salvage.state, salvage.in_doubt);
+    let (state, in_doubt, times) = (salvage.state, salvage.in_doubt, salvage.times);
     roots.manifest.epoch = epoch;
     let data = data.to_path_buf();
     Ok(Repair { disk, data, roots, durable, state, in_doubt, times, losses })
@@ -251,11 +253,11 @@ impl Repair<'_> {
         let Roots { manifest, strays, .. } = &self.roots;
         let (disk, store) = (self.disk, manifest.store);
         let place = Place { disk, data: new, store, segment_bytes };
-        let mut laying = Laying::begin(place, &self.state, self.times.0)?;
+        let mut laying = Laying::begin(place, &self.state, &self.times)?;
         let mut reading = Reading::new(&mut laying, strays, progress);
         replay(disk, &self.data, manifest, self.durable, &mut reading)?;
         reading.finish()?;
-        let segments = laying.finish(self.times.1)?;
+        let segments = laying.finish()?;
         let last = segments.last().and_then(|listed| listed.sealed).map(|sealed| sealed.last);
         let (epoch, compacted_through) = (manifest.epoch, last.unwrap_or_default());
         Ok(Manifest { store, epoch, compacted_through, segments })

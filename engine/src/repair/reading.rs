@@ -46,8 +46,8 @@ pub(super) struct Found<'r> {
     pub(super) offset: u64,
     /// Its entry.
     pub(super) position: Position,
-    /// Its entry's, or that of the last one before whose header is whole.
-    pub(super) log_time: LogTime,
+    /// When that was appended; `None`: its header is lost.
+    pub(super) log_time: Option<LogTime>,
     /// The hole that it is in.
     pub(super) hole: Option<&'r Hole>,
 }
@@ -132,6 +132,12 @@ impl<'r, R: Reader> Reading<'r, R> {
         self.reader.hole(&Hole { listed, path, bytes, first, last, records, records_bytes })
     }
 
+    /// An entry's time, which is no earlier than those before.
+    fn known(&mut self, time: LogTime) -> LogTime {
+        self.log_time = self.log_time.max(time);
+        self.log_time
+    }
+
     fn tell(&mut self, found: &Found<'_>) {
         if self.failed.is_none() {
             self.failed = self.reader.record(found).err();
@@ -164,13 +170,13 @@ impl<'r, R: Reader> Reading<'r, R> {
                     at += size;
                     continue;
                 };
-                self.log_time = self.log_time.max(search.log_time);
+                let log_time = search.time_of(position).map(|time| self.known(time));
                 self.tell(&Found {
                     record,
                     bytes: size as u64,
                     offset: start + at as u64,
                     position,
-                    log_time: self.log_time,
+                    log_time,
                     hole: Some(&search.hole),
                 });
                 at += size;
@@ -205,9 +211,8 @@ fn lost_bytes(hole: &Hole, headers: u64, bytes: u64) -> u64 {
 struct Search {
     hole: Hole,
     salt: Salt,
-    /// The entry whose header was found last, and where it ends.
-    entry: Option<(Position, u64)>,
-    log_time: LogTime,
+    /// The entry whose header was found last, where it ends, and its time.
+    entry: Option<(Position, u64, LogTime)>,
     /// The first entry of which something may come yet.
     next: Position,
     /// What was found: a block may stand there twice.
@@ -223,13 +228,17 @@ impl Search {
             hole: hole.clone(),
             salt,
             entry: None,
-            log_time: LogTime(0),
             next: hole.first,
             seen: HashSet::new(),
             records: 0,
             headers: 0,
             bytes: 0,
         }
+    }
+
+    /// When an entry was appended, if its header was found.
+    fn time_of(&self, entry: Position) -> Option<LogTime> {
+        self.entry.filter(|(position, ..)| *position == entry).map(|(.., time)| time)
     }
 
     /// What begins at `at` of the window: a record, with its entry; or the header of an entry; and the
@@ -246,16 +255,15 @@ impl Search {
         if offset.is_multiple_of(ENTRY_ALIGN as u64)
             && let Ok(header) = EntryHeader::decode(bytes, self.salt, left)
             && (self.next..=self.hole.last).contains(&header.position)
-            && self.entry.is_none_or(|(before, _)| before < header.position)
+            && self.entry.is_none_or(|(before, ..)| before < header.position)
         {
-            self.entry = Some((header.position, offset + header.bytes()));
+            self.entry = Some((header.position, offset + header.bytes(), header.log_time));
             self.next = header.position;
-            self.log_time = header.log_time;
             self.headers += 1;
             return Some((None, header.position, ENTRY_HEADER_BYTES));
         }
         let whose = match self.entry {
-            Some((position, end)) if offset < end => Whose::Entry(position),
+            Some((position, end, _)) if offset < end => Whose::Entry(position),
             _ => Whose::Among(self.next..=self.hole.last),
         };
         let Proven { record, position, bytes, seal } = proven(bytes, self.salt, &whose)?;
@@ -288,7 +296,7 @@ impl<R: Reader> Replay for Reading<'_, R> {
     }
 
     fn entry(&mut self, _: &SegmentHeader, offset: u64, header: &EntryHeader, body: &[u8]) {
-        self.log_time = self.log_time.max(header.log_time);
+        let log_time = Some(self.known(header.log_time));
         self.bytes += header.bytes();
         (self.progress)(self.bytes);
         for (record, at, bytes) in records(body) {
@@ -297,7 +305,7 @@ impl<R: Reader> Replay for Reading<'_, R> {
                 bytes: bytes as u64,
                 offset: offset + (ENTRY_HEADER_BYTES + at) as u64,
                 position: header.position,
-                log_time: self.log_time,
+                log_time,
                 hole: None,
             });
         }

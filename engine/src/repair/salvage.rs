@@ -17,6 +17,7 @@ use roaring::RoaringTreemap;
 use super::doubt::Doubts;
 use super::numbers::Numbers;
 use super::reading::{Found, Hole, Reader};
+use super::times::Times;
 use crate::disk::Disk;
 use crate::error::{Damage, OpenError};
 use crate::ids::{Epoch, Position, QueueId, Seq, StoreId};
@@ -25,7 +26,6 @@ use crate::log::{ListedSegment, names};
 use crate::record::{Moved, RECORD_HEADER_BYTES, Record};
 use crate::recovery::Contained;
 use crate::state::State;
-use crate::time::LogTime;
 
 /// The smallest record that takes messages away: `QueueDeleted`.
 const DELETING_BYTES_MIN: u64 = RECORD_HEADER_BYTES as u64 + 4;
@@ -63,8 +63,7 @@ pub(super) struct Salvage<'d> {
     homeless: BTreeMap<QueueId, RoaringTreemap>,
     deleted: BTreeSet<QueueId>,
     pub(super) epoch: Epoch,
-    pub(super) first_time: LogTime,
-    pub(super) last_time: LogTime,
+    pub(super) times: Times,
     /// Records that contradict what is known.
     pub(super) contradictions: u64,
     /// Whether numbers of messages may have been given that are greater than can be told: the compactor
@@ -99,6 +98,7 @@ impl<'d> Salvage<'d> {
         store: StoreId,
         state: State,
         known: Contained,
+        times: Times,
     ) -> Self {
         Self {
             disk,
@@ -119,8 +119,7 @@ impl<'d> Salvage<'d> {
             homeless: BTreeMap::new(),
             deleted: BTreeSet::new(),
             epoch: Epoch(0),
-            first_time: LogTime::NEVER,
-            last_time: LogTime(0),
+            times,
             contradictions: 0,
             are_numbers_lost: false,
         }
@@ -158,7 +157,6 @@ impl<'d> Salvage<'d> {
         self.state.set_last_queue(QueueId(u32::try_from(last).unwrap_or(u32::MAX - 1)));
         let mut homeless = std::mem::take(&mut self.homeless);
         homeless.retain(|queue, _| !self.deleted.contains(queue) && self.control_bytes_lost > 0);
-        self.first_time = self.first_time.min(self.last_time);
         Lost { messages: lost, homeless }
     }
 
@@ -398,8 +396,7 @@ impl Reader for Salvage<'_> {
 
     fn record(&mut self, found: &Found<'_>) -> Result<(), OpenError> {
         let Found { ref record, position, .. } = *found;
-        self.first_time = self.first_time.min(found.log_time);
-        self.last_time = self.last_time.max(found.log_time);
+        self.times.note(position, found.log_time);
         if let Some(hole) = found.hole {
             self.assume_before(hole, found.offset);
         }
