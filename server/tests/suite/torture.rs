@@ -22,10 +22,17 @@ fn campaign(dir: &Path, binary: PathBuf, restarts: u32) -> Report {
 }
 
 /// A script that does something to the store, and then is the binary.
+///
+/// A kill in an opening may hit the script and leave the `rm` or `cp` that it has begun at work. The next one
+/// waits for that: it holds the lock too, until it ends.
 fn script(dir: &Path, before: &str) -> PathBuf {
     let path = dir.join("forebay");
     let (binary, store) = (env!("CARGO_BIN_EXE_forebay"), dir.join("campaign/store"));
-    let text = format!("#!/bin/sh\ncd '{}' && {before}\nexec '{binary}' \"$@\"\n", store.display());
+    let (lock, store) = (dir.join("lock"), store.display());
+    let text = format!(
+        "#!/bin/sh\nexec 9>'{}' && flock 9 || exit\ncd '{store}' && {before}\nexec '{binary}' \"$@\" 9>&-\n",
+        lock.display()
+    );
     fs::write(&path, text).unwrap();
     fs::set_permissions(&path, Permissions::from_mode(0o755)).unwrap();
     path
