@@ -134,6 +134,12 @@ pub enum EntryError {
 }
 
 impl EntryHeader {
+    /// That of an entry which is written when everything before it is synced; of its body it says nothing yet.
+    pub(crate) fn without_body(position: Position, log_time: LogTime) -> Self {
+        let durable = position.previous();
+        Self { position, term: TERM, durable, log_time, body_bytes: 0, records: 0, body_crc: 0 }
+    }
+
     /// Reads the header at the start of `bytes`: magic, checksum, and that the stated body fits
     /// in `left`, the bytes from the entry's start to the segment's end.
     pub fn decode(bytes: &[u8], salt: Salt, left: u64) -> Result<Self, EntryError> {

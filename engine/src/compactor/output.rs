@@ -118,16 +118,7 @@ impl Output {
             let last = self.identity.last;
             let is_last = matches!(&self.newest, Some((header, _)) if header.position == last);
             if !is_last {
-                let header = EntryHeader {
-                    position: last,
-                    term: crate::entry::TERM,
-                    durable: last.previous(),
-                    log_time,
-                    body_bytes: 0,
-                    records: 0,
-                    body_crc: 0,
-                };
-                self.add(&header, rest)?;
+                self.add(&EntryHeader::without_body(last, log_time), rest)?;
             } else if let Some((_, records)) = &mut self.newest {
                 records.extend(&rest);
             }

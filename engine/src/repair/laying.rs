@@ -11,7 +11,7 @@ use super::reading::{Found, Hole, Reader};
 use super::times::Times;
 use crate::compactor::{Identity, Output};
 use crate::disk::{Disk, DiskError};
-use crate::entry::{EntryBuilder, EntryHeader, SEGMENT_HEADER_BYTES, TERM, entry_bytes};
+use crate::entry::{EntryBuilder, EntryHeader, SEGMENT_HEADER_BYTES, entry_bytes};
 use crate::error::{Damage, OpenError};
 use crate::ids::{Position, QueueId, Seq, StoreId};
 use crate::log::{ListedSegment, Sealed, names};
@@ -198,17 +198,8 @@ impl<'p> Writer<'p> {
             self.output = Some((first, Output::new(disk, file, path, identity)?));
             self.bytes = SEGMENT_HEADER_BYTES;
         }
-        let header = EntryHeader {
-            position,
-            term: TERM,
-            durable: position.previous(),
-            log_time: time,
-            body_bytes: 0,
-            records: 0,
-            body_crc: 0,
-        };
         let (_, output) = self.output.as_mut().expect("it was made above");
-        output.add(&header, records)?;
+        output.add(&EntryHeader::without_body(position, time), records)?;
         self.bytes += bytes;
         self.next = position.next();
         self.time = time;
