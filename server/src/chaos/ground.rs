@@ -71,7 +71,7 @@ pub(crate) enum GroundError {
 }
 
 /// Whether a store was created for chaos.
-pub(crate) fn is_marked(data: &Path) -> bool {
+pub(super) fn is_marked(data: &Path) -> bool {
     data.join(MARK).exists()
 }
 

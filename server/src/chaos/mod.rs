@@ -22,7 +22,7 @@ mod ground;
 mod plan;
 mod proxy;
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -36,8 +36,7 @@ use serde::Serialize;
 use tokio::net::TcpListener;
 
 pub(crate) use self::clock::MovableClock;
-use self::ground::Ground;
-pub(crate) use self::ground::{GroundError, is_marked};
+use self::ground::{Ground, GroundError};
 use self::plan::Plan;
 use crate::caller::{Caller, EngineHandle};
 use crate::ending::EndingReceiver;
@@ -150,14 +149,21 @@ impl Chaos {
         }
     }
 
-    /// Lets connections of a door through to the server, as the plan says, for ever.
-    pub(crate) async fn proxy(
+    /// Where a door is to be: with the port that the system has chosen in the life before, if it was to choose one.
+    pub(crate) fn place(&self, door: Door, address: SocketAddr) -> SocketAddr {
+        let is_it = |before: &SocketAddr| address.port() == 0 && before.ip() == address.ip();
+        address_before(door).filter(is_it).unwrap_or(address)
+    }
+
+    /// A listener for the server, on a port of its own: what comes to `outside` gets there as the plan says, for ever.
+    pub(crate) async fn stand_before(
         self: Arc<Self>,
         door: Door,
         outside: TcpListener,
-        inside: SocketAddr,
-    ) {
-        proxy::run(self, door, outside, inside).await;
+    ) -> std::io::Result<TcpListener> {
+        let inside = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await?;
+        tokio::spawn(proxy::run(self, door, outside, inside.local_addr()?));
+        Ok(inside)
     }
 
     /// Does what the plan says at its times, and what is asked by hand, for ever.
@@ -245,7 +251,7 @@ impl Chaos {
 }
 
 /// Where the life before has listened at this door, if there was one in this process.
-pub(crate) fn address_before(door: Door) -> Option<SocketAddr> {
+fn address_before(door: Door) -> Option<SocketAddr> {
     let addresses = std::env::var(ADDRESSES).ok()?;
     let place = match door {
         Door::Native => 0,
@@ -254,11 +260,21 @@ pub(crate) fn address_before(door: Door) -> Option<SocketAddr> {
     addresses.split(',').nth(place)?.parse().ok()
 }
 
-/// Reads a plan, and prepares the ground for it.
-pub(crate) fn prepare(plan: &Path, data: &Path) -> Result<Arc<Chaos>, PrepareError> {
+/// What a plan says, on the ground that is prepared for it. Without one, a store that was made for another is served as
+/// any.
+pub(crate) fn prepare(
+    plan: Option<&Path>,
+    data: &Path,
+) -> Result<Option<Arc<Chaos>>, PrepareError> {
+    let Some(plan) = plan else {
+        if ground::is_marked(data) {
+            tracing::warn!(data = %data.display(), "this store was made for --chaos, and is served without");
+        }
+        return Ok(None);
+    };
     let plan = Plan::read(plan)?;
     let ground = Ground::prepare(data, plan.seed)?;
-    Ok(Chaos::new(plan, ground))
+    Ok(Some(Chaos::new(plan, ground)))
 }
 
 /// Why there is no chaos.
