@@ -29,7 +29,8 @@ pub struct Options {
     pub watermark_ms: u64,
     /// A snapshot is taken when so many bytes were logged since the one before.
     pub snapshot_bytes: u64,
-    /// A snapshot is taken when anything was logged and the one before is this old, in ms.
+    /// A snapshot is taken when anything was logged and the one before is this old, in ms; `u64::MAX`:
+    /// however old, none is for that.
     pub snapshot_ms: u64,
     /// Segments are compacted when what is gone takes more than this share of what is live, in
     /// percent, ...

@@ -127,6 +127,21 @@ fn at_most_256_between_two_entries() {
     }
 }
 
+/// Twice the longest time there is was waited for, for a few bytes behind a large snapshot.
+#[test]
+fn with_no_end_of_the_time_between_two_bytes_alone_count() {
+    let mut client = Client::with(options(8 << 10));
+    for number in 0..300 {
+        client.create(&format!("queue-{number}"));
+    }
+    client.keep_all();
+    assert_eq!(client.stats().disk.snapshots, 1);
+    client.send("queue-7", "a few bytes");
+    client.advance(365 * 24 * 3_600_000);
+    client.keep_all();
+    assert_eq!(client.stats().disk.snapshots, 1);
+}
+
 #[test]
 fn a_crash_at_any_moment_of_it_changes_nothing() {
     let prepared = many_queues();

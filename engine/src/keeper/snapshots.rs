@@ -165,12 +165,13 @@ impl Snapshots {
         let worth = self.kept.last().map_or(0, |kept| kept.bytes) * LOG_PER_SNAPSHOT;
         let by_bytes = logged >= self.bytes_between.max(worth);
         // But not put off for long either: what was acked since frees no space before.
-        let patience = if logged * LOG_PER_SNAPSHOT * LOG_PER_SNAPSHOT >= worth { 1 } else { 2 };
+        let patience: u64 =
+            if logged * LOG_PER_SNAPSHOT * LOG_PER_SNAPSHOT >= worth { 1 } else { 2 };
         let ms_between = match counters.is_refusing.get() {
             0 => self.ms_between,
             _ => self.ms_between / HASTE_WHEN_FULL,
         };
-        let by_time = logged > 0 && now.ms_since(self.begun) >= patience * ms_between;
+        let by_time = logged > 0 && now.ms_since(self.begun) >= patience.saturating_mul(ms_between);
         self.is_wanted || by_bytes || by_time
     }
 
