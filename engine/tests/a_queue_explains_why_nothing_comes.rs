@@ -52,11 +52,15 @@ fn of_a_queue_in_each_state_of_its_messages() {
     let in_flight = Fact::InFlight { messages: 2, first_ends: now.plus_ms(5_000) };
     let limit = Fact::InFlightLimit { max: 2 };
     assert_eq!(facts(&mut client), [in_flight.clone(), limit.clone()]);
+    // What waits is not next while no more may be in flight, whoever is first.
+    client.send("jobs", "late");
+    let none_next = Fact::Waiting { messages: 1, next: None };
+    assert_eq!(facts(&mut client), [none_next.clone(), in_flight.clone(), limit.clone()]);
     // Delays, by the message and by the queue.
     client.send_delayed("jobs", "three", Some(90_000));
     let first_due = client.store().now().plus_ms(90_000);
     let delayed = Fact::Delayed { messages: 1, first_due };
-    assert_eq!(facts(&mut client), [delayed.clone(), in_flight, limit]);
+    assert_eq!(facts(&mut client), [none_next, delayed.clone(), in_flight, limit]);
     let attributes = AttributeChanges { delay_ms: Some(7_000), ..Default::default() };
     let alter = Command::AlterQueue { name: "jobs".to_owned(), attributes: attributes.into() };
     client.ask(alter).unwrap();
@@ -64,7 +68,7 @@ fn of_a_queue_in_each_state_of_its_messages() {
     let now = client.store().now();
     client.send("jobs", "four");
     let delayed = Fact::Delayed { messages: 2, first_due: now.plus_ms(7_000) };
-    assert_eq!(facts(&mut client), [waiting(2, 1), delayed, Fact::QueueDelay { ms: 7_000 }]);
+    assert_eq!(facts(&mut client), [waiting(3, 1), delayed, Fact::QueueDelay { ms: 7_000 }]);
 }
 
 #[test]

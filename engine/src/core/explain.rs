@@ -29,10 +29,11 @@ impl<R: ReplyTo> Core<R> {
         let (messages, attributes, mut facts) = (&queue.messages, &queue.attributes, Vec::new());
         let moving = messages.moving_before(messages.next_seq());
         let waiting = counts.waiting.saturating_sub(moving);
+        let is_full = counts.in_flight >= attributes.in_flight_max;
         if waiting > 0 {
-            let next = messages.waiting().next().map(|(seq, _)| seq);
-            facts.push(Fact::Waiting { messages: waiting, next });
-            if let Some(seq) = next.filter(|seq| self.index.find(id, *seq).is_err()) {
+            let first = messages.waiting().next().map(|(seq, _)| seq);
+            facts.push(Fact::Waiting { messages: waiting, next: first.filter(|_| !is_full) });
+            if let Some(seq) = first.filter(|seq| self.index.find(id, *seq).is_err()) {
                 facts.push(Fact::IndexDamaged { seq });
             }
         }
@@ -50,7 +51,7 @@ impl<R: ReplyTo> Core<R> {
             let first_ends = messages.first_lease_ends().unwrap_or(now);
             facts.push(Fact::InFlight { messages: counts.in_flight, first_ends });
         }
-        if counts.in_flight >= attributes.in_flight_max {
+        if is_full {
             facts.push(Fact::InFlightLimit { max: attributes.in_flight_max });
         }
         if counts.damaged > 0 {

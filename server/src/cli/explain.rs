@@ -140,7 +140,7 @@ fn sentence(fact: &Fact, now_ms: u64) -> String {
             are(*messages, "message")
         ),
         Fact::InFlightLimit { max } => {
-            format!("that many may be in flight, and no more: --in-flight-max is {max}")
+            format!("no more may be in flight: --in-flight-max is {max}")
         }
         Fact::GroupsLocked { groups, locked, blocker_seq } => format!(
             "{locked} of {groups} known groups wait for a message in flight or being moved, for \
