@@ -12,6 +12,7 @@ use crate::deep::{Deep, Promise};
 use crate::disk::Disk;
 use crate::log::Log;
 use crate::print;
+use crate::queues;
 use crate::sqs::{self, ParseBatch, Sqs};
 use crate::table::Table;
 use crate::tcp::Tcp;
@@ -69,12 +70,22 @@ fn until_told_to_end(work: impl Future<Output = Result<(), BenchError>>) -> Resu
     one_thread()?.block_on(async {
         let (mut interrupt, mut terminate) =
             (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-        tokio::select! {
+        let ended = tokio::select! {
             done = work => done.and_then(|()| print::check()),
             refused = print::refused() => refused,
             _ = interrupt.recv() => Err(BenchError::new("interrupted")),
             _ = terminate.recv() => Err(BenchError::new("terminated")),
+        };
+        // A server that goes on is left as it was found, whatever has ended this.
+        let deleted = tokio::select! {
+            deleted = queues::delete_elsewhere() => deleted,
+            _ = interrupt.recv() => Err(BenchError::new("interrupted again")),
+            _ = terminate.recv() => Err(BenchError::new("terminated again")),
+        };
+        if let Err(error) = deleted {
+            print::note(format_args!("the server has queues of this measurement yet: {error}"));
         }
+        ended
     })
 }
 

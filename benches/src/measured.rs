@@ -23,9 +23,9 @@ pub(crate) struct Measured {
     #[arg(long, value_name = "ADDR")]
     pub(crate) server: Option<String>,
     /// Seconds that a run counts, after half a second to warm up; runs that empty a queue take what they
-    /// take
-    #[arg(long, value_name = "S", default_value_t = 2.0, value_parser = seconds)]
-    pub(crate) seconds: f64,
+    /// take [default: 2]
+    #[arg(long, value_name = "S", value_parser = seconds)]
+    pub(crate) seconds: Option<f64>,
     /// Runs of each server, in turns
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) rounds: u32,
@@ -36,6 +36,9 @@ pub(crate) struct Measured {
     #[arg(long, value_name = "FILE.html")]
     pub(crate) report: Option<PathBuf>,
 }
+
+/// What [`Measured::seconds`] are if nobody says.
+const SECONDS: f64 = 2.0;
 
 /// A number of seconds in which something can be measured.
 pub(crate) fn seconds(text: &str) -> Result<f64, String> {
@@ -85,7 +88,7 @@ impl Running {
             segment_bytes: program.segment_bytes.0,
             server: measured.server.clone(),
             data_dir: place.data_dir,
-            counted: Duration::from_secs_f64(measured.seconds),
+            counted: Duration::from_secs_f64(measured.seconds.unwrap_or(SECONDS)),
             rounds: measured.rounds,
             count_syncs,
         };

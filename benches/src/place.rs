@@ -12,7 +12,7 @@ use crate::size::Size;
 #[derive(Debug, clap::Args)]
 pub(crate) struct Place {
     /// Where a scratch directory is made, and removed at the end; it decides what disk is measured
-    #[arg(long, value_name = "DIR", default_value = ".")]
+    #[arg(long = "data", alias = "data-dir", value_name = "DIR", default_value = ".")]
     pub(crate) data_dir: PathBuf,
 }
 
@@ -20,7 +20,7 @@ pub(crate) struct Place {
 #[derive(Debug, clap::Args)]
 pub(crate) struct Program {
     /// The forebay program to measure [default: this one]
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", conflicts_with = "server")]
     forebay: Option<PathBuf>,
     /// The server's segment-bytes, and what the bare server's file has
     #[arg(long, value_name = "SIZE", default_value = "256MiB")]
@@ -31,8 +31,7 @@ impl Place {
     /// The machine, with the disk that this place is on. Warns if that is none.
     pub(crate) fn machine(&self) -> Result<Machine, BenchError> {
         if !self.data_dir.is_dir() {
-            let text =
-                format!("--data-dir {}: there is no such directory", self.data_dir.display());
+            let text = format!("--data {}: there is no such directory", self.data_dir.display());
             return Err(BenchError::usage(text));
         }
         let machine = Machine::of(&self.data_dir);

@@ -1,7 +1,11 @@
 //! The queues of a workload: what they are called, how they are made, and what they hold.
 
+use std::collections::HashSet;
+use std::sync::{Mutex, MutexGuard};
+
 use forebay_protocol::{
     CreateQueue, DeleteQueue, DescribeQueue, ListQueues, Operation, QueueAttributes, QueueInfo,
+    QueuesListed,
 };
 
 use crate::BenchError;
@@ -11,6 +15,9 @@ use crate::workload::{Durability, Kind, Workload};
 
 /// No lease may end during a run, or messages would come twice.
 const VISIBILITY_MS: u64 = 3_600_000;
+
+/// Queues that are listed at once.
+const LISTED_MAX: u32 = 1000;
 
 /// What a workload's queue with this number, from 0, is called.
 pub(crate) fn name(workload: &Workload, number: usize) -> String {
@@ -29,8 +36,44 @@ pub(crate) async fn create_queue(address: &str) -> Result<(), BenchError> {
     create(address, &Workload::plain(Kind::Send, 1, 0, 1, 1)).await
 }
 
+/// The queues of a workload on a server that is not ours, which goes on: they go in the end, also if that is an
+/// interrupt.
+static ELSEWHERE: Mutex<Option<(String, Workload)>> = Mutex::new(None);
+
+/// Makes a workload's queues on a server that is not ours and has none of these names.
+pub(crate) async fn create_elsewhere(address: &str, workload: &Workload) -> Result<(), BenchError> {
+    check_none(address).await?;
+    *elsewhere() = Some((address.to_owned(), *workload));
+    create(address, workload).await
+}
+
+/// Deletes what [`create_elsewhere`] has made, as far as it has come.
+pub(crate) async fn delete_elsewhere() -> Result<(), BenchError> {
+    let Some((address, workload)) = elsewhere().take() else { return Ok(()) };
+    let made: HashSet<String> =
+        (0..workload.queues).map(|number| name(&workload, number)).collect();
+    let mut wire = Wire::connect(&address).await?;
+    let mut after = String::new();
+    loop {
+        let list = ListQueues { prefix: QUEUE.to_owned(), after, max: LISTED_MAX };
+        let QueuesListed { queues, more } = wire.ask(list).await?;
+        let last = queues.last().map(|queue| queue.name.clone());
+        for queue in queues.into_iter().filter(|queue| made.contains(&queue.name)) {
+            wire.ask(DeleteQueue { name: queue.name }).await?;
+        }
+        match last {
+            Some(last) if more => after = last,
+            _ => return Ok(()),
+        }
+    }
+}
+
+fn elsewhere() -> MutexGuard<'static, Option<(String, Workload)>> {
+    ELSEWHERE.lock().expect("nobody panics with it")
+}
+
 /// Whether a server that is not ours has no queue of these names: they are deleted in the end.
-pub(crate) async fn check_none(address: &str) -> Result<(), BenchError> {
+async fn check_none(address: &str) -> Result<(), BenchError> {
     let list = ListQueues { prefix: QUEUE.to_owned(), after: String::new(), max: 1 };
     match ask_once(address, list).await?.queues.first() {
         None => Ok(()),
@@ -51,11 +94,6 @@ pub(crate) async fn create(address: &str, workload: &Workload) -> Result<(), Ben
     };
     let create = |name| CreateQueue { name, attributes: attributes.clone() };
     each(address, workload, create).await.map(|_| ())
-}
-
-/// Deletes a workload's queues.
-pub(crate) async fn delete(address: &str, workload: &Workload) -> Result<(), BenchError> {
-    each(address, workload, |name| DeleteQueue { name }).await.map(|_| ())
 }
 
 /// What is known of each of a workload's queues.

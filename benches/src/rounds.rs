@@ -62,17 +62,13 @@ pub(crate) async fn measure(
     };
     let forebay = own.as_ref().map(Server::address).or(options.server.as_deref());
     let forebay = forebay.expect("a server is given or started").to_owned();
-    if own.is_none() {
-        queues::check_none(&forebay).await?;
+    match own {
+        Some(_) => queues::create(&forebay, workload).await?,
+        None => queues::create_elsewhere(&forebay, workload).await?,
     }
-    queues::create(&forebay, workload).await?;
-    let measured = in_turns(workload, options, progress, own.as_ref(), &forebay).await;
-    if own.is_none() {
-        // A server that goes on is left as it was found, also by a run that failed.
-        let deleted = queues::delete(&forebay, workload).await;
-        return measured.and_then(|row| deleted.map(|()| row));
-    }
-    measured
+    let row = in_turns(workload, options, progress, own.as_ref(), &forebay).await?;
+    queues::delete_elsewhere().await?;
+    Ok(row)
 }
 
 async fn in_turns(

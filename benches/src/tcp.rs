@@ -36,23 +36,22 @@ pub(crate) struct Tcp {
     #[arg(long, value_name = "N", default_value = "16", value_delimiter = ',')]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=1000))]
     connections: Vec<u32>,
-    /// Requests that a connection has unanswered; of consumers, batches that it has credits for
-    /// [default: 1; with --rate 64; of drain 16]
+    /// Requests that a connection has unanswered; of consumers, batches that it has credits for; not of
+    /// producer [default: 1; with --rate 64; of drain 16]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
     window: Option<u32>,
-    /// Messages in a request
-    #[arg(long, value_name = "N", default_value = "64", value_delimiter = ',')]
+    /// Messages in a request; not of producer, which makes batches of what there is [default: 64]
+    #[arg(long, value_name = "N", value_delimiter = ',')]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=1024))]
     batch: Vec<u32>,
-    /// Queues that are sent to in turn
+    /// Queues that are sent to in turn; of send and producer
     #[arg(long, value_name = "N", default_value = "1", value_delimiter = ',')]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=100_000))]
     queues: Vec<u32>,
-    /// Messages that wait in the queue that is drained
-    #[arg(long, value_name = "N", default_value_t = 500_000)]
-    #[arg(value_parser = clap::value_parser!(u32).range(1000..))]
-    messages: u32,
-    /// Messages a second that are due, over all connections [default: as many as are answered]
+    /// Messages that wait in the queue; of drain alone [default: 500000]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1000..))]
+    messages: Option<u32>,
+    /// Messages a second that are due, over all connections; of send and both [default: as many as are answered]
     #[arg(long, value_name = "R", value_parser = clap::value_parser!(u32).range(1..))]
     rate: Option<u32>,
     /// When a send is answered
@@ -88,9 +87,33 @@ impl Tcp {
         running.run(&workloads).await
     }
 
+    /// Refuses what the workload would ignore.
+    fn check(&self) -> Result<(), BenchError> {
+        let Self { messages, batch, window, queues, rate, .. } = self;
+        let seconds = self.measured.seconds;
+        use What::{Both, Drain, Producer, Send};
+        let told: [(_, bool, &[What]); 6] = [
+            ("--rate", rate.is_some(), &[Send, Both]),
+            ("--queues", queues.iter().any(|queues| *queues > 1), &[Send, Producer]),
+            ("--messages", messages.is_some(), &[Drain]),
+            ("--batch", !batch.is_empty(), &[Send, Both, Drain]),
+            ("--window", window.is_some(), &[Send, Both, Drain]),
+            ("--seconds", seconds.is_some(), &[Send, Producer, Both]),
+        ];
+        let ignored =
+            |(_, is_given, of): &&(_, bool, &[What])| *is_given && !of.contains(&self.workload);
+        let Some((option, _, of)) = told.iter().find(ignored) else { return Ok(()) };
+        let names: Vec<_> = of.iter().filter_map(What::to_possible_value).collect();
+        let names: Vec<_> = names.iter().map(|value| value.get_name()).collect();
+        Err(BenchError::usage(format!("{option} is of --workload {}", names.join(", "))))
+    }
+
     /// One for each combination of what there are several of.
     fn workloads(&self) -> Result<Vec<Workload>, BenchError> {
-        let (messages, rate, durability) = (self.messages, self.rate, self.durability);
+        self.check()?;
+        let (rate, durability) = (self.rate, self.durability);
+        let messages = self.messages.unwrap_or(MESSAGES);
+        let batches = if self.batch.is_empty() { &[BATCH][..] } else { &self.batch };
         let kind = match self.workload {
             What::Send => Kind::Send,
             What::Producer => Kind::Producer,
@@ -106,7 +129,7 @@ impl Tcp {
         let mut workloads = Vec::new();
         for bytes in self.payload.iter().map(|bytes| *bytes as usize) {
             for queues in self.queues.iter().map(|queues| *queues as usize) {
-                for batch in self.batch.iter().copied() {
+                for batch in batches.iter().copied() {
                     for connections in self.connections.iter().map(|count| *count as usize) {
                         workloads.push(Workload {
                             kind,
@@ -129,13 +152,7 @@ impl Tcp {
 
 /// Refuses what cannot be measured.
 fn check(workload: &Workload) -> Result<(), BenchError> {
-    let Workload { kind, batch, bytes, queues, rate, .. } = *workload;
-    if rate.is_some() && !matches!(kind, Kind::Send | Kind::Both) {
-        return Err(BenchError::usage("--rate is of --workload send and both"));
-    }
-    if queues > 1 && !matches!(kind, Kind::Send | Kind::Producer) {
-        return Err(BenchError::usage("--queues is of --workload send and producer"));
-    }
+    let Workload { kind, batch, bytes, queues, .. } = *workload;
     let request_bytes = batch as usize * bytes;
     if kind != Kind::Producer && request_bytes > REQUEST_BYTES_MAX {
         return Err(BenchError::usage(format!(
@@ -152,6 +169,10 @@ fn check(workload: &Workload) -> Result<(), BenchError> {
     }
     Ok(())
 }
+
+/// What [`Tcp::batch`] and [`Tcp::messages`] are if nobody says.
+const BATCH: u32 = 64;
+const MESSAGES: u32 = 500_000;
 
 /// Far below what a server takes in a frame.
 const REQUEST_BYTES_MAX: usize = 8 << 20;
@@ -211,7 +232,12 @@ mod tests {
     fn what_cannot_be_measured_is_refused_by_name() {
         for (arguments, named) in [
             (&["--workload", "drain", "--rate", "5"][..], "--rate"),
-            (&["--workload", "both", "--queues", "5"], "--queues"),
+            (&["--workload", "both", "--queues", "5"], "--queues is of --workload send, producer"),
+            (&["--messages", "5000"], "--messages is of --workload drain"),
+            (&["--workload", "producer", "--batch", "64"], "--batch"),
+            (&["--workload", "producer", "--window", "1"], "--window"),
+            (&["--workload", "drain", "--seconds", "2"], "--seconds"),
+            (&["--server", "127.0.0.1:1", "--forebay", "other"], "--forebay"),
             (&["--batch", "1024", "--payload", "1048576"], "expected at most 8388608"),
             (&["--queues", "100000"], "--queues 100000"),
             (&["--connections", "0"], "--connections"),

@@ -16,15 +16,16 @@ pub fn measure(
     data_dir: &Path,
 ) -> Result<Figures, Error> {
     let mut command = Command::new(program);
-    command.args(["bench", "tcp", "--rounds", "1", "--json", "--seconds", &seconds.to_string()]);
+    command.args(["bench", "tcp", "--rounds", "1", "--json"]);
     command.args(["--connections", &workload.connections.to_string()]);
     command.args(["--batch", &workload.batch.to_string()]);
     command.args(["--payload", &workload.payload.to_string()]);
     command.args(["--durability", durability]);
-    command.arg("--data-dir").arg(data_dir).arg("--workload");
+    command.arg("--data").arg(data_dir).arg("--workload");
+    let seconds = seconds.to_string();
     match workload.kind {
-        Kind::Send => command.arg("send"),
-        Kind::Both => command.arg("both"),
+        Kind::Send => command.args(["send", "--seconds", &seconds]),
+        Kind::Both => command.args(["both", "--seconds", &seconds]),
         Kind::Drain { messages } => command.args(["drain", "--messages", &messages.to_string()]),
     };
     let output = command.output()?;

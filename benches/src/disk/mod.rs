@@ -36,7 +36,7 @@ pub(crate) use cell::tests;
 /// recycled (written with other data before, and not in memory); through the page cache and past it
 /// (O_DIRECT). In the end it says what that means for a queue.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example: forebay bench disk --data-dir . --report disk.html")]
+#[command(after_help = "Example: forebay bench disk --data . --report disk.html")]
 pub(crate) struct Disk {
     #[command(flatten)]
     place: Place,

@@ -183,7 +183,7 @@ mod tests {
     fn every_load_is_done_by_both_and_reported() {
         let dir = tempfile::tempdir().unwrap();
         let directory = dir.path().to_str().unwrap();
-        let arguments = ["log", "--data-dir", directory, "--batch", "10", "--in-flight", "1,4"];
+        let arguments = ["log", "--data", directory, "--batch", "10", "--in-flight", "1,4"];
         let more = ["--messages", "1000", "--rounds", "1", "--seconds", "0.1"];
         let more = more.into_iter().chain(["--segment-bytes", "8MiB"]);
         let log = Line::try_parse_from(arguments.into_iter().chain(more)).unwrap().log;

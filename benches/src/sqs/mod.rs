@@ -35,7 +35,7 @@ pub(crate) struct Sqs {
     #[arg(long, value_name = "PATH")]
     forebay: Option<PathBuf>,
     /// Where the server keeps its data while it runs; must be on the disk to be measured
-    #[arg(long, value_name = "DIR", default_value = ".")]
+    #[arg(long = "data", alias = "data-dir", value_name = "DIR", default_value = ".")]
     data_dir: PathBuf,
     /// Seconds that a run counts, after half a second to warm up
     #[arg(long, value_name = "S", default_value_t = 2.0)]

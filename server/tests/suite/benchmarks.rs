@@ -13,8 +13,7 @@ use tempfile::TempDir;
 
 use crate::support::{Process, forebay, output};
 
-const QUICK: [&str; 8] =
-    ["--rounds", "1", "--seconds", "0.2", "--segment-bytes", "4MiB", "--json", "--data-dir"];
+const QUICK: [&str; 6] = ["--rounds", "1", "--segment-bytes", "4MiB", "--json", "--data"];
 
 fn text(bytes: &[u8]) -> &str {
     std::str::from_utf8(bytes).unwrap()
@@ -24,7 +23,10 @@ fn text(bytes: &[u8]) -> &str {
 #[track_caller]
 fn bench(arguments: &[&str]) -> Vec<Value> {
     let dir = TempDir::new().unwrap();
-    let run = forebay(["bench"].iter().chain(arguments).chain(&QUICK)).arg(dir.path()).output();
+    // To empty a queue takes what it takes.
+    let seconds: &[&str] = if arguments.contains(&"drain") { &[] } else { &["--seconds", "0.2"] };
+    let all = [&["bench"], arguments, seconds, &QUICK].concat();
+    let run = forebay(all).arg(dir.path()).output();
     let Output { status, stdout, stderr } = run.unwrap();
     assert_eq!(status.code(), Some(0), "{arguments:?}: {}", text(&stderr));
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0, "{arguments:?} left something");
@@ -138,6 +140,28 @@ fn a_server_that_runs_is_left_as_it_was() {
 }
 
 #[test]
+fn an_interrupted_benchmark_leaves_no_queue_on_a_server_that_goes_on() {
+    let dir = TempDir::new().unwrap();
+    let server = Process::serve(&dir.path().join("data"), ([127, 0, 0, 1], 0).into());
+    let mut child = forebay(["bench", "tcp", "--queues", "3", "--server", &server.server()])
+        .args(["--seconds", "3600", "--segment-bytes", "4MiB", "--data"])
+        .arg(dir.path())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let queues = || text(&output(&server, &["queue", "list"]).stdout).lines().count();
+    while queues() < 3 {
+        assert!(child.try_wait().unwrap().is_none(), "it measures for an hour");
+        std::thread::yield_now();
+    }
+    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+    let Output { status, stderr, .. } = child.wait_with_output().unwrap();
+    assert_eq!((status.code(), text(&stderr)), (Some(1), "forebay: interrupted\n"));
+    assert_eq!(queues(), 0);
+}
+
+#[test]
 fn a_queue_of_somebody_else_is_not_measured_with() {
     let dir = TempDir::new().unwrap();
     let server = Process::serve(&dir.path().join("data"), ([127, 0, 0, 1], 0).into());
@@ -145,7 +169,7 @@ fn a_queue_of_somebody_else_is_not_measured_with() {
     let create = ["queue", "create", "bench", "--visibility-timeout", "1h"];
     assert!(output(&server, &create).status.success());
     assert!(output(&server, &["send", "bench", "keep me"]).status.success());
-    let arguments = ["bench", "tcp", "--server", &server.server(), "--data-dir"];
+    let arguments = ["bench", "tcp", "--server", &server.server(), "--data"];
     let refused = forebay(arguments).arg(dir.path()).output().unwrap();
     assert_eq!(refused.status.code(), Some(1));
     assert!(text(&refused.stderr).contains("has a queue \"bench\""), "{}", text(&refused.stderr));
@@ -157,7 +181,7 @@ fn a_queue_of_somebody_else_is_not_measured_with() {
 fn without_a_server_it_ends_and_says_why() {
     let dir = TempDir::new().unwrap();
     // Nothing listens on port 1.
-    let arguments = ["bench", "tcp", "--server", "127.0.0.1:1", "--data-dir"];
+    let arguments = ["bench", "tcp", "--server", "127.0.0.1:1", "--data"];
     let failed = forebay(arguments).arg(dir.path()).output().unwrap();
     assert_eq!(failed.status.code(), Some(1));
     let told = "forebay: cannot connect to 127.0.0.1:1: Connection refused\n";
@@ -172,7 +196,7 @@ fn an_interrupted_benchmark_leaves_nothing_behind() {
         &["log", "--batch", "1,2", "--in-flight", "1", "--segment-bytes", "4MiB"],
     ] {
         let dir = TempDir::new().unwrap();
-        let quick = ["--rounds", "1", "--seconds", "2", "--data-dir"];
+        let quick = ["--rounds", "1", "--seconds", "2", "--data"];
         let mut child = forebay(["bench"].iter().chain(arguments).chain(&quick))
             .arg(dir.path())
             .stdout(Stdio::piped())
@@ -196,7 +220,7 @@ fn a_benchmark_that_nobody_reads_ends_quietly_and_leaves_nothing_behind() {
     let many =
         ["bench", "tcp", "--connections", "1,2,3", "--segment-bytes", "4MiB", "--rounds", "1"];
     let mut child = forebay(many)
-        .args(["--seconds", "0.2", "--data-dir"])
+        .args(["--seconds", "0.2", "--data"])
         .arg(dir.path())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -213,9 +237,12 @@ fn a_benchmark_that_nobody_reads_ends_quietly_and_leaves_nothing_behind() {
 #[test]
 fn what_cannot_be_measured_is_wrong_usage() {
     for (arguments, named) in [
-        (&["disk", "--data-dir", "/nonexistent"][..], "--data-dir /nonexistent"),
+        (&["disk", "--data", "/nonexistent"][..], "--data /nonexistent"),
+        // As it was called before.
+        (&["disk", "--data-dir", "/nonexistent"], "--data /nonexistent"),
         (&["disk", "--file-bytes", "1MiB"], "--file-bytes: expected at least 16MiB"),
         (&["tcp", "--workload", "drain", "--rate", "5"], "--rate"),
+        (&["tcp", "--messages", "5000"], "--messages is of --workload drain"),
         (&["tcp", "--connections", "0"], "--connections"),
         (&["tcp", "--seconds", "0"], "0.1 to 86400"),
         (&["table", "no such workload"], "--list shows them"),
