@@ -14,7 +14,7 @@ use std::sync::Arc;
 use common::{Answers, DATA, Slot, ask, message, open, show, tiny};
 use forebay_engine::attributes::AttributeChanges;
 use forebay_engine::command::{Command, Delivery, Reply};
-use forebay_engine::disk::SimDisk;
+use forebay_engine::disk::{Disk, SimDisk};
 use forebay_engine::ids::Seq;
 use forebay_engine::inspect::{Inspected, inspect};
 use forebay_engine::record::Record;
@@ -318,6 +318,39 @@ fn where_the_newest_segment_may_be_another_file_everything_is_in_doubt() {
     let losses = run.losses();
     assert!(losses.messages() > 10, "{losses}");
     assert_eq!(losses.in_doubt(), losses.messages(), "{losses}");
+}
+
+/// It was told twice, where a snapshot is of an entry in it, and each time as 4 GiB of records.
+#[test]
+fn a_newest_segment_that_is_missing_is_told_once_and_as_no_more_than_it_had() {
+    let mut run = of_many_segments();
+    run.keep();
+    run.kill();
+    let active = segments(&run.disk).pop().unwrap();
+    let bytes = run.disk.image(&active).unwrap().len() as u64;
+    run.disk.remove(&active).unwrap();
+    let Ok(report) = verify(&run.disk, Path::new(DATA), &mut |_| {}) else { panic!("no report") };
+    let Outcome::Damaged(damages) = report.outcome else { panic!("{report}") };
+    assert_eq!(damages.len(), 1, "{damages:?}");
+    let losses = run.losses();
+    let [extent] = &losses.extents[..] else { panic!("{losses}") };
+    assert_eq!((&extent.path, extent.last), (&Some(active), None), "{losses}");
+    assert_eq!(losses.damages.len(), 1, "{losses}");
+    // But for the header page, and the header of an entry.
+    assert_eq!(losses.control_bytes, Some(bytes - 4096 - 56), "{losses}");
+}
+
+/// Behind the last segment that is there others may have been, of whatever size.
+#[test]
+fn where_nobody_knows_how_much_is_lost_no_bound_is_told() {
+    let mut run = of_many_segments();
+    run.kill();
+    let active = segments(&run.disk).pop().unwrap();
+    run.disk.remove(&active).unwrap();
+    run.disk.put("data/MANIFEST", b"no list").unwrap();
+    let losses = run.losses();
+    assert_eq!(losses.control_bytes, None, "{losses}");
+    assert!(losses.to_string().contains("nobody knows how many"), "{losses}");
 }
 
 #[test]

@@ -262,7 +262,7 @@ impl Compaction {
     /// The one moment at which the new segment takes the place of the old ones.
     fn list(&self, listing: &Listing, segment: &Segment, sealed: Sealed) -> Result<(), Failure> {
         let Segment { first, generation, salt, .. } = *segment;
-        let new = ListedSegment { first, generation, salt, sealed: Some(sealed) };
+        let new = ListedSegment { first, generation, salt, sealed: Some(sealed), pages: 0 };
         let changed = listing.change(&self.reserve.manifest, |manifest| {
             let covered = |listed: &ListedSegment| {
                 (first..=sealed.last).contains(&listed.first) && listed.sealed.is_some()

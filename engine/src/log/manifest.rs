@@ -8,8 +8,10 @@ use crate::broken::{Mistake, makes};
 use crate::checksum::{self, Salt};
 use crate::codec::Fields;
 use crate::disk::{Access, Disk, DiskError, DiskFile, read_file, remove_if_there};
+use crate::entry::PAGE_BYTES;
 use crate::error::{Damage, OpenError};
 use crate::ids::{Epoch, Position, StoreId};
+use crate::options::SEGMENT_BYTES_MAX;
 
 const MAGIC: [u8; 8] = *b"FOREBAYM";
 /// The version that is written; version 1 is read too.
@@ -44,6 +46,13 @@ pub struct ListedSegment {
     pub salt: Salt,
     /// How it ends; `None` while it is the active segment.
     pub sealed: Option<Sealed>,
+    /// The pages that were reserved for it when the log made it; 0: that is not said.
+    pub pages: u32,
+}
+
+/// The pages of a segment with so many bytes; 0 if none has so many.
+pub(crate) fn pages(bytes: u64) -> u32 {
+    u32::try_from(bytes.div_ceil(PAGE_BYTES)).unwrap_or_default()
 }
 
 /// How a sealed segment ends.
@@ -59,6 +68,15 @@ impl ListedSegment {
     /// Its file's name.
     pub fn name(&self) -> SegmentName {
         SegmentName { first: self.first, generation: self.generation }
+    }
+
+    /// It has no more bytes, whatever was written to it.
+    pub(crate) fn bytes_max(&self) -> u64 {
+        match (self.sealed, self.pages) {
+            (Some(sealed), _) => sealed.bytes,
+            (None, 0) => SEGMENT_BYTES_MAX,
+            (None, pages) => (u64::from(pages) * PAGE_BYTES).min(SEGMENT_BYTES_MAX),
+        }
     }
 
     /// Whether it covers a position, as far as it is known where it ends.
@@ -215,7 +233,7 @@ impl Manifest {
                 bytes.extend_from_slice(&field.to_le_bytes());
             }
             bytes.extend_from_slice(&segment.generation.to_le_bytes());
-            bytes.extend_from_slice(&[0; 4]);
+            bytes.extend_from_slice(&segment.pages.to_le_bytes());
         }
         let crc = whole_crc(&bytes);
         bytes[12..16].copy_from_slice(&crc.to_le_bytes());
@@ -295,13 +313,13 @@ impl ListedSegment {
         let (first, last) = (Position(row.u64()?), Position(row.u64()?));
         let (salt, bytes, generation) = (Salt(row.u64()?), row.u64()?, row.u32()?);
         let sealed = (bytes != 0).then_some(Sealed { bytes, last });
-        Some(Self { first, generation, salt, sealed })
+        Some(Self { first, generation, salt, sealed, pages: row.u32()? })
     }
 
     fn decode_v1(mut row: Fields<'_>) -> Option<Self> {
         let (first, salt, bytes) = (Position(row.u64()?), Salt(row.u64()?), row.u64()?);
         let sealed = (bytes != 0).then_some(Sealed { bytes, last: Position(0) });
-        Some(Self { first, generation: 0, salt, sealed })
+        Some(Self { first, generation: 0, salt, sealed, pages: 0 })
     }
 }
 

@@ -31,7 +31,7 @@ pub use identity::{FORMAT_VERSION, Identity};
 pub(crate) use listing::{Listing, ListingError};
 pub(crate) use maker::SegmentMaker;
 pub use manifest::{ListedSegment, Manifest, Sealed};
-pub(crate) use manifest::{ManifestReserve, is_intact};
+pub(crate) use manifest::{ManifestReserve, is_intact, pages};
 pub use names::SegmentName;
 pub(crate) use open::{Known, OpenedLog, find, lock_new, lock_to_look, look_at, read_manifest};
 pub(crate) use segment::{PreparedSegment, new_salt};
@@ -170,7 +170,7 @@ impl Log {
         self.listing.change_at_roll(|manifest| {
             let old = manifest.segments.last_mut().expect("a log has an active segment");
             old.sealed = Some(sealed);
-            manifest.segments.push(listed_active(&next));
+            manifest.segments.push(listed_active(&next, capacity));
         })?;
         // The manifest says where the old segment ends: what was reserved behind it is given back.
         self.active.file.set_size(self.end)?;
@@ -217,7 +217,7 @@ impl Log {
     }
 }
 
-fn listed_active(segment: &Segment) -> ListedSegment {
+fn listed_active(segment: &Segment, capacity: u64) -> ListedSegment {
     let Segment { first, generation, salt, .. } = *segment;
-    ListedSegment { first, generation, salt, sealed: None }
+    ListedSegment { first, generation, salt, sealed: None, pages: pages(capacity) }
 }

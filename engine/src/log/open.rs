@@ -115,7 +115,7 @@ impl FoundLog {
             prepare_first(&*disk, &data, options, manifest.bytes_with_one_more())?;
         let (capacity, segment) = (prepared.capacity(), prepared.segment(position, now));
         prepared.activate(&*disk, &segment, manifest.store, manifest.epoch)?;
-        manifest.segments.push(listed_active(&segment));
+        manifest.segments.push(listed_active(&segment, capacity));
         replace_manifest(&*disk, &data, &manifest)?;
 
         let tail = Tail {

@@ -124,7 +124,8 @@ pub(crate) fn replay(
                 consumer.damage(damage)?;
                 end.last = match listed.sealed {
                     Some(sealed) if sealed.last >= listed.first => sealed.last,
-                    _ => listed.first.previous(),
+                    // So far a snapshot says that it reached: that is not lost once more.
+                    _ => listed.first.previous().max(durable),
                 };
             }
             Err(other) => return Err(other),

@@ -212,7 +212,7 @@ impl<'p> Writer<'p> {
         let (segment, bytes) = output.finish(disk, data, self.time, EntryBuilder::new())?;
         let sealed = Some(Sealed { bytes, last: self.next.previous() });
         let (generation, salt) = (GENERATION, segment.salt);
-        self.listed.push(ListedSegment { first, generation, salt, sealed });
+        self.listed.push(ListedSegment { first, generation, salt, sealed, pages: 0 });
         Ok(())
     }
 

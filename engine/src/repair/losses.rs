@@ -20,8 +20,9 @@ pub struct Losses {
     pub queues: Vec<QueueLosses>,
     /// Messages of queues of which neither name nor attributes are left: they are lost.
     pub homeless: Vec<(QueueId, SeqSet)>,
-    /// Bytes of records that are no messages and are lost, at the most: leases, deletes, changes of queues.
-    pub control_bytes: u64,
+    /// Bytes of records that are no messages and are lost, at the most: leases, deletes, changes of queues;
+    /// `None`: nobody knows how many.
+    pub control_bytes: Option<u64>,
     /// What else is to be known.
     pub notes: Vec<String>,
 }
@@ -147,12 +148,16 @@ impl fmt::Display for Losses {
             let count = messages.len();
             writeln!(f, "  queue number {queue}, whose name is lost: lost {count} ({messages})")?;
         }
-        if self.control_bytes > 0 {
-            writeln!(
+        match self.control_bytes {
+            Some(0) => {}
+            Some(bytes) => writeln!(
                 f,
-                "lost besides: at most {} bytes of other records: deletes, receives, changes of queues",
-                self.control_bytes
-            )?;
+                "lost besides: at most {bytes} bytes of other records: deletes, receives, changes of queues"
+            )?,
+            None => writeln!(
+                f,
+                "lost besides: other records, nobody knows how many: deletes, receives, changes of queues"
+            )?,
         }
         self.notes.iter().try_for_each(|note| writeln!(f, "note: {note}"))?;
         write!(
@@ -173,6 +178,9 @@ impl fmt::Display for LostExtent {
             None => write!(f, "entry {} and all behind it, if there were any", self.first)?,
         }
         match &self.path {
+            Some(path) if (self.offset, self.bytes) == (0, 0) => {
+                write!(f, ": all of {}", path.display())?;
+            }
             Some(path) => {
                 write!(f, ": {} at offset {}, {} bytes", path.display(), self.offset, self.bytes)?;
             }

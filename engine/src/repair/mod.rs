@@ -178,7 +178,7 @@ fn losses(salvage: &Salvage<'_>, salvaged: salvage::Lost, mut notes: Vec<String>
         extents: extents.collect(),
         queues,
         homeless: homeless.into_iter().map(|(queue, messages)| (queue, SeqSet(messages))).collect(),
-        control_bytes: salvage.control_bytes_lost,
+        control_bytes: salvage.is_bound_known.then_some(salvage.control_bytes_lost),
         notes,
     }
 }

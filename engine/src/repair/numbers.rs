@@ -24,7 +24,7 @@ impl Numbers {
 
     /// A hole was read of which no index tells.
     pub(super) fn add(&mut self, hole: &Hole) {
-        self.unindexed.push((hole.last, hole.bytes_lost()));
+        self.unindexed.push((hole.last, hole.bytes_assumed()));
     }
 
     /// Of a queue's messages nothing is missing up to an entry. Of one that is damaged, where no index tells,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::checksum::Salt;
 use crate::disk::DiskFile;
-use crate::entry::{ENTRY_ALIGN, ENTRY_HEADER_BYTES, EntryHeader, records};
+use crate::entry::{ENTRY_ALIGN, ENTRY_HEADER_BYTES, EntryHeader, SEGMENT_HEADER_BYTES, records};
 use crate::error::{Damage, OpenError};
 use crate::ids::Position;
 use crate::log::proven::{Proven, Whose, proven};
@@ -77,17 +77,26 @@ impl Hole {
         self.last == Position(u64::MAX)
     }
 
-    /// So many bytes of records may be lost.
-    pub(super) fn bytes_lost(&self) -> u64 {
+    /// So many bytes of records may be lost; `None`: nobody knows how many.
+    pub(super) fn bytes_lost(&self) -> Option<u64> {
         match (&self.listed, self.is_open()) {
-            // Where it ends nobody knows: in a segment, and what was behind it was told of by others.
-            (_, true) => SEGMENT_BYTES_MAX,
-            (Some(_), false) if !self.bytes.is_empty() => self.records_bytes,
+            (None, true) => None,
+            // Where it ends nobody knows: in its segment. Records are in an entry.
+            (Some(listed), true) => {
+                let before = self.bytes.start.max(SEGMENT_HEADER_BYTES) + ENTRY_HEADER_BYTES as u64;
+                Some(listed.bytes_max().saturating_sub(before))
+            }
+            (Some(_), false) if !self.bytes.is_empty() => Some(self.records_bytes),
             _ => {
                 let entries = (self.last.0 - self.first.0).saturating_add(1);
-                entries.saturating_mul(ENTRY_BYTES_MAX)
+                Some(entries.saturating_mul(ENTRY_BYTES_MAX))
             }
         }
+    }
+
+    /// As many as that, or as a segment may have.
+    pub(super) fn bytes_assumed(&self) -> u64 {
+        self.bytes_lost().unwrap_or(SEGMENT_BYTES_MAX)
     }
 }
 

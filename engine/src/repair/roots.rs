@@ -13,7 +13,7 @@ use crate::log::identity;
 use crate::log::scan::{Scan, Step};
 use crate::log::{
     self, Identity, ListedSegment, Manifest, SEGMENT_HEADER_BYTES, Sealed, SegmentHeader,
-    SegmentName, names,
+    SegmentName, names, pages,
 };
 
 use super::reading::Strays;
@@ -238,7 +238,7 @@ fn list_anew(
     let mut rows = Vec::new();
     let mut compacted_through = Position(0);
     for (at, (segment, end)) in listed.iter().enumerate() {
-        let SegmentHeader { first, generation, salt, .. } = segment.header;
+        let SegmentHeader { first, generation, salt, capacity, .. } = segment.header;
         let next = listed.get(at + 1).map(|(next, _)| next.header.first);
         // As far as it is known: between two segments there may have been others, which are lost.
         let last_max = next.map_or(end.last, Position::previous);
@@ -249,7 +249,7 @@ fn list_anew(
         let is_active = next.is_none() && generation == 0;
         if is_active || last >= first {
             let sealed = (!is_active).then_some(Sealed { bytes: end.bytes, last });
-            rows.push(ListedSegment { first, generation, salt, sealed });
+            rows.push(ListedSegment { first, generation, salt, sealed, pages: pages(capacity) });
         }
     }
     let epochs = present.iter().map(|segment| segment.header.epoch.0).max();

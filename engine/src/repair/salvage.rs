@@ -55,8 +55,10 @@ pub(super) struct Salvage<'d> {
     /// Of the hole that is read, the messages that the index has in it and that have not come yet; `None`
     /// outside of holes, and without an index.
     due: Option<VecDeque<(u64, QueueId, Seq)>>,
-    /// Bytes of records that are no messages and are lost, at the most.
+    /// Bytes of records that are no messages and are lost, at the most, ...
     pub(super) control_bytes_lost: u64,
+    /// ... unless of a hole nobody knows how much is lost.
+    pub(super) is_bound_known: bool,
     pub(super) holes: Vec<Hole>,
     pub(super) damages: Vec<Damage>,
     /// Messages of queues that are not there.
@@ -114,6 +116,7 @@ impl<'d> Salvage<'d> {
             segment: None,
             due: None,
             control_bytes_lost: 0,
+            is_bound_known: true,
             holes: Vec::new(),
             damages: Vec::new(),
             homeless: BTreeMap::new(),
@@ -429,14 +432,16 @@ impl Reader for Salvage<'_> {
         self.assume_before(hole, u64::MAX);
         let is_indexed = self.due.take().is_some();
         self.numbers.is_in_unindexed = false;
-        let takes_away = hole.is_open() || hole.bytes_lost() >= DELETING_BYTES_MIN;
+        let bytes_lost = hole.bytes_assumed();
+        let takes_away = hole.is_open() || bytes_lost >= DELETING_BYTES_MIN;
         if is_indexed || takes_away {
             self.doubt(hole, is_indexed);
         }
         if !is_indexed && takes_away {
             let is_as_written = hole.listed.is_some_and(|listed| listed.generation == 0);
             self.are_numbers_lost |= !is_as_written && self.is_news(hole);
-            self.control_bytes_lost = self.control_bytes_lost.saturating_add(hole.bytes_lost());
+            self.control_bytes_lost = self.control_bytes_lost.saturating_add(bytes_lost);
+            self.is_bound_known &= hole.bytes_lost().is_some();
             self.numbers.add(hole);
         }
         self.holes.push(hole.clone());

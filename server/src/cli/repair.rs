@@ -48,7 +48,7 @@ struct LossesJson<'a> {
     extents: Vec<ExtentJson>,
     queues: Vec<QueueJson<'a>>,
     homeless: Vec<HomelessJson>,
-    control_bytes: u64,
+    control_bytes: Option<u64>,
     notes: &'a [String],
     messages: u64,
     lost: u64,

@@ -176,7 +176,7 @@ impl Told<'_> {
             (Some(losses), _) => losses.lost.contains(*seq) || losses.may_lack,
             (None, Some((_, messages))) => messages.contains(*seq),
             // The queue itself was in what is lost.
-            (None, None) => self.losses.control_bytes > 0,
+            (None, None) => self.losses.control_bytes != Some(0),
         }
     }
 
