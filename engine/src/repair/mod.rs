@@ -145,6 +145,22 @@ pub fn examine<'d>(
     Ok(Repair { disk, data, roots, durable, state, in_doubt, times, losses })
 }
 
+/// Whether what is left of the store in `data` may be written to `new`, which [`Repair::write`] asks too. Names are
+/// compared as they are: of two names of one directory nothing is known here.
+pub fn check_new(disk: &dyn Disk, data: &Path, new: &Path) -> Result<(), RepairError> {
+    let path = new.to_path_buf();
+    if new.starts_with(data) {
+        return Err(RepairError::Inside { path });
+    }
+    match disk.list(new) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        names => match names?.into_iter().next() {
+            None => Ok(()),
+            Some(found) => Err(RepairError::NotEmpty { path, found }),
+        },
+    }
+}
+
 fn losses(salvage: &Salvage<'_>, salvaged: salvage::Lost, mut notes: Vec<String>) -> Losses {
     let salvage::Lost { mut messages, homeless } = salvaged;
     let extents = salvage.holes.iter().map(|hole| LostExtent {
@@ -205,7 +221,7 @@ impl Repair<'_> {
             None if self.losses.in_doubt() == 0 => {}
             None => return Err(RepairError::InDoubt { messages: self.losses.in_doubt() }),
         }
-        self.check_new(new)?;
+        check_new(self.disk, &self.data, new)?;
         let disk = self.disk;
         disk.create_dir(&names::log_dir(new))?;
         let _lock = log::lock_new(disk, new)?;
@@ -226,20 +242,6 @@ impl Repair<'_> {
             if let Some(queue) = self.state.by_id(*queue) {
                 queue.messages.take_out(messages);
             }
-        }
-    }
-
-    fn check_new(&self, new: &Path) -> Result<(), RepairError> {
-        let path = new.to_path_buf();
-        if new.starts_with(&self.data) {
-            return Err(RepairError::Inside { path });
-        }
-        match self.disk.list(new) {
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-            names => match names?.into_iter().next() {
-                None => Ok(()),
-                Some(found) => Err(RepairError::NotEmpty { path, found }),
-            },
         }
     }
 

@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 
 use forebay_engine::Options;
 use forebay_engine::disk::RealDisk;
-use forebay_engine::repair::{InDoubt, Losses, QueueLosses, RepairError, SeqSet, examine};
+use forebay_engine::repair::{
+    InDoubt, Losses, QueueLosses, RepairError, SeqSet, check_new, examine,
+};
 use serde::Serialize;
 
 use super::failure::Failure;
@@ -87,8 +89,9 @@ impl Repair {
     /// Says what is lost, and writes what is left if that is wanted.
     pub(super) fn run(self) -> Result<(), Failure> {
         let new = self.new.clone().unwrap_or_else(|| beside(&self.dir));
-        if lies_in(&new, &self.dir) {
-            return Err(failure(RepairError::Inside { path: new }));
+        if self.yes {
+            // All of the store is read before it is written.
+            check_new(&RealDisk, &real(&self.dir), &real(&new)).map_err(failure)?;
         }
         let bar = progress::bytes_read();
         let examined = examine(&RealDisk, &self.dir, &mut |bytes| bar.set_position(bytes));
@@ -111,7 +114,7 @@ impl Repair {
             Some(InDoubt::Delete) => messages - losses.in_doubt(),
             _ => messages,
         };
-        if !self.yes && !asked(&new, messages)? {
+        if !self.yes && !self.asked(&new, messages)? {
             return Err(Failure::because(
                 "nothing was written; add --yes to write what is left to the new directory",
             ));
@@ -128,6 +131,21 @@ impl Repair {
         ));
         Err(Failure::Repaired)
     }
+
+    /// Asks on a terminal; elsewhere nobody is there to say yes.
+    fn asked(&self, new: &Path, messages: u64) -> Result<bool, Failure> {
+        let stdin = std::io::stdin();
+        if !stdin.is_terminal() || !std::io::stderr().is_terminal() {
+            return Ok(false);
+        }
+        check_new(&RealDisk, &real(&self.dir), &real(new)).map_err(failure)?;
+        let mut stderr = std::io::stderr();
+        let question = format!("Write {messages} messages to {}? [y/N] ", new.display());
+        stderr.write_all(question.as_bytes()).map_err(|error| Failure::io("stderr", &error))?;
+        let mut answer = String::new();
+        stdin.lock().read_line(&mut answer).map_err(|error| Failure::io("stdin", &error))?;
+        Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+    }
 }
 
 /// `data.repaired` for `data`.
@@ -139,26 +157,14 @@ fn beside(dir: &Path) -> PathBuf {
     dir.with_file_name(name)
 }
 
-/// Whether a directory that may not be there yet lies in another one, by whatever names.
-fn lies_in(new: &Path, dir: &Path) -> bool {
-    let Ok(dir) = dir.canonicalize() else { return false };
-    let new = std::path::absolute(new).unwrap_or_else(|_| new.to_path_buf());
-    let there = new.ancestors().find_map(|path| path.canonicalize().ok());
-    there.is_some_and(|there| there.starts_with(dir))
-}
-
-/// Asks on a terminal; elsewhere nobody is there to say yes.
-fn asked(new: &Path, messages: u64) -> Result<bool, Failure> {
-    let stdin = std::io::stdin();
-    if !stdin.is_terminal() || !std::io::stderr().is_terminal() {
-        return Ok(false);
-    }
-    let mut stderr = std::io::stderr();
-    let question = format!("Write {messages} messages to {}? [y/N] ", new.display());
-    stderr.write_all(question.as_bytes()).map_err(|error| Failure::io("stderr", &error))?;
-    let mut answer = String::new();
-    stdin.lock().read_line(&mut answer).map_err(|error| Failure::io("stdin", &error))?;
-    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+/// A directory by its one name, also if it, or what it is to lie in, is not there yet.
+fn real(path: &Path) -> PathBuf {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
+    let real = path.ancestors().find_map(|there| {
+        let (real, rest) = (there.canonicalize().ok()?, path.strip_prefix(there).ok()?);
+        Some(real.components().chain(rest.components()).collect())
+    });
+    real.unwrap_or(path)
 }
 
 fn failure(error: RepairError) -> Failure {

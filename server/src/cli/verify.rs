@@ -32,6 +32,9 @@ use super::say::say;
 pub(super) struct Verify {
     /// The store's directory
     dir: PathBuf,
+    /// There is none: it is what stands behind --repair without an equals sign
+    #[arg(hide = true)]
+    other: Option<PathBuf>,
     /// A JSON object; with --repair of a damaged store another one, of what is lost
     #[arg(long)]
     json: bool,
@@ -66,6 +69,15 @@ struct ReportJson<'a> {
 
 impl Verify {
     pub(super) fn run(self) -> Result<(), Failure> {
+        if let Some(other) = &self.other {
+            let other = other.display();
+            return Err(Failure::Usage(match &self.repair {
+                Some(None) => {
+                    format!("{other} is a second directory; to write there: --repair={other}")
+                }
+                _ => format!("{other} is a second directory, expected one"),
+            }));
+        }
         let bar = progress::bytes(0);
         let report = verify(&RealDisk, &self.dir, &mut |progress| {
             bar.set_length(progress.bytes_total);

@@ -130,6 +130,19 @@ fn what_was_deleted_does_not_come_if_what_is_in_doubt_is_deleted() {
 }
 
 #[test]
+fn a_directory_without_an_equals_sign_is_said_how_to_write() {
+    let dir = TempDir::new().unwrap();
+    let at = |arguments: &[&str]| {
+        let told = forebay(["verify"]).args(arguments).current_dir(dir.path()).output().unwrap();
+        (told.status.code(), text(&told.stderr).to_owned())
+    };
+    let told = "forebay: new is a second directory; to write there: --repair=new\n".to_owned();
+    assert_eq!(at(&["data", "--repair", "new"]), (Some(2), told));
+    let told = "forebay: new is a second directory, expected one\n".to_owned();
+    assert_eq!(at(&["data", "new"]), (Some(2), told));
+}
+
+#[test]
 fn a_whole_store_is_left_alone() {
     let dir = TempDir::new().unwrap();
     let data = dir.path().join("data");
