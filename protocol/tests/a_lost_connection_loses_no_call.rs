@@ -8,6 +8,7 @@ use std::time::Duration;
 use forebay_protocol::client::{Client, ClientError, ClientOptions};
 use forebay_protocol::*;
 use scripted::{Peer, Script, options, reply_bytes};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
@@ -228,7 +229,7 @@ async fn a_first_connect_fails_at_once_unless_told_to_wait() {
     drop(listener);
     let failed = Client::connect(&*addr, options()).await.err();
     assert!(
-        matches!(&failed, Some(ClientError::Connect { addr: named, .. }) if *named == addr),
+        matches!(&failed, Some(ClientError::Connect { addr: named, may_pass: true, .. }) if *named == addr),
         "{failed:?}"
     );
 
@@ -240,6 +241,24 @@ async fn a_first_connect_fails_at_once_unless_told_to_wait() {
     peer.refuse(correlation, ErrorCode::TooManyConnections).await;
     let _peer = script.accept().await;
     assert!(connecting.await.unwrap().is_ok());
+}
+
+/// Whoever waits for a server to come would wait in vain.
+#[tokio::test]
+async fn where_no_server_can_be_that_is_told_from_one_that_is_not_there_yet() {
+    let no_name = format!("{}:7480", "x".repeat(64));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let of_another_protocol = listener.local_addr().unwrap().to_string();
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await.unwrap();
+        // Until the client leaves: closed with something unread, the connection would be reset.
+        stream.read_to_end(&mut Vec::new()).await.unwrap();
+    });
+    for addr in [no_name, of_another_protocol] {
+        let failed = Client::connect(addr, options()).await.err();
+        assert!(matches!(failed, Some(ClientError::Connect { may_pass: false, .. })), "{failed:?}");
+    }
 }
 
 #[tokio::test]

@@ -7,9 +7,8 @@ use tokio::time::{Instant, sleep};
 use tracing::{debug, info};
 
 use super::connection::Connection;
-use super::end::End;
 use super::error::ClientError;
-use super::greeting::greet;
+use super::greeting::{NotGreeted, greet};
 use super::options::ClientOptions;
 
 /// Where to connect, and how that went since a call was last answered.
@@ -32,7 +31,9 @@ impl Dialer {
         }
         match greet(&self.addr, &self.options).await {
             Ok(greeted) => Ok(Connection::new(greeted)),
-            Err(end) => Err(self.failed(end)),
+            Err(NotGreeted::Now(cause)) => Err(self.not_connected(cause, true)),
+            Err(NotGreeted::Wrong(cause)) => Err(self.not_connected(cause, false)),
+            Err(NotGreeted::Refused(error)) => Err(ClientError::Refused(error)),
         }
     }
 
@@ -54,19 +55,16 @@ impl Dialer {
                     info!(addr = self.addr, attempts = self.attempts, "connected");
                     return Ok(Connection::new(greeted));
                 }
-                Err(End::Lost(cause)) => cause,
-                Err(lasting) => return Err(self.failed(lasting)),
+                // A name may be known again that was known before.
+                Err(NotGreeted::Now(cause) | NotGreeted::Wrong(cause)) => cause,
+                Err(NotGreeted::Refused(error)) => return Err(ClientError::Refused(error)),
             };
             debug!(addr = self.addr, attempts = self.attempts, cause, "not connected");
         }
     }
 
-    fn failed(&self, end: End) -> ClientError {
-        match end {
-            End::Lost(cause) => ClientError::Connect { addr: self.addr.clone(), cause },
-            End::Refused(error) => ClientError::Refused(error),
-            End::Unused => ClientError::Closed,
-        }
+    fn not_connected(&self, cause: String, may_pass: bool) -> ClientError {
+        ClientError::Connect { addr: self.addr.clone(), cause, may_pass }
     }
 
     /// All is well: the next trouble begins afresh.

@@ -16,10 +16,13 @@ pub(super) enum End {
     Refused(ProtocolError),
 }
 
+/// How a connection ended of which nothing more is read.
+pub(super) const CLOSED: &str = "the server closed the connection";
+
 /// Reading nothing is the end.
 pub(super) fn check_read(read: io::Result<usize>) -> Result<(), End> {
     match read? {
-        0 => Err(End::Lost("the server closed the connection".to_owned())),
+        0 => Err(End::Lost(CLOSED.to_owned())),
         _ => Ok(()),
     }
 }

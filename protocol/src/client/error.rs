@@ -13,6 +13,9 @@ pub enum ClientError {
         addr: String,
         /// What went wrong: resolving, connecting, or the greeting.
         cause: String,
+        /// Whether another attempt may do better: not if the address cannot be resolved, or what answers there
+        /// is no such server.
+        may_pass: bool,
     },
     /// The server refused the request, and did nothing of it.
     #[error("{0}")]

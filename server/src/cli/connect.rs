@@ -1,11 +1,12 @@
 //! How a command reaches its server.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use forebay_protocol::client::{Client, ClientOptions};
+use forebay_protocol::client::{Client, ClientError, ClientOptions};
 
-use super::failure::Failure;
-use super::quantity::wrong_port;
+use super::failure::{Failure, plain};
+use super::quantity::{duration_ms, wrong_port};
+use super::say::say;
 
 /// The server that a command talks to.
 #[derive(Debug, clap::Args)]
@@ -14,6 +15,10 @@ pub(super) struct Connect {
     #[arg(long, value_name = "ADDR", env = "FOREBAY_SERVER", default_value = "127.0.0.1:7480")]
     #[arg(value_parser = server_address)]
     server: String,
+    /// How long to wait for a server that is not there [default: for one that went away 1m; before that not at
+    /// all, but 5s where a command may go on for long: send --lines, receive --follow or --max 0, forward]
+    #[arg(long, value_name = "DURATION", env = "FOREBAY_GIVE_UP_AFTER", value_parser = duration_ms)]
+    give_up_after: Option<u64>,
 }
 
 /// A host and a port. Whether the host is there shows when it is connected to.
@@ -32,22 +37,48 @@ fn server_address(text: &str) -> Result<String, String> {
     }
 }
 
-/// How long a command waits for a server that went away in the middle.
-pub(super) const GIVE_UP_AFTER: Duration = Duration::from_secs(60);
+/// How long a command waits for a server that went away in the middle, ...
+const GIVE_UP_AFTER: Duration = Duration::from_secs(60);
+/// ... and one that may go on for long, for a server that has not been there.
+const FIRST_PATIENCE: Duration = Duration::from_secs(5);
+/// How often a server is looked for.
+const LOOK: Duration = Duration::from_millis(100);
 
 impl Connect {
-    /// Connects; fails at once when there is no server.
+    /// Connects; fails at once when there is no server, unless it is to be waited for.
     pub(super) async fn open(&self) -> Result<Client, Failure> {
-        self.open_for(GIVE_UP_AFTER).await
+        self.open_within(Duration::ZERO).await
     }
 
-    /// As [`Connect::open`], with the patience for a server that goes away later.
-    pub(super) async fn open_for(&self, give_up_after: Duration) -> Result<Client, Failure> {
+    /// The same for a command that may go on for long, and goes on when its server is started again: that one may
+    /// be about to come.
+    pub(super) async fn open_patiently(&self) -> Result<Client, Failure> {
+        self.open_within(FIRST_PATIENCE).await
+    }
+
+    async fn open_within(&self, patience: Duration) -> Result<Client, Failure> {
+        let given = self.give_up_after.map(Duration::from_millis);
         let options = ClientOptions {
             name: concat!("forebay ", env!("CARGO_PKG_VERSION")).to_owned(),
-            give_up_after: Some(give_up_after),
+            give_up_after: Some(given.unwrap_or(GIVE_UP_AFTER)),
             ..ClientOptions::default()
         };
-        Ok(Client::connect(self.server.as_str(), options).await?)
+        let (patience, began) = (given.unwrap_or(patience), Instant::now());
+        let mut is_said = false;
+        loop {
+            let connected = Client::connect(self.server.as_str(), options.clone()).await;
+            let left = patience.saturating_sub(began.elapsed());
+            match connected {
+                Err(error @ ClientError::Connect { may_pass: true, .. }) if !left.is_zero() => {
+                    if !std::mem::replace(&mut is_said, true) {
+                        let (error, patience) =
+                            (plain(&error.to_string()), humantime::format_duration(patience));
+                        say(format_args!("forebay: {error}; waiting for it for up to {patience}"));
+                    }
+                    tokio::time::sleep(LOOK.min(left)).await;
+                }
+                connected => return Ok(connected?),
+            }
+        }
     }
 }

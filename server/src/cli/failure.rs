@@ -53,9 +53,11 @@ impl From<ClientError> for Failure {
     fn from(error: ClientError) -> Self {
         let text = plain(&error.to_string());
         match error {
-            ClientError::Connect { .. } | ClientError::GaveUp { .. } => Failure::Because(format!(
-                "{text}; is a server running? start one with: forebay serve"
-            )),
+            ClientError::Connect { may_pass: true, .. } | ClientError::GaveUp { .. } => {
+                Failure::Because(format!(
+                    "{text}; is a server running? start one with: forebay serve"
+                ))
+            }
             _ => Failure::Because(text),
         }
     }
@@ -68,7 +70,7 @@ impl From<OpenError> for Failure {
 }
 
 /// Without the numbers that the system's errors carry for programs.
-fn plain(text: &str) -> String {
+pub(super) fn plain(text: &str) -> String {
     let mut text = text.to_owned();
     while let Some(start) = text.find(" (os error ")
         && let Some(length) = text[start..].find(')')
@@ -85,7 +87,8 @@ mod tests {
     #[test]
     fn a_failure_reads_as_people_speak() {
         let cause = io::Error::from_raw_os_error(111).to_string();
-        let error = ClientError::Connect { addr: "127.0.0.1:7480".to_owned(), cause };
+        let error =
+            ClientError::Connect { addr: "127.0.0.1:7480".to_owned(), cause, may_pass: true };
         let Failure::Because(text) = Failure::from(error) else { panic!("it has a reason") };
         assert_eq!(
             text,

@@ -67,7 +67,7 @@ impl Forward {
             let queue = &self.from;
             return Err(Failure::because(format!("{queue:?} is both where from and where to")));
         }
-        let client = self.connect.open().await?;
+        let client = self.connect.open_patiently().await?;
         // Both are asked for now: what comes may be a long time coming.
         let from = client.describe_queue(&self.from).await?;
         let to = client.describe_queue(&self.to).await?;

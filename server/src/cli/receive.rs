@@ -71,7 +71,10 @@ const ATTEMPT_BYTES_MAX: usize = 128;
 
 impl Receive {
     pub(super) async fn run(self) -> Result<(), Failure> {
-        let client = self.connect.open().await?;
+        let client = match self.follow || self.max == 0 {
+            true => self.connect.open_patiently().await?,
+            false => self.connect.open().await?,
+        };
         let mut output = Output::new();
         let mut acks = Acks::new(client.clone(), self.queue.clone());
         let mut interrupted = Interrupted::listen();

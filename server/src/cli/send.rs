@@ -11,7 +11,7 @@ use forebay_protocol::{MessageAttributes, MessageId, OutgoingMessage, QueueAttri
 use tokio::task::block_in_place;
 
 use super::attributes::AttributeArguments;
-use super::connect::{Connect, GIVE_UP_AFTER};
+use super::connect::Connect;
 use super::failure::Failure;
 use super::lines::Lines;
 use super::output::Output;
@@ -51,9 +51,6 @@ pub(super) struct Send {
     /// input, within a day. FIFO queues look for copies themselves
     #[arg(long, value_name = "ID", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     producer: Option<String>,
-    /// How long to wait for a server that went away
-    #[arg(long, value_name = "DURATION", value_parser = duration_ms)]
-    give_up_after: Option<u64>,
     #[command(flatten)]
     attributes: AttributeArguments,
     #[command(flatten)]
@@ -72,11 +69,11 @@ impl Send {
             delay: self.delay.map(Duration::from_millis),
             attributes: self.attributes.read()?,
         };
-        let give_up_after = self.give_up_after.map_or(GIVE_UP_AFTER, Duration::from_millis);
-        let client = self.connect.open_for(give_up_after).await?;
         if self.lines {
+            let client = self.connect.open_patiently().await?;
             self.send_lines(client, &common).await
         } else {
+            let client = self.connect.open().await?;
             self.send_one(&client, &common).await
         }
     }

@@ -7,7 +7,7 @@ use std::process::{Output, Stdio};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::support::{Process, forebay, output};
+use crate::support::{Process, forebay, free_address, output};
 
 fn server(dir: &TempDir) -> Process {
     let server = Process::serve(&dir.path().join("data"), ([127, 0, 0, 1], 0).into());
@@ -118,6 +118,66 @@ fn wrong_usage_is_status_2_and_failure_is_status_1() {
 }
 
 #[test]
+/// Under serve --chaos, or beside a start script, the server may come a moment later.
+#[test]
+fn what_may_go_on_for_long_waits_for_a_server_and_says_so() {
+    let dir = TempDir::new().unwrap();
+    let (data, address) = (dir.path().join("data"), free_address());
+    let server = Process::serve(&data, address);
+    assert!(output(&server, &["queue", "create", "orders"]).status.success());
+    server.kill();
+    let mut waiting = Vec::new();
+    for arguments in [
+        &["send", "orders", "--lines", "--give-up-after", "1h"][..],
+        &["receive", "orders", "--follow", "--ack", "--give-up-after", "1h"],
+        &["queue", "list", "--give-up-after", "1h"],
+    ] {
+        let mut child = forebay(arguments)
+            .args(["--server", &address.to_string()])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stderr.as_mut().unwrap()).read_line(&mut line).unwrap();
+        let told = format!(
+            "forebay: cannot connect to {address}: Connection refused; waiting for it for up to 1h\n"
+        );
+        assert_eq!(line, told, "{arguments:?}");
+        waiting.push(child);
+    }
+    let _server = Process::serve(&data, address);
+    let [mut send, mut follow, list] = waiting.try_into().unwrap();
+    assert!(list.wait_with_output().unwrap().status.success());
+    send.stdin.take().unwrap().write_all(b"a line\n").unwrap();
+    let mut line = String::new();
+    BufReader::new(follow.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    assert_eq!(line, "a line\n");
+    assert!(send.wait().unwrap().success());
+    follow.kill().unwrap();
+    follow.wait().unwrap();
+}
+
+#[test]
+fn where_waiting_makes_no_sense_nobody_waits() {
+    let no_name = format!("{}:7480", "x".repeat(64));
+    let lines = forebay(["send", "orders", "--lines", "--server", &no_name]).output().unwrap();
+    assert_eq!(lines.status.code(), Some(1));
+    let told = text(&lines.stderr);
+    assert!(
+        told.starts_with("forebay: cannot connect to xxx") && !told.contains("waiting"),
+        "{told}"
+    );
+    assert_eq!(told.lines().count(), 1, "{told}");
+    let at_once = ["receive", "orders", "--max", "0", "--give-up-after", "0s"];
+    let receive = forebay(at_once).args(["--server", "127.0.0.1:1"]).output().unwrap();
+    assert_eq!(receive.status.code(), Some(1));
+    let told = "forebay: cannot connect to 127.0.0.1:1: Connection refused; is a server running? start \
+                one with: forebay serve\n";
+    assert_eq!(text(&receive.stderr), told);
+}
+
 fn lines_pass_through_unchanged_be_they_text_or_not() {
     let dir = TempDir::new().unwrap();
     let server = server(&dir);
