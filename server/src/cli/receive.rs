@@ -5,7 +5,7 @@
 use forebay_protocol::client::{
     Client, ClientError, Delivery, ReceiveOptions, SubscribeOptions, Subscription,
 };
-use forebay_protocol::{ErrorCode, Receipt};
+use forebay_protocol::{ErrorCode, Fact, Receipt};
 use tokio::task::JoinSet;
 
 use super::connect::Connect;
@@ -22,8 +22,9 @@ use super::say::say;
 /// Bodies go to stdout, one a line. A received message is invisible to others for its visibility
 /// timeout; ack it, or it comes back. With --ack it is acked as soon as its line has been written.
 ///
-/// --max 0 receives until the queue is empty: until no message has come for 0.2s. Messages that other
-/// consumers hold may come back later.
+/// --max 0 receives until the queue has no message to give. Messages that are in flight may come back
+/// later; if others have to wait for such ones, stderr says how many. In a FIFO queue that are those behind
+/// a received message in its group: without --ack no more than 1000 of a group come.
 ///
 /// Exit status 0 also if fewer came, or the queue's limit of messages in flight ended it behind some;
 /// 1 if that kept it from receiving any; a FIFO queue answers with none then, as in SQS.
@@ -33,11 +34,11 @@ use super::say::say;
 pub(super) struct Receive {
     /// The queue's name
     queue: String,
-    /// At most this many messages; 0: until the queue is empty
+    /// At most this many messages; 0: until the queue has none to give
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = count)]
     max: u64,
     /// Wait this long for a message, up to 20s, each time when more are wanted; default: the queue's
-    /// own wait, with --max 0 0.2s
+    /// own wait, with --max 0 not at all
     #[arg(long, value_name = "DURATION", value_parser = duration_ms)]
     wait: Option<u64>,
     /// How long the messages are invisible to others, up to 12h; default: the queue's own timeout
@@ -117,6 +118,9 @@ impl Receive {
             };
             let count = delivery.messages.len() as u64;
             if count == 0 && delivery.damaged.is_empty() {
+                if self.max == 0 {
+                    self.say_what_waits(client).await;
+                }
                 break;
             }
             damaged += delivery.damaged.len();
@@ -130,6 +134,18 @@ impl Receive {
             }
         }
         if damaged == 0 { Ok(()) } else { Err(Failure::Reported) }
+    }
+
+    /// Not everything may have come. That it cannot be asked is no reason to fail: what came is told.
+    async fn say_what_waits(&self, client: &Client) {
+        let Ok(explained) = client.explain(&self.queue, None).await else { return };
+        if let Some(Fact::Waiting { messages, next_seq: 0 }) = explained.facts.first() {
+            let Self { queue, .. } = self;
+            say(format_args!(
+                "forebay: messages that wait and cannot be received now: {messages}; forebay explain \
+                 {queue} says why"
+            ));
+        }
     }
 
     /// Writes messages as they come, until Ctrl-C. What came and was not written goes back.
@@ -271,14 +287,15 @@ impl Acks {
         Self { client, queue, running: JoinSet::new(), again: 0 }
     }
 
-    /// Sends acks, after waiting for earlier ones if there are too many.
+    /// Sends acks, after waiting for earlier ones if there are too many. They are on their way when this
+    /// returns, before whatever is asked next: in a FIFO queue a receive that came before them would get
+    /// nothing of their groups.
     async fn begin(&mut self, receipts: impl Iterator<Item = Receipt>) -> Result<(), Failure> {
         while self.running.len() >= ACKS_MAX {
             self.settle_one().await?;
         }
-        let receipts: Vec<Receipt> = receipts.collect();
-        let (client, queue) = (self.client.clone(), self.queue.clone());
-        self.running.spawn(async move { client.ack(&queue, &receipts).await });
+        let ack = self.client.begin_ack(&self.queue, receipts.collect()).await?;
+        self.running.spawn(ack.failures());
         Ok(())
     }
 

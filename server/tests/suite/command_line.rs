@@ -2,6 +2,7 @@
 //! and that bytes pass through it unchanged.
 
 use std::io::{BufRead, BufReader, Write};
+use std::ops::Range;
 use std::process::{Output, Stdio};
 
 use serde_json::Value;
@@ -117,7 +118,6 @@ fn wrong_usage_is_status_2_and_failure_is_status_1() {
     );
 }
 
-#[test]
 /// Under serve --chaos, or beside a start script, the server may come a moment later.
 #[test]
 fn what_may_go_on_for_long_waits_for_a_server_and_says_so() {
@@ -178,6 +178,7 @@ fn where_waiting_makes_no_sense_nobody_waits() {
     assert_eq!(text(&receive.stderr), told);
 }
 
+#[test]
 fn lines_pass_through_unchanged_be_they_text_or_not() {
     let dir = TempDir::new().unwrap();
     let server = server(&dir);
@@ -673,6 +674,32 @@ fn a_receive_that_the_in_flight_limit_ends_is_done_with_what_it_got() {
     let all = output(&server, &["receive", "few", "--max", "0", "--ack"]);
     assert_eq!((all.status.code(), text(&all.stderr)), (Some(0), ""));
     assert_eq!(text(&all.stdout), "1\n2\n3\n4\n5\n6\n7\n8\n");
+}
+
+/// A receive that overtook the acks of the one before got nothing of their group, and ended it at 1000.
+#[test]
+fn receive_until_empty_gets_all_of_a_fifo_group() {
+    let dir = TempDir::new().unwrap();
+    let server = server(&dir);
+    output(&server, &["queue", "create", "few.fifo", "--fifo", "--content-based-deduplication"]);
+    let lines = |numbers: Range<u32>| numbers.map(|n| format!("{n}\n")).collect::<String>();
+    let send = |numbers| {
+        output_of(
+            &server,
+            &["send", "few.fifo", "--lines", "--group", "a"],
+            lines(numbers).as_bytes(),
+        )
+    };
+    send(0..1300);
+    let all = output(&server, &["receive", "few.fifo", "--max", "0", "--ack"]);
+    assert_eq!((text(&all.stdout), text(&all.stderr)), (&*lines(0..1300), ""));
+    // What is in flight without an ack holds up what is behind it, and that is said.
+    send(2000..3300);
+    let first = output(&server, &["receive", "few.fifo", "--max", "0"]);
+    assert_eq!((first.status.code(), text(&first.stdout)), (Some(0), &*lines(2000..3000)));
+    let told = "forebay: messages that wait and cannot be received now: 300; forebay explain few.fifo \
+                says why\n";
+    assert_eq!(text(&first.stderr), told);
 }
 
 /// A snapshot that is not used costs time at the next start, and says that somebody has touched it.
