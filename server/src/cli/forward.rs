@@ -12,7 +12,7 @@ use forebay_protocol::{
 
 use super::connect::Connect;
 use super::failure::Failure;
-use super::quantity::count;
+use super::quantity::{count, duration_ms};
 use super::receive::{Interrupted, is_full};
 use super::say::say;
 
@@ -30,12 +30,15 @@ pub(super) struct Forward {
     /// The queue that they go to
     #[arg(value_name = "TO")]
     to: String,
-    /// At most this many messages; 0: until no message comes for 0.2s
+    /// At most this many messages; 0: until the queue has none to give
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = count)]
     max: u64,
     /// Go on for ever, until Ctrl-C
     #[arg(long, conflicts_with = "max")]
     follow: bool,
+    /// How long a batch may take, 1s to 12h: after that, or when this is killed, others get its messages
+    #[arg(long, value_name = "DURATION", default_value = "1m", value_parser = visibility)]
+    visibility: u64,
     #[command(flatten)]
     connect: Connect,
 }
@@ -46,8 +49,15 @@ const BATCH_MESSAGES: u64 = 1000;
 const BATCH_BYTES: u32 = 1 << 20;
 /// The wait of each receive with --follow.
 const FOLLOW_WAIT_MS: u64 = 20_000;
-/// How long a batch may take before others get its messages.
-const VISIBILITY_MS: u64 = 60_000;
+/// The least that a batch may take: with less its messages would be others' before they are moved.
+const VISIBILITY_MS_MIN: u64 = 1_000;
+
+fn visibility(text: &str) -> Result<u64, String> {
+    match duration_ms(text)? {
+        ms if ms >= VISIBILITY_MS_MIN => Ok(ms),
+        _ => Err("expected at least 1s".to_owned()),
+    }
+}
 
 /// What became of messages.
 #[derive(Default)]
@@ -126,7 +136,7 @@ impl Forward {
         ReceiveOptions {
             max: u32::try_from(left.min(BATCH_MESSAGES)).expect("a batch fits a u32"),
             wait_ms: Some(if self.follow { FOLLOW_WAIT_MS } else { 0 }),
-            visibility_ms: Some(VISIBILITY_MS),
+            visibility_ms: Some(self.visibility),
             bytes_max: BATCH_BYTES,
         }
     }

@@ -28,11 +28,10 @@ enum Action {
                             --durability sync --redrive-permission all, no dead-letter queue and \
                             no tags\n\n\
                             Example: forebay queue create orders --visibility-timeout 1m\n\
-                            Example: forebay queue create orders --retention 14d --tag team=water\n\
-                            Example: forebay queue create orders --dead-letter-queue dead \
+                            Example: forebay queue create letters --retention 14d --tag team=water\n\
+                            Example: forebay queue create dead --retention forever\n\
+                            Example: forebay queue create jobs --dead-letter-queue dead \
                             --receive-count-max 5\n\
-                            Example: forebay queue create dead --retention forever \
-                            --redrive-permission by-queue --redrive-source orders\n\
                             Example: forebay queue create steps.fifo --fifo \
                             --content-based-deduplication"
     )]
@@ -76,6 +75,8 @@ enum Action {
                             Example: forebay queue set orders --dead-letter-queue dead \
                             --receive-count-max 5\n\
                             Example: forebay queue set orders --dead-letter-queue ''\n\
+                            Example: forebay queue set dead --redrive-permission by-queue \
+                            --redrive-source orders\n\
                             Example: forebay queue set orders --note ''")]
     Set {
         /// The queue's name
