@@ -64,6 +64,8 @@ pub(crate) struct Lost<'s> {
     pub(crate) file: Option<&'s dyn DiskFile>,
     /// Where in the file they were, as far as that is known.
     pub(crate) bytes: Range<u64>,
+    /// They may have been anywhere behind the beginning of that: what stands there is from elsewhere.
+    pub(crate) is_displaced: bool,
     /// The first of them.
     pub(crate) first: Position,
     /// The one behind the last; `None`: nobody knows how many there were.
@@ -145,7 +147,7 @@ pub(crate) fn replay(
 impl<'s> Lost<'s> {
     /// Entries for which no segment is listed.
     fn unlisted(first: Position, next: Option<Position>) -> Self {
-        Self { listed: None, file: None, bytes: 0..0, first, next }
+        Self { listed: None, file: None, bytes: 0..0, is_displaced: false, first, next }
     }
 
     /// Everything of a segment.
@@ -154,7 +156,7 @@ impl<'s> Lost<'s> {
         let last = listed.sealed.map(|sealed| sealed.last).filter(|last| *last >= first);
         let bytes = 0..listed.sealed.map_or(0, |sealed| sealed.bytes);
         let next = last.map(Position::next);
-        Self { listed: Some(listed), file: None, bytes, first, next }
+        Self { listed: Some(listed), file: None, bytes, is_displaced: false, first, next }
     }
 }
 
@@ -289,6 +291,7 @@ fn replay_sealed(
                     listed: Some(listed),
                     file: Some(file),
                     bytes: offset..resume,
+                    is_displaced: behind.is_displaced,
                     first: expected,
                     next: is_end_known.then_some(next),
                 })?;
@@ -306,7 +309,8 @@ fn replay_sealed(
         if end < last {
             let (first, next) = (end.next(), Some(last.next()));
             let (listed, file) = (Some(listed), Some(file));
-            consumer.lost(&Lost { listed, file, bytes: bytes..bytes, first, next })?;
+            let (bytes, is_displaced) = (bytes..bytes, false);
+            consumer.lost(&Lost { listed, file, bytes, is_displaced, first, next })?;
         }
         let (path, position) = (file.path().to_path_buf(), Some(end.next()));
         consumer.damage(Damage { path, offset: bytes, bytes: 0, position, detail })?;
@@ -354,6 +358,7 @@ fn replay_active(
                         listed: Some(listed),
                         file: Some(file),
                         bytes,
+                        is_displaced: behind.is_displaced,
                         first: expected,
                         next: behind.next.map(|(_, next)| next),
                     })?;

@@ -6,7 +6,9 @@
 use super::segment::SEGMENT_HEADER_BYTES;
 use crate::checksum::Salt;
 use crate::disk::{DiskError, DiskFile};
-use crate::entry::{ENTRY_ALIGN, ENTRY_HEADER_BYTES, EntryError, EntryHeader, check_body};
+use crate::entry::{
+    ENTRY_ALIGN, ENTRY_HEADER_BYTES, EntryError, EntryHeader, check_body, entry_bytes,
+};
 use crate::ids::Position;
 use crate::location::Segment;
 use crate::pace::{BYTES_READ_PER_BYTE, Pace};
@@ -279,8 +281,20 @@ impl<'f> Scan<'f> {
 
     /// Searches everything behind the current offset for what tells damage from a torn tail.
     pub(crate) fn look_behind(&mut self) -> Result<Behind, DiskError> {
-        let mut behind = Behind { claimed: self.claimed, next: None, written_end: self.offset };
-        let mut offset = self.offset;
+        let mut behind = Behind {
+            claimed: self.claimed,
+            next: None,
+            is_displaced: false,
+            written_end: self.offset,
+        };
+        let (begin, expected, has_gaps) = (self.offset, self.expected, self.has_gaps);
+        // An entry that is not due yet may stand there only if those before it had room.
+        let may_be_at = |position: Position, offset: u64| {
+            let before = position.0.saturating_sub(expected.0);
+            let before = if has_gaps { before.min(1) } else { before };
+            position > expected && offset - begin >= before.saturating_mul(entry_bytes(0))
+        };
+        let mut offset = begin;
         while offset < self.window.end {
             let left = self.window.end - offset;
             let chunk = self.window.at(offset, CHUNK_BYTES)?;
@@ -293,12 +307,16 @@ impl<'f> Scan<'f> {
                 let found = headers_in(chunk, last, self.salt, left);
                 for (at, header) in found {
                     let at = offset + at as u64;
-                    if at == self.offset {
+                    if at == begin {
                         continue;
                     }
                     behind.claimed = behind.claimed.max(header.durable);
-                    if behind.next.is_none() && header.position > self.expected {
-                        behind.next = Some((at, header.position));
+                    match behind.next {
+                        None if may_be_at(header.position, at) => {
+                            behind.next = Some((at, header.position));
+                        }
+                        None => {}
+                        Some((_, next)) => behind.is_displaced |= header.position < next,
                     }
                 }
             }
@@ -308,6 +326,8 @@ impl<'f> Scan<'f> {
             // A header may lie across the chunks' border: look at its first bytes again.
             offset += (CHUNK_BYTES - ENTRY_HEADER_BYTES.next_multiple_of(ENTRY_ALIGN)) as u64;
         }
+        // What stands where it does not belong is passed over next time, and has claimed it all the same.
+        self.claimed = behind.claimed;
         Ok(behind)
     }
 }
@@ -319,6 +339,8 @@ pub(crate) struct Behind {
     pub(crate) claimed: Position,
     /// The first valid header of a later entry: its offset and position.
     pub(crate) next: Option<(u64, Position)>,
+    /// Behind that there are headers of entries before it: not everything stands where it was written.
+    pub(crate) is_displaced: bool,
     /// Behind the last byte that is not zero.
     pub(crate) written_end: u64,
 }

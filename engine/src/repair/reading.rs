@@ -61,6 +61,8 @@ pub(super) struct Hole {
     pub(super) path: Option<PathBuf>,
     /// Where in it the entries were.
     pub(super) bytes: Range<u64>,
+    /// What stands there is from elsewhere, so they may be anywhere behind.
+    pub(super) is_displaced: bool,
     /// The first entry.
     pub(super) first: Position,
     /// The last; the greatest there can be if nobody knows.
@@ -81,12 +83,12 @@ impl Hole {
     pub(super) fn bytes_lost(&self) -> Option<u64> {
         match (&self.listed, self.is_open()) {
             (None, true) => None,
-            // Where it ends nobody knows: in its segment. Records are in an entry.
-            (Some(listed), true) => {
+            // Where it is or ends nobody knows: in its segment. Records are in an entry.
+            (Some(listed), is_open) if is_open || self.is_displaced => {
                 let before = self.bytes.start.max(SEGMENT_HEADER_BYTES) + ENTRY_HEADER_BYTES as u64;
                 Some(listed.bytes_max().saturating_sub(before))
             }
-            (Some(_), false) if !self.bytes.is_empty() => Some(self.records_bytes),
+            (Some(_), _) if !self.bytes.is_empty() => Some(self.records_bytes),
             _ => {
                 let entries = (self.last.0 - self.first.0).saturating_add(1);
                 Some(entries.saturating_mul(ENTRY_BYTES_MAX))
@@ -137,8 +139,16 @@ impl<'r, R: Reader> Reading<'r, R> {
         });
         let first = end.map_or(Position(1), |end| Position(end.0.saturating_add(1)));
         let (listed, path, last) = (None, None, Position(u64::MAX));
-        let (bytes, records, records_bytes) = (0..0, 0, 0);
-        self.reader.hole(&Hole { listed, path, bytes, first, last, records, records_bytes })
+        self.reader.hole(&Hole {
+            listed,
+            path,
+            bytes: 0..0,
+            is_displaced: false,
+            first,
+            last,
+            records: 0,
+            records_bytes: 0,
+        })
     }
 
     /// An entry's time, which is no earlier than those before.
@@ -331,6 +341,7 @@ impl<R: Reader> Replay for Reading<'_, R> {
             listed: lost.listed.copied(),
             path: lost.file.map(|file| file.path().to_path_buf()),
             bytes: lost.bytes.clone(),
+            is_displaced: lost.is_displaced,
             first: lost.first,
             last: last.max(lost.first),
             records: 0,
