@@ -11,6 +11,7 @@ use std::time::Instant;
 
 use bytes::{BufMut, BytesMut};
 use forebay_protocol::{FRAME_HEADER_BYTES, Frame, FrameDecoder, FrameError};
+use tokio::io::Interest;
 use tokio::net::TcpStream;
 
 use crate::memory::{Charge, Memory};
@@ -78,7 +79,7 @@ impl Inbound {
             return Ok(Read::Starved(needed));
         }
         self.buffer.reserve(self.read_bytes);
-        match stream.try_read_buf(&mut (&mut self.buffer).limit(self.read_bytes)) {
+        match self.read_some(stream) {
             Ok(0) => return Ok(Read::Closed),
             Ok(count) if count == self.read_bytes => {
                 self.read_bytes = (2 * count).min(READ_BYTES_MAX);
@@ -90,6 +91,18 @@ impl Inbound {
             Err(error) => return Err(error),
         }
         Ok(Read::Open)
+    }
+
+    /// Reads as much as is asked for at the most. Less was all there was: the stream is told so, or it would be
+    /// asked once more only to hear that.
+    fn read_some(&mut self, stream: &TcpStream) -> io::Result<usize> {
+        let mut read = 0;
+        let all = stream.try_io(Interest::READABLE, || {
+            read = stream.try_read_buf(&mut (&mut self.buffer).limit(self.read_bytes))?;
+            let has_more = read == 0 || read == self.read_bytes;
+            if has_more { Ok(read) } else { Err(io::ErrorKind::WouldBlock.into()) }
+        });
+        if read > 0 { Ok(read) } else { all }
     }
 
     /// Takes the next whole frame.
@@ -146,5 +159,53 @@ impl Inbound {
             self.began.get_or_insert_with(Instant::now);
             self.charge.lower(self.buffer.len());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::Future;
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+
+    use tokio::io::AsyncWriteExt;
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    fn may_be_read(stream: &TcpStream) -> bool {
+        let ready = pin!(stream.ready(Interest::READABLE));
+        matches!(ready.poll(&mut Context::from_waker(Waker::noop())), Poll::Ready(Ok(_)))
+    }
+
+    #[tokio::test]
+    async fn a_stream_that_was_emptied_is_not_asked_again_and_tells_what_comes_later() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
+        let address = listener.local_addr().expect("it listens");
+        let (stream, peer) = tokio::join!(TcpStream::connect(address), listener.accept());
+        let (stream, mut peer) = (stream.expect("it connects"), peer.expect("it comes").0);
+        let mut inbound = Inbound::new(Memory::new(1 << 20));
+
+        let written = [7; READ_BYTES_MIN];
+        peer.write_all(&written).await.expect("the sockets take it");
+        while inbound.buffer.len() < written.len() {
+            stream.readable().await.expect("there is more");
+            inbound.read(&stream).expect("it is open");
+        }
+        for count in 1..=3 {
+            peer.write_all(b"more").await.expect("the sockets take it");
+            while inbound.buffer.len() < written.len() + 4 * count {
+                stream.readable().await.expect("it tells what has come");
+                inbound.read(&stream).expect("it is open");
+            }
+            assert!(!may_be_read(&stream), "all was read");
+        }
+        drop(peer);
+        let mut read = Read::Open;
+        while !matches!(read, Read::Closed) {
+            stream.readable().await.expect("it tells the end");
+            read = inbound.read(&stream).expect("nothing is wrong with it");
+        }
+        assert!(may_be_read(&stream), "an end stays one");
     }
 }
