@@ -20,6 +20,7 @@ mod bell;
 mod desk;
 mod preparer;
 mod runner;
+mod watch;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -8,7 +8,8 @@
 //! ```
 //! Who closes an entry writes it, and tells itself that it is durable. So a lone sender's message goes
 //! from its connection to one thread, and its answer from there back: nobody is woken in between.
-//! Whatever comes meanwhile wakes the other thread, which takes the core and fills the next entry.
+//! Whatever comes meanwhile wakes the other thread, which takes the core and fills the next entry. Who has
+//! written little and finds nothing more to do looks for a moment before it waits (`watch`).
 //!
 //! Invariants:
 //! - Commands and events are taken by whoever has the core, so they are handled in their order.
@@ -24,6 +25,7 @@ use crossbeam_channel::{Receiver, Sender};
 
 use super::bell::{Bell, Events};
 use super::runner::{Leaving, Next, Runner};
+use super::watch::{SMALL_BYTES, Watch};
 use crate::command::{Command, ReplyTo};
 use crate::core::MovingRead;
 use crate::disk::DiskError;
@@ -90,6 +92,7 @@ impl<R: ReplyTo> Desk<R> {
 
     /// The life of one of the threads.
     pub(super) fn serve(&self, thread: usize) {
+        let (mut may_look, mut watch) = (false, Watch::new());
         loop {
             // Whoever has the core now sees this when it leaves it, and what this thread put down.
             self.alarms[thread].store(NEVER, Ordering::Relaxed);
@@ -102,12 +105,16 @@ impl<R: ReplyTo> Desk<R> {
                     match next {
                         Next::Write(entry, leaving) => {
                             self.leave_to_others(thread, &leaving);
+                            may_look = entry.buffer.len() - entry.start <= SMALL_BYTES;
                             self.write(entry);
                             continue;
                         }
                         Next::Wait(leaving, at_most) => {
                             let alarm = leaving.alarm.map_or(NEVER, |alarm| alarm.0);
                             self.alarms[thread].store(alarm, Ordering::Relaxed);
+                            if may_look && self.watch(&mut watch, &leaving) {
+                                continue;
+                            }
                             self.bell.listen(leaving.hears);
                             if self.has_work(&leaving) {
                                 continue;
@@ -123,6 +130,7 @@ impl<R: ReplyTo> Desk<R> {
                 Err(TryLockError::WouldBlock) => {}
                 Err(TryLockError::Poisoned(_)) => unreachable!("a panic ends the process"),
             }
+            may_look = false;
             self.bell.wait(wait);
         }
     }
@@ -136,6 +144,16 @@ impl<R: ReplyTo> Desk<R> {
         if !is_watched || leaving.owes_answers || self.has_work(leaving) {
             self.bell.ring();
         }
+    }
+
+    /// Looks for a command for a moment, without sleep; whether there is work now.
+    fn watch(&self, watch: &mut Watch, leaving: &Leaving) -> bool {
+        if !leaving.hears || !watch.is_worth_while() {
+            return false;
+        }
+        // Nobody is woken for what is seen here.
+        self.bell.listen(false);
+        watch.look(|| self.has_work(leaving))
     }
 
     fn has_work(&self, leaving: &Leaving) -> bool {
