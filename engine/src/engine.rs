@@ -224,9 +224,12 @@ impl<R: ReplyTo> EngineHandle<R> {
         self.store
     }
 
-    /// The message, if it is in memory. Does no system call.
-    pub fn read_hot(&self, location: &Location) -> Option<Result<StoredMessage, ReadError>> {
-        self.reader.read_hot(location)
+    /// Each message, if it is in memory. Does not wait for the disk.
+    pub fn read_hot<'l>(
+        &self,
+        locations: impl Iterator<Item = &'l Location> + Clone,
+    ) -> Vec<Option<Result<StoredMessage, ReadError>>> {
+        self.reader.read_hot(locations)
     }
 
     /// The messages, as [`EngineHandle::read`] gives each: neighbours in a file are read together.

@@ -85,16 +85,23 @@ impl Reader {
         Kept { bytes: cache.bytes as u64, spare }
     }
 
-    /// The message, if it is in memory.
-    pub(crate) fn read_hot(&self, location: &Location) -> Option<Result<StoredMessage, ReadError>> {
-        let record = self.lock_cache().find(location)?;
-        Some(check(location, record))
+    /// Each message, if it is in memory.
+    pub(crate) fn read_hot<'l>(
+        &self,
+        locations: impl Iterator<Item = &'l Location> + Clone,
+    ) -> Vec<Option<Result<StoredMessage, ReadError>>> {
+        let cache = self.lock_cache();
+        let records: Vec<_> = locations.clone().map(|location| cache.find(location)).collect();
+        drop(cache);
+        let found = locations.zip(records);
+        found.map(|(location, record)| Some(check(location, record?))).collect()
     }
 
     /// The message, from memory or from its file. May wait for the disk.
     pub(crate) fn read(&self, location: &Location) -> Result<StoredMessage, ReadError> {
-        if let Some(message) = self.read_hot(location) {
-            return message;
+        let record = self.lock_cache().find(location);
+        if let Some(record) = record {
+            return check(location, record);
         }
         let mut record = BytesMut::zeroed(location.bytes as usize);
         let segment = &location.segment;

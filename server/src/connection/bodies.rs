@@ -78,7 +78,7 @@ impl Bodies {
         let mut charge = Charge::default();
         let mut hot: Vec<Option<Body>> = Vec::new();
         if room_to_write && self.memory.try_raise(&mut charge, answer.bytes()) {
-            hot.extend(answer.locations().map(|location| self.engine.read_hot(location)));
+            hot = self.engine.read_hot(answer.locations());
             if hot.iter().all(Option::is_some) {
                 let bodies = hot.into_iter().flatten().collect();
                 return Some(Fetched { ticket, answer, bodies, charge: Arc::new(charge) });
@@ -120,7 +120,7 @@ impl Bodies {
 
 impl Wanted {
     /// Where its bodies are, in order.
-    fn locations(&self) -> impl Iterator<Item = &Location> {
+    fn locations(&self) -> impl Iterator<Item = &Location> + Clone {
         let (leased, peeked): (&[Delivery], &[Peeked]) = match self {
             Wanted::Received(leases) => (leases.deliveries(), &[]),
             Wanted::Peeked(messages, _) => (&[], messages),

@@ -138,8 +138,7 @@ async fn fetch(endpoint: &Endpoint, leases: &mut Leases) -> (Vec<StoredMessage>,
     let charge = endpoint.memory.wait_for(&charge, COPIES * leases.stored_bytes).await;
     let locations: Vec<Location> =
         leases.deliveries().iter().map(|delivery| delivery.location.clone()).collect();
-    let hot: Option<Vec<_>> =
-        locations.iter().map(|location| endpoint.engine.read_hot(location)).collect();
+    let hot: Option<Vec<_>> = endpoint.engine.read_hot(locations.iter()).into_iter().collect();
     let read = match hot {
         Some(read) => read,
         None => read_from_disk(endpoint, locations).await,
