@@ -232,8 +232,14 @@ impl<T: Clone> HeldMap<T> {
 
 /// Where a seq is in a leaf, or where it would be.
 fn place<T>(leaf: &Leaf<T>, seq: Seq) -> Result<usize, usize> {
-    match leaf.back() {
-        Some((last, _)) if *last < seq => Err(leaf.len()),
+    let (Some((first, _)), Some((last, _))) = (leaf.front(), leaf.back()) else { return Err(0) };
+    if *last < seq {
+        return Err(leaf.len());
+    }
+    // As a rule no seq between the first and this one is missing.
+    let dense = seq.0.saturating_sub(first.0) as usize;
+    match leaf.get(dense) {
+        Some((found, _)) if *found == seq => Ok(dense),
         _ => leaf.binary_search_by_key(&seq, |(seq, _)| *seq),
     }
 }
