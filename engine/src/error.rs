@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::disk::DiskError;
-use crate::ids::{Position, RedriveId, Seq};
+use crate::ids::{Position, QueueId, RedriveId, Seq};
 use crate::unit::Unit;
 
 /// Why one request was refused. Concerns nobody else.
@@ -125,11 +125,19 @@ pub enum RequestError {
         /// The oldest that is known.
         oldest: u64,
     },
-    /// A receipt that this store did not make, or made for another queue.
+    /// A receipt that this store did not make.
     #[error("the receipt is not valid: {reason}")]
     ReceiptInvalid {
         /// What is wrong with it.
         reason: String,
+    },
+    /// A receipt that this store made for another queue, which may be an earlier one of the same name.
+    #[error("the receipt is not valid: it is of queue {of}, not of queue {queue}")]
+    ReceiptOfOtherQueue {
+        /// The queue that it is of.
+        of: QueueId,
+        /// The queue that was asked.
+        queue: QueueId,
     },
     /// A receipt of an earlier receive: the message was received again since.
     #[error("the receipt is stale: message {seq} was received again since")]

@@ -132,7 +132,7 @@ fn a_queues_number_when_the_newest_queues_are_gone() {
         given = id;
         client.send("jobs", "of the new queue");
         let refused = client.ack("jobs", delivery.receipt);
-        assert!(matches!(refused, Err(RequestError::ReceiptInvalid { .. })), "{refused:?}");
+        assert!(matches!(refused, Err(RequestError::ReceiptOfOtherQueue { .. })), "{refused:?}");
         assert_eq!(client.bodies("jobs", 0), ["of the new queue"]);
     }
 }

@@ -42,6 +42,7 @@ fn variant(error: &RequestError) -> &'static str {
         MessageInvalid,
         BatchForgotten,
         ReceiptInvalid,
+        ReceiptOfOtherQueue,
         ReceiptStale,
         ReceiptExpired,
         InFlightFull,
@@ -58,7 +59,7 @@ fn variant(error: &RequestError) -> &'static str {
     )
 }
 
-const VARIANTS: usize = 26;
+const VARIANTS: usize = 27;
 
 fn create(name: &str, attributes: AttributeChanges) -> Command {
     Command::CreateQueue { name: name.to_owned(), attributes: attributes.into() }
@@ -237,6 +238,10 @@ fn of_a_command() {
     forged.0[0] ^= 1;
     let invalid = client.ack("jobs", forged).unwrap_err();
     assert_eq!(invalid.to_string(), "the receipt is not valid: this store did not make it");
+    client.create("other");
+    let foreign = client.ack("other", new).unwrap_err();
+    let text = "the receipt is not valid: it is of queue 1, not of queue 2";
+    assert_eq!(foreign.to_string(), text);
     let long = client.change("jobs", new, 43_200_001).unwrap_err();
     assert_eq!(long.to_string(), "visibility is 12h1ms, expected 0s to 12h");
 
@@ -298,6 +303,7 @@ fn of_a_command() {
         stale,
         gone,
         invalid,
+        foreign,
         without_group,
         expired,
         forgotten,

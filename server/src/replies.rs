@@ -126,7 +126,9 @@ fn error_code(error: &RequestError) -> ErrorCode {
         RequestError::BatchForgotten { .. } => ErrorCode::BatchForgotten,
         RequestError::ReceiptExpired { .. } => ErrorCode::ReceiptExpired,
         RequestError::InFlightFull { .. } => ErrorCode::InFlightFull,
-        RequestError::ReceiptInvalid { .. } => ErrorCode::ReceiptInvalid,
+        RequestError::ReceiptInvalid { .. } | RequestError::ReceiptOfOtherQueue { .. } => {
+            ErrorCode::ReceiptInvalid
+        }
         RequestError::ReceiptStale { .. } => ErrorCode::ReceiptStale,
         RequestError::MessageGone { .. } => ErrorCode::MessageGone,
         RequestError::TransactionRefused { cause, .. } => error_code(cause),

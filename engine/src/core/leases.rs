@@ -36,8 +36,7 @@ impl<R: ReplyTo> Core<R> {
     ) -> Result<(Receipt, bool), RequestError> {
         let receipt = self.receipts.open(receipt)?;
         if receipt.queue != queue {
-            let reason = format!("it is of queue {}, not of queue {queue}", receipt.queue);
-            return Err(RequestError::ReceiptInvalid { reason });
+            return Err(RequestError::ReceiptOfOtherQueue { of: receipt.queue, queue });
         }
         let messages = &self.state.by_id(queue).expect("the caller found the queue").messages;
         // A later lease has a greater number. A lesser one on record means that this receipt's

@@ -193,7 +193,7 @@ fn open(handle: &str) -> std::result::Result<SealedReceipt, RequestError> {
 fn refused(error: RequestError, handle: &str) -> SqsError {
     match error {
         // Of this store, but of another queue or of one of this name that was deleted.
-        RequestError::ReceiptInvalid { reason } if reason.starts_with("it is of queue") => {
+        RequestError::ReceiptOfOtherQueue { .. } => {
             let text = format!("The receipt handle \"{handle}\" is not valid for this queue.");
             SqsError::new(Code::ReceiptHandleIsInvalid, text)
         }

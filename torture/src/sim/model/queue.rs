@@ -281,9 +281,8 @@ impl ModelQueue {
     /// A receipt is good if no later lease was given.
     pub(crate) fn check(&self, held: &Held) -> Result<(), RequestError> {
         if held.queue != self.id {
-            return Err(RequestError::ReceiptInvalid {
-                reason: format!("it is of queue {}, not of queue {}", held.queue, self.id),
-            });
+            let (of, queue) = (QueueId(held.queue), self.queue_id());
+            return Err(RequestError::ReceiptOfOtherQueue { of, queue });
         }
         match self.messages.get(&held.seq) {
             Some(message) if message.lease > held.lease => {
