@@ -13,6 +13,8 @@ pub(crate) struct Counters {
     pub(crate) log_bytes_written: Counter,
     /// Bytes of the payloads of messages sent.
     pub(crate) sent_bytes: Counter,
+    /// Queues that were created, changed or deleted.
+    pub(crate) queues_changed: Counter,
     /// Messages that retention removed.
     pub(crate) expired_messages: Counter,
     /// Bytes of segments and indexes that the compactor has written.

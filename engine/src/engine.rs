@@ -35,6 +35,7 @@ use self::preparer::Preparer;
 use self::runner::{OnFailureOnce, Runner};
 use crate::command::{Command, ReplyTo};
 use crate::core::Moving;
+use crate::counters::Counters;
 use crate::disk::Disk;
 use crate::error::{LogFailure, OpenError, ReadError, RequestError};
 use crate::ids::StoreId;
@@ -73,12 +74,13 @@ pub struct EngineHandle<R> {
     door: Arc<Door<R>>,
     reader: Reader,
     store: StoreId,
+    counters: Arc<Counters>,
 }
 
 impl<R> Clone for EngineHandle<R> {
     fn clone(&self) -> Self {
         let (door, reader) = (Arc::clone(&self.door), self.reader.clone());
-        Self { door, reader, store: self.store }
+        Self { door, reader, store: self.store, counters: Arc::clone(&self.counters) }
     }
 }
 
@@ -156,7 +158,7 @@ impl<R: ReplyTo> Engine<R> {
             clock: clock.clone(),
             tasks,
             moving,
-            counters,
+            counters: Arc::clone(&counters),
             on_failure: Some(OnFailureOnce(on_failure)),
             stash: None,
             is_closing: false,
@@ -171,7 +173,7 @@ impl<R: ReplyTo> Engine<R> {
             spawn("forebay-core", move || desk.serve(thread))
         });
         let door = Door { commands, _closing: RingsAtTheEnd(bell.clone()), bell };
-        let handle = EngineHandle { door: Arc::new(door), reader, store: store_id };
+        let handle = EngineHandle { door: Arc::new(door), reader, store: store_id, counters };
         Ok((Self { handle, desk, serving, preparer, mover, keeper, clock, pace }, opening))
     }
 
@@ -217,6 +219,12 @@ impl<R: ReplyTo> EngineHandle<R> {
         if let Err(Input::Command(_, reply_to)) = self.door.put(input) {
             reply_to.reply(Err(RequestError::ShuttingDown));
         }
+    }
+
+    /// How many changes there were of queues and their attributes. A change is counted before it is answered: who
+    /// finds the number that there was before a queue was described knows that it still is as it was described.
+    pub fn queues_changed(&self) -> u64 {
+        self.counters.queues_changed.get()
     }
 
     /// The store's id.

@@ -61,6 +61,7 @@ impl<R: ReplyTo> Core<R> {
         let queue = self.state.next_queue();
         let attributes = attributes.as_changes();
         self.record(|out| out.queue_created(queue, now, &attributes, &name));
+        self.counters.queues_changed.add(1);
         Ok(Decided::WhenDurable(Reply::Created { queue, created: true }))
     }
 
@@ -118,6 +119,7 @@ impl<R: ReplyTo> Core<R> {
         self.check_fits(bytes)?;
         self.check_room(bytes, LAST_BYTES)?;
         self.record(|out| out.queue_changed(id, now, changes));
+        self.counters.queues_changed.add(1);
         Ok(())
     }
 
@@ -214,6 +216,7 @@ impl<R: ReplyTo> Core<R> {
         let id = self.queue(name)?.id;
         self.check_room(QUEUE_RECORD_BYTES, 0)?;
         self.record(|out| out.queue_deleted(id));
+        self.counters.queues_changed.add(1);
         self.index.remove_queue(id);
         self.redrives.remove(id);
         self.expiry.forget(id);

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use forebay_engine::attributes::Attributes;
 use forebay_engine::command::{Command, QueueInfo, Reply};
 use forebay_engine::error::RequestError;
 use forebay_engine::time::Clock;
@@ -13,6 +14,7 @@ use tokio::sync::Semaphore;
 use super::address::Addresses;
 use super::credentials::Credentials;
 use super::error::{Code, Result, SqsError};
+use super::known::Known;
 use super::recent::Recent;
 use super::rooms::Rooms;
 use crate::caller::{Answer, Caller, EngineHandle};
@@ -35,6 +37,7 @@ pub(crate) struct Endpoint {
     pub(crate) addresses: Addresses,
     /// Whose requests are taken; `None`: everybody's.
     pub(crate) credentials: Option<Credentials>,
+    pub(crate) known: Known,
     pub(crate) deleted: Recent,
     pub(crate) purged: Recent,
     /// Held while attributes are read, changed and written back: notes are one attribute.
@@ -115,6 +118,18 @@ impl Endpoint {
     /// A queue as it is.
     pub(crate) async fn describe(&self, name: &str) -> Result<QueueInfo> {
         self.find(name).await?.ok_or_else(SqsError::unknown_queue)
+    }
+
+    /// A queue's attributes; `None`: there is none of this name. They are asked for only if something has changed.
+    pub(crate) async fn attributes(&self, name: &str) -> Result<Option<Arc<Attributes>>> {
+        // Before it is asked: what changes meanwhile makes what it tells count as older than it is.
+        let changes = self.engine.queues_changed();
+        if let Some(known) = self.known.get(name, changes) {
+            return Ok(Some(known));
+        }
+        let Some(QueueInfo { attributes, .. }) = self.find(name).await? else { return Ok(None) };
+        self.known.tell(name, Arc::clone(&attributes), changes);
+        Ok(Some(attributes))
     }
 
     /// The id of a message of this store.

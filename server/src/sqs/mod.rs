@@ -13,7 +13,7 @@
 //! | --- | --- |
 //! | `error`, `address`, `attribute_name`, `names`, `member`, `inputs`, `outputs` | words: errors, URLs and ARNs, attributes of queues, what the protocols call things, what members are, what each action takes and gives |
 //! | `query`, `xml`, `query_json` | the Query protocol to JSON and back, and its own JSON |
-//! | `recent`, `rooms`, `endpoint` | what happened to queues of late; memory that is used again; what all requests share |
+//! | `recent`, `known`, `rooms`, `endpoint` | what happened to queues of late; their attributes; memory that is used again; what all requests share |
 //! | `policy`, `redrive_policy`, `queue_attributes`, `message_attributes`, `batch` | rules of SQS |
 //! | `queues`, `permissions`, `move_tasks`, `send`, `receive`, `receipts` | what the actions do |
 //! | `action` | the table of actions |
@@ -31,6 +31,7 @@ mod endpoint;
 mod error;
 mod http;
 mod inputs;
+mod known;
 mod member;
 mod message_attributes;
 mod move_tasks;

@@ -79,12 +79,12 @@ async fn check_one(
     circumstances: &Circumstances,
 ) -> Result<()> {
     let own = &endpoint.addresses.account;
-    let info = match queue {
-        Some(queue) => endpoint.find(queue).await?,
+    let attributes = match queue {
+        Some(queue) => endpoint.attributes(queue).await?,
         None => None,
     };
-    let policy = info.and_then(|info| {
-        let text = queue_attributes::note(&info.attributes, Name::Policy)?;
+    let policy = attributes.and_then(|attributes| {
+        let text = queue_attributes::note(&attributes, Name::Policy)?;
         serde_json::from_str::<Value>(text).ok()
     });
     let arn = queue.map_or_else(|| "*".to_owned(), |queue| endpoint.addresses.arn(queue));

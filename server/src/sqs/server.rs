@@ -16,6 +16,7 @@ use super::Config;
 use super::alarm::Alarm;
 use super::endpoint::Endpoint;
 use super::http::{Client, respond};
+use super::known::Known;
 use super::recent::Recent;
 use super::rooms::Rooms;
 use super::stream::{Stream, Unwritten};
@@ -56,6 +57,7 @@ pub async fn run(
         clock,
         addresses,
         credentials,
+        known: Known::default(),
         deleted: Recent::new(pause),
         purged: Recent::new(pause),
         changing: tokio::sync::Mutex::default(),

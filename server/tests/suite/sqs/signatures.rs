@@ -10,6 +10,7 @@ use data_encoding::HEXLOWER;
 use forebay::Limits;
 use forebay::sqs::{Config, Credentials};
 use forebay_engine::SimClock;
+use forebay_protocol::{QueueAttributes, TextMap};
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -336,6 +337,42 @@ async fn a_policy_lets_other_accounts_in_and_keeps_out_whom_it_denies() {
         "InvalidParameterValue",
     );
     assert_eq!(stored(&sqs).await, 1);
+}
+
+#[tokio::test]
+async fn a_policy_acts_from_its_answer_on_whichever_door_it_came_through() {
+    let sqs = locked().await;
+    let client = sqs.client().await;
+    let allow = json!({"Statement": [
+        {"Effect": "Allow", "Principal": "*", "Action": "SQS:SendMessage", "Resource": "*"},
+    ]});
+    let set = |policy: &Value| {
+        let notes = TextMap::from([("sqs.Policy".to_owned(), policy.to_string())]);
+        QueueAttributes { notes: Some(notes), ..QueueAttributes::default() }
+    };
+    let status = async || {
+        let send = json!({"QueueUrl": "q", "MessageBody": "x"});
+        signed(&sqs, FOREIGN, "SendMessage", send).await.status
+    };
+    for _ in 0..3 {
+        // Twice: as it is asked for and as it is known.
+        assert_eq!((status().await, status().await), (403, 403));
+        client.alter_queue("q", set(&allow)).await.unwrap();
+        assert_eq!((status().await, status().await), (200, 200));
+        let none = QueueAttributes { notes: Some(TextMap::new()), ..QueueAttributes::default() };
+        client.alter_queue("q", none).await.unwrap();
+        assert_eq!(status().await, 403);
+        client.alter_queue("q", set(&allow)).await.unwrap();
+        assert_eq!(status().await, 200);
+        // A queue of the same name is another one.
+        client.delete_queue("q").await.unwrap();
+        assert_eq!(status().await, 403);
+        client.create_queue("q", Default::default()).await.unwrap();
+    }
+    client.create_queue("other", set(&allow)).await.unwrap();
+    let send = json!({"QueueUrl": "other", "MessageBody": "x"});
+    assert_eq!(signed(&sqs, FOREIGN, "SendMessage", send).await.status, 200);
+    assert_eq!(status().await, 403);
 }
 
 #[tokio::test]
