@@ -201,7 +201,8 @@ impl Setting<'_> {
         if !self.notes.contains_key(&Name::KmsMasterKeyId.note()) {
             return Ok(());
         }
-        if given.get("SqsManagedSseEnabled").is_some_and(|value| value == "true") {
+        let asks_own = |value: &String| boolean(Name::SqsManagedSseEnabled, value) == Ok(true);
+        if given.get("SqsManagedSseEnabled").is_some_and(asks_own) {
             let text = "You can use one type of server-side encryption (SSE) at one time. You can \
                         either enable KMS SSE or SQS SSE.";
             return Err(SqsError::new(Code::InvalidAttributeName, text));

@@ -5,7 +5,7 @@
 //! is done.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// The most names that are remembered.
@@ -33,25 +33,33 @@ impl Recent {
 
     /// Whether it has happened to this name of late.
     pub(crate) fn contains(&self, name: &str, now_ms: u64) -> bool {
-        let names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        self.is_recent(&self.names(), name, now_ms)
+    }
+
+    fn is_recent(&self, names: &Names, name: &str, now_ms: u64) -> bool {
         names.times.get(name).is_some_and(|time| now_ms.saturating_sub(*time) < self.pause_ms)
     }
 
     /// It happens to this name now, unless it has of late: then false.
     pub(crate) fn begin(&self, name: &str, now_ms: u64) -> bool {
-        if self.contains(name, now_ms) {
-            return false;
+        // Under one lock: of two who come at once one is the second.
+        let mut names = self.names();
+        let is_first = !self.is_recent(&names, name, now_ms);
+        if is_first {
+            self.note(&mut names, name, now_ms);
         }
-        self.add(name, now_ms);
-        true
+        is_first
     }
 
     /// It happens to this name now.
     pub(crate) fn add(&self, name: &str, now_ms: u64) {
+        self.note(&mut self.names(), name, now_ms);
+    }
+
+    fn note(&self, names: &mut Names, name: &str, now_ms: u64) {
         if self.pause_ms == 0 {
             return;
         }
-        let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
         names.times.insert(name.to_owned(), now_ms);
         names.by_time.push_back((now_ms, name.to_owned()));
         while let Some((time, name)) = names.by_time.front().cloned()
@@ -67,8 +75,12 @@ impl Recent {
 
     /// It has not happened after all.
     pub(crate) fn remove(&self, name: &str) {
-        let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
-        names.times.remove(name);
+        self.names().times.remove(name);
+    }
+
+    fn names(&self) -> MutexGuard<'_, Names> {
+        // Nothing is left half done under this lock.
+        self.names.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -133,11 +133,13 @@ async fn one_kind_of_encryption_at_a_time() {
     let url = sqs.create("q", json!({})).await;
     let message = "You can use one type of server-side encryption (SSE) at one time. You can either \
                    enable KMS SSE or SQS SSE.";
-    let both = json!({"KmsMasterKeyId": "key", "SqsManagedSseEnabled": "true"});
-    let members = json!({"QueueUrl": url, "Attributes": both});
-    sqs.refuses("SetQueueAttributes", members, BAD_ATTRIBUTE_NAME, message).await;
-    let members = json!({"QueueName": "r", "Attributes": both});
-    sqs.refuses("CreateQueue", members, BAD_ATTRIBUTE_NAME, message).await;
+    for yes in ["true", "True"] {
+        let both = json!({"KmsMasterKeyId": "key", "SqsManagedSseEnabled": yes});
+        let members = json!({"QueueUrl": url, "Attributes": both});
+        sqs.refuses("SetQueueAttributes", members, BAD_ATTRIBUTE_NAME, message).await;
+        let members = json!({"QueueName": "r", "Attributes": both});
+        sqs.refuses("CreateQueue", members, BAD_ATTRIBUTE_NAME, message).await;
+    }
     let members = json!({"QueueUrl": url, "Attributes": {"KmsMasterKeyId": "key"}});
     sqs.ask("SetQueueAttributes", members).await;
     let members = json!({"QueueUrl": url, "Attributes": {"SqsManagedSseEnabled": "true"}});
