@@ -342,6 +342,75 @@ async fn one_message_is_given_unless_more_are_asked_for() {
 }
 
 #[tokio::test]
+async fn a_poll_that_waits_is_answered_as_soon_as_there_is_a_message() {
+    let sqs = Sqs::start().await;
+    // The wait that is asked for is stronger than the queue's.
+    let waits = json!({"ReceiveMessageWaitTimeSeconds": "20"});
+    let url = sqs.create("q", waits).await;
+    let poll = |url: &str| {
+        json!({
+            "QueueUrl": url, "WaitTimeSeconds": 20, "VisibilityTimeout": 5,
+            "MaxNumberOfMessages": 10,
+        })
+    };
+    let short = json!({"QueueUrl": url, "WaitTimeSeconds": 0});
+    assert_eq!(sqs.ask("ReceiveMessage", short).await, json!({}));
+    // A new message.
+    let comes = async {
+        sqs.until_receives_wait("q", 1).await;
+        sqs.send_body(&url, "x").await
+    };
+    let (received, _) = tokio::join!(sqs.ask("ReceiveMessage", poll(&url)), comes);
+    assert_eq!(received["Messages"].as_array().unwrap().len(), 1);
+    // The end of a visibility timeout, for one that has no wait of its own.
+    let ends = async {
+        sqs.until_receives_wait("q", 1).await;
+        sqs.clock.advance(5_000);
+    };
+    let members = json!({"QueueUrl": url, "VisibilityTimeout": 3600});
+    let received = tokio::join!(sqs.ask("ReceiveMessage", members), ends).0;
+    // A visibility timeout that is made none.
+    let message = &received["Messages"][0];
+    let is_made_visible = async {
+        sqs.until_receives_wait("q", 1).await;
+        let members = json!({
+            "QueueUrl": url, "ReceiptHandle": message["ReceiptHandle"], "VisibilityTimeout": 0,
+        });
+        sqs.ask("ChangeMessageVisibility", members).await
+    };
+    let again = tokio::join!(sqs.ask("ReceiveMessage", poll(&url)), is_made_visible).0;
+    assert_eq!(again["Messages"][0]["MessageId"], message["MessageId"]);
+    sqs.ask("PurgeQueue", json!({"QueueUrl": url})).await;
+    // The end of a delay.
+    let members = json!({"QueueUrl": url, "MessageBody": "y", "DelaySeconds": 7});
+    sqs.ask("SendMessage", members).await;
+    let is_due = async {
+        sqs.until_receives_wait("q", 1).await;
+        sqs.clock.advance(7_000);
+    };
+    let received = tokio::join!(sqs.ask_xml("ReceiveMessage", poll(&url)), is_due).0;
+    assert_eq!(received["Message"]["Body"], "y");
+    // A group of a FIFO queue that a delete unlocks.
+    let url = sqs.create("q.fifo", json!({"FifoQueue": "true"})).await;
+    for body in ["1", "2"] {
+        let members = json!({
+            "QueueUrl": url, "MessageBody": body, "MessageGroupId": "g",
+            "MessageDeduplicationId": body,
+        });
+        sqs.ask("SendMessage", members).await;
+    }
+    let members = json!({"QueueUrl": url, "VisibilityTimeout": 3600});
+    let first = sqs.ask("ReceiveMessage", members).await["Messages"][0].clone();
+    let is_unlocked = async {
+        sqs.until_receives_wait("q.fifo", 1).await;
+        let members = json!({"QueueUrl": url, "ReceiptHandle": first["ReceiptHandle"]});
+        sqs.ask("DeleteMessage", members).await
+    };
+    let received = tokio::join!(sqs.ask("ReceiveMessage", poll(&url)), is_unlocked).0;
+    assert_eq!(received["Messages"][0]["Body"], "2");
+}
+
+#[tokio::test]
 async fn more_in_flight_than_the_queue_allows_is_over_the_limit() {
     let sqs = Sqs::start().await;
     let url = sqs.create("q", json!({})).await;

@@ -126,11 +126,7 @@ async fn a_visibility_timeout_is_changed_from_now_on() {
         sqs.ask_xml("ChangeMessageVisibility", change(&url, &message, 0)).await,
         Value::Null
     );
-    let again = sqs.receive_one(&url, 1).await;
-    sqs.clock.advance(2_000);
-    // One whose time is over holds the message again.
-    sqs.ask("ChangeMessageVisibility", change(&url, &again, 60)).await;
-    assert!(sqs.receive(&url, 0).await.is_empty());
+    let again = sqs.receive_one(&url, 60).await;
     let handle = again["ReceiptHandle"].as_str().unwrap();
     sqs.ask("DeleteMessage", of(&url, &again)).await;
     let message = format!(
@@ -138,6 +134,46 @@ async fn a_visibility_timeout_is_changed_from_now_on() {
          is not available for visibility timeout change."
     );
     sqs.refuses("ChangeMessageVisibility", change(&url, &again, 1), INVALID, &message).await;
+}
+
+/// AWS goes by the message that a receipt names, not by the lease that it was given with.
+#[tokio::test]
+async fn an_expired_receipt_hides_its_message_again() {
+    let sqs = Sqs::start().await;
+    let url = sqs.create("q", json!({"VisibilityTimeout": "5"})).await;
+    sqs.send_body(&url, "x").await;
+    let message = sqs.receive_one(&url, 1).await;
+    sqs.clock.advance(2_000);
+    assert_eq!(sqs.attributes(&url).await["ApproximateNumberOfMessages"], "1");
+    sqs.ask("ChangeMessageVisibility", change(&url, &message, 60)).await;
+    assert_eq!(sqs.attributes(&url).await["ApproximateNumberOfMessagesNotVisible"], "1");
+    assert!(sqs.receive(&url, 0).await.is_empty());
+    sqs.clock.advance(60_000);
+    // The same in Query and in a batch; to make visible what is visible changes nothing.
+    for seconds in [0, 60] {
+        let members = change(&url, &message, seconds);
+        assert_eq!(sqs.ask_xml("ChangeMessageVisibility", members.clone()).await, Value::Null);
+        let hidden = if seconds == 0 { "0" } else { "1" };
+        assert_eq!(sqs.attributes(&url).await["ApproximateNumberOfMessagesNotVisible"], hidden);
+        sqs.clock.advance(60_000);
+        let mut entry = members;
+        entry["Id"] = json!("a");
+        let batch = json!({"QueueUrl": url, "Entries": [entry]});
+        let changed = sqs.ask("ChangeMessageVisibilityBatch", batch).await;
+        assert_eq!(changed, json!({"Successful": [{"Id": "a"}]}));
+        assert_eq!(sqs.attributes(&url).await["ApproximateNumberOfMessagesNotVisible"], hidden);
+        sqs.clock.advance(60_000);
+    }
+    // Twelve hours count from the receive, and the next receive has the queue's own timeout.
+    let limit = "Value 43200 for parameter VisibilityTimeout is invalid. Reason: Total \
+                 VisibilityTimeout for the message is beyond the limit [43200 seconds]";
+    sqs.refuses("ChangeMessageVisibility", change(&url, &message, 43_200), INVALID, limit).await;
+    let received = sqs.ask("ReceiveMessage", json!({"QueueUrl": url})).await;
+    sqs.clock.advance(4_000);
+    assert!(sqs.receive(&url, 0).await.is_empty());
+    sqs.clock.advance(1_000);
+    sqs.ask("DeleteMessage", of(&url, &received["Messages"][0])).await;
+    assert!(sqs.receive(&url, 0).await.is_empty());
 }
 
 #[tokio::test]
