@@ -11,6 +11,7 @@
 //!
 //! | module | what |
 //! | --- | --- |
+//! | `digests` | MD5s of several bodies at once |
 //! | `error`, `address`, `attribute_name`, `names`, `member`, `inputs`, `outputs` | words: errors, URLs and ARNs, attributes of queues, what the protocols call things, what members are, what each action takes and gives |
 //! | `query`, `xml`, `query_json` | the Query protocol to JSON and back, and its own JSON |
 //! | `recent`, `known`, `rooms`, `endpoint` | what happened to queues of late; their attributes; memory that is used again; what all requests share |
@@ -27,6 +28,7 @@ mod attribute_name;
 mod batch;
 mod conditions;
 mod credentials;
+mod digests;
 mod endpoint;
 mod error;
 mod http;

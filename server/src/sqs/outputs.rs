@@ -7,8 +7,10 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Display, Write};
 
 use bytes::Bytes;
+use data_encoding::HEXLOWER;
 use serde::{Serialize, Serializer};
 
+use super::digests::Md5;
 use super::inputs::TextMap;
 
 macro_rules! outputs {
@@ -70,6 +72,13 @@ impl Short {
     pub(crate) fn of(what: impl Display) -> Self {
         let mut short = Self::default();
         write!(short, "{what}").expect("an id or a digest is no longer than a UUID");
+        short
+    }
+
+    /// An MD5 in hexadecimal.
+    pub(crate) fn of_md5(md5: &Md5) -> Self {
+        let mut short = Self { length: 2 * md5.len(), ..Self::default() };
+        HEXLOWER.encode_mut(md5, &mut short.bytes[..short.length]);
         short
     }
 

@@ -8,10 +8,11 @@ use forebay_engine::command::Command;
 use forebay_engine::error::ReadError;
 use forebay_engine::location::Location;
 use forebay_protocol::{
-    MessageAttributes, ReceivedMessage, is_sqs_character, md5_of_body, md5_of_message_attributes,
+    MessageAttributes, ReceivedMessage, is_sqs_character, md5_of_message_attributes,
 };
 
 use super::attribute_name::Name;
+use super::digests::{Md5, md5s};
 use super::endpoint::{Asked, Endpoint};
 use super::error::{Result, SqsError};
 use super::inputs;
@@ -93,9 +94,16 @@ pub(super) async fn receive(
         return Ok((Received::default(), None));
     }
     let (stored, charge) = fetch(endpoint, &mut leases).await;
-    let told = leases.deliveries().iter().zip(stored);
-    let told = told.map(|(delivery, stored)| {
-        message(endpoint, &name, replies::received(delivery, stored), &system, &filter)
+    let read = leases.deliveries().iter().zip(stored).map(|(delivery, stored)| {
+        let received = replies::received(delivery, stored);
+        let body = text(received.block.body());
+        (received, body)
+    });
+    let read: Vec<_> = read.collect();
+    let bodies: Vec<_> = read.iter().map(|(_, body)| body.as_str().as_bytes()).collect();
+    let told = md5s(&bodies).into_iter().zip(read);
+    let told = told.map(|(md5, (received, body))| {
+        message(endpoint, &name, (received, body, md5), &system, &filter)
     });
     let messages = told.collect();
     leases.let_go_of_messages();
@@ -180,13 +188,12 @@ async fn read_from_disk(
 fn message(
     endpoint: &Endpoint,
     queue: &str,
-    received: ReceivedMessage,
+    (received, body, md5): (ReceivedMessage, Text, Md5),
     system: &[&str],
     filter: &Filter,
 ) -> Message {
     // What cannot be read was not checked when it was stored: then there is nothing to tell.
     let travels = received.block.message_attributes().unwrap_or_default();
-    let body = text(received.block.body());
     let message_id = Short::of(endpoint.message_id(received.origin_queue_id, received.origin_seq));
     let told = |name: &&str| {
         let value =
@@ -198,7 +205,7 @@ fn message(
         travels.attributes.iter().filter(|attribute| filter.takes(&attribute.name)).collect();
     Message {
         receipt_handle: BASE64.encode(received.receipt.as_bytes()),
-        md5_of_body: Short::of(md5_of_body(body.as_str().as_bytes())),
+        md5_of_body: Short::of_md5(&md5),
         body,
         attributes,
         md5_of_message_attributes: md5_of_message_attributes(given.iter().copied()),

@@ -3,11 +3,10 @@
 use forebay_engine::attributes::FIFO_SUFFIX;
 use forebay_engine::command::{Command, NewMessage, Reply};
 use forebay_engine::error::RequestError;
-use forebay_protocol::{
-    Block, MessageAttribute, MessageAttributes, md5_of_body, md5_of_message_attributes,
-};
+use forebay_protocol::{Block, MessageAttribute, MessageAttributes, md5_of_message_attributes};
 
 use super::batch;
+use super::digests::md5s;
 use super::endpoint::{Asked, Endpoint, unexpected};
 use super::error::{Code, Result, SqsError};
 use super::inputs::{self, SendEntry};
@@ -64,7 +63,7 @@ pub(super) async fn send(
     let prepared = prepare(&name, asked, entry)?;
     let messages = vec![prepared.message.clone()];
     let storing = endpoint.begin(Command::Send { queue: name.clone(), messages });
-    let mut sent = prepared.digest();
+    let mut sent = answers([&prepared]).remove(0);
     let stored = storing.await;
     let (queue_id, seqs) = numbers(stored.map_err(|error| refused(error, "are invalid"))?)?;
     let seq = *seqs.first().ok_or_else(unexpected)?;
@@ -114,7 +113,7 @@ pub(super) async fn send_batch(
         let storing = endpoint.begin(Command::Send { queue: name.clone(), messages });
         // The digests are made while the disk writes.
         if digested.is_empty() {
-            digested = pending.iter().map(|Pending(_, _, prepared)| prepared.digest()).collect();
+            digested = answers(pending.iter().map(|Pending(_, _, prepared)| prepared));
         }
         match storing.await {
             Ok(reply) => {
@@ -202,16 +201,21 @@ fn prepare(queue: &str, asked: &Asked, entry: SendEntry<'_>) -> Result<Prepared>
     Ok(Prepared { message, attributes: travels.attributes, md5_of_system_attributes })
 }
 
+/// The answers but for what the engine gives the messages.
+fn answers<'a>(prepared: impl IntoIterator<Item = &'a Prepared> + Clone) -> Vec<Sent> {
+    let bodies: Vec<_> = prepared.clone().into_iter().map(Prepared::body).collect();
+    let answer = |(prepared, md5): (&Prepared, _)| Sent {
+        md5_of_message_body: Short::of_md5(&md5),
+        md5_of_message_attributes: md5_of_message_attributes(&prepared.attributes),
+        md5_of_message_system_attributes: prepared.md5_of_system_attributes.clone(),
+        ..Sent::default()
+    };
+    prepared.into_iter().zip(md5s(&bodies)).map(answer).collect()
+}
+
 impl Prepared {
-    /// The answer but for what the engine gives the message.
-    fn digest(&self) -> Sent {
-        let NewMessage { payload, attributes_bytes, .. } = &self.message;
-        Sent {
-            md5_of_message_body: Short::of(md5_of_body(&payload[*attributes_bytes as usize..])),
-            md5_of_message_attributes: md5_of_message_attributes(&self.attributes),
-            md5_of_message_system_attributes: self.md5_of_system_attributes.clone(),
-            ..Sent::default()
-        }
+    fn body(&self) -> &[u8] {
+        &self.message.payload[self.message.attributes_bytes as usize..]
     }
 }
 
