@@ -1,10 +1,8 @@
 //! What every batch must be.
 
 use super::error::{Code, Result, SqsError};
+use super::member::BATCH_ENTRIES_MAX;
 use super::outputs::FailedEntry;
-
-/// The most entries of a batch.
-const ENTRIES_MAX: usize = 10;
 
 /// The longest id of an entry.
 const ID_BYTES_MAX: usize = 80;
@@ -23,10 +21,10 @@ pub(super) fn entries<T>(
         let text = format!("There should be at least one {entry} in the request.");
         return Err(SqsError::new(Code::EmptyBatchRequest, text));
     }
-    if given.len() > ENTRIES_MAX {
+    if given.len() > BATCH_ENTRIES_MAX {
         let count = given.len();
         let text = format!(
-            "Maximum number of entries per request are {ENTRIES_MAX}. You have sent {count}."
+            "Maximum number of entries per request are {BATCH_ENTRIES_MAX}. You have sent {count}."
         );
         return Err(SqsError::new(Code::TooManyEntriesInBatchRequest, text));
     }

@@ -4,6 +4,8 @@
 //! side by side, a lane of a vector each, take hardly longer than one. What a lane has more than the others is
 //! done in the next turn, with those that have as much, and what few have left one by one.
 
+use std::array;
+
 use fearless_simd::{Level, Simd, dispatch, prelude::*, u32x16};
 use md5::block_api::compress;
 
@@ -50,14 +52,16 @@ pub(super) fn md5s(texts: &[&[u8]]) -> Vec<Md5> {
 }
 
 fn side_by_side(texts: &[&[u8]]) -> Vec<Md5> {
-    let ends: Vec<_> = texts.iter().map(|text| End::of(text)).collect();
-    let mut lanes = Vec::with_capacity(texts.len());
-    lanes.extend(texts.iter().map(|text| Lane { rest: text.as_chunks().0, state: INITIAL }));
-    take_all(&mut lanes);
+    let text = |lane: usize| texts.get(lane).copied().unwrap_or_default();
+    let ends: [End; LANES] = array::from_fn(|lane| End::of(text(lane)));
+    let mut lanes: [Lane<'_>; LANES] =
+        array::from_fn(|lane| Lane { rest: text(lane).as_chunks().0, state: INITIAL });
+    let lanes = &mut lanes[..texts.len()];
+    take_all(lanes);
     for (lane, end) in lanes.iter_mut().zip(&ends) {
         lane.rest = end.blocks();
     }
-    take_all(&mut lanes);
+    take_all(lanes);
     lanes.iter().map(Lane::md5).collect()
 }
 

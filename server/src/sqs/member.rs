@@ -12,6 +12,9 @@ use std::marker::PhantomData;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
+/// The most entries of a batch.
+pub(super) const BATCH_ENTRIES_MAX: usize = 10;
+
 /// What a member can be.
 pub(super) trait Member<'de>: Sized {
     fn read<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error>;
@@ -183,6 +186,10 @@ impl<'de, T: Member<'de>> Visitor<'de> for List<T> {
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Vec<T>, A::Error> {
         let mut list = Vec::new();
         while let Some(Item(item)) = items.next_element()? {
+            if list.is_empty() {
+                // As many as a batch has: then it never grows.
+                list.reserve(BATCH_ENTRIES_MAX);
+            }
             list.push(item);
         }
         Ok(list)

@@ -63,7 +63,7 @@ pub(super) async fn send(
     let prepared = prepare(&name, asked, entry)?;
     let messages = vec![prepared.message.clone()];
     let storing = endpoint.begin(Command::Send { queue: name.clone(), messages });
-    let mut sent = answers([&prepared]).remove(0);
+    let mut sent = answers([&prepared]).next().ok_or_else(unexpected)?;
     let stored = storing.await;
     let (queue_id, seqs) = numbers(stored.map_err(|error| refused(error, "are invalid"))?)?;
     let seq = *seqs.first().ok_or_else(unexpected)?;
@@ -105,27 +105,27 @@ pub(super) async fn send_batch(
         }
     }
     // What only the queue knows to be wrong is found one by one. A refused command stored nothing.
-    let mut successful = Vec::with_capacity(pending.len());
-    let mut digested = Vec::new();
+    let mut successful: Vec<SentEntry> = Vec::new();
     while !pending.is_empty() {
         let messages = pending.iter().map(|Pending(_, _, prepared)| prepared.message.clone());
         let messages = messages.collect();
         let storing = endpoint.begin(Command::Send { queue: name.clone(), messages });
         // The digests are made while the disk writes.
-        if digested.is_empty() {
-            digested = answers(pending.iter().map(|Pending(_, _, prepared)| prepared));
+        if successful.is_empty() {
+            let answers = answers(pending.iter().map(|Pending(_, _, prepared)| prepared));
+            successful.extend(answers.map(|sent| SentEntry { id: String::new(), sent }));
         }
         match storing.await {
             Ok(reply) => {
                 let (queue_id, seqs) = numbers(reply)?;
-                let sent = pending.drain(..).zip(digested.drain(..)).zip(seqs);
-                for ((Pending(_, id, _), mut sent), seq) in sent {
-                    complete(endpoint, &name, &mut sent, queue_id, seq);
-                    successful.push(SentEntry { id, sent });
+                let sent = pending.drain(..).zip(&mut successful).zip(seqs);
+                for ((Pending(_, id, _), entry), seq) in sent {
+                    entry.id = id;
+                    complete(endpoint, &name, &mut entry.sent, queue_id, seq);
                 }
             }
             Err(error @ RequestError::MessageTooLarge { index, .. }) if index < pending.len() => {
-                drop(digested.remove(index));
+                drop(successful.remove(index));
                 let Pending(index, id, _) = pending.remove(index);
                 let error = refused(error, "cannot be validated");
                 failed.push((index, batch::failed(id, error)));
@@ -202,7 +202,9 @@ fn prepare(queue: &str, asked: &Asked, entry: SendEntry<'_>) -> Result<Prepared>
 }
 
 /// The answers but for what the engine gives the messages.
-fn answers<'a>(prepared: impl IntoIterator<Item = &'a Prepared> + Clone) -> Vec<Sent> {
+fn answers<'a>(
+    prepared: impl IntoIterator<Item = &'a Prepared> + Clone,
+) -> impl Iterator<Item = Sent> {
     let bodies: Vec<_> = prepared.clone().into_iter().map(Prepared::body).collect();
     let answer = |(prepared, md5): (&Prepared, _)| Sent {
         md5_of_message_body: Short::of_md5(&md5),
@@ -210,7 +212,7 @@ fn answers<'a>(prepared: impl IntoIterator<Item = &'a Prepared> + Clone) -> Vec<
         md5_of_message_system_attributes: prepared.md5_of_system_attributes.clone(),
         ..Sent::default()
     };
-    prepared.into_iter().zip(md5s(&bodies)).map(answer).collect()
+    prepared.into_iter().zip(md5s(&bodies)).map(answer)
 }
 
 impl Prepared {
