@@ -7,9 +7,9 @@
 //! refuse requests or end; it may not hang, and what it had answered must be there when it is started again.
 //!
 //! `strace` counts the calls of each thread, and the main one, which opens the store, makes many of those that other
-//! threads make later: what does not fail from the start is tried on its thread alone, once the server listens. On a file whose name is always the same only those on it are counted,
-//! so that the same one fails; of other files it is one of many, and another is tried as long as it was not that
-//! one. Runs go on beside each other, each with a store of its own.
+//! threads make later: what does not fail from the start is tried on its thread alone, once the server listens.
+//! On a file whose name is always the same only those on it are counted, so that the same one fails; of other files
+//! it is one of many, and another is tried as long as it was not that one. Runs go on beside each other, each with a store of its own.
 //!
 //! A write that wrote less than it was asked to cannot be made this way (the rest would have to be
 //! written); `--full-disk` makes those. Here a write says that it wrote nothing.
@@ -249,14 +249,11 @@ impl Shared<'_> {
         }?;
         campaign.launch.wrapper.clear();
         campaign.launch.patience = Duration::from_secs(20);
-        let text = match (&next.thread, alone) {
-            (None, _) => read_trace(&trace)?,
-            (Some(thread), Some(alone)) => {
-                trace::of_thread(&read_trace(&trace)?, alone.thread_id, thread)
-            }
-            (Some(_), None) => String::new(),
+        let calls = match (&next.thread, alone) {
+            // The thread was not there to be traced.
+            (Some(_), None) => Vec::new(),
+            (_, alone) => read_trace(&trace, &store, alone.as_ref())?,
         };
-        let calls = trace::calls(&text, &store.display().to_string());
         {
             let mut state = self.lock();
             let failed = state.coverage.failed(&calls, next.fault);
@@ -336,10 +333,7 @@ fn begin(campaign: &mut Campaign, dir: &Path) -> std::io::Result<Result<Beginnin
     if let Err(violation) = lived {
         return Ok(Err(violation));
     }
-    beginning.occurrences = occurrences(&trace::calls(
-        &read_trace(&trace)?,
-        &campaign.launch.data.display().to_string(),
-    ));
+    beginning.occurrences = occurrences(&read_trace(&trace, &campaign.launch.data, None)?);
     Ok(Ok(beginning))
 }
 
@@ -372,8 +366,12 @@ fn inject(next: &Try) -> String {
     format!("inject={}:{}:when={}", next.call, next.fault, next.number)
 }
 
-/// Reads what `strace`, which ends after the server, wrote.
-fn read_trace(path: &Path) -> std::io::Result<String> {
+/// Reads what `strace`, which ends after the server, wrote of all threads or of one alone.
+fn read_trace(
+    path: &Path,
+    store: &Path,
+    alone: Option<&Alone>,
+) -> std::io::Result<Vec<trace::Traced>> {
     let (began, mut text) = (Instant::now(), String::new());
     while began.elapsed() < PATIENCE {
         let before = text.len();
@@ -385,7 +383,10 @@ fn read_trace(path: &Path) -> std::io::Result<String> {
             break;
         }
     }
-    Ok(text)
+    if let Some(Alone { thread_id, thread, .. }) = alone {
+        text = trace::of_thread(&text, *thread_id, thread);
+    }
+    Ok(trace::calls(&text, &store.display().to_string()))
 }
 
 /// What was done, and how the server took it, for people.

@@ -15,6 +15,7 @@ const LOOK: Duration = Duration::from_millis(5);
 /// A thread that is traced alone. `strace` ends with it, or when this is dropped.
 pub(super) struct Alone {
     pub(super) thread_id: u32,
+    pub(super) thread: String,
     _strace: Process,
 }
 
@@ -31,7 +32,8 @@ impl Alone {
         let mut command = Command::new("strace");
         command.args(arguments).args(["-p", &thread_id.to_string()]);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        let alone = Self { thread_id, _strace: Process::spawn(&mut command)? };
+        let _strace = Process::spawn(&mut command)?;
+        let alone = Self { thread_id, thread: thread.to_owned(), _strace };
         // It is written there who traces; a thread that has ended has no such file.
         let status = format!("{threads}/{thread_id}/status");
         let is_traced = || {

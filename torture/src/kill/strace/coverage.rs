@@ -133,7 +133,7 @@ impl Coverage {
         if is_alone && !all[0].is_anywhere {
             let file = all[0].file.clone().filter(|_| matches!(site.object, Object::File(_)));
             // Of many files, another call each time.
-            let number = if file.is_some() { 1 } else { 1 + tries as u64 % TRIES_MAX as u64 };
+            let number = if file.is_some() { 1 } else { 1 + tries as u64 };
             return Some(Try {
                 call: site.call.clone(),
                 fault,
