@@ -294,7 +294,7 @@ impl Waiting {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use tokio::io::AsyncReadExt;
     use tokio::net::TcpListener;
 
@@ -304,12 +304,17 @@ mod tests {
         Ticket { correlation: 1, cost_bytes, _charge: Charge::default(), kind: Kind::Other }
     }
 
-    #[tokio::test]
-    async fn what_a_lent_socket_does_not_take_is_left_to_the_task() {
+    /// Both ends of a connection.
+    pub(crate) async fn connected() -> (TcpStream, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
         let address = listener.local_addr().expect("it listens");
-        let (socket, peer) = tokio::join!(TcpStream::connect(address), listener.accept());
-        let (socket, mut peer) = (socket.expect("it connects"), peer.expect("it comes").0);
+        let (one, other) = tokio::join!(TcpStream::connect(address), listener.accept());
+        (one.expect("it connects"), other.expect("it comes").0)
+    }
+
+    #[tokio::test]
+    async fn what_a_lent_socket_does_not_take_is_left_to_the_task() {
+        let (socket, mut peer) = connected().await;
         let mut waiting = Waiting { socket: Some(Arc::new(socket)), ..Waiting::default() };
 
         assert!(waiting.write(BytesMut::from("short"), &ticket(7)));

@@ -63,13 +63,8 @@ impl Bound {
         let sqs = match settings.sqs_listen {
             Some(SqsListen::Off) => None,
             Some(SqsListen::At(address)) => Some(BoundAddress::bind(placed(Door::Sqs, address))?),
-            None => match BoundAddress::bind(SQS_LISTEN) {
-                Ok(bound) => Some(BoundAddress { is_default: true, ..bound }),
-                Err(_) => {
-                    warn_without_sqs();
-                    None
-                }
-            },
+            None => unless_taken(BoundAddress::bind(SQS_LISTEN))
+                .map(|bound| BoundAddress { is_default: true, ..bound }),
         };
         let control = chaos.and_then(Chaos::control).map(BoundAddress::bind).transpose()?;
         Ok(Self { native, sqs, control })
@@ -81,13 +76,7 @@ impl Bound {
         let control = control.map(BoundAddress::listen).transpose()?;
         let native = native.listen()?;
         let sqs = match sqs {
-            Some(bound) if bound.is_default => match bound.listen() {
-                Ok(listening) => Some(listening),
-                Err(_) => {
-                    warn_without_sqs();
-                    None
-                }
-            },
+            Some(bound) if bound.is_default => unless_taken(bound.listen()),
             bound => bound.map(BoundAddress::listen).transpose()?,
         };
         Ok(Doors { native, sqs, control })
@@ -161,11 +150,15 @@ fn bind_when_free(
     }
 }
 
-fn warn_without_sqs() {
-    tracing::warn!(
-        address = %SQS_LISTEN,
-        "SQS is not served: its address is taken; give another with --sqs-listen, or off"
-    );
+/// What is there of the default address of SQS.
+fn unless_taken<T>(got: Result<T, Failure>) -> Option<T> {
+    if got.is_err() {
+        tracing::warn!(
+            address = %SQS_LISTEN,
+            "SQS is not served: its address is taken; give another with --sqs-listen, or off"
+        );
+    }
+    got.ok()
 }
 
 fn cannot_listen(address: SocketAddr, error: &std::io::Error) -> Failure {

@@ -1,4 +1,4 @@
-//! SIGTERM and SIGINT, which end a server.
+//! SIGTERM and SIGINT, which end a server or a campaign.
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -21,7 +21,8 @@ impl Signals {
         })
     }
 
-    async fn next(&mut self) -> &'static str {
+    /// Waits for the next one.
+    pub(super) async fn next(&mut self) -> &'static str {
         tokio::select! {
             _ = self.terminate.recv() => "SIGTERM",
             _ = self.interrupt.recv() => "SIGINT",

@@ -169,9 +169,9 @@ mod tests {
     use std::task::{Context, Poll, Waker};
 
     use tokio::io::AsyncWriteExt;
-    use tokio::net::TcpListener;
 
     use super::*;
+    use crate::caller::tests::connected;
 
     fn may_be_read(stream: &TcpStream) -> bool {
         let ready = pin!(stream.ready(Interest::READABLE));
@@ -180,10 +180,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_stream_that_was_emptied_is_not_asked_again_and_tells_what_comes_later() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
-        let address = listener.local_addr().expect("it listens");
-        let (stream, peer) = tokio::join!(TcpStream::connect(address), listener.accept());
-        let (stream, mut peer) = (stream.expect("it connects"), peer.expect("it comes").0);
+        let (stream, mut peer) = connected().await;
         let mut inbound = Inbound::new(Memory::new(1 << 20));
 
         let written = [7; READ_BYTES_MIN];

@@ -3,7 +3,7 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::ops::Range;
-use std::process::{Output, Stdio};
+use std::process::{Child, Output, Stdio};
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -16,15 +16,20 @@ fn server(dir: &TempDir) -> Process {
     server
 }
 
-/// Runs a command with these bytes as its stdin.
-fn output_of(server: &Process, arguments: &[&str], stdin: &[u8]) -> Output {
-    let mut child = forebay(arguments)
-        .args(["--server", &server.server()])
+/// Starts a command whose stdin, stdout and stderr are the test's.
+fn piped(server: &str, arguments: &[&str]) -> Child {
+    forebay(arguments)
+        .args(["--server", server])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
-        .unwrap();
+        .unwrap()
+}
+
+/// Runs a command with these bytes as its stdin.
+fn output_of(server: &Process, arguments: &[&str], stdin: &[u8]) -> Output {
+    let mut child = piped(&server.server(), arguments);
     // A command that failed early may not read.
     let _ = child.stdin.take().unwrap().write_all(stdin);
     child.wait_with_output().unwrap()
@@ -132,13 +137,7 @@ fn what_may_go_on_for_long_waits_for_a_server_and_says_so() {
         &["receive", "orders", "--follow", "--ack", "--give-up-after", "1h"],
         &["queue", "list", "--give-up-after", "1h"],
     ] {
-        let mut child = forebay(arguments)
-            .args(["--server", &address.to_string()])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut child = piped(&address.to_string(), arguments);
         let mut line = String::new();
         BufReader::new(child.stderr.as_mut().unwrap()).read_line(&mut line).unwrap();
         let told = format!(
