@@ -11,6 +11,7 @@
 //! | --- | --- |
 //! | `byte_size`, `limits`, `memory`, `ending`, `socket` | sizes as people write them, the bounds, the budget, the end, what is set on sockets |
 //! | `caller`, `leases` | the way of answers back from the engine; undelivered messages |
+//! | `workers` | the threads that serve connections |
 //! | `deduplication`, `dispatch`, `replies` | the protocol's words to the engine's and back |
 //! | `chaos` | `serve --chaos`: bad days, for those who test their clients |
 //! | `connection` | one connection's task |
@@ -33,8 +34,10 @@ mod replies;
 mod server;
 mod socket;
 pub mod sqs;
+mod workers;
 
 pub use caller::{Caller, Engine, EngineHandle};
 pub use ending::{Ending, EndingReceiver, EndingSender, ending};
 pub use limits::Limits;
 pub use server::{Budget, run, run_within};
+pub use workers::Workers;

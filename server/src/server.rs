@@ -23,6 +23,7 @@ use crate::ending::{Ending, EndingReceiver, ended};
 use crate::limits::Limits;
 use crate::memory::Memory;
 use crate::socket;
+use crate::workers::Workers;
 
 /// The most refusals under way; beyond it a connection is closed without a word.
 const REFUSALS_MAX: usize = 64;
@@ -31,18 +32,19 @@ const REFUSALS_MAX: usize = 64;
 pub(crate) const ACCEPT_BACKOFF: (Duration, Duration) =
     (Duration::from_millis(20), Duration::from_secs(1));
 
-/// What the front doors of one process share: connections, memory, blocking reads of the disk, and what ends
-/// leases early, if anything does. Clones are the same.
+/// What the front doors of one process share: connections and who serves them, memory, blocking reads of the disk,
+/// and what ends leases early, if anything does. Clones are the same.
 #[derive(Debug, Clone)]
 pub struct Budget {
     pub(crate) connections: Arc<Semaphore>,
     pub(crate) memory: Memory,
     pub(crate) disk_reads: Arc<Semaphore>,
     pub(crate) duplicates: Option<Duplicates>,
+    pub(crate) workers: Arc<Workers>,
 }
 
 impl Budget {
-    /// What these limits allow in all.
+    /// What these limits allow in all; connections are served on the caller's runtime.
     pub fn new(limits: &Limits) -> Self {
         let connections = limits.connections_max.min(Semaphore::MAX_PERMITS);
         Self {
@@ -50,7 +52,13 @@ impl Budget {
             memory: Memory::new(limits.memory_bytes_max),
             disk_reads: Arc::new(Semaphore::new(limits.disk_reads_max)),
             duplicates: None,
+            workers: Arc::new(Workers::here()),
         }
+    }
+
+    /// The same, with connections that are served by these.
+    pub fn on(self, workers: Workers) -> Self {
+        Self { workers: Arc::new(workers), ..self }
     }
 
     /// The same, with leases that end early.
@@ -113,16 +121,17 @@ struct Server {
     shared: Shared,
     /// Room for connections.
     room: Arc<Semaphore>,
+    workers: Arc<Workers>,
     connections: JoinSet<()>,
     refusals: JoinSet<()>,
 }
 
 impl Server {
     fn new(engine: EngineHandle, limits: Limits, budget: Budget, ending: EndingReceiver) -> Self {
-        let Budget { connections: room, memory, disk_reads, duplicates } = budget;
+        let Budget { connections: room, memory, disk_reads, duplicates, workers } = budget;
         let limits = Arc::new(limits);
         let shared = Shared { engine, memory, disk_reads, duplicates, limits, ending };
-        Self { shared, room, connections: JoinSet::new(), refusals: JoinSet::new() }
+        Self { shared, room, workers, connections: JoinSet::new(), refusals: JoinSet::new() }
     }
 
     fn take(&mut self, stream: TcpStream, peer: std::net::SocketAddr) {
@@ -140,11 +149,12 @@ impl Server {
             tracing::debug!(%peer, %error, "a connection was gone before it was served");
             return;
         }
-        let connection = Connection::new(stream, self.shared.clone());
-        self.connections.spawn(async move {
-            connection.serve(peer).await;
+        let shared = self.shared.clone();
+        let serve = move |stream| async move {
+            Connection::new(stream, shared).serve(peer).await;
             drop(place);
-        });
+        };
+        self.workers.serve(&mut self.connections, (stream, peer), serve);
     }
 
     /// Waits until all connections have ended, but not for ever.

@@ -24,6 +24,7 @@ use crate::chaos;
 use crate::ending::{Ending, EndingSender, ending};
 use crate::server::{self, Budget};
 use crate::sqs;
+use crate::workers::Workers;
 
 /// Start a server
 ///
@@ -73,7 +74,8 @@ impl Serve {
             .log_internal_errors(false)
             .with_max_level(settings.log_level.unwrap_or(LevelFilter::INFO))
             .init();
-        tokio::runtime::Builder::new_multi_thread()
+        // It accepts connections; those who serve them have threads of their own.
+        tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .map_err(|error| Failure::io("cannot start", &error))?
@@ -106,7 +108,8 @@ async fn serve(settings: &Settings, plan: Option<&Path>) -> Result<(), Failure> 
         chaos.announce(doors.control.as_ref().map(|control| control.address));
     }
     announce(&opening, data, &doors, settings.sqs_credentials.is_none());
-    let mut budget = Budget::new(&limits);
+    let workers = Workers::start().map_err(|error| Failure::io("cannot start", &error))?;
+    let mut budget = Budget::new(&limits).on(workers);
     if let Some(chaos) = chaos {
         let (addresses, control) = (doors.addresses(), doors.control.take());
         budget = budget.with_duplicates(chaos.duplicates());

@@ -78,10 +78,11 @@ pub async fn run(
                         tracing::debug!(%peer, %error, "a connection was gone before it was served");
                     } else {
                         let endpoint = Arc::clone(&endpoint);
-                        connections.spawn(async move {
+                        let serve = move |stream| async move {
                             serve(stream, peer, endpoint).await;
                             drop(place);
-                        });
+                        };
+                        budget.workers.serve(&mut connections, (stream, peer), serve);
                     }
                 }
                 Err(error) if concerns_one_peer(&error) => {
