@@ -133,12 +133,14 @@ impl Connection {
     async fn run(&mut self) -> Result<Infallible, Closing> {
         let mut answers = Vec::new();
         loop {
+            // First: who writes an answer to the lent socket has the outbox until the system has let it go, and
+            // the peer's next request may be here by then.
+            let taken_all = self.take_frames()?;
             let settled = self.outbox.take(&mut answers);
             self.note_settled(settled);
             for answered in answers.drain(..) {
                 self.answer(answered);
             }
-            let taken_all = self.take_frames()?;
             self.outbound.flush(&self.stream)?;
             for leases in self.outbound.take_remembered() {
                 self.subscriptions.unsettled.add(leases);
@@ -148,7 +150,7 @@ impl Connection {
             if taken_all || !self.may_take() {
                 self.wait().await?;
             } else {
-                // Writing made room for frames that are here already: nothing would announce them.
+                // Answering made room for frames that are here already: nothing would announce them.
                 tokio::task::yield_now().await;
             }
         }
