@@ -47,7 +47,7 @@ pub(crate) fn plain(parts: &[&[u8]]) -> u32 {
 }
 
 /// `crc(parts)` of parts that come one after the other.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Running(Hasher);
 
 impl Running {

@@ -1,13 +1,13 @@
 //! Entries: the unit of commit (FORMAT.md section 3.1).
 //!
-//! [`EntryBuilder`] collects the records of one entry; [`seal_entry`] writes header, checksums and
-//! seals when the entry's place is known; [`EntryHeader::decode`] and [`check_body`] read it back,
+//! [`EntryBuilder`] collects the records of one entry, and seals what is sure to stay while more come;
+//! [`seal_entry`] writes header, checksums and the seals that are left when the entry's place is known; [`EntryHeader::decode`] and [`check_body`] read it back,
 //! believing nothing before its checksum.
 
 use crate::broken::{Mistake, makes};
 use bytes::{Buf, BufMut, BytesMut};
 
-use crate::checksum::{self, Placed, Salt};
+use crate::checksum::{self, Placed, Running, Salt};
 use crate::codec::Fields;
 use crate::ids::Position;
 use crate::record::{Record, RecordError, RecordFrame, RecordWriter, seal_record};
@@ -22,7 +22,7 @@ pub const SEGMENT_HEADER_BYTES: u64 = 4096;
 /// What the system writes at once.
 pub(crate) const PAGE_BYTES: u64 = 4096;
 
-/// So much of an entry is sealed before its checksum goes on.
+/// So much of an entry is sealed at once, before its checksum goes on.
 const SEALED_BYTES: usize = 16 << 10;
 
 /// Entries begin at multiples of this.
@@ -275,6 +275,8 @@ pub struct EntryBuilder {
     buffer: BytesMut,
     start: usize,
     records: u32,
+    /// What is sealed already.
+    sealed: Option<Sealed>,
 }
 
 impl Default for EntryBuilder {
@@ -306,7 +308,7 @@ impl EntryBuilder {
 
     fn begun(mut buffer: BytesMut, start: usize) -> Self {
         buffer.put_bytes(0, start + ENTRY_HEADER_BYTES);
-        Self { buffer, start, records: 0 }
+        Self { buffer, start, records: 0, sealed: None }
     }
 
     /// Bytes of the records so far.
@@ -328,6 +330,16 @@ impl EntryBuilder {
         start..self.body_bytes()
     }
 
+    /// Seals what has come, but for the last few, for this place: while the entry before is written there is time
+    /// for that, and once this one is closed the disk waits for it. If it gets another place all is sealed anew.
+    pub(crate) fn seal_ahead(&mut self, salt: Salt, position: Position) {
+        let body = &mut self.buffer[self.start + ENTRY_HEADER_BYTES..];
+        let sealed = Sealed::of(&mut self.sealed, salt, position);
+        while body.len() - sealed.bytes >= SEALED_BYTES {
+            sealed.go_on(body, self.records);
+        }
+    }
+
     /// Adds the records of another entry.
     pub(crate) fn extend(&mut self, other: &EntryBuilder) {
         self.buffer.extend_from_slice(other.body());
@@ -339,16 +351,23 @@ impl EntryBuilder {
         &self.buffer[self.start + ENTRY_HEADER_BYTES..]
     }
 
-    /// The entry's bytes with an empty header, and how many records it has.
-    pub fn finish(self) -> (BytesMut, u32) {
-        let (mut buffer, start, records) = self.finish_in_place();
-        buffer.advance(start);
-        (buffer, records)
+    /// How many bytes it takes, without padding.
+    pub(crate) fn bytes(&self) -> usize {
+        ENTRY_HEADER_BYTES + self.body_bytes()
     }
 
-    /// As [`EntryBuilder::finish`], with what is before the entry in its memory: so many bytes.
-    pub(crate) fn finish_in_place(self) -> (BytesMut, usize, u32) {
-        (self.buffer, self.start, self.records)
+    /// The entry's bytes with an empty header, and how many records it has.
+    pub fn finish(self) -> (BytesMut, u32) {
+        let mut buffer = self.buffer;
+        buffer.advance(self.start);
+        (buffer, self.records)
+    }
+
+    /// The entry as it is written, and where it begins in this memory.
+    pub(crate) fn seal(mut self, salt: Salt, stated: Stated) -> (BytesMut, usize) {
+        let sealed = Sealed::of(&mut self.sealed, salt, stated.position);
+        sealed.finish(&mut self.buffer, self.start, self.records, salt, stated);
+        (self.buffer, self.start)
     }
 }
 
@@ -362,47 +381,82 @@ pub fn seal_entry(
     log_time: LogTime,
     records: u32,
 ) {
-    let stated = Unsealed { position, durable, log_time, records };
-    seal_in_place(buffer, 0, salt, stated);
+    let stated = Stated { position, durable, log_time };
+    Sealed::new(salt, position).finish(buffer, 0, records, salt, stated);
 }
 
 /// What an entry's header says that is not in its bytes.
-pub(crate) struct Unsealed {
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Stated {
     pub(crate) position: Position,
     pub(crate) durable: Position,
     pub(crate) log_time: LogTime,
-    pub(crate) records: u32,
 }
 
-/// As [`seal_entry`], of the entry that begins at `start` of the buffer.
-pub(crate) fn seal_in_place(buffer: &mut BytesMut, start: usize, salt: Salt, stated: Unsealed) {
-    let Unsealed { position, durable, log_time, records } = stated;
-    let (header, body) = buffer[start..].split_at_mut(ENTRY_HEADER_BYTES);
-    let placed = Placed::new(salt, position);
-    let (mut body_crc, mut left) = (placed.running(), records);
-    let (mut crc_from, mut at) = (0, 0);
-    while left > 0 {
-        // A stretch that is in the processor's nearest cache from the seals to the checksum.
-        while left > 0 && at - crc_from < SEALED_BYTES {
-            at += seal_record(&mut body[at..], &placed);
-            left -= 1;
+/// How far an entry is sealed, for a place.
+#[derive(Debug)]
+struct Sealed {
+    place: (Salt, Position),
+    placed: Placed,
+    /// The checksum of what is sealed.
+    body_crc: Running,
+    bytes: usize,
+    records: u32,
+}
+
+impl Sealed {
+    fn new(salt: Salt, position: Position) -> Self {
+        let placed = Placed::new(salt, position);
+        let body_crc = placed.running();
+        Self { place: (salt, position), placed, body_crc, bytes: 0, records: 0 }
+    }
+
+    /// What is sealed for this place: of what was sealed for another one nothing is.
+    fn of(sealed: &mut Option<Self>, salt: Salt, position: Position) -> &mut Self {
+        if sealed.as_ref().is_some_and(|sealed| sealed.place != (salt, position)) {
+            *sealed = None;
         }
-        body_crc.add(&body[crc_from..at]);
-        crc_from = at;
+        sealed.get_or_insert_with(|| Self::new(salt, position))
     }
-    assert_eq!(at, body.len(), "an entry is its records");
-    EntryHeader {
-        position,
-        term: TERM,
-        durable,
-        log_time,
-        body_bytes: u32::try_from(at).expect("an entry fits a segment, at most 4 GiB"),
-        records,
-        body_crc: body_crc.finish(),
+
+    /// Seals one stretch more, which is in the processor's nearest cache from the seals to the checksum.
+    fn go_on(&mut self, body: &mut [u8], records: u32) {
+        let from = self.bytes;
+        while self.records < records && self.bytes - from < SEALED_BYTES {
+            self.bytes += seal_record(&mut body[self.bytes..], &self.placed);
+            self.records += 1;
+        }
+        self.body_crc.add(&body[from..self.bytes]);
     }
-    .encode(salt, header);
-    let padded = entry_bytes(at as u64) as usize;
-    buffer.resize(start + padded, 0);
+
+    /// Seals the rest of the entry that begins at `start` of the buffer, pads it, and writes its header.
+    fn finish(
+        &mut self,
+        buffer: &mut BytesMut,
+        start: usize,
+        records: u32,
+        salt: Salt,
+        stated: Stated,
+    ) {
+        let (header, body) = buffer[start..].split_at_mut(ENTRY_HEADER_BYTES);
+        while self.records < records {
+            self.go_on(body, records);
+        }
+        assert_eq!(self.bytes, body.len(), "an entry is its records");
+        let Stated { position, durable, log_time } = stated;
+        EntryHeader {
+            position,
+            term: TERM,
+            durable,
+            log_time,
+            body_bytes: u32::try_from(self.bytes).expect("an entry fits a segment, at most 4 GiB"),
+            records,
+            body_crc: self.body_crc.clone().finish(),
+        }
+        .encode(salt, header);
+        let padded = entry_bytes(self.bytes as u64) as usize;
+        buffer.resize(start + padded, 0);
+    }
 }
 
 #[cfg(test)]
@@ -418,7 +472,7 @@ mod tests {
             let range = entry.append(|out| out.opened(Epoch(7)));
             assert_eq!((range, entry.body_bytes()), (0..entry.body().len(), entry.body().len()));
             let body = entry.body().to_vec();
-            let (buffer, start, records) = entry.finish_in_place();
+            let EntryBuilder { buffer, start, records, .. } = entry;
             assert_eq!((&buffer[start + ENTRY_HEADER_BYTES..], records), (&body[..], 1));
             let address = buffer.as_ptr().addr() + start;
             assert_eq!(address as u64 % PAGE_BYTES, offset % PAGE_BYTES);
@@ -426,25 +480,29 @@ mod tests {
         }
     }
 
+    /// Where it begins in memory, and what of it is sealed before it is closed, for its place or another one.
     #[test]
-    fn where_an_entry_begins_in_memory_changes_none_of_its_bytes() {
-        let seal = |mut entry: EntryBuilder| {
+    fn how_an_entry_was_made_changes_none_of_its_bytes() {
+        let (salt, position) = (Salt(5), Position(9));
+        let seal = |mut entry: EntryBuilder, ahead: &[(Salt, Position)]| {
             // More than one stretch of seals and checksum.
             for seq in 1..3000 {
                 entry.append(|out| out.acked(crate::ids::QueueId(1), &[crate::ids::Seq(seq)]));
+                for (salt, position) in ahead {
+                    entry.seal_ahead(*salt, *position);
+                }
             }
-            let (mut buffer, start, records) = entry.finish_in_place();
-            let stated = Unsealed {
-                position: Position(9),
-                durable: Position(8),
-                log_time: LogTime(7),
-                records,
-            };
-            seal_in_place(&mut buffer, start, Salt(5), stated);
+            let stated = Stated { position, durable: Position(8), log_time: LogTime(7) };
+            let (buffer, start) = entry.seal(salt, stated);
             buffer[start..].to_vec()
         };
-        let entry = seal(EntryBuilder::new());
-        assert_eq!(seal(EntryBuilder::reusing(BytesMut::with_capacity(1 << 18), 4000)), entry);
+        let entry = seal(EntryBuilder::new(), &[]);
+        let reusing = || EntryBuilder::reusing(BytesMut::with_capacity(1 << 18), 4000);
+        assert_eq!(seal(reusing(), &[]), entry);
+        assert_eq!(seal(reusing(), &[(salt, position)]), entry);
+        assert_eq!(seal(reusing(), &[(Salt(6), position)]), entry);
+        assert_eq!(seal(reusing(), &[(salt, Position(10))]), entry);
+        assert_eq!(seal(reusing(), &[(Salt(6), position), (salt, position)]), entry);
         let header = EntryHeader::decode(&entry, Salt(5), entry.len() as u64).unwrap();
         check_body(&header, Salt(5), &entry[ENTRY_HEADER_BYTES..]).unwrap();
     }

@@ -260,6 +260,7 @@ impl<R: ReplyTo> Core<R> {
         };
         let decision = self.decide(command, now);
         self.command_bytes = 0;
+        self.pending.seal_ahead(self.tail.segment.salt, self.tail.position);
         match decision {
             Ok(Decided::Now(reply)) => self.answers.push((reply_to, Ok(reply))),
             Ok(Decided::WhenDurable(reply)) if makes(Mistake::AnsweredBeforeWritten) => {
@@ -440,7 +441,7 @@ impl<R: ReplyTo> Core<R> {
         // The next one begins here, unless it begins a segment.
         let reusing = |spare| EntryBuilder::reusing(spare, self.tail.offset);
         let next = self.spare.take().map_or_else(EntryBuilder::new, reusing);
-        let (buffer, start, records) = std::mem::replace(&mut self.pending, next).finish_in_place();
+        let records = std::mem::replace(&mut self.pending, next);
         let answers = std::mem::take(&mut self.pending_answers);
         let written_answers = std::mem::take(&mut self.pending_written);
         let position = place.position;
@@ -449,7 +450,7 @@ impl<R: ReplyTo> Core<R> {
         self.writing =
             Some(Writing { position, answers, written_answers, sent, is_watermark, tasks });
         self.serve_postponed(now);
-        Some(ClosedEntry { place, log_time: now, buffer, start, records, tells_written })
+        Some(ClosedEntry { place, log_time: now, records, tells_written })
     }
 
     /// Puts the messages of the pending entry into the index, and says for each queue where its

@@ -105,7 +105,7 @@ impl<R: ReplyTo> Desk<R> {
                     match next {
                         Next::Write(entry, leaving) => {
                             self.leave_to_others(thread, &leaving);
-                            may_look = entry.buffer.len() - entry.start <= SMALL_BYTES;
+                            may_look = entry.records.bytes() <= SMALL_BYTES;
                             self.write(entry);
                             continue;
                         }
@@ -164,7 +164,7 @@ impl<R: ReplyTo> Desk<R> {
         // Behind a standby segment another one is being made already: as long as that cannot be done.
         let rolls = entry.place.roll.as_ref().is_some_and(|next| !next.is_standby());
         // In time for the compactor, if it cannot keep up; what comes meanwhile is in the next entry.
-        self.pace.log_writes((entry.buffer.len() - entry.start) as u64);
+        self.pace.log_writes(entry.records.bytes() as u64);
         // One entry at a time is closed: nobody else has the log.
         let mut log = self.log.lock().expect("a panic ends the process");
         let result = log.append(entry, || self.tell(Event::Buffered));

@@ -21,10 +21,13 @@ const FREED_LOOK: Duration = Duration::from_millis(200);
 /// How long it rests after each piece of a segment that it fills: 64 MiB a second.
 const FILLING_REST: Duration = Duration::from_millis(4);
 
-/// It does not rest, and writes larger pieces, while less was filled than so many bytes for each that
-/// the log wrote meanwhile: it is to be far ahead when the log comes.
-const FILLED_PER_LOGGED: u64 = 4;
-const HURRIED_PIECE_BYTES: u64 = 4 * PIECE_BYTES;
+/// It does not rest, and writes larger pieces, while less was filled than one and a half times of what the log
+/// wrote meanwhile: it is to be ahead when the log comes, and the log's writes wait behind its pieces.
+fn is_late(filled: u64, logged: u64) -> bool {
+    2 * filled < 3 * logged
+}
+
+const HURRIED_PIECE_BYTES: u64 = 2 * PIECE_BYTES;
 
 /// How long and how often the preparer waits for the compactor's reserve.
 const RESERVE_LOOK: Duration = Duration::from_millis(5);
@@ -43,8 +46,7 @@ impl Preparer {
         let (mut fillings, mut logged_before) = (VecDeque::<Filling>::new(), 0);
         loop {
             let logged = self.counters.log_bytes_written.get() - logged_before;
-            let is_late = |filling: &Filling| filling.filled() < FILLED_PER_LOGGED * logged;
-            let is_late = fillings.front().is_some_and(is_late);
+            let is_late = fillings.front().is_some_and(|filling| is_late(filling.filled(), logged));
             let request = match fillings.front() {
                 Some(_) if is_late => requests.recv_timeout(Duration::ZERO),
                 Some(_) => requests.recv_timeout(FILLING_REST),

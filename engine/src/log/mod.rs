@@ -41,7 +41,7 @@ pub(crate) use tail::{NextSegment, Place, SEGMENT_AGE_MS_MAX, Tail};
 use crate::broken::{Mistake, makes};
 use crate::counters::Counters;
 use crate::disk::{Disk, DiskError, DiskLock};
-use crate::entry::{PAGE_BYTES, Unsealed, seal_in_place};
+use crate::entry::{EntryBuilder, PAGE_BYTES, Stated};
 use crate::ids::{Epoch, Position, StoreId};
 use crate::location::Segment;
 use crate::options::Options;
@@ -59,11 +59,8 @@ pub(crate) struct ClosedEntry {
     pub(crate) place: Place,
     /// When it was closed.
     pub(crate) log_time: LogTime,
-    /// From `start` on room for the header, then the records, not yet sealed.
-    pub(crate) buffer: BytesMut,
-    pub(crate) start: usize,
-    /// How many records.
-    pub(crate) records: u32,
+    /// Its records, not all of them sealed yet.
+    pub(crate) records: EntryBuilder,
     /// Whether somebody waits for it to be written, before it is synced.
     pub(crate) tells_written: bool,
 }
@@ -102,7 +99,7 @@ impl Log {
         entry: ClosedEntry,
         on_written: impl FnOnce(),
     ) -> Result<Position, DiskError> {
-        let ClosedEntry { place, log_time, mut buffer, start, records, tells_written } = entry;
+        let ClosedEntry { place, log_time, records, tells_written } = entry;
         let Place { position, segment, offset, roll } = place;
         if let Some(prepared) = roll {
             self.roll(prepared, segment.clone())?;
@@ -110,8 +107,8 @@ impl Log {
         assert!(Arc::ptr_eq(&segment, &self.active), "a new segment comes with a roll");
         assert_eq!(offset, self.end, "entries are written in the order of their places");
         assert_eq!(position, self.durable.next(), "an entry is synced before the next");
-        let stated = Unsealed { position, durable: self.durable, log_time, records };
-        seal_in_place(&mut buffer, start, segment.salt, stated);
+        let stated = Stated { position, durable: self.durable, log_time };
+        let (mut buffer, start) = records.seal(segment.salt, stated);
         let end = buffer.len();
         self.fill_page(offset, start, &mut buffer);
         let bytes = &buffer[start..];

@@ -25,14 +25,13 @@ fn append(log: &mut Log, roll: Option<PreparedSegment>) {
     let position = log.durable.next();
     let mut entry = EntryBuilder::new();
     entry.append(|out| out.opened(Epoch(1)));
-    let (buffer, start, records) = entry.finish_in_place();
     let (segment, offset) = match &roll {
         Some(prepared) => (prepared.segment(position, LogTime(1)), SEGMENT_HEADER_BYTES),
         None => (log.active.clone(), log.end),
     };
     let place = Place { position, segment, offset, roll };
     let log_time = LogTime(1);
-    let entry = ClosedEntry { place, log_time, buffer, start, records, tells_written: false };
+    let entry = ClosedEntry { place, log_time, records: entry, tells_written: false };
     log.append(entry, || {}).unwrap();
 }
 
