@@ -2,8 +2,8 @@
 //!
 //! glibc keeps an arena for each thread and raises its thresholds with the sizes that it meets, so
 //! a burst of large requests would leave tens of mebibytes in the process for good, which are
-//! nobody's any more. Two arenas are enough for the few threads that allocate, and a large buffer
-//! is worth a system call.
+//! nobody's any more. Eight arenas are enough for the threads that allocate at once (with two, who waits for an
+//! arena is put to sleep), and a large buffer is worth a system call.
 
 #![expect(unsafe_code, reason = "mallopt is a C function; this is its only use")]
 
@@ -13,7 +13,7 @@ pub(crate) fn give_memory_back() {
     const LARGE_BYTES: libc::c_int = 2 << 20;
     #[cfg(target_env = "gnu")]
     for (parameter, value) in [
-        (libc::M_ARENA_MAX, 2),
+        (libc::M_ARENA_MAX, 8),
         (libc::M_TRIM_THRESHOLD, LARGE_BYTES),
         (libc::M_MMAP_THRESHOLD, LARGE_BYTES),
     ] {
