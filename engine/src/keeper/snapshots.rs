@@ -37,9 +37,10 @@ pub(super) struct Snapshots {
     /// When the newest was begun, and how many bytes the log had written at its first part.
     begun: LogTime,
     log_bytes: u64,
-    /// The compactor waits for one.
-    is_wanted: bool,
-    not_before: LogTime,
+    /// The compactor waits for one, from then on.
+    wanted: Option<LogTime>,
+    /// One has failed, and is tried again from then on.
+    retry: LogTime,
 }
 
 /// A snapshot that is being taken.
@@ -81,8 +82,8 @@ impl Snapshots {
             // The first one comes soon: a store that is restarted again and again is compacted too.
             begun: LogTime(now.0.saturating_sub(options.snapshot_ms.saturating_sub(FIRST_MS))),
             log_bytes: 0,
-            is_wanted: false,
-            not_before: LogTime::default(),
+            wanted: None,
+            retry: LogTime::default(),
         }
     }
 
@@ -120,13 +121,10 @@ impl Snapshots {
         }
     }
 
-    /// The compactor needs a newer one, in so many ms.
+    /// The compactor needs a newer one, in so many ms at the latest.
     pub(super) fn hasten(&mut self, now: LogTime, in_ms: u64) {
-        let not_before = now.plus_ms(self.ms_between.min(in_ms));
-        if !self.is_wanted || not_before < self.not_before {
-            self.is_wanted = true;
-            self.not_before = not_before;
-        }
+        let from = now.plus_ms(self.ms_between.min(in_ms));
+        self.wanted = Some(self.wanted.map_or(from, |wanted| wanted.min(from)));
     }
 
     /// Takes queues that were asked for.
@@ -146,8 +144,8 @@ impl Snapshots {
         let stepped = self.add(frozen, counters).unwrap_or_else(|error| {
             tracing::warn!("a snapshot is not taken, and tried again later: {error}");
             self.taking = None;
-            self.is_wanted = true;
-            self.not_before = now.plus_ms(RETRY_MS);
+            self.retry = now.plus_ms(RETRY_MS);
+            self.wanted = Some(self.retry);
             Stepped::default()
         });
         if stepped.finished.as_ref().is_some_and(|views| !views.is_kept) {
@@ -157,7 +155,7 @@ impl Snapshots {
     }
 
     fn is_due(&self, now: LogTime, counters: &Counters) -> bool {
-        if now < self.not_before {
+        if now < self.retry {
             return false;
         }
         let logged = counters.log_bytes_written.get() - self.log_bytes;
@@ -172,15 +170,16 @@ impl Snapshots {
             _ => self.ms_between / HASTE_WHEN_FULL,
         };
         let by_time = logged > 0 && now.ms_since(self.begun) >= patience.saturating_mul(ms_between);
-        self.is_wanted || by_bytes || by_time
+        let is_wanted = self.wanted.is_some_and(|wanted| wanted <= now);
+        is_wanted || by_bytes || by_time
     }
 
     fn begin(&mut self, now: LogTime) -> Stepped {
         self.taking = Some(Taking::default());
         self.begun = now;
         // A log that has not grown is made to grow only if the compactor waits for that.
-        let behind = self.kept.last().filter(|_| self.is_wanted).map(|kept| kept.position);
-        self.is_wanted = false;
+        let wanted = self.wanted.take();
+        let behind = self.kept.last().filter(|_| wanted.is_some()).map(|kept| kept.position);
         let request = FreezeRequest { after: QueueId(0), behind };
         Stepped { request: Some(request), ..Stepped::default() }
     }
@@ -279,5 +278,36 @@ impl Taking {
             kept.remove(0);
         }
         Ok(bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::disk::SimDisk;
+    use crate::ids::StoreId;
+    use crate::pace::Pace;
+
+    /// The compactor waits for one as a rule while much is logged and acked. Nothing was compacted for five
+    /// seconds then, whatever was logged, and the log was slowed for what had piled up.
+    #[test]
+    fn who_waits_for_a_snapshot_puts_none_off() {
+        let (counters, options) = (Arc::new(Counters::default()), Options::default());
+        let home = Home {
+            disk: Arc::new(SimDisk::new(1)),
+            pace: Arc::new(Pace::new(counters.clone())),
+            data: PathBuf::from("data"),
+            store: StoreId(uuid::Uuid::nil()),
+        };
+        let now = LogTime(1_000_000);
+        let mut snapshots = Snapshots::new(home, &options, Vec::new(), now);
+        snapshots.hasten(now, RETRY_MS);
+        assert!(!snapshots.is_due(now, &counters));
+        assert!(snapshots.is_due(now.plus_ms(RETRY_MS), &counters));
+        counters.log_bytes_written.add(options.snapshot_bytes);
+        assert!(snapshots.is_due(now, &counters));
     }
 }
