@@ -276,7 +276,7 @@ pub struct EntryBuilder {
     start: usize,
     records: u32,
     /// What is sealed already.
-    sealed: Option<Sealed>,
+    sealed: Option<Box<Sealed>>,
 }
 
 impl Default for EntryBuilder {
@@ -412,11 +412,11 @@ impl Sealed {
     }
 
     /// What is sealed for this place: of what was sealed for another one nothing is.
-    fn of(sealed: &mut Option<Self>, salt: Salt, position: Position) -> &mut Self {
+    fn of(sealed: &mut Option<Box<Self>>, salt: Salt, position: Position) -> &mut Self {
         if sealed.as_ref().is_some_and(|sealed| sealed.place != (salt, position)) {
             *sealed = None;
         }
-        sealed.get_or_insert_with(|| Self::new(salt, position))
+        sealed.get_or_insert_with(|| Box::new(Self::new(salt, position)))
     }
 
     /// Seals one stretch more, which is in the processor's nearest cache from the seals to the checksum.
