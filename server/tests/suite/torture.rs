@@ -162,3 +162,28 @@ fn a_campaign_that_is_told_to_end_ends_its_server_and_says_what_it_saw() {
     // Its store's lock names the server: it is gone with the store.
     assert!(!data.exists(), "it is removed when all is well");
 }
+
+/// What a sweep or a simulation has seen until a signal comes is told, with a status that says that it was not all.
+#[test]
+fn a_sweep_that_is_told_to_end_says_what_it_saw() {
+    for (campaign, signal) in [("rot", Signal::INT), ("rot", Signal::TERM), ("sim", Signal::TERM)] {
+        let mut command = forebay(["torture", campaign, "--minutes", "10", "--json"]);
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let caught = format!("/proc/{}/status", child.id());
+        // From when it listens to both.
+        let bit = |signal: Signal| 1_u64 << (signal.as_raw() - 1);
+        let wanted = bit(Signal::INT) | bit(Signal::TERM);
+        let listens = |status: String| {
+            let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+            let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+            mask.is_some_and(|mask| mask & wanted == wanted)
+        };
+        while !std::fs::read_to_string(&caught).is_ok_and(listens) {
+            std::thread::yield_now();
+        }
+        kill_process(Pid::from_child(&child), signal).unwrap();
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{campaign}");
+        assert!(json(&output).is_object(), "{campaign}");
+    }
+}

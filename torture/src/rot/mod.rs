@@ -29,6 +29,7 @@ pub use self::judge::Judgement;
 use self::judge::{disk, judge};
 use self::mend::mend;
 use self::reference::Reference;
+use crate::stop::Stop;
 
 /// Progress is told after so many cases of a thread.
 const TELL_EVERY: u64 = 256;
@@ -52,6 +53,8 @@ pub struct Options {
     pub only: Option<u64>,
     /// Threads.
     pub jobs: usize,
+    /// Set, no further case is begun.
+    pub stop: Stop,
 }
 
 /// What a sweep has done.
@@ -265,7 +268,8 @@ impl Sweep<'_> {
     fn next(&self) -> Option<u64> {
         let at = self.next.fetch_add(1, Ordering::Relaxed);
         let is_late = self.options.time.is_some_and(|most| self.began.elapsed() >= most);
-        if at >= self.cases || is_late || self.stop.load(Ordering::Relaxed) {
+        let is_stopped = self.stop.load(Ordering::Relaxed) || self.options.stop.is_set();
+        if at >= self.cases || is_late || is_stopped {
             return None;
         }
         if let Some(only) = self.options.only {

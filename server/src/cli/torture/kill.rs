@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::minutes::minutes;
-use super::stopping::stop_on_signals;
+use super::stopping::{check_done, stop_on_signals};
 use crate::cli::failure::Failure;
 use crate::cli::progress;
 use crate::cli::say::say;
@@ -140,10 +140,7 @@ impl Kill {
         }
         clean_up(&self.data, existed)
             .map_err(|error| Failure::io(&self.data.display().to_string(), &error))?;
-        match options.stop.is_set() {
-            true => Err(Failure::because("ended by a signal before all was done")),
-            false => Ok(()),
-        }
+        check_done(&options.stop)
     }
 
     fn campaign(&self, options: &Options) -> Result<Result<Told, Lacking>, CampaignError> {

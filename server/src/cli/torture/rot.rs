@@ -9,6 +9,7 @@ use forebay_torture::rot::{self, Judgement, Options, Report};
 use serde::Serialize;
 
 use super::minutes::minutes;
+use super::stopping::{check_done, stop_on_signals};
 use crate::cli::failure::Failure;
 use crate::cli::progress;
 use crate::cli::say::say;
@@ -24,7 +25,8 @@ const JOBS_MAX: usize = 1024;
 /// store is opened and drained. Allowed is that the file is made anew, that a torn tail is told, or that the
 /// damage is reported, with file and offset; all other messages come as they were sent. Every fourth store
 /// that is damaged is also repaired, and what is lost must be what was told. Exit status 1 after a violation,
-/// with the line that replays it.
+/// with the line that replays it. Ctrl-C and SIGTERM end the sweep with the summary of what was done; a
+/// second one ends it at once.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: forebay torture rot\n         \
                   forebay torture rot --cases 50000 --jobs 2\n         \
@@ -80,6 +82,7 @@ impl Rot {
             time: self.minutes,
             only: self.case,
             jobs: self.jobs.unwrap_or_else(processors),
+            stop: stop_on_signals()?,
         };
         let bar = progress::campaign(Some(0), "cases");
         let report = rot::run(&options, &mut |done, of| {
@@ -102,7 +105,7 @@ impl Rot {
         let text = if self.json { self.to_json(&report) } else { self.to_text(&report) };
         writeln!(std::io::stdout(), "{text}")?;
         match report.violations.is_empty() {
-            true => Ok(()),
+            true => check_done(&options.stop),
             false => Err(Failure::Reported),
         }
     }

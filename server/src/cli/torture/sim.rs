@@ -10,9 +10,9 @@ use forebay_torture::sim::{
     shrink,
 };
 use serde::Serialize;
-use tokio::signal::unix::{SignalKind, signal};
 
 use super::minutes::minutes;
+use super::stopping::{check_done, stop_on_signals};
 use crate::cli::failure::Failure;
 use crate::cli::progress;
 use crate::cli::say::say;
@@ -23,9 +23,6 @@ const SEEDS_DEFAULT: u64 = 1000;
 /// How long a failing run is made shorter.
 const SHRINK_LIMIT: Duration = Duration::from_secs(60);
 
-/// The exit status of a process that an interrupt ends, as shells have it.
-const INTERRUPTED: i32 = 130;
-
 /// What of a failure's text is shown: the contents of whole stores may be in it.
 const TEXT_CHARACTERS_MAX: usize = 2000;
 
@@ -34,7 +31,7 @@ const TEXT_CHARACTERS_MAX: usize = 2000;
 /// Random operations, with power cuts, kills, failed syncs, full disks, read and write errors, damaged files
 /// and clocks that jump, beside a plain model of what the store must hold. After each crash it is opened,
 /// compared, and verified. Exit status 1 at the first check that fails, with the line that replays the
-/// run and a script of the fewest operations that show it. An interrupt (Ctrl-C) ends a campaign with the
+/// run and a script of the fewest operations that show it. Ctrl-C and SIGTERM end a campaign with the
 /// summary of what was done; a second one ends it at once.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples: forebay torture sim --minutes 10\n          \
@@ -108,16 +105,16 @@ struct Violated {
 
 impl Sim {
     pub(super) fn run(self) -> Result<(), Failure> {
-        let (began, stop) = (Instant::now(), Stop::default());
+        let began = Instant::now();
+        // A script is short: a signal ends the process.
+        let stop = match &self.script {
+            Some(_) => Stop::default(),
+            None => stop_on_signals()?,
+        };
         let (mut summary, broken) = match &self.script {
             Some(path) => replay(path)?,
-            None => {
-                stop_when_interrupted(stop.clone())?;
-                match self.exhaustive {
-                    true => self.explore(&stop),
-                    false => self.campaign(&stop),
-                }
-            }
+            None if self.exhaustive => self.explore(&stop),
+            None => self.campaign(&stop),
         };
         summary.interrupted = stop.is_set();
         summary.seconds = began.elapsed().as_secs_f64();
@@ -131,7 +128,7 @@ impl Sim {
         };
         writeln!(std::io::stdout(), "{text}")?;
         match summary.violation {
-            None => Ok(()),
+            None => check_done(&stop),
             Some(_) => Err(Failure::Reported),
         }
     }
@@ -230,25 +227,6 @@ fn summary(campaign: &'static str, seed: Option<u64>, tally: Tally) -> Summary {
         tally,
         violation: None,
     }
-}
-
-/// Ctrl-C ends the campaign, a second one the process.
-fn stop_when_interrupted(stop: Stop) -> Result<(), Failure> {
-    let listening = |error| Failure::io("cannot listen for signals", &error);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(listening)?;
-    let mut interrupts = {
-        let _inside = runtime.enter();
-        signal(SignalKind::interrupt()).map_err(listening)?
-    };
-    std::thread::spawn(move || {
-        runtime.block_on(interrupts.recv());
-        say(format_args!("forebay: interrupted; a second time ends it at once"));
-        stop.set();
-        runtime.block_on(interrupts.recv());
-        std::process::exit(INTERRUPTED);
-    });
-    Ok(())
 }
 
 fn replay(path: &Path) -> Result<(Summary, Option<Broken>), Failure> {

@@ -12,6 +12,14 @@ use crate::cli::signals::Signals;
 /// A signal that comes so soon behind the first one is the same.
 const SAME_SIGNAL: Duration = Duration::from_secs(1);
 
+/// A campaign that was told to end has not passed.
+pub(super) fn check_done(stop: &Stop) -> Result<(), Failure> {
+    match stop.is_set() {
+        true => Err(Failure::because("ended by a signal before all was done")),
+        false => Ok(()),
+    }
+}
+
 /// Is set by Ctrl-C and SIGTERM from here on.
 pub(super) fn stop_on_signals() -> Result<Stop, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build();
