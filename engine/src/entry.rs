@@ -1,8 +1,8 @@
 //! Entries: the unit of commit (FORMAT.md section 3.1).
 //!
-//! [`EntryBuilder`] collects the records of one entry, and seals what is sure to stay while more come;
-//! [`seal_entry`] writes header, checksums and the seals that are left when the entry's place is known; [`EntryHeader::decode`] and [`check_body`] read it back,
-//! believing nothing before its checksum.
+//! [`EntryBuilder`] collects the records of one entry, and seals what has come while more comes;
+//! [`seal_entry`] writes header, checksums and seals when the entry's place is known;
+//! [`EntryHeader::decode`] and [`check_body`] read it back, believing nothing before its checksum.
 
 use crate::broken::{Mistake, makes};
 use bytes::{Buf, BufMut, BytesMut};
@@ -366,7 +366,7 @@ impl EntryBuilder {
     /// The entry as it is written, and where it begins in this memory.
     pub(crate) fn seal(mut self, salt: Salt, stated: Stated) -> (BytesMut, usize) {
         let sealed = Sealed::of(&mut self.sealed, salt, stated.position);
-        sealed.finish(&mut self.buffer, self.start, self.records, salt, stated);
+        sealed.finish(&mut self.buffer, self.start, self.records, stated);
         (self.buffer, self.start)
     }
 }
@@ -382,7 +382,7 @@ pub fn seal_entry(
     records: u32,
 ) {
     let stated = Stated { position, durable, log_time };
-    Sealed::new(salt, position).finish(buffer, 0, records, salt, stated);
+    Sealed::new(salt, position).finish(buffer, 0, records, stated);
 }
 
 /// What an entry's header says that is not in its bytes.
@@ -430,14 +430,7 @@ impl Sealed {
     }
 
     /// Seals the rest of the entry that begins at `start` of the buffer, pads it, and writes its header.
-    fn finish(
-        &mut self,
-        buffer: &mut BytesMut,
-        start: usize,
-        records: u32,
-        salt: Salt,
-        stated: Stated,
-    ) {
+    fn finish(&mut self, buffer: &mut BytesMut, start: usize, records: u32, stated: Stated) {
         let (header, body) = buffer[start..].split_at_mut(ENTRY_HEADER_BYTES);
         while self.records < records {
             self.go_on(body, records);
@@ -453,7 +446,7 @@ impl Sealed {
             records,
             body_crc: self.body_crc.clone().finish(),
         }
-        .encode(salt, header);
+        .encode(self.place.0, header);
         let padded = entry_bytes(self.bytes as u64) as usize;
         buffer.resize(start + padded, 0);
     }

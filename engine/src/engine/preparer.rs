@@ -21,17 +21,18 @@ const FREED_LOOK: Duration = Duration::from_millis(200);
 /// How long it rests after each piece of a segment that it fills: 64 MiB a second.
 const FILLING_REST: Duration = Duration::from_millis(4);
 
-/// It does not rest, and writes larger pieces, while less was filled than one and a half times of what the log
-/// wrote meanwhile: it is to be ahead when the log comes, and the log's writes wait behind its pieces.
-fn is_late(filled: u64, logged: u64) -> bool {
-    2 * filled < 3 * logged
-}
-
+/// The pieces that it writes without a rest while it is late: the log's writes wait behind each.
 const HURRIED_PIECE_BYTES: u64 = 2 * PIECE_BYTES;
 
 /// How long and how often the preparer waits for the compactor's reserve.
 const RESERVE_LOOK: Duration = Duration::from_millis(5);
 const RESERVE_LOOKS: u32 = 400;
+
+/// Whether less was filled than one and a half times of what the log wrote meanwhile: it is to be ahead when the
+/// log comes.
+fn is_late(filled: u64, logged: u64) -> bool {
+    2 * filled < 3 * logged
+}
 
 /// What it works with.
 pub(super) struct Preparer {
