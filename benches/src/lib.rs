@@ -44,6 +44,7 @@ mod measured;
 mod outstanding;
 mod pace;
 mod place;
+mod plain_file;
 mod print;
 mod probe;
 mod process;

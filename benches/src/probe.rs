@@ -1,42 +1,27 @@
 //! What a latency is compared with: a sync of the same bytes, and a round trip to the same server.
 
-use std::fs::File;
-use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::Instant;
 
+use bytes::BytesMut;
 use forebay_protocol::Ping;
 
 use crate::BenchError;
 use crate::frames::random_bytes;
 use crate::measure::Measure;
+use crate::plain_file::PlainFile;
 use crate::wire::Wire;
 
 /// In each round.
 const REPEATS: u32 = 1000;
 /// Not counted: before them the file's blocks and the connection are cold.
 const WARM_UP: u32 = 100;
-static ZEROS: [u8; 1 << 20] = [0; 1 << 20];
-
-/// A file of zeros that are on the disk: appends to it change no metadata.
-pub(crate) fn zero_filled(path: &Path, bytes: u64) -> Result<File, BenchError> {
-    let write = || {
-        let file = File::options().read(true).write(true).create_new(true).open(path)?;
-        for offset in (0..bytes).step_by(ZEROS.len()) {
-            let count = (bytes - offset).min(ZEROS.len() as u64) as usize;
-            file.write_all_at(&ZEROS[..count], offset)?;
-        }
-        file.sync_all()?;
-        Ok(file)
-    };
-    write().map_err(BenchError::doing(format_args!("cannot write {}", path.display())))
-}
 
 /// A sync and round trips, over and over, between the rounds of a workload.
 #[derive(Debug)]
 pub(crate) struct Probe {
-    file: File,
-    payload: Vec<u8>,
+    file: PlainFile,
+    payload: BytesMut,
     /// One write of so many bytes and one fdatasync.
     pub(crate) sync: Measure,
     /// A ping to the bare server: what the machine's loopback takes.
@@ -48,8 +33,9 @@ pub(crate) struct Probe {
 impl Probe {
     /// A probe whose file is in `dir`, and is written `bytes` bytes at a time.
     pub(crate) fn new(dir: &Path, bytes: usize) -> Result<Self, BenchError> {
-        let payload = random_bytes(bytes)?;
-        let file = zero_filled(&dir.join("probe"), bytes as u64 * u64::from(WARM_UP + REPEATS))?;
+        let payload = BytesMut::from(&random_bytes(bytes)?[..]);
+        let file_bytes = bytes as u64 * u64::from(WARM_UP + REPEATS);
+        let file = PlainFile::create(&dir.join("probe"), file_bytes)?;
         let (sync, round_trip, ping) = (Measure::new(), Measure::new(), Measure::new());
         Ok(Self { file, payload, sync, round_trip, ping })
     }
@@ -63,9 +49,8 @@ impl Probe {
     pub(crate) async fn round(&mut self, forebay: &str, bare: &str) -> Result<(), BenchError> {
         for repeat in 0..WARM_UP + REPEATS {
             let began = Instant::now();
-            let offset = u64::from(repeat) * self.payload.len() as u64;
-            self.file.write_all_at(&self.payload, offset)?;
-            rustix::fs::fdatasync(&self.file)?;
+            self.file.append(&mut self.payload, 0)?;
+            self.file.sync()?;
             if repeat >= WARM_UP {
                 self.sync.note(1, began.elapsed());
             }

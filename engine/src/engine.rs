@@ -240,6 +240,16 @@ impl<R: ReplyTo> EngineHandle<R> {
         self.reader.read_hot(locations)
     }
 
+    /// Whether somebody who reads a backlog will soon want what [`EngineHandle::read_on`] reads.
+    pub fn reads_on(&self) -> bool {
+        self.reader.reads_on()
+    }
+
+    /// Reads what whoever reads a backlog will want next, so that it is in memory then. Waits for the disk.
+    pub fn read_on(&self) {
+        self.reader.read_on();
+    }
+
     /// The messages, as [`EngineHandle::read`] gives each: neighbours in a file are read together.
     pub fn read_all(&self, locations: &[Location]) -> Vec<Result<StoredMessage, ReadError>> {
         self.reader.read_all(locations)

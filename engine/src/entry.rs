@@ -9,6 +9,7 @@ use bytes::{Buf, BufMut, BytesMut};
 
 use crate::checksum::{self, Placed, Running, Salt};
 use crate::codec::Fields;
+use crate::disk::PageWriter;
 use crate::ids::Position;
 use crate::record::{Record, RecordError, RecordFrame, RecordWriter, seal_record};
 use crate::time::LogTime;
@@ -296,13 +297,11 @@ impl EntryBuilder {
         Self::begun(BytesMut::with_capacity(entry_bytes(body_bytes as u64) as usize), 0)
     }
 
-    /// The same as [`EntryBuilder::new`], in memory that was another entry's. It begins in its page of
-    /// memory where it will begin in its page of the file, if that is at `offset`: then it can be
-    /// written past the page cache as it is, as long as the memory suffices.
+    /// The same as [`EntryBuilder::new`], in memory that was another entry's. If it will begin at `offset` of the
+    /// file it can be written as it is, as long as the memory suffices.
     pub(crate) fn reusing(mut buffer: BytesMut, offset: u64) -> Self {
         buffer.clear();
-        let (page, address) = (PAGE_BYTES as usize, buffer.as_ptr().addr());
-        let start = (offset as usize % page + page - address % page) % page;
+        let start = PageWriter::start_in(&buffer, offset);
         Self::begun(buffer, start)
     }
 
@@ -469,6 +468,7 @@ mod tests {
             assert_eq!((&buffer[start + ENTRY_HEADER_BYTES..], records), (&body[..], 1));
             let address = buffer.as_ptr().addr() + start;
             assert_eq!(address as u64 % PAGE_BYTES, offset % PAGE_BYTES);
+            assert!(start as u64 >= offset % PAGE_BYTES, "room for what the page has before it");
             memory = buffer;
         }
     }

@@ -1,5 +1,6 @@
 //! Where a stored message is: in which segment, and where in it.
 
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -49,4 +50,12 @@ pub struct Location {
     pub offset: u32,
     /// The record's bytes, its header included.
     pub bytes: u32,
+}
+
+impl Location {
+    /// Where the record begins and ends in the segment's file.
+    pub(crate) fn range(&self) -> Range<u64> {
+        let offset = u64::from(self.offset);
+        offset..offset + u64::from(self.bytes)
+    }
 }

@@ -34,6 +34,7 @@ mod replies;
 mod server;
 mod socket;
 pub mod sqs;
+mod stored;
 mod workers;
 
 pub use caller::{Caller, Engine, EngineHandle};

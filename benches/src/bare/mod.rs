@@ -18,7 +18,7 @@ use std::path::PathBuf;
 use rustix::event::{EventfdFlags, epoll, eventfd};
 
 use crate::BenchError;
-use crate::probe::zero_filled;
+use crate::plain_file::PlainFile;
 use crate::workload::Durability;
 
 mod connection;
@@ -59,7 +59,7 @@ pub(crate) struct BareOptions {
 
 /// Serves until the process is ended, and tells where it listens on stdout.
 pub(crate) fn serve(options: &BareOptions) -> Result<(), BenchError> {
-    let file = zero_filled(&options.dir.join("bare"), options.file_bytes)?;
+    let file = PlainFile::create(&options.dir.join("bare"), options.file_bytes)?;
     let listener = TcpListener::bind("127.0.0.1:0").map_err(BenchError::doing("cannot listen"))?;
     listener.set_nonblocking(true)?;
     println!("bare listening on {}", listener.local_addr()?);
@@ -67,7 +67,7 @@ pub(crate) fn serve(options: &BareOptions) -> Result<(), BenchError> {
     let poll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
     epoll::add(&poll, &listener, epoll::EventData::new_u64(LISTENER), epoll::EventFlags::IN)?;
     epoll::add(&poll, &wake, epoll::EventData::new_u64(WRITER), epoll::EventFlags::IN)?;
-    let writer = Writer::start(file, options.file_bytes, options.durability, wake)?;
+    let writer = Writer::start(file, options.durability, wake)?;
     let answers = Answers::new(options)?;
     Bare { poll, listener, writer, answers, connections: HashMap::new(), next: 0 }.run()
 }

@@ -1,23 +1,36 @@
 //! The bare server's file: groups of frames, each written with one write and one sync.
 
-use std::fs::File;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::FileExt;
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::BytesMut;
+use forebay_engine::disk::PageWriter;
 
 use super::connection::Durable;
 use crate::BenchError;
+use crate::plain_file::{PlainFile, end_after};
 use crate::workload::Durability;
 
 /// Frames that become durable together.
 #[derive(Default)]
 pub(super) struct Group {
-    bytes: Vec<u8>,
+    bytes: BytesMut,
+    /// Where they begin in their memory.
+    start: usize,
     waiting: Vec<Durable>,
 }
 
 impl Group {
+    /// An empty one in used memory, which will be written at `offset`.
+    fn begun(used: Self, offset: u64) -> Self {
+        let Self { mut bytes, waiting, .. } = used;
+        bytes.clear();
+        let start = PageWriter::start_in(&bytes, offset);
+        bytes.resize(start, 0);
+        Self { bytes, start, waiting }
+    }
+
     pub(super) fn add(&mut self, frame: &[u8], durable: Durable) {
         self.bytes.extend_from_slice(frame);
         self.waiting.push(durable);
@@ -31,26 +44,29 @@ impl Group {
 /// The file's owner, on this thread or on its own.
 pub(super) struct Writer {
     log: Arc<Log>,
-    offset: u64,
+    /// Where in the file the groups end that were given to be written.
+    end: u64,
+    file_bytes: u64,
     busy: bool,
-    groups: SyncSender<(Group, u64)>,
-    synced: Receiver<std::io::Result<Group>>,
+    groups: SyncSender<Group>,
+    synced: Receiver<Result<Group, BenchError>>,
     wake: Arc<OwnedFd>,
     /// Buffers of a group that was synced, for the next.
     spare: Group,
 }
 
 struct Log {
-    file: File,
-    bytes: u64,
+    /// Who writes holds it.
+    file: Mutex<PlainFile>,
     durability: Durability,
 }
 
 impl Log {
-    fn append(&self, group: &Group, offset: u64) -> std::io::Result<()> {
-        self.file.write_all_at(&group.bytes, offset)?;
+    fn append(&self, group: &mut Group) -> Result<(), BenchError> {
+        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        file.append(&mut group.bytes, group.start)?;
         match self.durability {
-            Durability::Sync => Ok(rustix::fs::fdatasync(&self.file)?),
+            Durability::Sync => file.sync(),
             Durability::Written => Ok(()),
         }
     }
@@ -59,18 +75,19 @@ impl Log {
 impl Writer {
     /// A writer that tells through `wake` when a group is synced.
     pub(super) fn start(
-        file: File,
-        bytes: u64,
+        file: PlainFile,
         durability: Durability,
         wake: OwnedFd,
     ) -> Result<Self, BenchError> {
-        let (log, wake) = (Arc::new(Log { file, bytes, durability }), Arc::new(wake));
-        let (groups, groups_out) = sync_channel::<(Group, u64)>(1);
+        let file_bytes = file.bytes();
+        let log = Arc::new(Log { file: Mutex::new(file), durability });
+        let wake = Arc::new(wake);
+        let (groups, groups_out) = sync_channel::<Group>(1);
         let (synced, synced_out) = sync_channel(1);
         let (shared, waker) = (log.clone(), wake.clone());
         std::thread::Builder::new().name("bare-writer".to_owned()).spawn(move || {
-            for (group, offset) in groups_out {
-                let result = shared.append(&group, offset).map(|()| group);
+            for mut group in groups_out {
+                let result = shared.append(&mut group).map(|()| group);
                 let told = synced.send(result).is_ok();
                 if !told || rustix::io::write(&waker, &1_u64.to_ne_bytes()).is_err() {
                     return;
@@ -78,7 +95,8 @@ impl Writer {
             }
         })?;
         let spare = Group::default();
-        Ok(Self { log, offset: 0, busy: false, groups, synced: synced_out, wake, spare })
+        let synced = synced_out;
+        Ok(Self { log, end: 0, file_bytes, busy: false, groups, synced, wake, spare })
     }
 
     pub(super) fn is_idle(&self) -> bool {
@@ -92,20 +110,16 @@ impl Writer {
         group: &mut Group,
         connections: usize,
     ) -> Result<Option<Vec<Durable>>, BenchError> {
-        let mut full = std::mem::take(&mut self.spare);
-        std::mem::swap(&mut full, group);
-        let bytes = full.bytes.len() as u64;
-        if self.offset + bytes > self.log.bytes {
-            self.offset = 0;
-        }
-        let offset = self.offset;
-        self.offset += bytes;
+        let bytes = (group.bytes.len() - group.start) as u64;
+        self.end = end_after(self.end, bytes, self.file_bytes);
+        let next = Group::begun(std::mem::take(&mut self.spare), self.end);
+        let mut full = std::mem::replace(group, next);
         if connections == 1 {
-            self.log.append(&full, offset)?;
+            self.log.append(&mut full)?;
             return Ok(Some(self.reuse(full)));
         }
         self.busy = true;
-        let sent = self.groups.send((full, offset));
+        let sent = self.groups.send(full);
         sent.map_err(|_| BenchError::new("the writer is gone"))?;
         Ok(None)
     }
@@ -122,7 +136,6 @@ impl Writer {
     }
 
     fn reuse(&mut self, mut group: Group) -> Vec<Durable> {
-        group.bytes.clear();
         let waiting = std::mem::take(&mut group.waiting);
         self.spare = group;
         waiting

@@ -4,12 +4,11 @@
 //! thread asks, and one writes. If no more than one request is unanswered at a time, the thread that asks
 //! writes itself.
 
-use std::fs::File;
-use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
+use bytes::BytesMut;
 use forebay_engine::receipt::SealedReceipt;
 
 use super::load::{Kind, Load};
@@ -17,19 +16,15 @@ use crate::BenchError;
 use crate::frames::random_bytes;
 use crate::measure::Measure;
 use crate::pace::Pace;
-use crate::probe::zero_filled;
+use crate::plain_file::PlainFile;
 
-/// The file. It is written over from its beginning when its end is reached.
-pub(super) struct Plain {
-    file: File,
-    bytes: u64,
-    offset: u64,
-}
+/// The file.
+pub(super) struct Plain(PlainFile);
 
 impl Plain {
     /// Prepares it.
     pub(super) fn create(path: &Path, bytes: u64) -> Result<Self, BenchError> {
-        Ok(Self { file: zero_filled(path, bytes)?, bytes, offset: 0 })
+        Ok(Self(PlainFile::create(path, bytes)?))
     }
 
     /// Runs a load once.
@@ -42,9 +37,9 @@ impl Plain {
                 (batch * SealedReceipt::BYTES, Pace::all_from_now(), requests)
             }
         };
-        let request = random_bytes(bytes)?;
+        let mut request = BytesMut::from(&random_bytes(bytes)?[..]);
         let mut found = match load.in_flight {
-            1 => self.alone(&request, load, pace, requests)?,
+            1 => self.alone(&mut request, load, pace, requests)?,
             _ => self.grouped(&request, load, pace, requests)?,
         };
         found.took = match load.kind {
@@ -56,7 +51,7 @@ impl Plain {
 
     fn alone(
         &mut self,
-        request: &[u8],
+        request: &mut BytesMut,
         load: &Load,
         pace: Pace,
         requests: u64,
@@ -67,7 +62,7 @@ impl Plain {
             if pace.is_over(since) {
                 break;
             }
-            self.append(request)?;
+            self.append(request, 0)?;
             let now = Instant::now();
             if pace.counts(now) {
                 found.note_at(now, load.batch.into(), now - since);
@@ -102,12 +97,14 @@ impl Plain {
         asked: &Receiver<usize>,
         answers: &Sender<Vec<usize>>,
     ) -> Result<(), BenchError> {
-        let mut bytes = Vec::new();
+        let mut bytes = BytesMut::new();
         while let Ok(first) = asked.recv() {
             let group: Vec<usize> = std::iter::once(first).chain(asked.try_iter()).collect();
             bytes.clear();
+            let start = self.0.start_in(&bytes);
+            bytes.resize(start, 0);
             group.iter().for_each(|_| bytes.extend_from_slice(request));
-            self.append(&bytes)?;
+            self.append(&mut bytes, start)?;
             if answers.send(group).is_err() {
                 break;
             }
@@ -115,13 +112,9 @@ impl Plain {
         Ok(())
     }
 
-    fn append(&mut self, bytes: &[u8]) -> Result<(), BenchError> {
-        if self.offset + bytes.len() as u64 > self.bytes {
-            self.offset = 0;
-        }
-        self.file.write_all_at(bytes, self.offset)?;
-        self.offset += bytes.len() as u64;
-        Ok(rustix::fs::fdatasync(&self.file)?)
+    fn append(&mut self, bytes: &mut BytesMut, start: usize) -> Result<(), BenchError> {
+        self.0.append(bytes, start)?;
+        self.0.sync()
     }
 }
 

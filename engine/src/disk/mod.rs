@@ -6,6 +6,7 @@
 //! retried `fdatasync` may report success for data that the kernel has dropped.
 
 mod paced;
+mod pages;
 mod real;
 mod sim;
 mod zeros;
@@ -17,6 +18,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub(crate) use paced::PacedDisk;
+pub(crate) use pages::Pages;
+pub use pages::{PAGE_BYTES, PageWriter};
 pub use real::RealDisk;
 pub use sim::{Fault, Random, SimDisk};
 pub(crate) use zeros::fill_with_zeros;
@@ -116,8 +119,8 @@ pub trait DiskFile: Debug + Send + Sync {
         Ok(Reserved::Written)
     }
 
-    /// As [`DiskFile::write_all_at`], past the page cache as far as that can be done: nothing is copied
-    /// there, and a read comes from the disk. For large writes into what was reserved.
+    /// As [`DiskFile::write_all_at`], past the page cache where that can be done, into what was reserved: whole
+    /// pages of the file, out of memory that begins a page ([`PageWriter`] makes such writes).
     fn write_past_cache_at(&self, offset: u64, bytes: &[u8]) -> Result<(), DiskError> {
         self.write_all_at(offset, bytes)
     }

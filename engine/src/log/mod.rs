@@ -12,6 +12,7 @@ mod manifest;
 pub(crate) mod names;
 mod open;
 pub(crate) mod proven;
+mod read_ahead;
 pub(crate) mod reader;
 pub(crate) mod replay;
 pub(crate) mod scan;
@@ -40,17 +41,13 @@ pub(crate) use tail::{NextSegment, Place, SEGMENT_AGE_MS_MAX, Tail};
 
 use crate::broken::{Mistake, makes};
 use crate::counters::Counters;
-use crate::disk::{Disk, DiskError, DiskLock};
+use crate::disk::{Disk, DiskError, DiskLock, PageWriter};
 use crate::entry::{EntryBuilder, PAGE_BYTES, Stated};
 use crate::ids::{Epoch, Position, StoreId};
 use crate::location::Segment;
 use crate::options::Options;
 use crate::time::LogTime;
 use reader::Reader;
-
-/// Entries that are no smaller are written past the page cache: what is read of them soon is in the tail
-/// cache, and pages for the rest would cost more than everything else that is done with them.
-const PAST_CACHE_BYTES: usize = 128 << 10;
 
 /// An entry that has its place and waits to be written.
 #[derive(Debug)]
@@ -80,6 +77,7 @@ pub(crate) struct Log {
     /// Where its last entry ends.
     end: u64,
     durable: Position,
+    writer: PageWriter,
     reader: Reader,
     /// A buffer for the records of an entry, whose memory is the process's already.
     spare: Option<BytesMut>,
@@ -109,13 +107,8 @@ impl Log {
         assert_eq!(position, self.durable.next(), "an entry is synced before the next");
         let stated = Stated { position, durable: self.durable, log_time };
         let (mut buffer, start) = records.seal(segment.salt, stated);
-        let end = buffer.len();
-        self.fill_page(offset, start, &mut buffer);
-        let bytes = &buffer[start..];
-        let written = match bytes.len() >= PAST_CACHE_BYTES {
-            true => segment.file.write_past_cache_at(offset, bytes),
-            false => segment.file.write_all_at(offset, bytes),
-        };
+        let file = &*segment.file;
+        let written = self.writer.append(file, offset, &mut buffer, start, self.capacity);
         let written = written.and_then(|()| {
             if tells_written {
                 on_written();
@@ -128,8 +121,7 @@ impl Log {
         });
         // The file was opened under the name that it had while it was prepared.
         written.map_err(|error| DiskError { path: segment.path.clone(), ..error })?;
-        buffer.truncate(end);
-        let entry_bytes = (end - start) as u64;
+        let entry_bytes = (buffer.len() - start) as u64;
         self.end += entry_bytes;
         self.durable = position;
         self.counters.log_bytes_written.add(entry_bytes);
@@ -142,14 +134,6 @@ impl Log {
     /// A buffer for another entry, if there is one.
     pub(crate) fn take_spare(&mut self) -> Option<BytesMut> {
         self.spare.take()
-    }
-
-    /// Adds zeros to the end of a page, where zeros are: of a page that is written in part, and is not
-    /// in memory, the system would have to read the rest first.
-    fn fill_page(&self, offset: u64, start: usize, buffer: &mut BytesMut) {
-        let end = offset + (buffer.len() - start) as u64;
-        let end = end.next_multiple_of(PAGE_BYTES).min(self.capacity);
-        buffer.resize(start + (end - offset) as usize, 0);
     }
 
     fn roll(&mut self, prepared: PreparedSegment, next: Arc<Segment>) -> Result<(), DiskError> {

@@ -15,7 +15,7 @@ use super::tail::{NextSegment, Tail};
 use super::{Listing, Log, PAGE_BYTES, listed_active};
 use crate::broken::{Mistake, makes};
 use crate::counters::Counters;
-use crate::disk::{Access, Disk, DiskError, DiskFile, DiskLock};
+use crate::disk::{Access, Disk, DiskError, DiskFile, DiskLock, PageWriter};
 use crate::entry::EntryHeader;
 use crate::error::{Damage, OpenError};
 use crate::ids::{Epoch, Position};
@@ -136,6 +136,7 @@ impl FoundLog {
             end: SEGMENT_HEADER_BYTES,
             durable: end.last,
             reader: Reader::new(options.tail_cache_bytes),
+            writer: PageWriter::default(),
             spare: None,
             counters,
             _lock: lock,

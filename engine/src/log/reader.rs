@@ -1,11 +1,12 @@
-//! Reading one stored message by its location: from the tail cache when it is recent, else from
-//! its segment's file. What is returned was verified: seal, identity, and the producer's checksum.
+//! Reading stored messages by their locations: from the tail cache when they are recent, else from
+//! their segments' files. What is returned was verified: seal, identity, and the producer's checksum.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::{Bytes, BytesMut};
 
+use super::read_ahead::ReadAhead;
 use crate::broken::{Mistake, makes};
 use crate::checksum::Salt;
 use crate::disk::DiskError;
@@ -70,12 +71,13 @@ pub(crate) struct Kept {
 #[derive(Debug, Clone)]
 pub(crate) struct Reader {
     cache: Arc<Mutex<TailCache>>,
+    ahead: Arc<ReadAhead>,
 }
 
 impl Reader {
     pub(crate) fn new(cache_bytes_max: usize) -> Self {
         let cache = TailCache { bytes_max: cache_bytes_max, bytes: 0, entries: VecDeque::new() };
-        Self { cache: Arc::new(Mutex::new(cache)) }
+        Self { cache: Arc::new(Mutex::new(cache)), ahead: Arc::default() }
     }
 
     /// Keeps an entry that was just written, and begins at `start` of its memory.
@@ -93,8 +95,14 @@ impl Reader {
         let cache = self.lock_cache();
         let records: Vec<_> = locations.clone().map(|location| cache.find(location)).collect();
         drop(cache);
-        let found = locations.zip(records);
-        found.map(|(location, record)| Some(check(location, record?))).collect()
+        let is_cold = |(location, record): (_, &Option<_>)| record.is_none().then_some(location);
+        let cold: Vec<_> = locations.clone().zip(&records).filter_map(is_cold).collect();
+        let mut ahead = self.read_ahead(&cold).into_iter();
+        let found = locations.zip(records).map(|(location, record)| match record {
+            Some(record) => Some(check(location, record)),
+            None => ahead.next().flatten().map(Ok),
+        });
+        found.collect()
     }
 
     /// The message, from memory or from its file. May wait for the disk.
@@ -110,6 +118,16 @@ impl Reader {
         let read = read.map_err(|error| DiskError { path: segment.path.clone(), ..error })?;
         record.truncate(read);
         check(location, record.freeze())
+    }
+
+    /// Whether there is something for [`Reader::read_on`].
+    pub(crate) fn reads_on(&self) -> bool {
+        self.ahead.goes_on()
+    }
+
+    /// Reads what will be wanted next. Waits for the disk.
+    pub(crate) fn read_on(&self) {
+        self.ahead.go_on();
     }
 
     /// The messages, each as [`Reader::read`] gives it; neighbours in a file are read together.
@@ -128,7 +146,7 @@ impl Reader {
         messages
     }
 
-    /// Neighbours with one read; `None` if that is not worth it or does not succeed.
+    /// Neighbours with one read, or none; `None` if that is not worth it or does not succeed.
     fn read_span(
         &self,
         first: &Location,
@@ -138,9 +156,15 @@ impl Reader {
         if together.len() < 2 || self.lock_cache().find(first).is_some() {
             return None;
         }
-        let end = together.last().map(end_of)?;
-        let mut span = BytesMut::zeroed((end - u64::from(first.offset)) as usize);
-        let read = first.segment.file.read_at(u64::from(first.offset), &mut span).ok()?;
+        let range = u64::from(first.offset)..together.last()?.range().end;
+        if self.ahead.read(&first.segment, range.clone()) {
+            let ahead = self.read_ahead(&together.iter().collect::<Vec<_>>());
+            let read = together.iter().zip(ahead);
+            let read = read.map(|(location, ahead)| ahead.map_or_else(|| self.read(location), Ok));
+            return Some(read.collect());
+        }
+        let mut span = BytesMut::zeroed((range.end - range.start) as usize);
+        let read = first.segment.file.read_at(range.start, &mut span).ok()?;
         if read < span.len() {
             return None;
         }
@@ -152,6 +176,19 @@ impl Reader {
         Some(together.iter().map(part).collect())
     }
 
+    /// Each message, if it was read ahead and is whole.
+    fn read_ahead(&self, locations: &[&Location]) -> Vec<Option<StoredMessage>> {
+        let records = self.ahead.find(locations);
+        let read = |(location, record): (&&Location, Option<Bytes>)| {
+            let message = check(location, record?).ok();
+            if message.is_none() {
+                self.ahead.forget(location);
+            }
+            message
+        };
+        locations.iter().zip(records).map(read).collect()
+    }
+
     fn lock_cache(&self) -> std::sync::MutexGuard<'_, TailCache> {
         self.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -161,17 +198,12 @@ impl Reader {
 fn neighbours(locations: &[Location]) -> usize {
     let Some(first) = locations.first() else { return 0 };
     let follows = |pair: &&[Location]| {
-        let (end, next) = (end_of(&pair[0]), &pair[1]);
-        next.segment == first.segment
-            && (end..=end + SPAN_GAP_BYTES_MAX).contains(&u64::from(next.offset))
-            && end_of(next) - u64::from(first.offset) <= SPAN_BYTES_MAX
+        let (end, next) = (pair[0].range().end, pair[1].range());
+        pair[1].segment == first.segment
+            && (end..=end + SPAN_GAP_BYTES_MAX).contains(&next.start)
+            && next.end - u64::from(first.offset) <= SPAN_BYTES_MAX
     };
     1 + locations.windows(2).take_while(follows).count()
-}
-
-/// Where a message's record ends in its segment.
-fn end_of(location: &Location) -> u64 {
-    u64::from(location.offset) + u64::from(location.bytes)
 }
 
 fn check(location: &Location, record: Bytes) -> Result<StoredMessage, ReadError> {

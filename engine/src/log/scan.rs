@@ -5,7 +5,7 @@
 
 use super::segment::SEGMENT_HEADER_BYTES;
 use crate::checksum::Salt;
-use crate::disk::{DiskError, DiskFile};
+use crate::disk::{DiskError, DiskFile, PAGE_BYTES};
 use crate::entry::{
     ENTRY_ALIGN, ENTRY_HEADER_BYTES, EntryError, EntryHeader, check_body, entry_bytes,
 };
@@ -15,9 +15,6 @@ use crate::pace::{BYTES_READ_PER_BYTE, Pace};
 
 /// Read from the file at once, at least.
 const CHUNK_BYTES: usize = 1 << 20;
-
-/// Reads past the page cache begin and end at multiples of this, in the file and in memory.
-const PAGE_BYTES: usize = 4096;
 
 /// A window on a file that moves forward.
 struct Window<'f> {

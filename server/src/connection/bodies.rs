@@ -20,6 +20,7 @@ use tokio::sync::Semaphore;
 use crate::caller::{EngineHandle, Ticket};
 use crate::leases::Leases;
 use crate::memory::{Charge, Memory};
+use crate::stored;
 
 /// A message's bytes, or why there are none.
 pub(super) type Body = Result<StoredMessage, ReadError>;
@@ -78,7 +79,7 @@ impl Bodies {
         let mut charge = Charge::default();
         let mut hot: Vec<Option<Body>> = Vec::new();
         if room_to_write && self.memory.try_raise(&mut charge, answer.bytes()) {
-            hot = self.engine.read_hot(answer.locations());
+            hot = stored::read_hot(&self.engine, answer.locations());
             if hot.iter().all(Option::is_some) {
                 let bodies = hot.into_iter().flatten().collect();
                 return Some(Fetched { ticket, answer, bodies, charge: Arc::new(charge) });
@@ -150,17 +151,8 @@ async fn read_batch(
     charge.merge(more);
     let charge = Arc::new(charge);
     let cold: Vec<Location> = batch.iter().flat_map(Fetch::cold).cloned().collect();
-    let permit = disk_reads.acquire_owned().await.expect("this semaphore is never closed");
     // Only places go to the blocking thread. The leases stay here, where dropping them counts.
-    let read = tokio::task::spawn_blocking(move || {
-        let bodies: Vec<Body> = engine.read_all(&cold);
-        drop(permit);
-        bodies
-    });
-    let mut bodies = match read.await {
-        Ok(bodies) => bodies.into_iter(),
-        Err(error) => std::panic::resume_unwind(error.into_panic()),
-    };
+    let mut bodies = stored::read_all(&engine, &disk_reads, cold).await.into_iter();
     let mut next = || bodies.next().expect("one body was read for each cold location");
     let fill = |fetch: Fetch| {
         let bodies = fetch.hot.into_iter().map(|body| body.unwrap_or_else(&mut next)).collect();

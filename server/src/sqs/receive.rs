@@ -26,6 +26,7 @@ use crate::ending::ended;
 use crate::leases::Leases;
 use crate::memory::Charge;
 use crate::replies;
+use crate::stored;
 
 /// The most messages of an answer.
 const MESSAGES_MAX: i64 = 10;
@@ -146,10 +147,11 @@ async fn fetch(endpoint: &Endpoint, leases: &mut Leases) -> (Vec<StoredMessage>,
     let charge = endpoint.memory.wait_for(&charge, COPIES * leases.stored_bytes).await;
     let locations: Vec<Location> =
         leases.deliveries().iter().map(|delivery| delivery.location.clone()).collect();
-    let hot: Option<Vec<_>> = endpoint.engine.read_hot(locations.iter()).into_iter().collect();
+    let hot = stored::read_hot(&endpoint.engine, locations.iter());
+    let hot: Option<Vec<_>> = hot.into_iter().collect();
     let read = match hot {
         Some(read) => read,
-        None => read_from_disk(endpoint, locations).await,
+        None => stored::read_all(&endpoint.engine, &endpoint.disk_reads, locations).await,
     };
     let left_out = leases.take_unless(|index| read[index].is_ok());
     for (delivery, error) in left_out.iter().zip(read.iter().filter_map(|r| r.as_ref().err())) {
@@ -164,24 +166,6 @@ async fn fetch(endpoint: &Endpoint, leases: &mut Leases) -> (Vec<StoredMessage>,
         }
     }
     (read.into_iter().flatten().collect(), charge)
-}
-
-async fn read_from_disk(
-    endpoint: &Endpoint,
-    locations: Vec<Location>,
-) -> Vec<std::result::Result<StoredMessage, ReadError>> {
-    let permit = endpoint.disk_reads.clone().acquire_owned().await;
-    let permit = permit.expect("this semaphore is never closed");
-    let engine = endpoint.engine.clone();
-    let read = tokio::task::spawn_blocking(move || {
-        let read = engine.read_all(&locations);
-        drop(permit);
-        read
-    });
-    match read.await {
-        Ok(read) => read,
-        Err(error) => std::panic::resume_unwind(error.into_panic()),
-    }
 }
 
 /// A message as the client gets it.

@@ -36,13 +36,15 @@ async fn a_damaged_message_is_set_aside_and_the_rest_is_delivered() {
     let server = cold_server(&disk).await;
     let client = server.client().await;
     client.create_queue("orders", Default::default()).await.unwrap();
-    for body in [&b"first-body"[..], b"second-body", b"third-body"] {
+    // The log's last page is written again with what comes next, which would mend it.
+    let third = [&b"third-body"[..], &[0; 8192]].concat();
+    for body in [&b"first-body"[..], b"second-body", &third] {
         send(&client, "orders", &[body]).await;
     }
     damage(&disk, b"second-body");
     let received = receive(&client, "orders", 10).await;
     let bodies: Vec<_> = received.iter().map(|message| message.block.body().as_ref()).collect();
-    assert_eq!(bodies, [&b"first-body"[..], b"third-body"]);
+    assert_eq!(bodies, [&b"first-body"[..], &third]);
     let set_aside = async { while client.describe_queue("orders").await.unwrap().damaged == 0 {} };
     within("the count of damaged messages", set_aside).await;
     let page = client.peek("orders", 1, 10, 0).await.unwrap();

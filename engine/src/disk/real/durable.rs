@@ -16,10 +16,7 @@ use rustix::fs::{Advice, OFlags};
 use rustix::io::{Errno, retry_on_intr};
 
 use super::{open, read_full, size};
-
-/// Offsets, lengths and addresses of direct reads and writes are multiples of this: what every sector size
-/// in use divides.
-pub(super) const ALIGNMENT_BYTES: usize = 4096;
+use crate::disk::{PAGE_BYTES, Pages};
 
 /// The largest direct read, and so the largest buffer that one allocates.
 const READ_BYTES_MAX: usize = 1 << 20;
@@ -67,7 +64,7 @@ impl DurableReader {
         buffer: &mut [u8],
     ) -> io::Result<Option<usize>> {
         let numbers = [offset, buffer.len() as u64, buffer.as_ptr().addr() as u64];
-        if !numbers.iter().all(|number| number.is_multiple_of(ALIGNMENT_BYTES as u64)) {
+        if !numbers.iter().all(|number| number.is_multiple_of(PAGE_BYTES as u64)) {
             return Ok(None);
         }
         // The file may have got another name, or lost its last one, since it was opened.
@@ -83,7 +80,7 @@ impl DurableReader {
                 Err(errno) => return Err(errno.into()),
             }
             // Only the end of the file is within a page.
-            if !done.is_multiple_of(ALIGNMENT_BYTES) {
+            if !done.is_multiple_of(PAGE_BYTES) {
                 break;
             }
         }
@@ -117,13 +114,13 @@ pub(super) fn open_direct(path: &Path, fd: &OwnedFd, access: OFlags) -> io::Resu
 fn read_direct(direct: &OwnedFd, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
     // The last page is read short: nothing is expected beyond the size.
     let wanted = size(direct)?.saturating_sub(offset).min(buffer.len() as u64) as usize;
-    let mut aligned = AlignedBuffer::new((wanted + ALIGNMENT_BYTES).min(READ_BYTES_MAX));
+    let mut aligned = Pages::new((wanted + PAGE_BYTES).min(READ_BYTES_MAX));
     let mut done = 0;
     while done < wanted {
         let position = offset + done as u64;
-        let skipped = (position % ALIGNMENT_BYTES as u64) as usize;
+        let skipped = (position % PAGE_BYTES as u64) as usize;
         let start = position - skipped as u64;
-        let pages = aligned.slice((skipped + wanted - done).next_multiple_of(ALIGNMENT_BYTES));
+        let pages = aligned.slice((skipped + wanted - done).next_multiple_of(PAGE_BYTES));
         let count = retry_on_intr(|| rustix::io::pread(direct, &mut *pages, start))?;
         if count == 0 {
             break; // The file was cut since its size was read.
@@ -143,7 +140,7 @@ fn read_direct(direct: &OwnedFd, offset: u64, buffer: &mut [u8]) -> io::Result<u
 }
 
 fn read_evicted(fd: &OwnedFd, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
-    let alignment = ALIGNMENT_BYTES as u64;
+    let alignment = PAGE_BYTES as u64;
     // Pages that lie in the range only in part would be kept: the range is widened.
     let start = offset - offset % alignment;
     let length = (offset - start + buffer.len() as u64).next_multiple_of(alignment);
@@ -157,28 +154,6 @@ pub(super) fn is_refusal(error: &io::Error) -> bool {
     errno.is_some_and(|errno| errno == Errno::INVAL || errno == Errno::OPNOTSUPP)
 }
 
-/// Memory whose address and length are multiples of the alignment, cut from a larger allocation.
-pub(super) struct AlignedBuffer {
-    bytes: Vec<u8>,
-    start: usize,
-    length: usize,
-}
-
-impl AlignedBuffer {
-    /// Holds `bytes` bytes, rounded up.
-    pub(super) fn new(bytes: usize) -> Self {
-        let length = bytes.next_multiple_of(ALIGNMENT_BYTES);
-        let bytes = vec![0; length + ALIGNMENT_BYTES];
-        let address = bytes.as_ptr().addr();
-        Self { start: address.next_multiple_of(ALIGNMENT_BYTES) - address, bytes, length }
-    }
-
-    /// The first `bytes` bytes, or all there are.
-    pub(super) fn slice(&mut self, bytes: usize) -> &mut [u8] {
-        &mut self.bytes[self.start..self.start + bytes.min(self.length)]
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -190,7 +165,7 @@ mod tests {
         std::fs::write(file.path(), &bytes).unwrap();
         let fd = open(file.path(), OFlags::RDONLY).unwrap();
         drop(file);
-        let (reader, mut memory) = (DurableReader::default(), AlignedBuffer::new(1 << 16));
+        let (reader, mut memory) = (DurableReader::default(), Pages::new(1 << 16));
         for (offset, length, count) in [(0, 8192, 8192), (4096, 1 << 16, 15_904), (32_768, 4096, 0)]
         {
             let buffer = memory.slice(length);

@@ -19,9 +19,9 @@ use std::sync::Arc;
 use rustix::fs::{FallocateFlags, FlockOperation, Mode, OFlags};
 use rustix::io::{Errno, retry_on_intr};
 
-use self::durable::{ALIGNMENT_BYTES, DurableReader};
+use self::durable::DurableReader;
 use self::map::RealMap;
-use self::past_cache::{PastCache, to_next_page};
+use self::past_cache::PastCache;
 use super::zeros::write_zeros;
 use super::{Access, Disk, DiskError, DiskFile, DiskLock, DiskMap, Reserved, fill_with_zeros};
 
@@ -192,15 +192,9 @@ impl DiskFile for RealFile {
     }
 
     fn write_past_cache_at(&self, offset: u64, bytes: &[u8]) -> Result<(), DiskError> {
-        // The page at the beginning is another write's too. The last one may become it: it stays in the
-        // cache, for a page that is written in part would have to be read first.
-        let head = bytes.len().min(to_next_page(offset));
-        let middle = (bytes.len() - head).saturating_sub(ALIGNMENT_BYTES);
-        self.write_all_at(offset, &bytes[..head])?;
-        let direct = self.past_cache.write(offset + head as u64, &bytes[head..head + middle]);
+        let direct = self.past_cache.write(offset, bytes);
         let direct = direct.map_err(|source| self.failed("write directly", source))?;
-        let done = head + direct;
-        self.write_all_at(offset + done as u64, &bytes[done..])
+        self.write_all_at(offset + direct as u64, &bytes[direct..])
     }
 
     fn set_size(&self, bytes: u64) -> Result<(), DiskError> {
