@@ -240,7 +240,8 @@ impl<R: ReplyTo> EngineHandle<R> {
         self.reader.read_hot(locations)
     }
 
-    /// Whether somebody who reads a backlog will soon want what [`EngineHandle::read_on`] reads.
+    /// Whether somebody who reads a backlog will soon want what [`EngineHandle::read_on`] reads. Who is told so is
+    /// the one to call it: nobody else is told.
     pub fn reads_on(&self) -> bool {
         self.reader.reads_on()
     }

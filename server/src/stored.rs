@@ -42,7 +42,7 @@ pub(crate) async fn read_all(
     }
 }
 
-/// Nobody waits for it, so it needs no permit; and there is one at a time.
+/// Nobody waits for it, so it needs no permit; and only one is told to.
 fn read_on(engine: &EngineHandle) {
     if engine.reads_on() {
         let engine = engine.clone();

@@ -97,7 +97,7 @@ impl Reader {
         drop(cache);
         let is_cold = |(location, record): (_, &Option<_>)| record.is_none().then_some(location);
         let cold: Vec<_> = locations.clone().zip(&records).filter_map(is_cold).collect();
-        let mut ahead = self.read_ahead(&cold).into_iter();
+        let mut ahead = self.check_ahead(&cold, self.ahead.find(&cold)).into_iter();
         let found = locations.zip(records).map(|(location, record)| match record {
             Some(record) => Some(check(location, record)),
             None => ahead.next().flatten().map(Ok),
@@ -120,7 +120,7 @@ impl Reader {
         check(location, record.freeze())
     }
 
-    /// Whether there is something for [`Reader::read_on`].
+    /// Whether there is something for [`Reader::read_on`]: who is told so is the one to call it.
     pub(crate) fn reads_on(&self) -> bool {
         self.ahead.goes_on()
     }
@@ -157,8 +157,9 @@ impl Reader {
             return None;
         }
         let range = u64::from(first.offset)..together.last()?.range().end;
-        if self.ahead.read(&first.segment, range.clone()) {
-            let ahead = self.read_ahead(&together.iter().collect::<Vec<_>>());
+        if let Some(stretches) = self.ahead.read(&first.segment, range.clone()) {
+            let locations: Vec<_> = together.iter().collect();
+            let ahead = self.check_ahead(&locations, self.ahead.copy(&stretches, &locations));
             let read = together.iter().zip(ahead);
             let read = read.map(|(location, ahead)| ahead.map_or_else(|| self.read(location), Ok));
             return Some(read.collect());
@@ -176,9 +177,12 @@ impl Reader {
         Some(together.iter().map(part).collect())
     }
 
-    /// Each message, if it was read ahead and is whole.
-    fn read_ahead(&self, locations: &[&Location]) -> Vec<Option<StoredMessage>> {
-        let records = self.ahead.find(locations);
+    /// Each message, if it was read ahead and is whole. Whatever is wrong with it, the file may have it right.
+    fn check_ahead(
+        &self,
+        locations: &[&Location],
+        records: Vec<Option<Bytes>>,
+    ) -> Vec<Option<StoredMessage>> {
         let read = |(location, record): (&&Location, Option<Bytes>)| {
             let message = check(location, record?).ok();
             if message.is_none() {

@@ -11,16 +11,15 @@ pub(super) fn allow(connections: usize) -> usize {
     let needed = (connections as u64).saturating_add(OTHER_FILES);
     let limit = getrlimit(Resource::Nofile);
     // None is no limit.
-    let Some(current) = limit.current.filter(|current| *current < needed) else {
-        return connections;
-    };
-    let possible = limit.maximum.map_or(needed, |maximum| maximum.min(needed));
+    let Some(current) = limit.current else { return connections };
+    // As many as the system lets: of segments there may be any number.
+    let possible = limit.maximum.unwrap_or(needed.max(current));
     let raised = Rlimit { current: Some(possible), maximum: limit.maximum };
     let files = match setrlimit(Resource::Nofile, raised) {
         Ok(()) => possible,
         Err(_) => current,
     };
-    if files == needed {
+    if files >= needed {
         return connections;
     }
     let allowed = usize::try_from(files - OTHER_FILES.min(files / 2)).unwrap_or(connections);
