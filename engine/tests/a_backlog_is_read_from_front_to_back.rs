@@ -6,33 +6,22 @@
 mod common;
 
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::mpsc::channel;
 
-use common::engine::{Caller, deliveries, receive};
+use common::engine::{Caller, ask, deliveries, receive, start_at};
 use common::message;
 use forebay_engine::command::Command;
-use forebay_engine::disk::RealDisk;
 use forebay_engine::location::Location;
-use forebay_engine::{Engine, Options, StoredMessage, SystemClock};
+use forebay_engine::{Engine, Options, StoredMessage};
 
 const BATCH: usize = 32;
 
 fn open(data: &Path) -> Engine<Caller> {
     let options =
         Options { segment_bytes: 4 << 20, tail_cache_bytes: 64 << 10, ..Options::default() };
-    let on_failure = Box::new(|failure| panic!("{failure}"));
-    let (disk, clock) = (Arc::new(RealDisk), Arc::new(SystemClock));
-    let engine = Engine::open(disk, clock, data, options, on_failure).unwrap().0;
+    let engine = start_at(data, options);
     let (name, attributes) = ("jobs".to_owned(), Default::default());
     ask(&engine, Command::CreateQueue { name, attributes }).unwrap();
     engine
-}
-
-fn ask(engine: &Engine<Caller>, command: Command) -> common::Answer {
-    let (answer, answers) = channel();
-    engine.handle().submit(command, Caller::new(answer));
-    answers.recv().unwrap()
 }
 
 fn body(number: usize) -> Vec<u8> {

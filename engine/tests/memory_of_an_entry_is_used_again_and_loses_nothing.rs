@@ -6,14 +6,11 @@
 mod common;
 
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::mpsc::channel;
 
-use common::engine::{Caller, deliveries, receive};
+use common::engine::{Caller, ask, deliveries, receive, start_at};
 use common::message;
 use forebay_engine::command::Command;
-use forebay_engine::disk::RealDisk;
-use forebay_engine::{Engine, Options, SystemClock};
+use forebay_engine::{Engine, Options};
 
 const BATCHES: usize = 60;
 const BATCH: usize = 5;
@@ -21,15 +18,7 @@ const BATCH: usize = 5;
 fn open(data: &Path) -> Engine<Caller> {
     let options =
         Options { segment_bytes: 4 << 20, tail_cache_bytes: 1 << 20, ..Options::default() };
-    let on_failure = Box::new(|failure| panic!("{failure}"));
-    let (disk, clock) = (Arc::new(RealDisk), Arc::new(SystemClock));
-    Engine::open(disk, clock, data, options, on_failure).unwrap().0
-}
-
-fn ask(engine: &Engine<Caller>, command: Command) -> common::Answer {
-    let (answer, answers) = channel();
-    engine.handle().submit(command, Caller::new(answer));
-    answers.recv().unwrap()
+    start_at(data, options)
 }
 
 /// Of all lengths, so that entries begin anywhere in a page; large enough to be written past the cache.

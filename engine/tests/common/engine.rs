@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use forebay_engine::command::{Command, Reply, ReplyTo};
-use forebay_engine::disk::Disk;
+use forebay_engine::disk::{Disk, RealDisk};
 use forebay_engine::{Engine, EngineHandle, LogFailure, Opening, Options, SystemClock};
 
 use super::{Answer, DATA};
@@ -46,6 +46,20 @@ pub fn start(disk: Arc<dyn Disk>, options: Options) -> Running {
         Engine::open(disk, clock, Path::new(DATA), options, on_failure).expect("the store opens");
     let handle = engine.handle();
     Running { engine, handle, opening, failures }
+}
+
+/// An engine on the operating system's disk, whose log must not fail.
+pub fn start_at(data: &Path, options: Options) -> Engine<Caller> {
+    let on_failure = Box::new(|failure| panic!("{failure}"));
+    let (disk, clock) = (Arc::new(RealDisk), Arc::new(SystemClock));
+    Engine::open(disk, clock, data, options, on_failure).expect("the store opens").0
+}
+
+/// Submits a command and waits for its answer.
+pub fn ask(engine: &Engine<Caller>, command: Command) -> Answer {
+    let (answer, answers) = channel();
+    engine.handle().submit(command, Caller(answer));
+    answers.recv().expect("every command is answered")
 }
 
 impl Running {
