@@ -32,11 +32,6 @@ impl PlainFile {
         Ok(Self { file, bytes, end: 0, writer: PageWriter::default() })
     }
 
-    /// Its size.
-    pub(crate) fn bytes(&self) -> u64 {
-        self.bytes
-    }
-
     /// Where in this memory, which is empty, the next append begins so that it is written as it is.
     pub(crate) fn start_in(&self, memory: &BytesMut) -> usize {
         PageWriter::start_in(memory, self.end)
@@ -45,19 +40,19 @@ impl PlainFile {
     /// Writes what the memory has from `start` on.
     pub(crate) fn append(&mut self, memory: &mut BytesMut, start: usize) -> Result<(), BenchError> {
         let bytes = (memory.len() - start) as u64;
-        self.end = end_after(self.end, bytes, self.bytes);
+        self.end = self.end_after(bytes);
         let offset = self.end - bytes;
         let written = self.writer.append(&*self.file, offset, memory, start, self.bytes);
         written.map_err(|error| BenchError::new(error.to_string()))
+    }
+
+    /// Where an append of so many bytes would end.
+    pub(crate) fn end_after(&self, bytes: u64) -> u64 {
+        if self.end + bytes > self.bytes { bytes } else { self.end + bytes }
     }
 
     /// Makes durable what was written.
     pub(crate) fn sync(&self) -> Result<(), BenchError> {
         self.file.sync().map_err(|error| BenchError::new(error.to_string()))
     }
-}
-
-/// Where an append of so many bytes ends if the last one ended at `end`.
-pub(crate) fn end_after(end: u64, bytes: u64, file_bytes: u64) -> u64 {
-    if end + bytes > file_bytes { bytes } else { end + bytes }
 }

@@ -20,9 +20,6 @@ pub const ENTRY_HEADER_BYTES: usize = 56;
 /// Bytes before a segment's first entry: its header page.
 pub const SEGMENT_HEADER_BYTES: u64 = 4096;
 
-/// What the system writes at once.
-pub(crate) const PAGE_BYTES: u64 = 4096;
-
 /// So much of an entry is sealed at once, before its checksum goes on.
 const SEALED_BYTES: usize = 16 << 10;
 
@@ -454,7 +451,10 @@ impl Sealed {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::disk;
     use crate::ids::Epoch;
+
+    const PAGE_BYTES: u64 = disk::PAGE_BYTES as u64;
 
     #[test]
     fn an_entry_in_used_memory_begins_in_its_page_as_in_the_file() {

@@ -2,14 +2,14 @@
 
 use std::os::fd::OwnedFd;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::BytesMut;
 use forebay_engine::disk::PageWriter;
 
 use super::connection::Durable;
 use crate::BenchError;
-use crate::plain_file::{PlainFile, end_after};
+use crate::plain_file::PlainFile;
 use crate::workload::Durability;
 
 /// Frames that become durable together.
@@ -44,9 +44,6 @@ impl Group {
 /// The file's owner, on this thread or on its own.
 pub(super) struct Writer {
     log: Arc<Log>,
-    /// Where in the file the groups end that were given to be written.
-    end: u64,
-    file_bytes: u64,
     busy: bool,
     groups: SyncSender<Group>,
     synced: Receiver<Result<Group, BenchError>>,
@@ -63,12 +60,16 @@ struct Log {
 
 impl Log {
     fn append(&self, group: &mut Group) -> Result<(), BenchError> {
-        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut file = self.file();
         file.append(&mut group.bytes, group.start)?;
         match self.durability {
             Durability::Sync => file.sync(),
             Durability::Written => Ok(()),
         }
+    }
+
+    fn file(&self) -> MutexGuard<'_, PlainFile> {
+        self.file.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -79,24 +80,22 @@ impl Writer {
         durability: Durability,
         wake: OwnedFd,
     ) -> Result<Self, BenchError> {
-        let file_bytes = file.bytes();
         let log = Arc::new(Log { file: Mutex::new(file), durability });
         let wake = Arc::new(wake);
         let (groups, groups_out) = sync_channel::<Group>(1);
-        let (synced, synced_out) = sync_channel(1);
+        let (tell, synced) = sync_channel(1);
         let (shared, waker) = (log.clone(), wake.clone());
         std::thread::Builder::new().name("bare-writer".to_owned()).spawn(move || {
             for mut group in groups_out {
                 let result = shared.append(&mut group).map(|()| group);
-                let told = synced.send(result).is_ok();
+                let told = tell.send(result).is_ok();
                 if !told || rustix::io::write(&waker, &1_u64.to_ne_bytes()).is_err() {
                     return;
                 }
             }
         })?;
         let spare = Group::default();
-        let synced = synced_out;
-        Ok(Self { log, end: 0, file_bytes, busy: false, groups, synced, wake, spare })
+        Ok(Self { log, busy: false, groups, synced, wake, spare })
     }
 
     pub(super) fn is_idle(&self) -> bool {
@@ -111,8 +110,9 @@ impl Writer {
         connections: usize,
     ) -> Result<Option<Vec<Durable>>, BenchError> {
         let bytes = (group.bytes.len() - group.start) as u64;
-        self.end = end_after(self.end, bytes, self.file_bytes);
-        let next = Group::begun(std::mem::take(&mut self.spare), self.end);
+        // Nothing is being written: who asks for this has seen that the writer is idle.
+        let end = self.log.file().end_after(bytes);
+        let next = Group::begun(std::mem::take(&mut self.spare), end);
         let mut full = std::mem::replace(group, next);
         if connections == 1 {
             self.log.append(&mut full)?;

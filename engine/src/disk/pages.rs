@@ -20,6 +20,7 @@ pub const PAGE_BYTES: usize = 4096;
 const COPIED_BYTES_MAX: usize = 1 << 20;
 
 /// Memory that is whole pages, cut from a larger allocation.
+#[derive(Default)]
 pub(crate) struct Pages {
     bytes: Vec<u8>,
     start: usize,

@@ -12,11 +12,11 @@ struct Zeros([u8; 1 << 20]);
 static ZEROS: Zeros = Zeros([0; 1 << 20]);
 
 /// As many zeros, or as many as there are.
-pub(super) fn zeros(bytes: u64) -> &'static [u8] {
+fn zeros(bytes: u64) -> &'static [u8] {
     &ZEROS.0[..bytes.min(ZEROS.0.len() as u64) as usize]
 }
 
-/// Writes so many zeros.
+/// Writes so many zeros, past the page cache where that can be done.
 pub(super) fn write_zeros(
     file: &(impl DiskFile + ?Sized),
     mut offset: u64,
@@ -25,7 +25,7 @@ pub(super) fn write_zeros(
     let end = offset + bytes;
     while offset < end {
         let piece = zeros(end - offset);
-        file.write_all_at(offset, piece)?;
+        file.write_past_cache_at(offset, piece)?;
         offset += piece.len() as u64;
     }
     Ok(())

@@ -8,10 +8,12 @@ use crate::broken::{Mistake, makes};
 use crate::checksum::{self, Salt};
 use crate::codec::Fields;
 use crate::disk::{Access, Disk, DiskError, DiskFile, read_file, remove_if_there};
-use crate::entry::PAGE_BYTES;
 use crate::error::{Damage, OpenError};
 use crate::ids::{Epoch, Position, StoreId};
 use crate::options::SEGMENT_BYTES_MAX;
+
+/// Sizes of segments are listed in these.
+pub(crate) const PAGE_BYTES: u64 = 4096;
 
 const MAGIC: [u8; 8] = *b"FOREBAYM";
 /// The version that is written; version 1 is read too.

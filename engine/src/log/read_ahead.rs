@@ -87,15 +87,15 @@ impl ReadAhead {
     }
 
     /// The bytes at each location, as far as they are in these stretches.
-    pub(super) fn copy(
+    pub(super) fn copy<'l>(
         &self,
         stretches: &[Arc<Stretch>],
-        locations: &[&Location],
+        locations: &[&'l Location],
     ) -> Vec<Option<Bytes>> {
         let bytes = locations.iter().map(|location| location.bytes as usize).sum();
         let mut memory = BytesMut::with_capacity(bytes);
         let mut last = None;
-        let mut copy = |location: &Location| {
+        let mut copy = |location: &'l Location| {
             let start = memory.len();
             for number in numbers(location.range()) {
                 let place = (location.segment.salt, number);
@@ -105,15 +105,13 @@ impl ReadAhead {
                     return None;
                 };
                 memory.extend_from_slice(part);
-                last = stretch;
+                last = stretch.map(|stretch| (stretch, &location.segment));
             }
             Some(start..memory.len())
         };
-        let copied: Vec<_> = locations.iter().map(|location| copy(location)).collect();
-        if let Some(stretch) = last {
-            let of = |location: &&&Location| location.segment.salt == stretch.place.0;
-            let location = locations.iter().find(of).expect("it was found for one of them");
-            self.used(stretch, &location.segment, memory.len() as u64);
+        let copied: Vec<_> = locations.iter().copied().map(&mut copy).collect();
+        if let Some((stretch, segment)) = last {
+            self.used(stretch, segment, memory.len() as u64);
         }
         let memory = memory.freeze();
         copied.into_iter().map(|range| Some(memory.slice(range?))).collect()
@@ -401,12 +399,14 @@ mod tests {
             for reader in 0..readers {
                 let start = reader * EACH_BYTES + batch * BATCH_BYTES;
                 let range = start..start + BATCH_BYTES;
-                if is_found(&ahead, &segment, range.clone()) {
-                } else if let Some(stretches) = ahead.read(&segment, range.clone()) {
-                    let location = at(&segment, range);
-                    assert!(ahead.copy(&stretches, &[&location])[0].is_some());
-                } else {
-                    alone += BATCH_BYTES;
+                if !is_found(&ahead, &segment, range.clone()) {
+                    match ahead.read(&segment, range.clone()) {
+                        Some(stretches) => {
+                            let copied = ahead.copy(&stretches, &[&at(&segment, range)]);
+                            assert!(copied[0].is_some());
+                        }
+                        None => alone += BATCH_BYTES,
+                    }
                 }
                 if ahead.goes_on() {
                     ahead.go_on();

@@ -5,7 +5,7 @@
 
 use super::segment::SEGMENT_HEADER_BYTES;
 use crate::checksum::Salt;
-use crate::disk::{DiskError, DiskFile, PAGE_BYTES};
+use crate::disk::{DiskError, DiskFile, PAGE_BYTES, Pages};
 use crate::entry::{
     ENTRY_ALIGN, ENTRY_HEADER_BYTES, EntryError, EntryHeader, check_body, entry_bytes,
 };
@@ -41,10 +41,9 @@ enum Reading<'f> {
 pub(crate) struct Chunk {
     /// Where in the file it begins.
     start: u64,
-    /// Where in `memory` it begins, at a page, and how long it is.
-    from: usize,
+    /// How long it is.
     length: usize,
-    memory: Vec<u8>,
+    memory: Pages,
 }
 
 impl Chunk {
@@ -52,16 +51,14 @@ impl Chunk {
     fn slide(&mut self, start: u64, bytes: usize) {
         let before = start.checked_sub(self.start).and_then(|before| usize::try_from(before).ok());
         let kept = before.filter(|before| *before <= self.length);
-        let kept = kept.map_or(0..0, |before| self.from + before..self.from + self.length);
+        let kept = kept.map_or(0..0, |before| before..self.length);
         self.length = kept.len();
-        if self.memory.len() < bytes + PAGE_BYTES {
-            let mut larger = vec![0; bytes + PAGE_BYTES];
-            let address = larger.as_ptr().addr();
-            self.from = address.next_multiple_of(PAGE_BYTES) - address;
-            larger[self.from..self.from + self.length].copy_from_slice(&self.memory[kept]);
+        if self.memory.bytes().len() < bytes {
+            let mut larger = Pages::new(bytes);
+            larger.slice(self.length).copy_from_slice(&self.memory.bytes()[kept]);
             self.memory = larger;
         } else {
-            self.memory.copy_within(kept, self.from);
+            self.memory.slice(kept.end).copy_within(kept, 0);
         }
         self.start = start;
     }
@@ -91,7 +88,7 @@ impl<'f> Window<'f> {
             self.fill(start, bytes)?;
         }
         let chunk = &self.chunk;
-        let bytes = &chunk.memory[chunk.from..chunk.from + chunk.length];
+        let bytes = &chunk.memory.bytes()[..chunk.length];
         let from = ((offset - chunk.start) as usize).min(bytes.len());
         Ok(&bytes[from..(from + count).min(bytes.len())])
     }
@@ -100,8 +97,8 @@ impl<'f> Window<'f> {
     fn fill(&mut self, start: u64, bytes: usize) -> Result<(), DiskError> {
         let chunk = &mut self.chunk;
         chunk.slide(start, bytes);
-        let (offset, from) = (start + chunk.length as u64, chunk.from + chunk.length);
-        let missing = &mut chunk.memory[from..chunk.from + bytes.max(chunk.length)];
+        let offset = start + chunk.length as u64;
+        let missing = &mut chunk.memory.slice(bytes.max(chunk.length))[chunk.length..];
         chunk.length += match self.reading {
             Reading::Usual => self.file.read_at(offset, missing)?,
             Reading::Durable => self.file.read_durable_at(offset, missing)?,

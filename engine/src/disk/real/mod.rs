@@ -22,7 +22,6 @@ use rustix::io::{Errno, retry_on_intr};
 use self::durable::DurableReader;
 use self::map::RealMap;
 use self::past_cache::PastCache;
-use super::zeros::write_zeros;
 use super::{Access, Disk, DiskError, DiskFile, DiskLock, DiskMap, Reserved, fill_with_zeros};
 
 /// The operating system's file system.
@@ -183,12 +182,6 @@ impl DiskFile for RealFile {
             }
             Err(errno) => Err(self.failed("reserve space for", errno.into())),
         }
-    }
-
-    fn write_zeros(&self, offset: u64, bytes: u64) -> Result<(), DiskError> {
-        let direct = self.past_cache.write_zeros(offset, bytes);
-        let direct = direct.map_err(|source| self.failed("write directly", source))?;
-        write_zeros(self, offset + direct, bytes - direct)
     }
 
     fn write_past_cache_at(&self, offset: u64, bytes: &[u8]) -> Result<(), DiskError> {

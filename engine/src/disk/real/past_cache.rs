@@ -14,7 +14,6 @@ use rustix::io::retry_on_intr;
 
 use super::durable::{is_refusal, open_direct};
 use crate::disk::PAGE_BYTES;
-use crate::disk::zeros::zeros;
 
 /// A file's second descriptor, for direct writes; as a rule there is none.
 #[derive(Debug, Default)]
@@ -34,18 +33,6 @@ impl PastCache {
     /// No more is written this way.
     pub(super) fn close(&self) {
         *self.direct() = None;
-    }
-
-    /// Writes zeros as far as whole pages go; how many.
-    pub(super) fn write_zeros(&self, offset: u64, bytes: u64) -> io::Result<u64> {
-        let mut written = 0;
-        while written < bytes {
-            match self.write(offset + written, zeros(bytes - written))? {
-                0 => break,
-                count => written += count as u64,
-            }
-        }
-        Ok(written)
     }
 
     /// Writes as far as whole pages go; how many bytes.
