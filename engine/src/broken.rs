@@ -63,6 +63,7 @@ mistakes! {
     IndexHeaderUnchecked "X4" "an index is believed to be of its segment";
     IndexBlockUnchecked "X4" "a block of an index is believed without a checksum";
     AckForgotten "K1" "the compactor leaves out an ack whose message an older segment has";
+    MovesPassedOver "K1" "the compactor passes over moves of messages that are gone";
     RemovedBeforeListed "K2" "compacted segments are removed before the manifest lists the new one";
     CompactedNotSynced "K2" "a compacted segment is listed before it is synced";
     NumberForgotten "K2" "the compactor forgets the numbers of messages that are gone";

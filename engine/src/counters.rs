@@ -21,6 +21,8 @@ pub(crate) struct Counters {
     pub(crate) compacted_bytes_written: Counter,
     /// Bytes of segments that the compactor has read.
     pub(crate) compacted_bytes_read: Counter,
+    /// Bytes of messages that were gone, which it has passed over.
+    pub(crate) compacted_bytes_skipped: Counter,
     /// Bytes of files that the compactor has removed.
     pub(crate) compacted_bytes_freed: Counter,
     /// For how many microseconds the log has rested before entries, so that the compactor keeps up.
@@ -74,6 +76,7 @@ impl Counters {
             compactions: self.compactions.get(),
             is_compacting: self.compacting.get() > 0,
             compacted_bytes_read: self.compacted_bytes_read.get(),
+            compacted_bytes_skipped: self.compacted_bytes_skipped.get(),
             compacted_bytes_written: self.compacted_bytes_written.get(),
             compacted_bytes_freed: self.compacted_bytes_freed.get(),
             log_rested_ms: self.log_rested_us.get() / 1000,

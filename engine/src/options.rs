@@ -85,6 +85,12 @@ impl Options {
         (self.segment_bytes / 16).max(SEGMENT_BYTES_MIN)
     }
 
+    /// The compactor passes over messages that are gone where they take so many bytes or more: 32 KiB, in the time of
+    /// which a disk reads elsewhere, and less where segments are small.
+    pub(crate) fn skip_bytes_min(&self) -> u64 {
+        (self.segment_bytes / 8192).min(32 << 10)
+    }
+
     /// What is kept free for receives and deletes beside the segments: the standby segment.
     pub(crate) fn standby_bytes(&self) -> u64 {
         (self.segment_bytes / 4).max(SEGMENT_BYTES_MIN)

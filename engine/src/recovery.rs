@@ -245,9 +245,9 @@ impl Replay for Recovery {
         if let Some(current) = &mut self.current {
             let mut control_bytes = body.len();
             let times = (header.log_time, segment.created);
-            for (queue, seq, slot) in sent_slots(offset, times, body) {
-                control_bytes -= slot.bytes as usize;
-                current.index.add(queue, seq, slot);
+            for message in sent_slots(offset, times, body) {
+                control_bytes -= message.slot.bytes as usize;
+                current.index.add(message);
             }
             current.index.add_control(control_bytes as u64);
         }

@@ -71,6 +71,8 @@ pub struct DiskStats {
     pub is_compacting: bool,
     /// Bytes that the compactor has read.
     pub compacted_bytes_read: u64,
+    /// Bytes of messages that were gone, which it has passed over instead of reading them.
+    pub compacted_bytes_skipped: u64,
     /// Bytes that it has written, indexes included.
     pub compacted_bytes_written: u64,
     /// Bytes of segments that it has given back.

@@ -170,6 +170,18 @@ fn it_opens_from_each_snapshot_and_from_the_log_to_the_same() {
     }
 }
 
+/// An index of the golden store as it is written today: with a word that its messages were all sent to their queues.
+fn as_today(mut bytes: Vec<u8>) -> Vec<u8> {
+    let queues = u32::from_le_bytes(bytes[52..56].try_into().unwrap()) as usize;
+    let table = 4096..4096 + (queues * 48).next_multiple_of(4096);
+    for row in bytes[table.clone()].chunks_exact_mut(48).take(queues) {
+        row[40] = 1;
+    }
+    let crc = crc32fast::hash(&[&bytes[..12], &bytes[16..table.end]].concat());
+    bytes[12..16].copy_from_slice(&crc.to_le_bytes());
+    bytes
+}
+
 #[test]
 fn its_indexes_are_made_anew_to_the_same_bytes() {
     let (mut client, opening) = open(|files| files.retain(|path, _| !has_extension(path, "idx")));
@@ -178,7 +190,7 @@ fn its_indexes_are_made_anew_to_the_same_bytes() {
     assert_eq!(opening.indexes_rebuilt, golden.len());
     client.keep();
     for (path, bytes) in golden {
-        assert!(client.disk.image(&path).unwrap() == bytes, "{}", path.display());
+        assert!(client.disk.image(&path).unwrap() == as_today(bytes), "{}", path.display());
     }
 }
 

@@ -388,6 +388,7 @@ fn disk_stats(disk: stats::DiskStats) -> DiskStats {
         compacted_bytes_written,
         compacted_bytes_freed,
         log_rested_ms,
+        compacted_bytes_skipped,
     } = disk;
     DiskStats {
         last_position,
@@ -406,5 +407,6 @@ fn disk_stats(disk: stats::DiskStats) -> DiskStats {
         compacted_bytes_written,
         compacted_bytes_freed,
         log_rested_ms,
+        compacted_bytes_skipped,
     }
 }

@@ -11,7 +11,7 @@ use super::judge::{BadIndex, Judge};
 use super::output::{Identity, Output};
 use super::reserve::Reserve;
 use super::retired::Retired;
-use super::source::{Source, SourceError};
+use super::source::{Passed, Source, SourceError};
 use crate::broken::{Mistake, makes};
 use crate::counters::Counters;
 use crate::disk::{DiskError, remove_if_there};
@@ -33,7 +33,10 @@ pub(crate) struct Compaction {
     home: Home,
     group: Vec<SealedSegment>,
     /// Of the group, what is still to be read; the last one first.
-    sources: Vec<Source>,
+    unread: Vec<SealedSegment>,
+    /// What is being read.
+    source: Option<Source>,
+    skip_bytes_min: u64,
     judge: Judge,
     /// Whose file the output is written into.
     reserve: Reserve,
@@ -127,13 +130,15 @@ impl From<SourceError> for CopyError {
 }
 
 impl Compaction {
-    /// Begins to make one segment of `group`; `older` are those before it.
+    /// Begins to make one segment of `group`; `older` are those before it. Messages that are gone are not read
+    /// where they take `skip_bytes_min` or more.
     pub(crate) fn begin(
         home: Home,
         group: Vec<SealedSegment>,
         older: Vec<SealedSegment>,
         views: Arc<Views>,
         reserve: Reserve,
+        skip_bytes_min: u64,
         counters: Arc<Counters>,
     ) -> Result<Self, DiskError> {
         let ends = group.first().zip(group.last()).expect("a group has segments");
@@ -148,10 +153,20 @@ impl Compaction {
         };
         let (file, path) = (reserve.file.clone(), reserve.path.clone());
         let output = Output::new(&*home.disk, file, path, identity)?;
-        let sources = group.iter().rev().cloned().map(Source::new).collect();
-        let judge = Judge::new(views, older);
-        let (named, newest) = (None, LogTime::default());
-        Ok(Self { home, group, sources, judge, reserve, output, named, newest, counters })
+        let unread = group.iter().rev().cloned().collect();
+        Ok(Self {
+            home,
+            group,
+            unread,
+            source: None,
+            skip_bytes_min,
+            judge: Judge::new(views, older),
+            reserve,
+            output,
+            named: None,
+            newest: LogTime::default(),
+            counters,
+        })
     }
 
     /// Ends a compaction that failed: removes what it made, and gives back the reserve if that was
@@ -168,12 +183,19 @@ impl Compaction {
 
     /// Reads about a mebibyte; the last step swaps.
     pub(crate) fn step(&mut self, listing: &Listing) -> Result<Stepped, Failure> {
-        let Some(source) = self.sources.last_mut() else { return self.finish(listing) };
+        let pace = &*self.home.pace;
+        let source = match &mut self.source {
+            Some(source) => source,
+            none => {
+                let Some(next) = self.unread.pop() else { return self.finish(listing) };
+                let skips = self.judge.skips(&next, self.skip_bytes_min, pace);
+                none.insert(Source::new(next, skips.map_err(EarlyFailure::from)?))
+            }
+        };
         let segment = source.sealed.segment.first;
         let (judge, output, newest) = (&mut self.judge, &mut self.output, &mut self.newest);
-        let pace = &*self.home.pace;
         let mut written = 0;
-        let read = source.read(STEP_BYTES, pace, |_, header, body| {
+        let passed = source.read(STEP_BYTES, pace, |_, header, body| {
             // The entry's checksum was checked, which covers the messages; their own go with them.
             let mut needed = EntryBuilder::with_capacity(body.len());
             let mut judged_bytes = header.bytes() - body.len() as u64;
@@ -193,18 +215,20 @@ impl Compaction {
             written += added.map_err(|error| CopyError::Failed(error.into()))?;
             Ok(())
         });
-        let read = read.map_err(|error| match error {
+        let passed = passed.map_err(|error| match error {
             CopyError::Failed(failure) => failure,
             CopyError::Source(SourceError::Disk(error)) => error.into(),
             CopyError::Source(error) => {
                 EarlyFailure::Unreadable { segment, detail: error.to_string() }
             }
         })?;
-        if read.is_none() {
-            self.sources.pop();
+        match passed {
+            Some(Passed { read, skipped }) => {
+                self.counters.compacted_bytes_read.add(read);
+                self.counters.compacted_bytes_skipped.add(skipped);
+            }
+            None => self.source = None,
         }
-        let read = read.unwrap_or(0);
-        self.counters.compacted_bytes_read.add(read);
         self.counters.compacted_bytes_written.add(written);
         Ok(Stepped::Copied)
     }

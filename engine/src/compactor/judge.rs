@@ -8,9 +8,12 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::Views;
+use super::skips::skips;
 use crate::broken::{Mistake, makes};
 use crate::ids::{LeaseId, Position, QueueId, RedriveId, Seq};
 use crate::index::BadBlock;
+use crate::log::scan::Skip;
+use crate::pace::Pace;
 use crate::record::{Lease, LeaseList, Moved, Record, RecordWriter, Sent};
 use crate::state::frozen::FrozenQueue;
 use crate::state::past::{Expiry, Swept};
@@ -37,7 +40,7 @@ pub(super) struct Judge {
     kept: HashMap<QueueId, Seq>,
 }
 
-/// The index of an older segment is damaged: it must be made anew first.
+/// The index of a segment is damaged: it must be made anew first.
 #[derive(Debug)]
 pub(super) struct BadIndex {
     pub(super) segment: Position,
@@ -55,6 +58,19 @@ impl Judge {
             left_out: BTreeMap::new(),
             kept: HashMap::new(),
         }
+    }
+
+    /// What of a segment of the group need not be read: it is judged with this.
+    pub(super) fn skips(
+        &mut self,
+        sealed: &SealedSegment,
+        bytes_min: u64,
+        pace: &Pace,
+    ) -> Result<Vec<Skip>, BadIndex> {
+        let views = Arc::clone(&self.views);
+        let skips =
+            skips(sealed, &views, bytes_min, pace, |queue, next| self.leave_out(queue, next));
+        skips.map_err(|block| BadIndex { segment: sealed.segment.first, block })
     }
 
     /// Writes what is needed of `record`.

@@ -19,6 +19,7 @@ mod plan;
 mod reserve;
 mod retired;
 mod salvage;
+mod skips;
 mod source;
 
 use std::collections::BTreeMap;

@@ -85,9 +85,9 @@ impl Output {
         let offset = self.written + self.buffer.len() as u64;
         let mut control_bytes = records.body_bytes();
         let times = (header.log_time, self.identity.created);
-        for (queue, seq, slot) in sent_slots(offset, times, records.body()) {
-            control_bytes -= slot.bytes as usize;
-            self.index.add(queue, seq, slot);
+        for message in sent_slots(offset, times, records.body()) {
+            control_bytes -= message.slot.bytes as usize;
+            self.index.add(message);
         }
         self.index.add_control(control_bytes as u64);
         let (mut entry, count) = records.finish();

@@ -5,9 +5,10 @@ use crate::core::{sent_at, sent_slots, slot_ms};
 use crate::disk::DiskError;
 use crate::entry::{ENTRY_ALIGN, ENTRY_HEADER_BYTES, EntryHeader};
 use crate::error::Damage;
-use crate::index::{HeapIndex, Slot};
+use crate::index::{HeapIndex, Indexed, Slot};
 use crate::log::proven::{Proven, Whose, proven};
 use crate::log::scan::{Scan, Step};
+use crate::record::{Record, Sent};
 use crate::time::LogTime;
 use crate::upkeep::SealedSegment;
 
@@ -72,9 +73,9 @@ impl Salvage {
     ) {
         let mut control_bytes = body.len();
         let times = (header.log_time, sealed.segment.created);
-        for (queue, seq, slot) in sent_slots(offset, times, body) {
-            control_bytes -= slot.bytes as usize;
-            self.index.add(queue, seq, slot);
+        for message in sent_slots(offset, times, body) {
+            control_bytes -= message.slot.bytes as usize;
+            self.index.add(message);
         }
         self.index.add_control(control_bytes as u64);
     }
@@ -120,7 +121,9 @@ impl Salvage {
                 };
                 // By chance a seal may be right where no record was written.
                 if self.index.row(sent.queue).is_none_or(|row| row.last < sent.seq) {
-                    self.index.add(sent.queue, sent.seq, slot);
+                    let is_moved = matches!(record, Record::Moved(_));
+                    let Sent { queue, seq, .. } = *sent;
+                    self.index.add(Indexed { queue, seq, slot, is_moved });
                 }
             }
             at += size;

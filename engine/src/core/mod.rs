@@ -40,7 +40,7 @@ use crate::counters::Counters;
 use crate::entry::{EntryBuilder, records};
 use crate::error::{LogFailure, RequestError};
 use crate::ids::{Epoch, Group, Position, QueueId, Seq};
-use crate::index::Index;
+use crate::index::{Index, Indexed};
 use crate::log::{ClosedEntry, NextSegment, Place, Tail};
 use crate::options::Options;
 use crate::receipt::ReceiptKey;
@@ -460,19 +460,20 @@ impl<R: ReplyTo> Core<R> {
         let mut control_bytes = self.pending.body_bytes();
         let times = (now, place.segment.created);
         let mut sent_bytes = 0;
-        let place_of = |stored: &Stored| stored.slot(place.offset, times);
+        let place_of = |stored: &Stored| stored.indexed(place.offset, times);
         debug_assert!(
             sent_slots(place.offset, times, self.pending.body())
                 .eq(self.stored.iter().map(place_of)),
             "what was noted is what the entry has"
         );
-        for (queue, seq, slot) in self.stored.drain(..).map(|stored| place_of(&stored)) {
+        for message in self.stored.drain(..).map(|stored| place_of(&stored)) {
+            let Indexed { queue, seq, slot, .. } = message;
             // A queue created and deleted within the entry has no index.
             if !self.state.contains(queue) {
                 continue;
             }
             control_bytes -= slot.bytes as usize;
-            self.index.add(queue, seq, slot);
+            self.index.add(message);
             sent_bytes += u64::from(slot.bytes) - SENT_OVERHEAD_BYTES as u64;
             match ends.last_mut() {
                 Some((last, end)) if *last == queue => *end = seq.next(),

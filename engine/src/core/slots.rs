@@ -5,7 +5,7 @@
 
 use crate::entry::{ENTRY_HEADER_BYTES, records};
 use crate::ids::{Group, QueueId, Seq};
-use crate::index::Slot;
+use crate::index::{Indexed, Slot};
 use crate::record::{Record, Sent};
 use crate::time::LogTime;
 
@@ -19,7 +19,7 @@ pub(super) struct Stored {
     at: u32,
     /// ... and how long it is.
     bytes: u32,
-    /// When it was sent, if that was before the entry.
+    /// When it was sent, if it came by a `Moved`.
     sent: Option<LogTime>,
 }
 
@@ -44,11 +44,7 @@ impl Stored {
 
     /// Its place, when the entry begins at `offset` of its segment. `log_time` is the entry's,
     /// `created` the segment's.
-    pub(super) fn slot(
-        &self,
-        offset: u64,
-        (log_time, created): (LogTime, LogTime),
-    ) -> (QueueId, Seq, Slot) {
+    pub(super) fn indexed(&self, offset: u64, (log_time, created): (LogTime, LogTime)) -> Indexed {
         let offset = offset + ENTRY_HEADER_BYTES as u64 + u64::from(self.at);
         let slot = Slot {
             offset: u32::try_from(offset).expect("a segment is at most 4 GiB"),
@@ -56,7 +52,8 @@ impl Stored {
             sent_ms: slot_ms(self.sent.unwrap_or(log_time), created),
             group: self.group.0,
         };
-        (self.queue, self.seq, slot)
+        let Self { queue, seq, .. } = *self;
+        Indexed { queue, seq, slot, is_moved: self.sent.is_some() }
     }
 }
 
@@ -66,9 +63,9 @@ pub(crate) fn sent_slots(
     offset: u64,
     times: (LogTime, LogTime),
     body: &[u8],
-) -> impl Iterator<Item = (QueueId, Seq, Slot)> + '_ {
+) -> impl Iterator<Item = Indexed> + '_ {
     let stored = records(body).filter_map(|(record, at, bytes)| Stored::of(&record, at, bytes));
-    stored.map(move |stored| stored.slot(offset, times))
+    stored.map(move |stored| stored.indexed(offset, times))
 }
 
 /// When a record's message was sent, if the entry is of that time.

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
-use super::slot::{QueueRow, Run, Slot};
+use super::slot::{Indexed, QueueRow, Run, Slot};
 use crate::ids::{QueueId, Seq};
 
 /// The places of one segment's messages.
@@ -43,14 +43,15 @@ pub(super) struct QueueSlots {
     pub(super) slots: Vec<Slot>,
     /// Of all records.
     bytes: u64,
+    has_moved: bool,
 }
 
 impl HeapIndex {
     /// Adds a message: a queue's messages are added in the order of their numbers. Returns whether
     /// it is the first one of its queue.
-    pub(crate) fn add(&mut self, queue: QueueId, seq: Seq, slot: Slot) -> bool {
-        let slots = self.queues.entry(queue).or_default();
-        slots.add(queue, seq, slot);
+    pub(crate) fn add(&mut self, message: Indexed) -> bool {
+        let slots = self.queues.entry(message.queue).or_default();
+        slots.add(message);
         self.messages += 1;
         slots.slots.len() == 1
     }
@@ -105,7 +106,6 @@ impl HeapIndex {
     }
 
     /// A queue's messages, ascending.
-    #[cfg(test)]
     pub(crate) fn slots(&self, queue: QueueId) -> impl Iterator<Item = (Seq, Slot)> + '_ {
         self.queues.get(&queue).into_iter().flat_map(|slots| {
             let seqs = slots.runs.iter().flat_map(|run| run.first.0..run.end().0).map(Seq);
@@ -137,7 +137,7 @@ impl HeapIndex {
 }
 
 impl QueueSlots {
-    fn add(&mut self, queue: QueueId, seq: Seq, slot: Slot) {
+    fn add(&mut self, Indexed { queue, seq, slot, is_moved }: Indexed) {
         match self.runs.last_mut() {
             Some(run) if run.end() == seq => run.count += 1,
             Some(run) if run.end() > seq => {
@@ -152,6 +152,7 @@ impl QueueSlots {
         }
         self.slots.push(slot);
         self.bytes += u64::from(slot.bytes);
+        self.has_moved |= is_moved;
     }
 
     pub(super) fn row(&self, queue: QueueId) -> QueueRow {
@@ -164,6 +165,7 @@ impl QueueSlots {
             last: Seq(last.end().0 - 1),
             messages: self.slots.len() as u32,
             bytes: self.bytes,
+            is_all_sent: !self.has_moved,
         }
     }
 }

@@ -32,7 +32,7 @@ pub(crate) use salvaged::{Hole, SalvagedIndex};
 pub(crate) use segment::SegmentIndex;
 #[expect(unreachable_pub, reason = "inspect shows it")]
 pub use slot::QueueRow;
-pub(crate) use slot::Slot;
+pub(crate) use slot::{Indexed, Slot};
 pub(crate) use write::write;
 
 use self::shares::{SegmentKey, Shares};
@@ -107,10 +107,10 @@ impl Index {
 
     /// Adds a message to the active segment: a queue's messages are added in the order of their
     /// numbers.
-    pub(crate) fn add(&mut self, queue: QueueId, seq: Seq, slot: Slot) {
+    pub(crate) fn add(&mut self, message: Indexed) {
         let active = self.active.as_mut().expect("a segment was begun");
-        if active.heap.add(queue, seq, slot) {
-            self.shares.add(queue, seq, active.key);
+        if active.heap.add(message) {
+            self.shares.add(message.queue, message.seq, active.key);
         }
         self.tidy_one();
     }

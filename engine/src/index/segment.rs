@@ -57,8 +57,8 @@ impl SegmentIndex {
         }
     }
 
-    /// A queue's messages, ascending. A bad block is an error in the place of each item in it.
-    #[cfg(test)]
+    /// A queue's messages, ascending; of a damaged segment none. A bad block is an error in the place of each
+    /// item in it.
     pub(crate) fn slots(
         &self,
         queue: QueueId,
@@ -66,7 +66,7 @@ impl SegmentIndex {
         match self {
             SegmentIndex::Heap(heap) => Box::new(heap.slots(queue).map(Ok)),
             SegmentIndex::Mapped(mapped) => Box::new(mapped.slots(queue)),
-            SegmentIndex::Salvaged(_) => unreachable!("no test of the index alone has one"),
+            SegmentIndex::Salvaged(_) => Box::new(std::iter::empty()),
         }
     }
 

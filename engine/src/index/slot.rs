@@ -15,6 +15,16 @@ pub(crate) struct Slot {
     pub(crate) group: u32,
 }
 
+/// A message as an index takes it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Indexed {
+    pub(crate) queue: QueueId,
+    pub(crate) seq: Seq,
+    pub(crate) slot: Slot,
+    /// Whether its record is a `Moved`, which says something of another queue too.
+    pub(crate) is_moved: bool,
+}
+
 /// Messages of one queue whose numbers have no gap, and where their slots begin.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Run {
@@ -37,6 +47,8 @@ pub struct QueueRow {
     pub messages: u32,
     /// Of their records.
     pub bytes: u64,
+    /// Whether it is known that none of these is a `Moved`.
+    pub is_all_sent: bool,
 }
 
 /// A slot and a run take this much, in memory as in a file.

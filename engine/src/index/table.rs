@@ -7,6 +7,9 @@ use super::slot::QueueRow;
 use crate::codec::Fields;
 use crate::ids::{QueueId, Seq};
 
+/// Says of a row that none of its messages is a `Moved`. In indexes of older programs it says so of none.
+const ALL_SENT: u64 = 1;
+
 /// A row as it is in the file: the queue, and which runs are its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct TableRow {
@@ -26,6 +29,7 @@ impl TableRow {
         bytes[16..24].copy_from_slice(&row.first.0.to_le_bytes());
         bytes[24..32].copy_from_slice(&row.last.0.to_le_bytes());
         bytes[32..40].copy_from_slice(&row.bytes.to_le_bytes());
+        bytes[40..].copy_from_slice(&(u64::from(row.is_all_sent) * ALL_SENT).to_le_bytes());
         bytes
     }
 
@@ -35,7 +39,8 @@ impl TableRow {
         let (queue, first_run, runs, messages) = (QueueId(u32()), u32(), u32(), u32());
         let mut u64 = || fields.u64().expect("a row is 48 bytes");
         let (first, last, bytes) = (Seq(u64()), Seq(u64()), u64());
-        Self { row: QueueRow { queue, first, last, messages, bytes }, first_run, runs }
+        let is_all_sent = u64() == ALL_SENT;
+        Self { row: QueueRow { queue, first, last, messages, bytes, is_all_sent }, first_run, runs }
     }
 
     /// The queue of a row that is not decoded otherwise.

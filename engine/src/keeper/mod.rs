@@ -384,6 +384,7 @@ impl Keeper {
             older,
             views.clone(),
             reserve,
+            self.options.skip_bytes_min(),
             self.counters.clone(),
         );
         match begun {

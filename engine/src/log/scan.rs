@@ -2,6 +2,13 @@
 //!
 //! A scan says what stands there and where it stops; what a stop means, damage or a torn tail, is
 //! decided in [`super::replay`].
+//!
+//! It may pass over messages that nobody wants ([`Skip`]). Of an entry that is read in part the body's checksum says
+//! nothing; but each record that is read proves itself, each message has its own checksum, and with those that are
+//! passed over they must be as many as the header says, without a byte between them. An entry of which that is not
+//! true is read whole.
+
+use std::ops::Range;
 
 use super::segment::SEGMENT_HEADER_BYTES;
 use crate::checksum::Salt;
@@ -12,9 +19,19 @@ use crate::entry::{
 use crate::ids::Position;
 use crate::location::Segment;
 use crate::pace::{BYTES_READ_PER_BYTE, Pace};
+use crate::record::RecordFrame;
 
 /// Read from the file at once, at least.
 const CHUNK_BYTES: usize = 1 << 20;
+
+/// Messages of one entry, one behind the other, that need not be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Skip {
+    /// Where their records are.
+    pub(crate) bytes: Range<u64>,
+    /// How many they are.
+    pub(crate) records: u32,
+}
 
 /// A window on a file that moves forward.
 struct Window<'f> {
@@ -22,6 +39,8 @@ struct Window<'f> {
     reading: Reading<'f>,
     /// No byte from here on is looked at.
     end: u64,
+    /// What need not be read, ascending.
+    skips: &'f [Skip],
     chunk: Chunk,
 }
 
@@ -66,7 +85,7 @@ impl Chunk {
 
 impl<'f> Window<'f> {
     fn new(file: &'f dyn DiskFile, reading: Reading<'f>, end: u64) -> Self {
-        Self { file, reading, end, chunk: Chunk::default() }
+        Self { file, reading, end, skips: &[], chunk: Chunk::default() }
     }
 
     /// The bytes from `offset` on: `count`, or as many as there are before the end.
@@ -82,15 +101,23 @@ impl<'f> Window<'f> {
                 Reading::PastCache(pace) => (PAGE_BYTES, CHUNK_BYTES.max(piece_bytes(pace))),
                 _ => (1, CHUNK_BYTES),
             };
-            let skipped = (offset % page as u64) as usize;
-            let start = offset - skipped as u64;
-            let bytes = (skipped + count).max(at_once).min(left(start)).next_multiple_of(page);
+            let before = (offset % page as u64) as usize;
+            let start = offset - before as u64;
+            let at_once = at_once.min(self.skips_from(offset).first().map_or(at_once, |skip| {
+                usize::try_from(skip.bytes.start - start).unwrap_or(at_once)
+            }));
+            let bytes = (before + count).max(at_once).min(left(start)).next_multiple_of(page);
             self.fill(start, bytes)?;
         }
         let chunk = &self.chunk;
         let bytes = &chunk.memory.bytes()[..chunk.length];
         let from = ((offset - chunk.start) as usize).min(bytes.len());
         Ok(&bytes[from..(from + count).min(bytes.len())])
+    }
+
+    /// What need not be read from `offset` on.
+    fn skips_from(&self, offset: u64) -> &'f [Skip] {
+        &self.skips[self.skips.partition_point(|skip| skip.bytes.start < offset)..]
     }
 
     /// Makes the chunk one of so many bytes from `start` on, or of as many as there are.
@@ -167,6 +194,10 @@ pub(crate) struct Scan<'f> {
     has_gaps: bool,
     /// The newest durable position that a header claimed.
     claimed: Position,
+    /// What was read of an entry, if not all of it was.
+    parts: Vec<u8>,
+    /// How many bytes were passed over.
+    skipped: u64,
 }
 
 impl<'f> Scan<'f> {
@@ -185,6 +216,8 @@ impl<'f> Scan<'f> {
             expected: first,
             has_gaps: false,
             claimed: first.previous(),
+            parts: Vec::new(),
+            skipped: 0,
         }
     }
 
@@ -226,6 +259,17 @@ impl<'f> Scan<'f> {
         self
     }
 
+    /// Passes over these, which ascend.
+    pub(crate) fn with_skips(mut self, skips: &'f [Skip]) -> Self {
+        self.window.skips = skips;
+        self
+    }
+
+    /// How many bytes were passed over.
+    pub(crate) fn skipped(&self) -> u64 {
+        self.skipped
+    }
+
     /// Goes on with what an earlier scan of the same file has read.
     pub(crate) fn with_chunk(mut self, chunk: Chunk) -> Self {
         self.window.chunk = chunk;
@@ -256,15 +300,58 @@ impl<'f> Scan<'f> {
             return stop(None, EntryError::Position { expected, found });
         }
         // The header vouches for the length, and it fits the segment: now it may be read.
-        let bytes = self.window.at(offset, header.bytes() as usize)?;
-        let behind = bytes.get(ENTRY_HEADER_BYTES..).unwrap_or(&[]);
-        if let Err(cause) = check_body(&header, salt, behind) {
-            return stop(Some(header), cause);
+        let is_in_parts = self.read_parts(offset, &header)?;
+        if !is_in_parts {
+            let bytes = self.window.at(offset, header.bytes() as usize)?;
+            let behind = bytes.get(ENTRY_HEADER_BYTES..).unwrap_or(&[]);
+            if let Err(cause) = check_body(&header, salt, behind) {
+                return stop(Some(header), cause);
+            }
         }
         self.offset += header.bytes();
         self.expected = header.position.next();
         self.claimed = self.claimed.max(header.durable);
-        Ok(Step::Entry { offset, header, body: &behind[..header.body_bytes as usize] })
+        let body = match is_in_parts {
+            true => &self.parts,
+            false => {
+                let bytes = self.window.at(offset, header.bytes() as usize)?;
+                &bytes[ENTRY_HEADER_BYTES..ENTRY_HEADER_BYTES + header.body_bytes as usize]
+            }
+        };
+        Ok(Step::Entry { offset, header, body })
+    }
+
+    /// Reads of the entry at `offset` what need not be passed over; false if that is all of it, or does not add up.
+    fn read_parts(&mut self, offset: u64, header: &EntryHeader) -> Result<bool, DiskError> {
+        let begin = offset + ENTRY_HEADER_BYTES as u64;
+        let end = begin + u64::from(header.body_bytes);
+        let skips = self.window.skips_from(begin);
+        let skips = &skips[..skips.partition_point(|skip| skip.bytes.start < end)];
+        if skips.is_empty() {
+            return Ok(false);
+        }
+        self.parts.clear();
+        let behind = skips.iter().map(|skip| skip.bytes.end);
+        let parts = std::iter::once(begin).chain(behind);
+        let ends = skips.iter().map(|skip| skip.bytes.start).chain([end]);
+        let mut records = skips.iter().map(|skip| u64::from(skip.records)).sum::<u64>();
+        for (from, to) in parts.zip(ends) {
+            let Some(count) = to.checked_sub(from) else { return Ok(false) };
+            if count == 0 {
+                continue;
+            }
+            let part = self.window.at(from, count as usize)?;
+            match proven(part, self.salt, header.position) {
+                Some(count) if part.len() as u64 == to - from => records += count,
+                _ => return Ok(false),
+            }
+            self.parts.extend_from_slice(part);
+        }
+        if records != u64::from(header.records) {
+            return Ok(false);
+        }
+        self.skipped += u64::from(header.body_bytes) - self.parts.len() as u64;
+        Ok(true)
     }
 
     /// The bytes of the entry that starts at the current offset, as far as they are there.
@@ -324,6 +411,20 @@ impl<'f> Scan<'f> {
         self.claimed = behind.claimed;
         Ok(behind)
     }
+}
+
+/// How many records stand here, of the entry at `position`, if they are that and nothing else, and whole.
+fn proven(part: &[u8], salt: Salt, position: Position) -> Option<u64> {
+    let (mut rest, mut records) = (part, 0);
+    while !rest.is_empty() {
+        let (frame, behind) = RecordFrame::split(rest).ok()?;
+        frame.check_seal(salt, position).ok()?;
+        if let Some(message) = frame.decode().ok()?.message() {
+            message.check_payload().ok()?;
+        }
+        (rest, records) = (behind, records + 1);
+    }
+    Some(records)
 }
 
 /// What lies behind the place where a scan stopped.

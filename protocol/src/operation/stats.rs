@@ -84,6 +84,8 @@ layout! {
             pub compacted_bytes_freed: u64,
             /// For how many milliseconds sends were held up so that the compactor keeps up.
             pub log_rested_ms: u64,
+            /// Bytes of messages that were gone, which the compactor has passed over instead of reading them.
+            pub compacted_bytes_skipped: u64,
         }
     }
 }

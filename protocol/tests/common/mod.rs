@@ -402,7 +402,7 @@ fn welcome() -> impl Strategy<Value = Welcome> {
 pub(crate) fn stats_told(
     [queues, messages, held_messages, expired_messages]: [u64; 4],
     memory: [u64; 8],
-    disk: [u64; 15],
+    disk: [u64; 16],
     is_compacting: bool,
 ) -> StatsTold {
     let [
@@ -431,6 +431,7 @@ pub(crate) fn stats_told(
         compacted_bytes_written,
         compacted_bytes_freed,
         log_rested_ms,
+        compacted_bytes_skipped,
     ] = disk;
     let memory = MemoryStats {
         held_bytes,
@@ -459,12 +460,13 @@ pub(crate) fn stats_told(
         compacted_bytes_written,
         compacted_bytes_freed,
         log_rested_ms,
+        compacted_bytes_skipped,
     };
     StatsTold { queues, messages, held_messages, memory, disk, expired_messages }
 }
 
 fn stats() -> impl Strategy<Value = StatsTold> {
-    (any::<[u64; 4]>(), any::<[u64; 8]>(), any::<[u64; 15]>(), any::<bool>())
+    (any::<[u64; 4]>(), any::<[u64; 8]>(), any::<[u64; 16]>(), any::<bool>())
         .prop_map(|(counts, memory, disk, bit)| stats_told(counts, memory, disk, bit))
 }
 

@@ -121,6 +121,7 @@ impl Group {
             compacted_bytes_written,
             compacted_bytes_freed,
             log_rested_ms,
+            compacted_bytes_skipped,
         } = *disk;
         Self(vec![
             ("last_position", Count(last_position)),
@@ -136,6 +137,7 @@ impl Group {
             ("compactions", Count(compactions)),
             ("is_compacting", Flag(is_compacting)),
             ("compacted_bytes_read", Bytes(compacted_bytes_read)),
+            ("compacted_bytes_skipped", Bytes(compacted_bytes_skipped)),
             ("compacted_bytes_written", Bytes(compacted_bytes_written)),
             ("compacted_bytes_freed", Bytes(compacted_bytes_freed)),
             ("log_rested_ms", Count(log_rested_ms)),

@@ -21,7 +21,7 @@ fn a_small_index_has_these_bytes() {
     let hex = |range: std::ops::Range<usize>| {
         bytes[range].iter().map(|byte| format!("{byte:02x}")).collect::<String>()
     };
-    assert_eq!(hex(0..16), concat!("464f524542415949", "01000000", "b5a991c7"));
+    assert_eq!(hex(0..16), concat!("464f524542415949", "01000000", "b85998f7"));
     assert_eq!(hex(16..32), "00112233445566778899aabbccddeeff", "store");
     assert_eq!(hex(32..48), concat!("0100000000000000", "efcdab8967452301"), "first, salt");
     assert_eq!(hex(48..64), concat!("02000000", "02000000", "03000000", "2f010000"), "counts");
@@ -29,13 +29,13 @@ fn a_small_index_has_these_bytes() {
     assert_eq!(hex(80..96), concat!("0000100000000000", "4d00000000000000"), "sealed, control");
     assert!(bytes[96..4096].iter().all(|byte| *byte == 0));
     let rows = [
-        // Queue, first run, runs, messages; first, last; bytes, zero.
+        // Queue, first run, runs, messages; first, last; bytes, whether all were sent here.
         concat!("01000000", "00000000", "02000000", "03000000"),
         concat!("0100000000000000", "0700000000000000"),
-        concat!("3601000000000000", "0000000000000000"),
+        concat!("3601000000000000", "0100000000000000"),
         concat!("09000000", "02000000", "01000000", "2c010000"),
         concat!("0500000000000000", "3001000000000000"),
-        concat!("e691000000000000", "0000000000000000"),
+        concat!("e691000000000000", "0100000000000000"),
     ];
     assert_eq!(hex(4096..4192), rows.concat());
     assert!(bytes[4192..8192].iter().all(|byte| *byte == 0));
@@ -56,7 +56,7 @@ fn a_small_index_has_these_bytes() {
     ];
     assert_eq!(hex(12288..12336), slots.concat());
     assert!(bytes[16384 + 16 + (303 - 255) * 16..].iter().all(|byte| *byte == 0));
-    assert_eq!(checksum::plain(&[&bytes]), 0xf77df910);
+    assert_eq!(checksum::plain(&[&bytes]), 0x6fcc84d0);
 }
 
 #[test]
@@ -90,12 +90,33 @@ fn rows_tell_of_each_queue() {
     let disk = disk();
     let (mapped, heap) = (mapped(&disk, &small()), heap(&small()));
     let queue = QueueId(1);
-    let row = QueueRow { queue, first: Seq(1), last: Seq(7), messages: 3, bytes: 310 };
+    let row =
+        QueueRow { queue, first: Seq(1), last: Seq(7), messages: 3, bytes: 310, is_all_sent: true };
     assert_eq!(mapped.row(queue), Some(row));
     assert_eq!(heap.row(queue), Some(row));
     assert_eq!(mapped.row(QueueId(2)), None);
     assert_eq!(mapped.rows().collect::<Vec<_>>(), heap.rows());
     assert_eq!((mapped.messages(), heap.messages()), (303, 303));
+}
+
+#[test]
+fn one_that_was_moved_is_told_of_and_rows_of_older_programs_do_not_know() {
+    let disk = disk();
+    let mut heap = heap(&small());
+    let (queue, seq, slot) = (QueueId(1), Seq(8), slot(1, 8));
+    heap.add(Indexed { is_moved: true, ..sent(queue, seq, slot) });
+    write(&disk, Path::new(PATH), &identity(), &heap).unwrap();
+    let mapped = MappedIndex::open(&disk, Path::new(PATH), &identity()).unwrap();
+    let all_sent = |row: QueueRow| (row.queue.0, row.is_all_sent);
+    assert_eq!(mapped.rows().map(all_sent).collect::<Vec<_>>(), [(1, false), (9, true)]);
+    // There it was zero.
+    let mut bytes = disk.image(PATH).unwrap();
+    bytes[4096 + 48 + 40] = 0;
+    let head = crc32fast::hash(&[&bytes[..12], &bytes[16..8192]].concat());
+    bytes[12..16].copy_from_slice(&head.to_le_bytes());
+    disk.put(PATH, &bytes).unwrap();
+    let mapped = MappedIndex::open(&disk, Path::new(PATH), &identity()).unwrap();
+    assert_eq!(mapped.rows().map(all_sent).collect::<Vec<_>>(), [(1, false), (9, false)]);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use super::*;
 fn a_queue_of_many_messages_takes_its_slots_and_no_more() {
     let mut heap = HeapIndex::default();
     for seq in 1..=200_000 {
-        heap.add(QueueId(1), Seq(seq), slot(0, seq));
+        heap.add(sent(QueueId(1), Seq(seq), slot(0, seq)));
     }
     // The list doubles as it grows; what it has not grown into is never touched.
     assert!(heap.heap_bytes() <= 2 * 200_000 * 16, "{}", heap.heap_bytes());
@@ -17,7 +17,7 @@ fn many_queues_of_few_messages_take_no_more_than_twice_that() {
     let mut heap = HeapIndex::default();
     for seq in 1..=200 {
         for queue in 0..2_000 {
-            heap.add(QueueId(queue), Seq(seq), slot(queue, seq));
+            heap.add(sent(QueueId(queue), Seq(seq), slot(queue, seq)));
         }
     }
     assert!(heap.heap_bytes() <= 2 * 2_000 * 200 * 16, "{}", heap.heap_bytes());

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::{HeapIndex, IndexIdentity, MappedIndex, Slot, write};
+use super::{HeapIndex, IndexIdentity, Indexed, MappedIndex, Slot, write};
 use crate::checksum::Salt;
 use crate::disk::{Disk, SimDisk};
 use crate::ids::{Position, QueueId, Seq, StoreId};
@@ -51,6 +51,11 @@ fn slot(queue: u32, seq: u64) -> Slot {
     Slot { offset, bytes: 100 + seq as u32 % 50, sent_ms: seq as i32 * 3, group: queue % 2 }
 }
 
+/// A message that was sent to its queue.
+fn sent(queue: QueueId, seq: Seq, slot: Slot) -> Indexed {
+    Indexed { queue, seq, slot, is_moved: false }
+}
+
 /// The messages of these numbers.
 fn messages(seqs: &[(u32, &[u64])]) -> Messages {
     let of_queue = |(queue, seqs): &(u32, &[u64])| {
@@ -63,7 +68,7 @@ fn messages(seqs: &[(u32, &[u64])]) -> Messages {
 fn heap(messages: &Messages) -> HeapIndex {
     let mut heap = HeapIndex::default();
     for ((queue, seq), slot) in messages {
-        heap.add(*queue, *seq, *slot);
+        heap.add(sent(*queue, *seq, *slot));
     }
     heap.add_control(77);
     heap

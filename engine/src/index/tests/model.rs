@@ -78,7 +78,7 @@ impl Run {
                 for _ in 0..count {
                     *last += 1;
                     let slot = Slot { sent_ms: self.active.1.len() as i32, ..slot(queue.0, *last) };
-                    self.index.add(*queue, Seq(*last), slot);
+                    self.index.add(sent(*queue, Seq(*last), slot));
                     self.active.1.insert((*queue, Seq(*last)), slot);
                 }
             }
