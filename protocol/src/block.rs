@@ -81,6 +81,11 @@ impl Block {
         self.payload.slice(..self.attributes_bytes())
     }
 
+    /// How many bytes attributes and body have together.
+    pub fn payload_bytes(&self) -> usize {
+        self.payload.len()
+    }
+
     /// How many bytes the encoded attributes have.
     pub fn attributes_bytes(&self) -> usize {
         self.payload.len() - self.body.len()

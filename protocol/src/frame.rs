@@ -9,6 +9,8 @@
 //! length is compared with the limit before anything is done with it. A length that breaks the
 //! limit cannot be resynchronised: the connection ends.
 
+use std::ops::Range;
+
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 use crate::error::{ErrorCode, ProtocolError};
@@ -25,8 +27,8 @@ pub const CONNECTION: u32 = 0;
 
 /// The bytes of the length field itself, which `length` does not count.
 pub const FRAME_LENGTH_BYTES: usize = 4;
-/// How much room a read gets, and with how little it still goes on.
-const READ_BYTES: usize = 64 << 10;
+/// How much room a read gets, of twice what has arrived of a frame, and with how little it still goes on.
+const READ_BYTES: Range<usize> = 64 << 10..256 << 10;
 const READ_BYTES_MIN: usize = 8 << 10;
 /// What `length` counts besides the body.
 const LENGTH_MIN: u32 = (FRAME_HEADER_BYTES - FRAME_LENGTH_BYTES) as u32;
@@ -80,10 +82,10 @@ impl FrameDecoder {
     }
 
     /// Makes room in `buffer` for the next read. How much does not depend on any length announced:
-    /// memory follows the bytes that arrive.
+    /// memory follows the bytes that arrive. What there is of a frame is moved then; where frames are long, several fit.
     pub fn make_room(&self, buffer: &mut BytesMut) {
         if buffer.capacity() - buffer.len() < READ_BYTES_MIN {
-            buffer.reserve(READ_BYTES);
+            buffer.reserve((2 * buffer.len()).clamp(READ_BYTES.start, READ_BYTES.end));
         }
     }
 

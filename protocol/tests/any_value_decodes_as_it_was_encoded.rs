@@ -94,10 +94,10 @@ fn groups_of_figures_with_fields_appended() {
     body.put_u16_le(8 * 8 + 5);
     (11..=18).for_each(|number| body.put_u64_le(number));
     body.put_slice(b"newer");
-    body.put_u16_le(15 * 8 + 1 + 5);
+    body.put_u16_le(16 * 8 + 1 + 5);
     (21..=31).for_each(|number| body.put_u64_le(number));
     body.put_u8(1);
-    (32..=35).for_each(|number| body.put_u64_le(number));
+    (32..=36).for_each(|number| body.put_u64_le(number));
     body.put_slice(b"newer");
     body.put_u64_le(4);
     body.put_slice(b"newest");

@@ -25,6 +25,9 @@ const SPAN_GAP_BYTES_MAX: u64 = 4 << 10;
 /// The memory of smaller entries is not used again.
 const SPARE_BYTES_MIN: usize = 64 << 10;
 
+/// So many of the others wait for entries to come, the largest ones.
+const SPARES_MAX: usize = 3;
+
 /// A message as it was sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredMessage {
@@ -76,7 +79,12 @@ pub(crate) struct Reader {
 
 impl Reader {
     pub(crate) fn new(cache_bytes_max: usize) -> Self {
-        let cache = TailCache { bytes_max: cache_bytes_max, bytes: 0, entries: VecDeque::new() };
+        let cache = TailCache {
+            bytes_max: cache_bytes_max,
+            bytes: 0,
+            entries: VecDeque::new(),
+            spares: Vec::new(),
+        };
         Self { cache: Arc::new(Mutex::new(cache)), ahead: Arc::default() }
     }
 
@@ -275,6 +283,8 @@ struct TailCache {
     bytes: usize,
     /// In the order of writing.
     entries: VecDeque<KeptEntry>,
+    /// Memory of entries that are not kept any more.
+    spares: Vec<BytesMut>,
 }
 
 /// An entry in memory.
@@ -292,16 +302,19 @@ impl TailCache {
     fn keep(&mut self, entry: KeptEntry) -> Option<BytesMut> {
         self.bytes += entry.memory.len();
         self.entries.push_back(entry);
-        let mut spare = None::<BytesMut>;
         while self.bytes > self.bytes_max {
             let Some(KeptEntry { memory: oldest, .. }) = self.entries.pop_front() else { break };
             self.bytes -= oldest.len();
-            // The largest: small ones are found quickly anyway.
-            if oldest.len() > spare.as_ref().map_or(SPARE_BYTES_MIN, BytesMut::capacity) {
-                spare = oldest.try_into_mut().ok().or(spare);
+            // Small ones are found quickly anyway.
+            if oldest.len() > SPARE_BYTES_MIN {
+                self.spares.extend(oldest.try_into_mut());
             }
         }
-        spare
+        // Entries are of all lengths, so now several leave for one that comes, and now none.
+        self.spares.sort_unstable_by_key(BytesMut::capacity);
+        let largest = self.spares.pop();
+        self.spares.drain(..self.spares.len().saturating_sub(SPARES_MAX));
+        largest
     }
 
     /// A location's bytes, shared with the cached entry.

@@ -77,8 +77,9 @@ impl Connection {
                     }
                 }
                 let found = leases.deliveries().iter().zip(found);
-                let messages =
+                let messages: Vec<_> =
                     found.map(|(delivery, body)| replies::received(delivery, body)).collect();
+                self.outbound.make_room(&messages);
                 leases.let_go_of_messages();
                 if let Kind::Push { wait, .. } = ticket.kind {
                     let subscription = (ticket.correlation, wait);

@@ -9,11 +9,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::{Buf, BytesMut};
-use forebay_protocol::{ErrorCode, ProtocolError, Reply};
+use forebay_protocol::{ErrorCode, ProtocolError, ReceivedMessage, Reply};
 use tokio::net::TcpStream;
 
 use crate::leases::Leases;
 use crate::memory::Charge;
+
+/// What a message takes in a frame besides its payload, about.
+const MESSAGE_BYTES: usize = 128;
 
 /// A buffer larger than this is not kept for the next answers.
 const BUFFER_BYTES_KEPT: usize = 64 << 10;
@@ -55,6 +58,12 @@ impl Outbound {
             let _ = Reply::Error(error).encode(correlation, &mut self.buffer);
         }
         self.stalled_since.get_or_insert_with(Instant::now);
+    }
+
+    /// Makes room for messages: their frame would be moved several times while it grows.
+    pub(super) fn make_room(&mut self, messages: &[ReceivedMessage]) {
+        let bytes = messages.iter().map(|message| MESSAGE_BYTES + message.block.payload_bytes());
+        self.buffer.reserve(bytes.sum());
     }
 
     /// Adds an answer that holds memory, and leases if it is a receive's.
