@@ -86,9 +86,9 @@ impl Options {
     }
 
     /// The compactor passes over messages that are gone where they take so many bytes or more: 32 KiB, in the time of
-    /// which a disk reads elsewhere, and less where segments are small.
+    /// which a disk reads elsewhere, and less where segments have less than 4 MiB.
     pub(crate) fn skip_bytes_min(&self) -> u64 {
-        (self.segment_bytes / 8192).min(32 << 10)
+        (self.segment_bytes / 128).min(32 << 10)
     }
 
     /// What is kept free for receives and deletes beside the segments: the standby segment.

@@ -69,7 +69,7 @@ pub struct DiskStats {
     pub compactions: u64,
     /// Whether one is under way.
     pub is_compacting: bool,
-    /// Bytes that the compactor has read.
+    /// Bytes of records that the compactor has read.
     pub compacted_bytes_read: u64,
     /// Bytes of messages that were gone, which it has passed over instead of reading them.
     pub compacted_bytes_skipped: u64,

@@ -181,7 +181,7 @@ impl Compaction {
         reserve.reset().ok().map(|()| reserve)
     }
 
-    /// Reads about a mebibyte; the last step swaps.
+    /// Looks what need not be read of a segment, or reads about a mebibyte of it; the last step swaps.
     pub(crate) fn step(&mut self, listing: &Listing) -> Result<Stepped, Failure> {
         let pace = &*self.home.pace;
         let source = match &mut self.source {
@@ -189,16 +189,17 @@ impl Compaction {
             none => {
                 let Some(next) = self.unread.pop() else { return self.finish(listing) };
                 let skips = self.judge.skips(&next, self.skip_bytes_min, pace);
-                none.insert(Source::new(next, skips.map_err(EarlyFailure::from)?))
+                *none = Some(Source::new(next, skips));
+                return Ok(Stepped::Copied);
             }
         };
         let segment = source.sealed.segment.first;
         let (judge, output, newest) = (&mut self.judge, &mut self.output, &mut self.newest);
         let mut written = 0;
         let passed = source.read(STEP_BYTES, pace, |_, header, body| {
-            // The entry's checksum was checked, which covers the messages; their own go with them.
+            // All of it was checked; the messages' own checksums go with them.
             let mut needed = EntryBuilder::with_capacity(body.len());
-            let mut judged_bytes = header.bytes() - body.len() as u64;
+            let mut judged_bytes = header.bytes() - u64::from(header.body_bytes);
             for (record, _, bytes) in records(body) {
                 let mut judged = Ok(());
                 needed.append(|out| judged = judge.write_needed(&record, out));

@@ -40,7 +40,7 @@ pub(super) struct Judge {
     kept: HashMap<QueueId, Seq>,
 }
 
-/// The index of a segment is damaged: it must be made anew first.
+/// The index of an older segment is damaged: it must be made anew first.
 #[derive(Debug)]
 pub(super) struct BadIndex {
     pub(super) segment: Position,
@@ -66,11 +66,9 @@ impl Judge {
         sealed: &SealedSegment,
         bytes_min: u64,
         pace: &Pace,
-    ) -> Result<Vec<Skip>, BadIndex> {
+    ) -> Vec<Skip> {
         let views = Arc::clone(&self.views);
-        let skips =
-            skips(sealed, &views, bytes_min, pace, |queue, next| self.leave_out(queue, next));
-        skips.map_err(|block| BadIndex { segment: sealed.segment.first, block })
+        skips(sealed, &views, bytes_min, pace, |queue, next| self.leave_out(queue, next))
     }
 
     /// Writes what is needed of `record`.

@@ -8,6 +8,9 @@ use crate::log::scan::{Chunk, Scan, Skip, Step};
 use crate::pace::Pace;
 use crate::upkeep::SealedSegment;
 
+/// To pass over so many bytes counts as one that is read: around each of them there is something to read.
+const SKIPPED_PER_BYTE: u64 = 8;
+
 /// How far a sealed segment was read.
 #[derive(Debug)]
 pub(super) struct Source {
@@ -50,8 +53,9 @@ impl Source {
         Self { sealed, offset, expected, skips, chunk: Chunk::default() }
     }
 
-    /// Reads at least `bytes`, or to the end, at this pace, and tells `each` the entries, without what need not be
-    /// read of them. Says how many bytes were read and how many passed over, and nothing when there are no more.
+    /// Reads `bytes`, passes over eight times as many, or comes to the end, at this pace, and tells `each` the
+    /// entries, without what need not be read of them. Says how many bytes were read and how many passed over, and
+    /// nothing when there are no more.
     pub(super) fn read<E: From<SourceError>>(
         &mut self,
         bytes: u64,
@@ -67,7 +71,11 @@ impl Source {
         let mut scan = scan.past_cache(pace).with_chunk(chunk).with_skips(&self.skips);
         scan.resume(self.offset, self.expected);
         let begun = self.offset;
-        while scan.offset() < self.sealed.bytes && scan.offset() - begun - scan.skipped() < bytes {
+        let done = |scan: &Scan<'_>| {
+            let skipped = scan.skipped();
+            scan.offset() - begun - skipped + skipped / SKIPPED_PER_BYTE
+        };
+        while scan.offset() < self.sealed.bytes && done(&scan) < bytes {
             match scan.step().map_err(SourceError::from)? {
                 Step::Entry { offset, header, body } => each(offset, &header, body)?,
                 Step::Stop { offset, cause, .. } => {

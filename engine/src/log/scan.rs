@@ -33,6 +33,13 @@ pub(crate) struct Skip {
     pub(crate) records: u32,
 }
 
+impl Skip {
+    /// How many bytes they take.
+    pub(crate) fn len(&self) -> u64 {
+        self.bytes.end - self.bytes.start
+    }
+}
+
 /// A window on a file that moves forward.
 struct Window<'f> {
     file: &'f dyn DiskFile,
