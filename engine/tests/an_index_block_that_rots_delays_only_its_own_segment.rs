@@ -158,6 +158,31 @@ fn a_compaction_that_needs_it_waits_and_goes_on() {
     }
 }
 
+#[test]
+fn what_is_gone_is_compacted_with_its_rotten_index() {
+    for (part, offset) in BLOCKS {
+        let mut client = rotten_behind(offset + 20, |client| {
+            for name in ["early", "late"] {
+                client.ask(Command::PurgeQueue { name: name.to_owned() }).unwrap();
+            }
+        });
+        let first = client.files_of("log")[0].clone();
+        client.stop();
+        client.options = tiny();
+        client.open().unwrap();
+        client.send("late", "so that there is a newer snapshot");
+        client.keep_all();
+        assert!(!client.disk.files().contains(&first), "{part}");
+        let before = client.show();
+        assert_eq!(before["early"].messages.len() + before["late"].messages.len(), 1, "{part}");
+        client.stop();
+        assert_eq!(client.verify().outcome, Outcome::Clean, "{part}");
+        common::lose_derived(&client.disk, u64::MAX);
+        client.open().unwrap();
+        assert_eq!(client.show(), before, "{part}");
+    }
+}
+
 /// The first segment is damaged beside its index: at this offset a bit is flipped.
 fn rotten_at(at: u64) -> (Client, PathBuf) {
     let client = rotten(PAGE * 3 + 20);

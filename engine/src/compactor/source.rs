@@ -240,6 +240,7 @@ mod tests {
         assert_eq!((seen.records, seen.skipped), (vec![2; 64], skipped));
         assert_eq!(seen.read + skipped, size - SEGMENT_HEADER_BYTES);
         assert!(read < size / 10, "{read} bytes were read of {size}");
+        assert!(seen.steps > 1, "what is passed over ends a step too");
     }
 
     #[test]
