@@ -7,14 +7,14 @@
 use std::sync::Arc;
 
 use bytes::BytesMut;
-use forebay_protocol::{OutgoingMessage, Request, Send};
+use forebay_protocol::{FRAME_HEADER_BYTES, OutgoingMessage, Request, Send};
 
 use crate::workload::Workload;
 use crate::{BenchError, queues};
 
 /// The queue that workloads use.
 pub(crate) const QUEUE: &str = "bench";
-/// Where a frame has its correlation: PROTOCOL.md, the picture of a frame.
+/// Where a frame's head has the correlation, behind which it ends: PROTOCOL.md, the picture of a frame.
 const CORRELATION_AT: usize = 8;
 
 /// So many frames are as good as any number: what is sent over and over is in no cache of a disk.
@@ -49,11 +49,19 @@ pub(crate) fn frames_to(
         .collect()
 }
 
+/// A frame with another correlation: its head, and its body.
+pub(crate) fn numbered(frame: &[u8], correlation: u32) -> ([u8; FRAME_HEADER_BYTES], &[u8]) {
+    let (head, body) = frame.split_first_chunk().expect("a frame has a head");
+    let mut head = *head;
+    head[CORRELATION_AT..].copy_from_slice(&correlation.to_le_bytes());
+    (head, body)
+}
+
 /// Appends a frame with another correlation.
 pub(crate) fn push_frame(out: &mut Vec<u8>, frame: &[u8], correlation: u32) {
-    let at = out.len() + CORRELATION_AT;
-    out.extend_from_slice(frame);
-    out[at..at + 4].copy_from_slice(&correlation.to_le_bytes());
+    let (head, body) = numbered(frame, correlation);
+    out.extend_from_slice(&head);
+    out.extend_from_slice(body);
 }
 
 /// The correlation of a slot's requests.

@@ -47,16 +47,29 @@ impl Journeys {
 
     /// A batch was answered that was sent, or due, at `since`.
     pub(crate) fn sent(&self, queue: u32, first: u64, count: u32, since: Instant, pace: Pace) {
-        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        for seq in first..first + u64::from(count) {
-            inner.step(queue, seq, Stage::Sent(since), pace);
-        }
+        self.step(queue, first..first + u64::from(count), Stage::Sent(since), pace);
     }
 
-    /// A message was delivered.
-    pub(crate) fn delivered(&self, queue: u32, seq: u64, now: Instant, pace: Pace) {
+    /// Messages were delivered.
+    pub(crate) fn delivered(
+        &self,
+        queue: u32,
+        seqs: impl Iterator<Item = u64>,
+        now: Instant,
+        pace: Pace,
+    ) {
+        self.step(queue, seqs, Stage::Delivered(now), pace);
+    }
+
+    fn step(&self, queue: u32, seqs: impl Iterator<Item = u64>, stage: Stage, pace: Pace) {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        inner.step(queue, seq, Stage::Delivered(now), pace);
+        let Inner { queues, found } = &mut *inner;
+        let Some(queue) = queues.get_mut(&queue) else { return };
+        for (sent, delivered) in seqs.filter_map(|seq| queue.step(seq, stage)) {
+            if pace.counts(delivered) {
+                found.note(1, delivered.saturating_duration_since(sent));
+            }
+        }
     }
 
     /// What was found of all that were delivered in the time that counts.
@@ -65,11 +78,12 @@ impl Journeys {
     }
 }
 
-impl Inner {
-    fn step(&mut self, queue: u32, seq: u64, stage: Stage, pace: Pace) {
-        let Some(Queue { first, stages }) = self.queues.get_mut(&queue) else { return };
+impl Queue {
+    /// When a message was sent and when it was delivered, if both is known now.
+    fn step(&mut self, seq: u64, stage: Stage) -> Option<(Instant, Instant)> {
+        let Queue { first, stages } = self;
         // One that came again, or was there before.
-        let Some(index) = seq.checked_sub(*first) else { return };
+        let index = seq.checked_sub(*first)?;
         let index = usize::try_from(index).expect("few are on their way at one time");
         if stages.len() <= index {
             stages.resize(index + 1, Stage::Unknown);
@@ -77,20 +91,18 @@ impl Inner {
         let (sent, delivered) = match (stages[index], stage) {
             (Stage::Unknown, stage) => {
                 stages[index] = stage;
-                return;
+                return None;
             }
             (Stage::Sent(sent), Stage::Delivered(delivered))
             | (Stage::Delivered(delivered), Stage::Sent(sent)) => (sent, delivered),
-            _ => return,
+            _ => return None,
         };
         stages[index] = Stage::Done;
         while let Some(Stage::Done) = stages.front() {
             stages.pop_front();
             *first += 1;
         }
-        if pace.counts(delivered) {
-            self.found.note(1, delivered.saturating_duration_since(sent));
-        }
+        Some((sent, delivered))
     }
 }
 
@@ -106,13 +118,13 @@ mod tests {
         let ms = |ms| pace.from() + Duration::from_millis(ms);
         let journeys = Journeys::new([(7, 101)]);
         journeys.sent(7, 101, 2, ms(0), pace);
-        journeys.delivered(7, 103, ms(15), pace);
-        journeys.delivered(7, 102, ms(20), pace);
-        journeys.delivered(7, 101, ms(30), pace);
+        journeys.delivered(7, std::iter::once(103), ms(15), pace);
+        journeys.delivered(7, std::iter::once(102), ms(20), pace);
+        journeys.delivered(7, std::iter::once(101), ms(30), pace);
         journeys.sent(7, 103, 1, ms(5), pace);
         // A second delivery, and a queue that is not the run's.
-        journeys.delivered(7, 101, ms(900), pace);
-        journeys.delivered(8, 101, ms(900), pace);
+        journeys.delivered(7, std::iter::once(101), ms(900), pace);
+        journeys.delivered(8, std::iter::once(101), ms(900), pace);
         let found = journeys.found();
         assert_eq!((found.messages, found.latencies()), (3, 3));
         let us = [0.0, 0.5, 1.0].map(|quantile| found.latency_us(quantile).round());

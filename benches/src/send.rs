@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 
 use crate::BenchError;
 use crate::due::{Due, Timer};
-use crate::frames::{correlation, push_frame, send_frames};
+use crate::frames::{correlation, send_frames};
 use crate::journeys::Journeys;
 use crate::measure::Measure;
 use crate::outstanding::Outstanding;
@@ -199,19 +199,18 @@ impl Sender {
         Ok(())
     }
 
-    fn queue(&mut self, since: Instant, out: &mut Vec<u8>) {
+    /// Takes a slot and a frame for it.
+    fn queue(&mut self, since: Instant, out: &mut Vec<(u32, usize)>) {
         let slot = self.free.pop().expect("it was looked for");
-        push_frame(out, &self.frames[self.next_frame], correlation(slot));
+        out.push((correlation(slot), self.next_frame));
         self.next_frame = (self.next_frame + 1) % self.frames.len();
         self.since[slot] = since;
     }
 
-    async fn write(&mut self, out: &mut Vec<u8>) -> Result<(), BenchError> {
-        if !out.is_empty() {
-            self.wire.write(out).await?;
-            out.clear();
-        }
-        Ok(())
+    async fn write(&mut self, out: &mut Vec<(u32, usize)>) -> Result<(), BenchError> {
+        let frames = &self.frames;
+        let numbered = out.drain(..).map(|(number, at)| (number, &frames[at][..]));
+        self.wire.write_numbered(numbered).await
     }
 
     /// Takes an answer and whatever came together with it, which goes on together.

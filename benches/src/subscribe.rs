@@ -139,14 +139,16 @@ impl Subscriber {
                 self.used += delivered.messages.len() as u32;
                 // As `length` counts it.
                 self.used_bytes += u32::try_from(frame.body.len() + 8).expect("a frame is small");
+                if let Some(journeys) = &self.consumed.journeys {
+                    let seqs = delivered.messages.iter().map(|message| message.seq);
+                    journeys.delivered(delivered.queue_id, seqs, now, pace);
+                }
+                receipts.reserve(delivered.messages.len());
                 for message in delivered.messages {
                     let sound = message.block.verify();
                     sound.map_err(|error| {
                         BenchError::new(format!("message {}: {error}", message.seq))
                     })?;
-                    if let Some(journeys) = &self.consumed.journeys {
-                        journeys.delivered(delivered.queue_id, message.seq, now, pace);
-                    }
                     receipts.push(message.receipt);
                 }
             }

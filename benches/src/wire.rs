@@ -3,13 +3,15 @@
 //! Not the client of `forebay-protocol`: the load must cost as little as can be, and the same
 //! against both servers.
 
+use std::io::IoSlice;
+
 use bytes::BytesMut;
 use forebay_protocol::{Frame, FrameDecoder, Hello, Operation, Reply};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::BenchError;
-use crate::frames::encode;
+use crate::frames::{encode, numbered};
 
 /// A connection that has said Hello.
 #[derive(Debug)]
@@ -48,6 +50,26 @@ impl Wire {
     pub(crate) async fn write(&mut self, frames: &[u8]) -> Result<(), BenchError> {
         let wrote = self.stream.write_all(frames).await;
         wrote.map_err(BenchError::doing("cannot write to the server"))
+    }
+
+    /// Writes frames, each with the correlation that it is given: without a copy of their bodies.
+    pub(crate) async fn write_numbered(
+        &mut self,
+        frames: impl Iterator<Item = (u32, &[u8])>,
+    ) -> Result<(), BenchError> {
+        let (heads, bodies): (Vec<_>, Vec<_>) = frames.map(|(n, frame)| numbered(frame, n)).unzip();
+        let parts = heads.iter().zip(bodies);
+        let parts = parts.flat_map(|(head, body)| [IoSlice::new(head), IoSlice::new(body)]);
+        let mut parts: Vec<_> = parts.collect();
+        let mut rest = &mut parts[..];
+        while !rest.is_empty() {
+            match self.stream.write_vectored(rest).await {
+                Ok(0) => return Err(BenchError::new("the server takes nothing any more")),
+                Ok(count) => IoSlice::advance_slices(&mut rest, count),
+                Err(error) => return Err(BenchError::doing("cannot write to the server")(error)),
+            }
+        }
+        Ok(())
     }
 
     /// Waits for a frame.
