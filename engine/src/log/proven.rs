@@ -1,4 +1,5 @@
-//! Records that prove themselves, where there is no valid entry around them (FORMAT.md section 3.2).
+//! Records that prove themselves, where there is no valid entry around them, or not all of it is read (FORMAT.md section
+//! 3.2).
 
 use std::ops::RangeInclusive;
 

@@ -10,6 +10,7 @@
 
 use std::ops::Range;
 
+use super::proven::{Proven, Whose, proven};
 use super::segment::SEGMENT_HEADER_BYTES;
 use crate::checksum::Salt;
 use crate::disk::{DiskError, DiskFile, PAGE_BYTES, Pages};
@@ -19,7 +20,6 @@ use crate::entry::{
 use crate::ids::Position;
 use crate::location::Segment;
 use crate::pace::{BYTES_READ_PER_BYTE, Pace};
-use crate::record::RecordFrame;
 
 /// Read from the file at once, at least.
 const CHUNK_BYTES: usize = 1 << 20;
@@ -348,7 +348,7 @@ impl<'f> Scan<'f> {
                 continue;
             }
             let part = self.window.at(from, count as usize)?;
-            match proven(part, self.salt, header.position) {
+            match count_proven(part, self.salt, header.position) {
                 Some(count) if part.len() as u64 == to - from => records += count,
                 _ => return Ok(false),
             }
@@ -421,15 +421,14 @@ impl<'f> Scan<'f> {
 }
 
 /// How many records stand here, of the entry at `position`, if they are that and nothing else, and whole.
-fn proven(part: &[u8], salt: Salt, position: Position) -> Option<u64> {
+fn count_proven(part: &[u8], salt: Salt, position: Position) -> Option<u64> {
     let (mut rest, mut records) = (part, 0);
     while !rest.is_empty() {
-        let (frame, behind) = RecordFrame::split(rest).ok()?;
-        frame.check_seal(salt, position).ok()?;
-        if let Some(message) = frame.decode().ok()?.message() {
+        let Proven { record, bytes, .. } = proven(rest, salt, &Whose::Entry(position))?;
+        if let Some(message) = record.message() {
             message.check_payload().ok()?;
         }
-        (rest, records) = (behind, records + 1);
+        (rest, records) = (&rest[bytes..], records + 1);
     }
     Some(records)
 }
