@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use bytes::BytesMut;
+use bytes::{BufMut, BytesMut};
 use forebay_protocol::{FRAME_HEADER_BYTES, OutgoingMessage, Request, Send};
 
 use crate::workload::Workload;
@@ -58,10 +58,10 @@ pub(crate) fn numbered(frame: &[u8], correlation: u32) -> ([u8; FRAME_HEADER_BYT
 }
 
 /// Appends a frame with another correlation.
-pub(crate) fn push_frame(out: &mut Vec<u8>, frame: &[u8], correlation: u32) {
+pub(crate) fn push_frame(out: &mut impl BufMut, frame: &[u8], correlation: u32) {
     let (head, body) = numbered(frame, correlation);
-    out.extend_from_slice(&head);
-    out.extend_from_slice(body);
+    out.put_slice(&head);
+    out.put_slice(body);
 }
 
 /// The correlation of a slot's requests.

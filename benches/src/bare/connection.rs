@@ -15,7 +15,7 @@ use rustix::event::epoll;
 use super::BareOptions;
 use super::writer::Group;
 use crate::BenchError;
-use crate::frames::random_bytes;
+use crate::frames::{push_frame, random_bytes};
 
 /// Where the correlation stands in a frame.
 const CORRELATION: std::ops::Range<usize> = 8..12;
@@ -278,13 +278,6 @@ impl Answers {
         };
         Ok(reply.encode(durable.correlation, out)?)
     }
-}
-
-/// Appends a frame made beforehand, under this correlation.
-fn push_frame(out: &mut BytesMut, frame: &[u8], correlation: u32) {
-    let start = out.len();
-    out.extend_from_slice(frame);
-    out[start..][CORRELATION].copy_from_slice(&correlation.to_le_bytes());
 }
 
 fn number_at(frame: &[u8], at: usize) -> Result<u32, BenchError> {

@@ -235,7 +235,7 @@ mod tests {
     fn what_is_passed_over_is_not_read() {
         let (bytes, skips) = segment(64, 100);
         let size = bytes.len() as u64;
-        let skipped = skips.iter().map(|skip| skip.bytes.end - skip.bytes.start).sum::<u64>();
+        let skipped = skips.iter().map(Skip::len).sum::<u64>();
         let (seen, read) = read(&bytes, skips).unwrap();
         assert_eq!((seen.records, seen.skipped), (vec![2; 64], skipped));
         assert_eq!(seen.read + skipped, size - SEGMENT_HEADER_BYTES);
