@@ -23,6 +23,10 @@ pub const SEGMENT_HEADER_BYTES: u64 = 4096;
 /// So much of an entry is sealed at once, before its checksum goes on.
 const SEALED_BYTES: usize = 16 << 10;
 
+/// New memory for an entry of so many bytes gets room for pages, so that it can be written as it is; of a smaller one
+/// that would be too much of it.
+const IN_PLACE_BYTES_MIN: usize = 16 << 10;
+
 /// Entries begin at multiples of this.
 pub const ENTRY_ALIGN: usize = 8;
 
@@ -294,12 +298,20 @@ impl EntryBuilder {
         Self::begun(BytesMut::with_capacity(entry_bytes(body_bytes as u64) as usize), 0)
     }
 
-    /// The same as [`EntryBuilder::new`], in memory that was another entry's. If it will begin at `offset` of the
-    /// file it can be written as it is, as long as the memory suffices.
-    pub(crate) fn reusing(mut buffer: BytesMut, offset: u64) -> Self {
-        buffer.clear();
-        let start = PageWriter::start_in(&buffer, offset);
-        Self::begun(buffer, start)
+    /// The same as [`EntryBuilder::new`], with room for as much as the entry `before` it has, in `memory` that was
+    /// another's or in new one. Unless that is little, it can be written as it is if it will begin at `offset` of the
+    /// file, as long as the memory suffices.
+    pub(crate) fn after(before: &Self, memory: Option<BytesMut>, offset: u64) -> Self {
+        let bytes = before.bytes();
+        let in_place = bytes + PageWriter::ROOM_BYTES;
+        let memory = memory.filter(|memory| memory.capacity() >= bytes);
+        let mut memory = memory.unwrap_or_else(|| {
+            BytesMut::with_capacity(if bytes >= IN_PLACE_BYTES_MIN { in_place } else { bytes })
+        });
+        memory.clear();
+        let is_in_place = memory.capacity() >= in_place;
+        let start = if is_in_place { PageWriter::start_in(&memory, offset) } else { 0 };
+        Self::begun(memory, start)
     }
 
     fn begun(mut buffer: BytesMut, start: usize) -> Self {
@@ -456,11 +468,19 @@ mod tests {
 
     const PAGE_BYTES: u64 = disk::PAGE_BYTES as u64;
 
+    /// An entry behind one of 20 KB, that will begin at `offset`.
+    fn after_large(memory: Option<BytesMut>, offset: u64) -> EntryBuilder {
+        let mut large = EntryBuilder::new();
+        large.buffer.put_bytes(0, 20_000);
+        EntryBuilder::after(&large, memory, offset)
+    }
+
     #[test]
-    fn an_entry_in_used_memory_begins_in_its_page_as_in_the_file() {
-        let mut memory = BytesMut::with_capacity(1 << 16);
+    fn an_entry_that_will_be_large_begins_in_its_page_as_in_the_file() {
+        let mut memory = None;
         for offset in [0, 8, 4088, 4096, 12_344, u64::from(u32::MAX) - 7] {
-            let mut entry = EntryBuilder::reusing(memory, offset);
+            let mut entry = after_large(memory, offset);
+            assert!(entry.buffer.capacity() >= entry.start + 20_000 + PAGE_BYTES as usize);
             let range = entry.append(|out| out.opened(Epoch(7)));
             assert_eq!((range, entry.body_bytes()), (0..entry.body().len(), entry.body().len()));
             let body = entry.body().to_vec();
@@ -469,8 +489,19 @@ mod tests {
             let address = buffer.as_ptr().addr() + start;
             assert_eq!(address as u64 % PAGE_BYTES, offset % PAGE_BYTES);
             assert!(start as u64 >= offset % PAGE_BYTES, "room for what the page has before it");
-            memory = buffer;
+            memory = Some(buffer);
         }
+    }
+
+    #[test]
+    fn memory_that_is_too_small_for_an_entry_is_not_taken() {
+        let small = BytesMut::with_capacity(10_000);
+        let address = small.as_ptr();
+        assert_eq!(
+            EntryBuilder::after(&EntryBuilder::new(), Some(small), 8).buffer.as_ptr(),
+            address
+        );
+        assert!(after_large(Some(BytesMut::with_capacity(10_000)), 8).buffer.capacity() > 30_000);
     }
 
     /// Where it begins in memory, and what of it is sealed before it is closed, for its place or another one.
@@ -490,12 +521,12 @@ mod tests {
             buffer[start..].to_vec()
         };
         let entry = seal(EntryBuilder::new(), &[]);
-        let reusing = || EntryBuilder::reusing(BytesMut::with_capacity(1 << 18), 4000);
-        assert_eq!(seal(reusing(), &[]), entry);
-        assert_eq!(seal(reusing(), &[(salt, position)]), entry);
-        assert_eq!(seal(reusing(), &[(Salt(6), position)]), entry);
-        assert_eq!(seal(reusing(), &[(salt, Position(10))]), entry);
-        assert_eq!(seal(reusing(), &[(Salt(6), position), (salt, position)]), entry);
+        let in_place = || after_large(None, 4000);
+        assert_eq!(seal(in_place(), &[]), entry);
+        assert_eq!(seal(in_place(), &[(salt, position)]), entry);
+        assert_eq!(seal(in_place(), &[(Salt(6), position)]), entry);
+        assert_eq!(seal(in_place(), &[(salt, Position(10))]), entry);
+        assert_eq!(seal(in_place(), &[(Salt(6), position), (salt, position)]), entry);
         let header = EntryHeader::decode(&entry, Salt(5), entry.len() as u64).unwrap();
         check_body(&header, Salt(5), &entry[ENTRY_HEADER_BYTES..]).unwrap();
     }

@@ -228,8 +228,9 @@ impl<R: ReplyTo> Store<R> {
         let now = self.clock.now();
         if let Some(entry) = self.core.close_entry(now) {
             let core = &mut self.core;
-            let position = self.log.append(entry, || core.written())?;
-            self.core.durable(position, self.clock.now());
+            let appended = self.log.append(entry, || core.written())?;
+            self.core.reuse(appended.spare);
+            self.core.durable(appended.position, self.clock.now());
         }
         Ok(())
     }

@@ -401,8 +401,8 @@ impl<R: ReplyTo> Core<R> {
     }
 
     /// Memory that was an entry's, for another one.
-    pub(crate) fn reuse(&mut self, buffer: BytesMut) {
-        self.spare = Some(buffer);
+    pub(crate) fn reuse(&mut self, memory: Option<BytesMut>) {
+        self.spare = memory.or(self.spare.take());
     }
 
     /// The writer has written the entry, which is not synced yet.
@@ -439,8 +439,7 @@ impl<R: ReplyTo> Core<R> {
         let sealed = place.roll.is_some().then(|| self.seal_index(end)).flatten();
         let sent = self.index_sent(&place, now);
         // The next one begins here, unless it begins a segment.
-        let reusing = |spare| EntryBuilder::reusing(spare, self.tail.offset);
-        let next = self.spare.take().map_or_else(EntryBuilder::new, reusing);
+        let next = EntryBuilder::after(&self.pending, self.spare.take(), self.tail.offset);
         let records = std::mem::replace(&mut self.pending, next);
         let answers = std::mem::take(&mut self.pending_answers);
         let written_answers = std::mem::take(&mut self.pending_written);

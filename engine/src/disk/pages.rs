@@ -78,6 +78,10 @@ impl Default for PageWriter {
 }
 
 impl PageWriter {
+    /// So much more than what is appended is in memory that is written as it is, at most: before it to where its page
+    /// begins, and what that page has, and behind it to the end of its page.
+    pub const ROOM_BYTES: usize = 3 * PAGE_BYTES;
+
     /// Where in `memory`, which is empty, the bytes for `offset` begin so that they can be written as they are.
     /// Bytes that begin anywhere else are copied to be written.
     pub fn start_in(memory: &BytesMut, offset: u64) -> usize {

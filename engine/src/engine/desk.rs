@@ -20,7 +20,6 @@
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 use std::sync::{Arc, Mutex, TryLockError};
 
-use bytes::BytesMut;
 use crossbeam_channel::{Receiver, Sender};
 
 use super::bell::{Bell, Events};
@@ -29,8 +28,7 @@ use super::watch::{SMALL_BYTES, Watch};
 use crate::command::{Command, ReplyTo};
 use crate::core::MovingRead;
 use crate::disk::DiskError;
-use crate::ids::Position;
-use crate::log::{ClosedEntry, Log, NextSegment};
+use crate::log::{Appended, ClosedEntry, Log, NextSegment};
 use crate::pace::Pace;
 use crate::upkeep::Upkeep;
 
@@ -53,7 +51,7 @@ pub(super) enum Event {
     /// The entry is written, and not yet synced.
     Buffered,
     /// It is synced. With memory for another one, if there is any.
-    Written(Result<Position, DiskError>, Option<BytesMut>),
+    Written(Result<Appended, DiskError>),
     Next(NextSegment),
     Upkeep(Upkeep),
     Read(MovingRead),
@@ -168,13 +166,12 @@ impl<R: ReplyTo> Desk<R> {
         // One entry at a time is closed: nobody else has the log.
         let mut log = self.log.lock().expect("a panic ends the process");
         let result = log.append(entry, || self.tell(Event::Buffered));
-        let spare = log.take_spare();
         drop(log);
         if rolls && result.is_ok() {
             self.request_segment();
         }
         // This thread looks for it at once, or whoever has the core then.
-        self.tell.put(Event::Written(result, spare)).expect("the desk holds the other end");
+        self.tell.put(Event::Written(result)).expect("the desk holds the other end");
     }
 
     /// Asks the preparer for a segment.

@@ -182,13 +182,11 @@ impl<R: ReplyTo> Runner<R> {
         let now = self.clock.now();
         match event {
             Event::Buffered => self.core.written(),
-            Event::Written(Ok(position), spare) => {
-                if let Some(spare) = spare {
-                    self.core.reuse(spare);
-                }
-                self.core.durable(position, now);
+            Event::Written(Ok(appended)) => {
+                self.core.reuse(appended.spare);
+                self.core.durable(appended.position, now);
             }
-            Event::Written(Err(cause), _) | Event::SwapFailed(cause) => {
+            Event::Written(Err(cause)) | Event::SwapFailed(cause) => {
                 return Err(LogFailure { cause: Arc::new(cause) });
             }
             Event::Upkeep(upkeep) => self.core.upkeep(upkeep, now),

@@ -19,6 +19,7 @@ pub(crate) mod scan;
 pub(crate) mod segment;
 mod standby;
 mod tail;
+mod tail_cache;
 #[cfg(test)]
 mod tests;
 
@@ -79,11 +80,17 @@ pub(crate) struct Log {
     durable: Position,
     writer: PageWriter,
     reader: Reader,
-    /// A buffer for the records of an entry, whose memory is the process's already.
-    spare: Option<BytesMut>,
     counters: Arc<Counters>,
     /// Held as long as the log is open.
     _lock: Box<dyn DiskLock>,
+}
+
+/// An entry that is durable.
+#[derive(Debug)]
+pub(crate) struct Appended {
+    pub(crate) position: Position,
+    /// Memory for another entry.
+    pub(crate) spare: Option<BytesMut>,
 }
 
 impl Log {
@@ -96,7 +103,7 @@ impl Log {
         &mut self,
         entry: ClosedEntry,
         on_written: impl FnOnce(),
-    ) -> Result<Position, DiskError> {
+    ) -> Result<Appended, DiskError> {
         let ClosedEntry { place, log_time, records, tells_written } = entry;
         let Place { position, segment, offset, roll } = place;
         if let Some(prepared) = roll {
@@ -125,15 +132,9 @@ impl Log {
         self.end += entry_bytes;
         self.durable = position;
         self.counters.log_bytes_written.add(entry_bytes);
-        let kept = self.reader.keep(segment.first, offset, buffer.freeze(), start);
+        let kept = self.reader.keep(segment.first, offset, buffer, start);
         self.counters.tail_cache_bytes.set(kept.bytes);
-        self.spare = kept.spare.or(self.spare.take());
-        Ok(position)
-    }
-
-    /// A buffer for another entry, if there is one.
-    pub(crate) fn take_spare(&mut self) -> Option<BytesMut> {
-        self.spare.take()
+        Ok(Appended { position, spare: kept.spare })
     }
 
     fn roll(&mut self, prepared: PreparedSegment, next: Arc<Segment>) -> Result<(), DiskError> {

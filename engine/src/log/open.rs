@@ -137,7 +137,6 @@ impl FoundLog {
             durable: end.last,
             reader: Reader::new(options.tail_cache_bytes),
             writer: PageWriter::default(),
-            spare: None,
             counters,
             _lock: lock,
         };

@@ -1,12 +1,12 @@
 //! Reading stored messages by their locations: from the tail cache when they are recent, else from
 //! their segments' files. What is returned was verified: seal, identity, and the producer's checksum.
 
-use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::{Bytes, BytesMut};
 
 use super::read_ahead::ReadAhead;
+use super::tail_cache::{Kept, TailCache};
 use crate::broken::{Mistake, makes};
 use crate::checksum::Salt;
 use crate::disk::DiskError;
@@ -21,12 +21,6 @@ const SPAN_BYTES_MAX: u64 = 1 << 20;
 
 /// ... with so many unwanted ones between two of them.
 const SPAN_GAP_BYTES_MAX: u64 = 4 << 10;
-
-/// The memory of smaller entries is not used again.
-const SPARE_BYTES_MIN: usize = 64 << 10;
-
-/// So many of the others wait for entries to come, the largest ones.
-const SPARES_MAX: usize = 3;
 
 /// A message as it was sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,14 +56,6 @@ pub struct DeadLetter {
     pub reason: String,
 }
 
-/// What came of keeping an entry.
-pub(crate) struct Kept {
-    /// How many bytes of entries are kept.
-    pub(crate) bytes: u64,
-    /// The memory of an entry that is not kept any more, if nobody reads it.
-    pub(crate) spare: Option<BytesMut>,
-}
-
 /// Reads messages. Clones share the cache; any thread may read.
 #[derive(Debug, Clone)]
 pub(crate) struct Reader {
@@ -79,20 +65,19 @@ pub(crate) struct Reader {
 
 impl Reader {
     pub(crate) fn new(cache_bytes_max: usize) -> Self {
-        let cache = TailCache {
-            bytes_max: cache_bytes_max,
-            bytes: 0,
-            entries: VecDeque::new(),
-            spares: Vec::new(),
-        };
+        let cache = TailCache::new(cache_bytes_max);
         Self { cache: Arc::new(Mutex::new(cache)), ahead: Arc::default() }
     }
 
-    /// Keeps an entry that was just written, and begins at `start` of its memory.
-    pub(crate) fn keep(&self, segment: Position, offset: u64, memory: Bytes, start: usize) -> Kept {
-        let mut cache = self.lock_cache();
-        let spare = cache.keep(KeptEntry { segment, offset, memory, start });
-        Kept { bytes: cache.bytes as u64, spare }
+    /// Keeps an entry that was just written, see [`TailCache::keep`].
+    pub(super) fn keep(
+        &self,
+        segment: Position,
+        offset: u64,
+        memory: BytesMut,
+        start: usize,
+    ) -> Kept {
+        self.lock_cache().keep(segment, offset, memory, start)
     }
 
     /// Each message, if it is in memory.
@@ -273,63 +258,5 @@ impl From<Moved<'_>> for DeadLetter {
         let Moved { origin_queue, origin_seq, sent, first_received, receive_count, .. } = moved;
         let (source, reason) = (moved.source.to_owned(), moved.reason.to_owned());
         Self { source, origin_queue, origin_seq, sent, first_received, receive_count, reason }
-    }
-}
-
-/// The newest entries, in memory until as many bytes of newer ones came.
-#[derive(Debug)]
-struct TailCache {
-    bytes_max: usize,
-    bytes: usize,
-    /// In the order of writing.
-    entries: VecDeque<KeptEntry>,
-    /// Memory of entries that are not kept any more.
-    spares: Vec<BytesMut>,
-}
-
-/// An entry in memory.
-#[derive(Debug)]
-struct KeptEntry {
-    segment: Position,
-    /// Where it begins in its segment.
-    offset: u64,
-    memory: Bytes,
-    /// Where it begins in its memory.
-    start: usize,
-}
-
-impl TailCache {
-    fn keep(&mut self, entry: KeptEntry) -> Option<BytesMut> {
-        self.bytes += entry.memory.len();
-        self.entries.push_back(entry);
-        while self.bytes > self.bytes_max {
-            let Some(KeptEntry { memory: oldest, .. }) = self.entries.pop_front() else { break };
-            self.bytes -= oldest.len();
-            // Small ones are found quickly anyway.
-            if oldest.len() > SPARE_BYTES_MIN {
-                self.spares.extend(oldest.try_into_mut());
-            }
-        }
-        // Entries are of all lengths, so now several leave for one that comes, and now none.
-        self.spares.sort_unstable_by_key(BytesMut::capacity);
-        let largest = self.spares.pop();
-        self.spares.drain(..self.spares.len().saturating_sub(SPARES_MAX));
-        largest
-    }
-
-    /// A location's bytes, shared with the cached entry.
-    fn find(&self, location: &Location) -> Option<Bytes> {
-        // What the compactor wrote is not in here.
-        if location.segment.generation > 0 {
-            return None;
-        }
-        let offset = u64::from(location.offset);
-        let place = (location.segment.first, offset);
-        let after = self.entries.partition_point(|entry| (entry.segment, entry.offset) <= place);
-        let entry = self.entries.get(after.checked_sub(1)?)?;
-        let start = entry.start + usize::try_from(offset - entry.offset).ok()?;
-        let end = start.checked_add(location.bytes as usize)?;
-        let is_in = entry.segment == location.segment.first && end <= entry.memory.len();
-        is_in.then(|| entry.memory.slice(start..end))
     }
 }
