@@ -82,7 +82,6 @@ errors! {
         Serialization "SerializationException" "MalformedInput" 400;
         MalformedQueryString "MalformedQueryString" "MalformedQueryString" 404;
         InvalidAction "InvalidAction" "InvalidAction" 400;
-        UnknownOperation "UnknownOperationException" "UnknownOperationException" 404;
         RequestEntityTooLarge "RequestEntityTooLargeException" "RequestEntityTooLarge" 413;
         RequestTimeout "RequestTimeoutException" "RequestTimeout" 408;
         AccessDenied "AccessDeniedException" "AccessDenied" 403;

@@ -54,8 +54,10 @@ const TRACE_BYTES_MAX: usize = 1024;
 const XML: &str = "text/xml";
 const JSON: &str = "application/json";
 
-/// What a request without an action is answered with in the Query protocol.
-const UNKNOWN_OPERATION: &str = "<UnknownOperationException/>\n";
+// What a request is answered with that names no action, in the Query protocol and in JSON.
+const NO_ACTION: &str = "<UnknownOperationException/>\n";
+const NO_ACTION_IN_JSON: &str =
+    r#"{"__type":"com.amazon.coral.service#UnknownOperationException"}"#;
 
 /// How an answer is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -139,18 +141,12 @@ impl Exchange<'_> {
             }
         };
         let request = match self.protocol {
-            Protocol::Json => json_request(parts, body).map(Some),
+            Protocol::Json => json_request(parts, body),
             Protocol::Query | Protocol::QueryInJson => query_request(parts, body),
         };
         let request = match request {
             Ok(Some(request)) => request,
-            Ok(None) => {
-                let body = Bytes::from_static(UNKNOWN_OPERATION.as_bytes());
-                let mut response = self.response(StatusCode::NOT_FOUND, body, None);
-                // Whatever was asked for.
-                response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(XML));
-                return response;
-            }
+            Ok(None) => return self.no_action(),
             Err(error) => return self.refuse(&error),
         };
         let action = request.action();
@@ -192,6 +188,20 @@ impl Exchange<'_> {
             Ok(body) => self.response(StatusCode::OK, body.into(), held),
             Err(error) => self.refuse(&SqsError::internal(error.to_string())),
         }
+    }
+
+    /// The answer to a request that names no action. No other error comes without a message.
+    fn no_action(&self) -> http::Response<AnswerBody> {
+        let (status, body) = match self.protocol {
+            Protocol::Json => (StatusCode::BAD_REQUEST, NO_ACTION_IN_JSON),
+            Protocol::Query | Protocol::QueryInJson => (StatusCode::NOT_FOUND, NO_ACTION),
+        };
+        let mut response = self.response(status, Bytes::from_static(body.as_bytes()), None);
+        // Whatever was asked for.
+        if self.protocol == Protocol::QueryInJson {
+            response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(XML));
+        }
+        response
     }
 
     fn refuse(&self, error: &SqsError) -> http::Response<AnswerBody> {
@@ -291,16 +301,14 @@ async fn read(
     }
 }
 
-fn json_request<'a>(parts: &Parts, body: &'a [u8]) -> Result<Request<'a>> {
+/// A request of the JSON protocol; `None`: it names no action.
+fn json_request<'a>(parts: &Parts, body: &'a [u8]) -> Result<Option<Request<'a>>> {
     let target = parts.headers.get(TARGET).and_then(|target| target.to_str().ok());
-    let name = target.and_then(|target| target.strip_prefix(TARGET_PREFIX)).unwrap_or_default();
-    let Some(action) = Action::by_name(name) else {
-        let text = format!("The action {name} is not valid for this endpoint.");
-        return Err(SqsError::new(Code::UnknownOperation, text));
-    };
+    let name = target.and_then(|target| target.strip_prefix(TARGET_PREFIX));
+    let Some(action) = name.and_then(Action::by_name) else { return Ok(None) };
     let mut request = Request::from_json(action, body)?;
     stand_in(&mut request, parts);
-    Ok(request)
+    Ok(Some(request))
 }
 
 /// A request of the Query protocol; `None`: it names no action.

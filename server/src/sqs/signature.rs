@@ -9,8 +9,9 @@ use http::request::Parts;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use sha2::{Digest, Sha256};
 use time::format_description::BorrowedFormatItem;
+use time::format_description::well_known::Rfc2822;
 use time::macros::format_description;
-use time::{Duration, OffsetDateTime, PrimitiveDateTime};
+use time::{Duration, OffsetDateTime, PrimitiveDateTime, UtcOffset};
 
 use super::credentials::{Credentials, Key};
 use super::error::{Code, Result, SqsError};
@@ -128,7 +129,8 @@ impl Claim {
             let signed_headers = member("SignedHeaders");
             let date = "Authorization header requires existence of either a 'X-Amz-Date' or a 'Date' \
                         header.";
-            let time = needed(header("x-amz-date"), date.to_owned());
+            let time = header("x-amz-date").or_else(|| header("date").map(in_basic_format));
+            let time = needed(time, date.to_owned());
             let token = header("x-amz-security-token");
             let claim = Self { credential, signed_headers, signature, time, expires: None, token };
             let hash = BASE64.encode(&Sha256::digest(authorization.as_bytes()));
@@ -211,12 +213,20 @@ impl Claim {
     }
 }
 
+/// A time as signatures have it, if it is one as HTTP has it.
+fn in_basic_format(date: String) -> String {
+    let time = OffsetDateTime::parse(&date, &Rfc2822).ok();
+    time.and_then(|time| time.to_offset(UtcOffset::UTC).format(TIME).ok()).unwrap_or(date)
+}
+
 /// What decides what a request means must be signed.
 fn check_signed_headers(claim: &Claim, parts: &Parts) -> Result<()> {
     let signed: Vec<&str> = claim.signed_headers.split(';').collect();
     let amazons = parts.headers.keys().map(|name| name.as_str());
     let amazons = amazons.filter(|name| name.starts_with("x-amz-"));
-    for name in amazons.chain(["host"]) {
+    // Where it stands for X-Amz-Date. A URL has its time in a parameter.
+    let is_by_date = claim.expires.is_none() && !parts.headers.contains_key("x-amz-date");
+    for name in amazons.chain(["host"]).chain(is_by_date.then_some("date")) {
         if !signed.contains(&name) {
             let text = format!("'{name}' must be a 'SignedHeader' in the request.");
             return Err(mismatch(text));

@@ -273,9 +273,15 @@ async fn what_is_no_action_is_refused() {
         let refused = sqs.get(path).await;
         assert_eq!((refused.status, refused.body.trim()), (404, "<UnknownOperationException/>"));
     }
-    let refused = sqs.json("FooBar", &json!({})).await;
-    let name = "com.amazon.coral.service#UnknownOperationException";
-    assert_eq!((refused.status, &refused.json()["__type"]), (404, &json!(name)));
+    for target in ["AmazonSQS.FooBar", "AmazonSQS.", "AmazonSNS.ListQueues", "ListQueues", ""] {
+        for path in ["/", "/000000000000/q"] {
+            let refused = sqs.json_for(path, target, &json!({})).await;
+            let body = r#"{"__type":"com.amazon.coral.service#UnknownOperationException"}"#;
+            assert_eq!((refused.status, &*refused.body), (400, body), "{target}");
+            assert_eq!(refused.header("content-type"), Some("application/x-amz-json-1.0"));
+            assert_eq!(refused.header("x-amzn-query-error"), None);
+        }
+    }
 }
 
 #[tokio::test]

@@ -243,15 +243,30 @@ async fn who_is_not_known_is_told_so() {
 
 /// A request of the JSON protocol, signed at the time when the clock begins.
 async fn signed(sqs: &Sqs, key: (&str, &str), action: &str, members: Value) -> Outcome {
+    signed_by(sqs, key, ("X-Amz-Date", TIME), action, members).await
+}
+
+/// With the time in this header.
+async fn signed_by(
+    sqs: &Sqs,
+    key: (&str, &str),
+    (header, time): (&str, &str),
+    action: &str,
+    members: Value,
+) -> Outcome {
     let (id, secret) = key;
     let body = members.to_string();
     let hash = |text: &str| HEXLOWER.encode(&Sha256::digest(text.as_bytes()));
-    let (date, names) = (&TIME[..8], "host;x-amz-date;x-amz-target");
-    let canonical = format!(
-        "POST\n/\n\nhost:queues.example\nx-amz-date:{TIME}\nx-amz-target:AmazonSQS.{action}\n\n\
-         {names}\n{}",
-        hash(&body)
-    );
+    let date = &TIME[..8];
+    let mut signed = [
+        ("host".to_owned(), "queues.example".to_owned()),
+        (header.to_ascii_lowercase(), time.to_owned()),
+        ("x-amz-target".to_owned(), format!("AmazonSQS.{action}")),
+    ];
+    signed.sort();
+    let names = signed.each_ref().map(|(name, _)| name.as_str()).join(";");
+    let lines = signed.map(|(name, value)| format!("{name}:{value}\n")).concat();
+    let canonical = format!("POST\n/\n\n{lines}\n{names}\n{}", hash(&body));
     let scope = format!("{date}/us-east-1/sqs/aws4_request");
     let to_sign = format!("AWS4-HMAC-SHA256\n{TIME}\n{scope}\n{}", hash(&canonical));
     let keyed = |key: &[u8], text: &str| {
@@ -264,7 +279,7 @@ async fn signed(sqs: &Sqs, key: (&str, &str), action: &str, members: Value) -> O
     }
     let signature = HEXLOWER.encode(&keyed(&signing, &to_sign));
     let headers = format!(
-        "X-Amz-Target: AmazonSQS.{action}\r\nX-Amz-Date: {TIME}\r\nAuthorization: AWS4-HMAC-SHA256 \
+        "X-Amz-Target: AmazonSQS.{action}\r\n{header}: {time}\r\nAuthorization: AWS4-HMAC-SHA256 \
          Credential={id}/{scope}, SignedHeaders={names}, Signature={signature}"
     );
     post(sqs, &headers, &body).await
@@ -273,6 +288,44 @@ async fn signed(sqs: &Sqs, key: (&str, &str), action: &str, members: Value) -> O
 const OWNER: (&str, &str) = ("AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY");
 const SENDER: (&str, &str) = ("AKIDSENDER", "sender");
 const FOREIGN: (&str, &str) = ("AKIDFOREIGN", "foreign");
+
+#[tokio::test]
+async fn the_time_may_be_in_the_header_date() {
+    let sqs = locked().await;
+    const HTTP_TIME: &str = "Tue, 14 Nov 2023 22:13:20 GMT";
+    let send = async |header: &str, time: &str| {
+        let members = json!({"QueueUrl": "q", "MessageBody": "x"});
+        signed_by(&sqs, OWNER, (header, time), "SendMessage", members).await
+    };
+    for time in [HTTP_TIME, TIME] {
+        let sent = send("Date", time).await;
+        assert_eq!(sent.status, 200, "{sent:?}");
+    }
+    // Where there is X-Amz-Date, Date says nothing.
+    let dated = PLAIN.replace("X-Amz-Date:", "Date: Mon, 01 Jan 2001 00:00:00 GMT\r\nX-Amz-Date:");
+    assert_eq!(post(&sqs, &dated, BODY).await.status, 200);
+    assert_eq!(stored(&sqs).await, 3);
+    for (header, time, status, code) in [
+        // Another time than was signed for, none, and one that is not signed itself.
+        ("Date", "Tue, 14 Nov 2023 22:13:21 GMT", 403, "SignatureDoesNotMatch"),
+        ("Date", "Wed, 15 Nov 2023 22:13:20 GMT", 403, "SignatureDoesNotMatch"),
+        ("Date", "today", 400, "IncompleteSignature"),
+        ("X-Amz-Date", HTTP_TIME, 400, "IncompleteSignature"),
+        ("X-Date", HTTP_TIME, 400, "IncompleteSignature"),
+    ] {
+        assert_refused(&send(header, time).await, status, code);
+    }
+    let unsigned = PLAIN.replace("X-Amz-Date:", "Date:").replace("x-amz-date;", "");
+    let refused = post(&sqs, &unsigned, BODY).await;
+    assert_refused(&refused, 403, "SignatureDoesNotMatch");
+    assert_eq!(refused.json()["message"], "'date' must be a 'SignedHeader' in the request.");
+    // It counts for as long as the other.
+    sqs.clock.set_wall(BEGIN_MS + 15 * 60_000);
+    assert_eq!(send("Date", HTTP_TIME).await.status, 200);
+    sqs.clock.set_wall(BEGIN_MS + 15 * 60_000 + 1_000);
+    assert_refused(&send("Date", HTTP_TIME).await, 403, "SignatureDoesNotMatch");
+    assert_eq!(stored(&sqs).await, 4);
+}
 
 #[tokio::test]
 async fn a_key_does_what_it_may_and_nothing_else() {

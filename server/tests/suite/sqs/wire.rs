@@ -197,9 +197,14 @@ impl Sqs {
     }
 
     pub(super) async fn json_at(&self, path: &str, action: &str, members: &Value) -> Outcome {
+        self.json_for(path, &format!("AmazonSQS.{action}"), members).await
+    }
+
+    /// With any target.
+    pub(super) async fn json_for(&self, path: &str, target: &str, members: &Value) -> Outcome {
         let body = members.to_string();
         let head = format!(
-            "POST {path} HTTP/1.1\r\nHost: {}\r\nX-Amz-Target: AmazonSQS.{action}\r\n\
+            "POST {path} HTTP/1.1\r\nHost: {}\r\nX-Amz-Target: {target}\r\n\
              Content-Type: application/x-amz-json-1.0\r\nx-amzn-query-mode: true\r\n\
              Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
             self.address,
