@@ -2,6 +2,8 @@
 
 use forebay_engine::attributes::{AttributeChanges, Attributes};
 use forebay_engine::command::Command;
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Map, Value, json};
 
 use super::attribute_name::Name;
@@ -12,6 +14,9 @@ use super::outputs::Nothing;
 use super::policy;
 use super::queue_attributes;
 use super::queues::queue;
+
+/// The longest label.
+const LABEL_BYTES_MAX: usize = 80;
 
 /// The digits of an account's id.
 const ACCOUNT_DIGITS: usize = 12;
@@ -46,13 +51,39 @@ pub(super) const OWNERS_ACTIONS: [&str; 9] = [
     "UntagQueue",
 ];
 
+/// A queue's Policy, in the order in which AWS writes it.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Policy {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<Value>,
+    /// As they were written.
+    #[serde(default, deserialize_with = "one_or_several")]
+    statement: Vec<Box<RawValue>>,
+    #[serde(flatten)]
+    others: Map<String, Value>,
+}
+
+/// The statement that AddPermission makes.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Permission<'a> {
+    sid: &'a str,
+    effect: &'static str,
+    principal: Value,
+    action: Value,
+    resource: &'a str,
+}
+
 pub(super) async fn add(
     endpoint: &Endpoint,
     _: &Asked,
     input: inputs::AddPermission,
 ) -> Result<Nothing> {
     let name = queue(input.queue_url.as_ref())?;
-    let label = required(input.label, "Label")?;
+    let label = label(input.label)?;
     let accounts = required(input.aws_account_ids, "AWSAccountIds")?;
     let actions = required(input.actions.filter(|actions| !actions.is_empty()), "Actions")?;
     check_label(&label)?;
@@ -61,28 +92,25 @@ pub(super) async fn add(
     let _changing = endpoint.changing.lock().await;
     let attributes = endpoint.describe(&name).await?.attributes;
     let arn = endpoint.addresses.arn(&name);
-    let mut policy = current(&attributes).unwrap_or_else(|| {
-        let id = format!("{arn}/SQSDefaultPolicy");
-        Map::from_iter([
-            ("Version".to_owned(), json!("2008-10-17")),
-            ("Id".to_owned(), json!(id)),
-            ("Statement".to_owned(), json!([])),
-        ])
+    let mut policy = Policy::of(&attributes).unwrap_or_else(|| Policy {
+        version: Some(json!("2008-10-17")),
+        id: Some(json!(format!("{arn}/SQSDefaultPolicy"))),
+        ..Policy::default()
     });
-    let statements = statements(&mut policy);
-    if statements.iter().any(|statement| is_labelled(statement, &label)) {
+    if policy.statement.iter().any(|statement| is_labelled(statement, &label)) {
         return Err(SqsError::invalid_value(label, "Label", "Already exists."));
     }
     let principals = accounts.iter().map(|id| format!("arn:aws:iam::{id}:root")).collect();
     let actions = actions.iter().map(|action| format!("SQS:{action}")).collect();
-    statements.push(json!({
-        "Sid": label,
-        "Effect": "Allow",
-        "Principal": { "AWS": one_or_many(principals) },
-        "Action": one_or_many(actions),
-        "Resource": arn,
-    }));
-    set_policy(endpoint, name, &attributes, &Value::Object(policy).to_string()).await
+    let permission = Permission {
+        sid: &label,
+        effect: "Allow",
+        principal: json!({ "AWS": one_or_many(principals) }),
+        action: one_or_many(actions),
+        resource: &arn,
+    };
+    policy.statement.push(to_raw_value(&permission).map_err(unwritable)?);
+    set_policy(endpoint, name, &attributes, &policy.text()?).await
 }
 
 pub(super) async fn remove(
@@ -91,26 +119,27 @@ pub(super) async fn remove(
     input: inputs::RemovePermission,
 ) -> Result<Nothing> {
     let name = queue(input.queue_url.as_ref())?;
-    let label = required(input.label, "Label")?;
+    let label = label(input.label)?;
     let _changing = endpoint.changing.lock().await;
     let attributes = endpoint.describe(&name).await?.attributes;
-    let mut policy = current(&attributes).unwrap_or_default();
-    let statements = statements(&mut policy);
-    let before = statements.len();
-    statements.retain(|statement| !is_labelled(statement, &label));
-    if statements.len() == before {
+    let mut policy = Policy::of(&attributes).unwrap_or_default();
+    let before = policy.statement.len();
+    policy.statement.retain(|statement| !is_labelled(statement, &label));
+    if policy.statement.len() == before {
         return Err(SqsError::invalid_value(label, "Label", "can't find label."));
     }
-    let text = match statements.is_empty() {
-        true => String::new(),
-        false => Value::Object(policy).to_string(),
-    };
+    let text = if policy.statement.is_empty() { String::new() } else { policy.text()? };
     set_policy(endpoint, name, &attributes, &text).await
+}
+
+/// An empty one is as good as none.
+fn label(given: Option<String>) -> Result<String> {
+    required(given.filter(|label| !label.is_empty()), "Label")
 }
 
 fn check_label(label: &str) -> Result<()> {
     let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
-    match (1..=80).contains(&label.len()) && label.bytes().all(is_allowed) {
+    match label.len() <= LABEL_BYTES_MAX && label.bytes().all(is_allowed) {
         true => Ok(()),
         false => Err(SqsError::invalid_value(
             label,
@@ -151,22 +180,33 @@ fn check_actions(actions: &[String]) -> Result<()> {
     Ok(())
 }
 
-fn current(attributes: &Attributes) -> Option<Map<String, Value>> {
-    let text = queue_attributes::note(attributes, Name::Policy)?;
-    serde_json::from_str(text).ok()
+impl Policy {
+    /// The one that a queue has.
+    fn of(attributes: &Attributes) -> Option<Self> {
+        let text = queue_attributes::note(attributes, Name::Policy)?;
+        serde_json::from_str(text).ok()
+    }
+
+    fn text(&self) -> Result<String> {
+        serde_json::to_string(self).map_err(unwritable)
+    }
 }
 
 /// A policy's statements; a single one may stand there without a list around it.
-fn statements(policy: &mut Map<String, Value>) -> &mut Vec<Value> {
-    let statements = policy.entry("Statement").or_insert_with(|| json!([]));
-    if !statements.is_array() {
-        *statements = Value::Array(vec![statements.take()]);
-    }
-    statements.as_array_mut().expect("it was made one")
+fn one_or_several<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> std::result::Result<Vec<Box<RawValue>>, D::Error> {
+    let statements = Box::<RawValue>::deserialize(deserializer)?;
+    Ok(serde_json::from_str(statements.get()).unwrap_or_else(|_| vec![statements]))
 }
 
-fn is_labelled(statement: &Value, label: &str) -> bool {
-    statement.get("Sid").and_then(Value::as_str) == Some(label)
+fn is_labelled(statement: &RawValue, label: &str) -> bool {
+    let statement: Value = serde_json::from_str(statement.get()).unwrap_or_default();
+    statement["Sid"] == *label
+}
+
+fn unwritable(error: serde_json::Error) -> SqsError {
+    SqsError::internal(error.to_string())
 }
 
 fn one_or_many(mut texts: Vec<String>) -> Value {

@@ -41,6 +41,9 @@ pub(super) fn check(text: &str) -> Result<()> {
         Some(one) => std::slice::from_ref(one),
         None => return Err(refused()),
     };
+    if statements.is_empty() {
+        return Err(refused());
+    }
     if statements.len() > STATEMENTS_MAX {
         let text = format!(
             "{} statements were found in the submitted policy, max allowed is {STATEMENTS_MAX}",
@@ -81,7 +84,12 @@ fn is_statement(statement: &Value) -> bool {
         None => true,
         Some(patterns) => several(patterns).all(Value::is_string),
     };
-    matches!(statement["Effect"].as_str(), Some("Allow" | "Deny")) && PATTERNS.iter().all(is_text)
+    let says =
+        |members: [&str; 2]| members.iter().any(|member| several(&statement[member]).count() > 0);
+    matches!(statement["Effect"].as_str(), Some("Allow" | "Deny"))
+        && says(["Principal", "NotPrincipal"])
+        && says(["Action", "NotAction"])
+        && PATTERNS.iter().all(is_text)
 }
 
 /// How many principals a statement names; `None`: what it names is nobody.

@@ -125,8 +125,8 @@ impl Setting<'_> {
             }
             Name::KmsMasterKeyId => self.note(name, value),
             Name::KmsDataKeyReusePeriodSeconds => {
-                number(name, value, 60, 86_400)?;
-                self.note(name, value);
+                let seconds = number(name, value, 60, 86_400)?;
+                self.note(name, &seconds.to_string());
             }
             Name::SqsManagedSseEnabled => {
                 boolean(name, value)?;
@@ -322,12 +322,17 @@ pub(crate) fn first_difference(
     if asked.remove("FifoQueue").is_some() && !current.attributes.fifo {
         return Ok(Some(Name::FifoQueue));
     }
-    let changes = changes(&asked, &current.attributes, false, addresses)?;
-    let attributes = current.attributes.with(&changes);
-    let changed = QueueInfo { attributes: attributes.into(), ..current.clone() };
+    // What is asked for must be good by itself. It need not go together with what the queue has: then it differs.
+    let alone = Attributes {
+        fifo: current.attributes.fifo,
+        deduplication_scope: DeduplicationScope::Group,
+        ..Attributes::default()
+    };
+    let changes = changes(&asked, &alone, false, addresses)?;
+    let asked_for = QueueInfo { attributes: alone.with(&changes).into(), ..current.clone() };
     for name in asked.keys() {
         let name = Name::parse(name)?;
-        if meant(&changed, name, addresses) != meant(current, name, addresses) {
+        if meant(&asked_for, name, addresses) != meant(current, name, addresses) {
             return Ok(Some(name));
         }
     }

@@ -346,7 +346,8 @@ def test_attributes_read_back_as_they_were_set():
         "VisibilityTimeout": "3",
         "KmsMasterKeyId": "alias/aws/sqs",
         "KmsDataKeyReusePeriodSeconds": "600",
-        "Policy": '{"Version":"2012-10-17","Statement":[]}',
+        "Policy": '{"Version":"2012-10-17","Statement":'
+        '[{"Effect":"Deny","Principal":"*","Action":"sqs:AddPermission"}]}',
     }
     url = queue(**set_to)
     read = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]

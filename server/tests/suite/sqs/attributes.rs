@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::wire::{BAD_ATTRIBUTE_NAME, BAD_ATTRIBUTE_VALUE, BEGIN_MS, INVALID, Sqs};
+use super::wire::{BAD_ATTRIBUTE_NAME, BAD_ATTRIBUTE_VALUE, BEGIN_MS, INVALID, STATEMENT, Sqs};
 
 #[tokio::test]
 async fn a_new_queue_has_the_defaults_and_nothing_else() {
@@ -57,7 +57,7 @@ async fn every_attribute_is_set_to_its_limits_and_not_beyond() {
     let sqs = Sqs::start().await;
     let url = sqs.create("q", json!({})).await;
     let policy = |bytes: usize| {
-        let (begin, end) = ("{\"Statement\":[],\"Id\":\"", "\"}");
+        let (begin, end) = (format!("{{\"Statement\":[{STATEMENT}],\"Id\":\""), "\"}");
         format!("{begin}{}{end}", "x".repeat(bytes - begin.len() - end.len()))
     };
     let (longest, too_long) = (policy(8192), policy(8193));
@@ -69,7 +69,7 @@ async fn every_attribute_is_set_to_its_limits_and_not_beyond() {
         ("VisibilityTimeout", ["0", "43200"], ["x", "43201"]),
         ("KmsDataKeyReusePeriodSeconds", ["60", "86400"], ["59", "86401"]),
         ("SqsManagedSseEnabled", ["true", "false"], ["yes", ""]),
-        ("Policy", [&policy(100), &longest], ["[]", &too_long]),
+        ("Policy", [&policy(200), &longest], ["[]", &too_long]),
     ] {
         for value in good {
             let members = json!({"QueueUrl": url, "Attributes": {name: value}});
@@ -83,6 +83,14 @@ async fn every_attribute_is_set_to_its_limits_and_not_beyond() {
             sqs.refuses("SetQueueAttributes", members, BAD_ATTRIBUTE_VALUE, &message).await;
             let members = json!({"QueueName": "new", "Attributes": {name: value}});
             sqs.refuses("CreateQueue", members, BAD_ATTRIBUTE_VALUE, &message).await;
+        }
+    }
+    // Numbers are told as numbers, however they were written.
+    for name in ["KmsDataKeyReusePeriodSeconds", "MessageRetentionPeriod"] {
+        for value in ["+600", "0600"] {
+            let members = json!({"QueueUrl": url, "Attributes": {name: value}});
+            sqs.ask("SetQueueAttributes", members).await;
+            assert_eq!(sqs.attributes(&url).await[name], "600", "{name} {value}");
         }
     }
     for name in ["Foobar", "QueueArn", "All", "ApproximateNumberOfMessages"] {
@@ -113,8 +121,8 @@ async fn a_name_that_is_none_is_told_before_a_value_that_is_none() {
 #[tokio::test]
 async fn an_empty_text_takes_a_policy_or_key_away() {
     let sqs = Sqs::start().await;
-    let url =
-        sqs.create("q", json!({"Policy": "{\"Statement\":[]}", "KmsMasterKeyId": "key"})).await;
+    let policy = format!("{{\"Statement\":{STATEMENT}}}");
+    let url = sqs.create("q", json!({"Policy": policy, "KmsMasterKeyId": "key"})).await;
     let attributes = sqs.attributes(&url).await;
     assert_eq!(attributes["KmsMasterKeyId"], "key");
     assert_eq!(attributes["KmsDataKeyReusePeriodSeconds"], "300");

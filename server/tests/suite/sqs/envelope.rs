@@ -184,6 +184,11 @@ async fn what_is_required_is_named_when_it_is_missing() {
         ("TagQueue", json!({"QueueUrl": url, "Tags": {}}), "Tags"),
         ("UntagQueue", json!({"QueueUrl": url}), "TagKeys"),
         ("AddPermission", json!({"QueueUrl": url}), "Label"),
+        (
+            "AddPermission",
+            json!({"QueueUrl": url, "Label": "", "AWSAccountIds": ["1"], "Actions": ["*"]}),
+            "Label",
+        ),
         ("AddPermission", json!({"QueueUrl": url, "Label": "l"}), "AWSAccountIds"),
         (
             "AddPermission",
@@ -191,6 +196,7 @@ async fn what_is_required_is_named_when_it_is_missing() {
             "Actions",
         ),
         ("RemovePermission", json!({"QueueUrl": url}), "Label"),
+        ("RemovePermission", json!({"QueueUrl": url, "Label": ""}), "Label"),
         ("StartMessageMoveTask", json!({}), "SourceArn"),
         ("ListMessageMoveTasks", json!({}), "SourceArn"),
         ("CancelMessageMoveTask", json!({}), "TaskHandle"),

@@ -57,6 +57,52 @@ async fn a_permission_is_a_statement_of_the_policy() {
 }
 
 #[tokio::test]
+async fn a_policy_is_written_in_the_order_of_aws_and_what_others_wrote_stays_as_it_is() {
+    let sqs = Sqs::start().await;
+    let url = sqs.create("q", json!({})).await;
+    let text = async || sqs.attributes(&url).await["Policy"].as_str().unwrap().to_owned();
+    let permit = async |label: &str| {
+        let members = json!({
+            "QueueUrl": url, "Label": label, "AWSAccountIds": ["111111111111"],
+            "Actions": ["SendMessage"],
+        });
+        sqs.ask("AddPermission", members).await;
+    };
+    let made = |label: &str| {
+        let principal = r#"{"AWS":"arn:aws:iam::111111111111:root"}"#;
+        format!(
+            r#"{{"Sid":"{label}","Effect":"Allow","Principal":{principal},"Action":"SQS:SendMessage","Resource":"{ARN}"}}"#
+        )
+    };
+    permit("a").await;
+    permit("b").await;
+    let begin = format!(r#"{{"Version":"2008-10-17","Id":"{ARN}/SQSDefaultPolicy","Statement":["#);
+    assert_eq!(text().await, format!("{begin}{},{}]}}", made("a"), made("b")));
+    let label = |label: &str| json!({"QueueUrl": url, "Label": label});
+    sqs.ask("RemovePermission", label("a")).await;
+    assert_eq!(text().await, format!("{begin}{}]}}", made("b")));
+    // A single statement without a list around it, too.
+    let own = r#"{ "Action": "SQS:*", "Principal": "*", "Sid": "a", "Effect": "Deny" }"#;
+    for policy in [
+        format!(r#"{{"Statement": [{own}], "Version": "2012-10-17"}}"#),
+        format!(r#"{{"Statement": {own}, "Version": "2012-10-17"}}"#),
+    ] {
+        let members = json!({"QueueUrl": url, "Attributes": {"Policy": policy}});
+        sqs.ask("SetQueueAttributes", members).await;
+        permit("b").await;
+        let begin = r#"{"Version":"2012-10-17","Statement":["#;
+        assert_eq!(text().await, format!("{begin}{own},{}]}}", made("b")));
+        let message = "Value a for parameter Label is invalid. Reason: Already exists.";
+        let mut again = label("a");
+        again["AWSAccountIds"] = json!(["111111111111"]);
+        again["Actions"] = json!(["SendMessage"]);
+        sqs.refuses("AddPermission", again, INVALID, message).await;
+        sqs.ask("RemovePermission", label("b")).await;
+        assert_eq!(text().await, format!("{begin}{own}]}}"));
+    }
+}
+
+#[tokio::test]
 async fn what_only_an_owner_may_do_is_not_permitted_to_others() {
     let sqs = Sqs::start().await;
     let url = sqs.create("q", json!({})).await;
@@ -138,8 +184,11 @@ async fn a_policy_that_is_none_is_refused() {
         statement[member] = value;
         json!({ "Statement": [statement] })
     };
-    let mut silent = allow();
-    silent.as_object_mut().unwrap().remove("Effect");
+    let without = |member: &str| {
+        let mut statement = allow();
+        statement.as_object_mut().unwrap().remove(member);
+        json!({ "Statement": statement })
+    };
     for refused in [
         json!({}),
         json!({"Id": "x"}),
@@ -148,7 +197,12 @@ async fn a_policy_that_is_none_is_refused() {
         json!({"Statement": "Allow"}),
         json!({"Statement": null}),
         json!({"Statement": [allow(), "Allow"]}),
-        json!({ "Statement": silent }),
+        json!({"Statement": []}),
+        without("Effect"),
+        without("Principal"),
+        without("Action"),
+        with("Principal", json!([])),
+        with("Action", json!(null)),
         with("Effect", json!("allow")),
         with("Effect", json!("Refuse")),
         with("Effect", json!(1)),
@@ -167,6 +221,8 @@ async fn a_policy_that_is_none_is_refused() {
         json!({"Version": "2008-10-17", "Statement": allow()}),
         json!({"Version": "2012-10-17", "Statement": allow()}),
         with("Effect", json!("Deny")),
+        without("Resource"),
+        json!({"Statement": {"Effect": "Deny", "NotPrincipal": "*", "NotAction": "SQS:*"}}),
     ] {
         let members = json!({"QueueUrl": url, "Attributes": {"Policy": taken.to_string()}});
         sqs.ask("SetQueueAttributes", members).await;

@@ -2,14 +2,16 @@
 
 use serde_json::{Value, json};
 
-use super::wire::{DELETED_RECENTLY, EXISTS, INVALID, PURGING, Sqs};
+use super::wire::{
+    BAD_ATTRIBUTE_NAME, BAD_ATTRIBUTE_VALUE, DELETED_RECENTLY, EXISTS, INVALID, PURGING, STATEMENT,
+    Sqs,
+};
 
 #[tokio::test]
 async fn creating_a_queue_again_finds_it_if_nothing_differs() {
     let sqs = Sqs::start().await;
-    let url = sqs
-        .create("q", json!({"DelaySeconds": "3", "Policy": "{\"Statement\":[],\"Id\":\"1\"}"}))
-        .await;
+    let policy = |id: &str| format!("{{\"Statement\":{STATEMENT},\"Id\":\"{id}\"}}");
+    let url = sqs.create("q", json!({"DelaySeconds": "3", "Policy": policy("1")})).await;
     for same in [json!({}), json!({"DelaySeconds": "3"}), json!({"VisibilityTimeout": "30"})] {
         assert_eq!(sqs.create("q", same).await, url);
     }
@@ -22,7 +24,7 @@ async fn creating_a_queue_again_finds_it_if_nothing_differs() {
     for (name, value) in [
         ("DelaySeconds", "4"),
         ("VisibilityTimeout", "31"),
-        ("Policy", "{\"Statement\":[],\"Id\":\"2\"}"),
+        ("Policy", &policy("2")),
         ("KmsMasterKeyId", "key"),
         ("SqsManagedSseEnabled", "false"),
         ("MessageRetentionPeriod", "60"),
@@ -64,20 +66,73 @@ async fn a_queue_is_the_same_if_what_is_given_means_the_same() {
     let url = sqs.create("said", defaults.clone()).await;
     assert_eq!(sqs.create("said", json!({})).await, url);
     assert_eq!(sqs.create("said", defaults).await, url);
-    let policy = |text: &str| json!({"Policy": text});
-    let url = sqs.create("q", policy("{\"Id\":\"a\",\"Statement\":[]}")).await;
-    let same = policy("{ \"Statement\": [], \"Id\": \"\\u0061\" }");
-    assert_eq!(sqs.create("q", same).await, url);
+    let policy = |id: &str| format!("{{\"Id\":\"{id}\",\"Statement\":{STATEMENT}}}");
+    let url = sqs.create("q", json!({"Policy": policy("a")})).await;
+    let same = format!("{{ \"Statement\": {STATEMENT}, \"Id\": \"\\u0061\" }}");
+    assert_eq!(sqs.create("q", json!({"Policy": same})).await, url);
     for (name, value) in [
         ("KmsDataKeyReusePeriodSeconds", "301"),
         ("RedriveAllowPolicy", "{\"redrivePermission\":\"denyAll\"}"),
-        ("Policy", "{\"Id\":\"b\",\"Statement\":[]}"),
+        ("Policy", &policy("b")),
     ] {
         let message = format!(
             "A queue already exists with the same name and a different value for attribute {name}"
         );
         let members = json!({"QueueName": "plain", "Attributes": {name: value}});
         sqs.refuses("CreateQueue", members, EXISTS, &message).await;
+    }
+}
+
+#[tokio::test]
+async fn what_differs_is_told_although_it_would_not_go_together_with_what_the_queue_has() {
+    let sqs = Sqs::start().await;
+    let url = sqs.create("key", json!({"KmsMasterKeyId": "key"})).await;
+    let high = json!({
+        "FifoQueue": "true", "DeduplicationScope": "messageGroup",
+        "FifoThroughputLimit": "perMessageGroupId",
+    });
+    let line = sqs.create("high.fifo", high.clone()).await;
+    sqs.create("low.fifo", json!({"FifoQueue": "true"})).await;
+    for (name, attributes, differs) in [
+        ("key", json!({"SqsManagedSseEnabled": "true"}), "SqsManagedSseEnabled"),
+        (
+            "high.fifo",
+            json!({"FifoQueue": "true", "DeduplicationScope": "queue"}),
+            "DeduplicationScope",
+        ),
+        (
+            "low.fifo",
+            json!({"FifoQueue": "true", "FifoThroughputLimit": "perMessageGroupId"}),
+            "FifoThroughputLimit",
+        ),
+    ] {
+        let message = format!(
+            "A queue already exists with the same name and a different value for attribute {differs}"
+        );
+        let members = json!({"QueueName": name, "Attributes": attributes});
+        sqs.refuses("CreateQueue", members, EXISTS, &message).await;
+    }
+    let same = json!({"KmsMasterKeyId": "key", "SqsManagedSseEnabled": "false"});
+    assert_eq!(sqs.create("key", same).await, url);
+    for attribute in ["DeduplicationScope", "FifoThroughputLimit"] {
+        let one = json!({"FifoQueue": "true", attribute: high[attribute]});
+        assert_eq!(sqs.create("high.fifo", one).await, line);
+    }
+    // But what is asked for must go together.
+    let both = json!({"KmsMasterKeyId": "other", "SqsManagedSseEnabled": "true"});
+    let message = "You can use one type of server-side encryption (SSE) at one time. You can either \
+                   enable KMS SSE or SQS SSE.";
+    let members = json!({"QueueName": "key", "Attributes": both});
+    sqs.refuses("CreateQueue", members, BAD_ATTRIBUTE_NAME, message).await;
+    let both = json!({
+        "FifoQueue": "true", "DeduplicationScope": "queue",
+        "FifoThroughputLimit": "perMessageGroupId",
+    });
+    let message = "Invalid value for the parameter FifoThroughputLimit. Reason: perMessageGroupId is \
+                   allowed only when DeduplicationScope is messageGroup.";
+    for name in ["high.fifo", "low.fifo"] {
+        let members = json!({"QueueName": name, "Attributes": both});
+        sqs.refuses("CreateQueue", members, BAD_ATTRIBUTE_VALUE, message).await;
     }
 }
 

@@ -22,6 +22,10 @@ use crate::support::within;
 /// When the server's clock begins: in milliseconds since 1970.
 pub(super) const BEGIN_MS: u64 = 1_700_000_000_000;
 
+/// A statement of a Policy that says no more than it must.
+pub(super) const STATEMENT: &str =
+    r#"{"Effect":"Allow","Principal":"*","Action":"SQS:SendMessage"}"#;
+
 pub(super) struct Sqs {
     pub(super) address: SocketAddr,
     native: SocketAddr,
