@@ -155,7 +155,9 @@ impl From<RequestError> for SqsError {
             RequestError::UnknownQueue { .. } => SqsError::unknown_queue(),
             RequestError::QueueExists { .. } => SqsError::new(Code::QueueNameExists, text),
             RequestError::InFlightFull { .. } => {
-                let text = "The maximum number of in flight messages is reached.";
+                let text = "Too many messages have been received without being deleted. Please \
+                            delete your received messages or let them timeout before receiving \
+                            more.";
                 SqsError::new(Code::OverLimit, text)
             }
             RequestError::StorageFull { .. } | RequestError::ShuttingDown => {

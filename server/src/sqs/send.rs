@@ -1,5 +1,7 @@
 //! Sends: one message or a batch.
 
+use std::fmt::Display;
+
 use forebay_engine::attributes::FIFO_SUFFIX;
 use forebay_engine::command::{Command, NewMessage, Reply};
 use forebay_engine::error::RequestError;
@@ -28,7 +30,10 @@ const DELAY_SECONDS_MAX: i64 = 900;
 const SEQUENCE_NUMBER_BASE: u64 = 10_000_000_000_000_000_000;
 
 const WRONG_QUEUE_TYPE: &str =
-    "The request include parameter that is not valid for this queue type.";
+    "The request include parameter that is not valid for this queue type";
+
+/// What is said of a parameter and its value that the type of the queue has no use for: a batch says it otherwise.
+type WrongQueueType = fn(&dyn Display, &str) -> SqsError;
 
 /// A message that may be sent, with what its answer is made of.
 struct Prepared {
@@ -60,7 +65,10 @@ pub(super) async fn send(
     if name.ends_with(FIFO_SUFFIX) && entry.message_group_id.is_none() {
         endpoint.describe(&name).await?;
     }
-    let prepared = prepare(&name, asked, entry)?;
+    let wrong_queue_type: WrongQueueType = |value, parameter| {
+        SqsError::invalid_value(value, parameter, format_args!("{WRONG_QUEUE_TYPE}."))
+    };
+    let prepared = prepare(&name, asked, entry, wrong_queue_type)?;
     let messages = vec![prepared.message.clone()];
     let storing = endpoint.begin(Command::Send { queue: name.clone(), messages });
     let mut sent = answers([&prepared]).next().ok_or_else(unexpected)?;
@@ -93,7 +101,7 @@ pub(super) async fn send_batch(
     let mut pending = Vec::with_capacity(entries.len());
     let mut failed: Vec<(usize, FailedEntry)> = Vec::new();
     for (index, (id, entry)) in entries.into_iter().enumerate() {
-        match prepare(&name, asked, entry) {
+        match prepare(&name, asked, entry, |_, _| SqsError::invalid(WRONG_QUEUE_TYPE)) {
             Ok(prepared) => pending.push(Pending(index, id, prepared)),
             Err(mut error) => {
                 // So it is told in a batch.
@@ -153,7 +161,12 @@ fn bytes(entry: &SendEntry<'_>) -> usize {
 }
 
 /// Makes what the engine stores of an entry, if it may be stored at all.
-fn prepare(queue: &str, asked: &Asked, entry: SendEntry<'_>) -> Result<Prepared> {
+fn prepare(
+    queue: &str,
+    asked: &Asked,
+    entry: SendEntry<'_>,
+    wrong_queue_type: WrongQueueType,
+) -> Result<Prepared> {
     let is_fifo = queue.ends_with(FIFO_SUFFIX);
     let body = entry.message_body.filter(|body| !body.is_empty());
     let body = body.ok_or_else(|| SqsError::missing("MessageBody"))?;
@@ -162,11 +175,11 @@ fn prepare(queue: &str, asked: &Asked, entry: SendEntry<'_>) -> Result<Prepared>
     }
     let attributes = attributes(entry.message_attributes)?;
     let given_trace = trace_header(entry.message_system_attributes)?;
-    let delay_ms = delay_ms(entry.delay_seconds, is_fifo)?;
+    let delay_ms = delay_ms(entry.delay_seconds, is_fifo, wrong_queue_type)?;
     check_id(entry.message_group_id.as_deref(), "MessageGroupId")?;
     match &entry.message_deduplication_id {
         Some(id) if !is_fifo => {
-            return Err(SqsError::invalid_value(id, "MessageDeduplicationId", WRONG_QUEUE_TYPE));
+            return Err(wrong_queue_type(id, "MessageDeduplicationId"));
         }
         id => check_id(id.as_deref(), "MessageDeduplicationId")?,
     }
@@ -221,7 +234,11 @@ impl Prepared {
     }
 }
 
-fn delay_ms(seconds: Option<i64>, is_fifo: bool) -> Result<Option<u64>> {
+fn delay_ms(
+    seconds: Option<i64>,
+    is_fifo: bool,
+    wrong_queue_type: WrongQueueType,
+) -> Result<Option<u64>> {
     match seconds {
         None => Ok(None),
         Some(seconds) if !(0..=DELAY_SECONDS_MAX).contains(&seconds) => {
@@ -230,9 +247,7 @@ fn delay_ms(seconds: Option<i64>, is_fifo: bool) -> Result<Option<u64>> {
         }
         // The queue's delay holds.
         Some(0) if is_fifo => Ok(None),
-        Some(seconds) if is_fifo => {
-            Err(SqsError::invalid_value(seconds, "DelaySeconds", WRONG_QUEUE_TYPE))
-        }
+        Some(seconds) if is_fifo => Err(wrong_queue_type(&seconds, "DelaySeconds")),
         Some(seconds) => Ok(Some(seconds.unsigned_abs() * 1000)),
     }
 }

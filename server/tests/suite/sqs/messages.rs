@@ -298,6 +298,50 @@ async fn a_delay_is_the_messages_own_or_the_queues() {
 }
 
 #[tokio::test]
+async fn a_batch_says_of_an_entry_what_its_queue_has_no_use_for() {
+    let sqs = Sqs::start().await;
+    let url = sqs.create("q", json!({})).await;
+    let line = sqs.create("q.fifo", json!({"FifoQueue": "true"})).await;
+    let useless = "The request include parameter that is not valid for this queue type";
+    let range = "Value 901 for parameter DelaySeconds is invalid. Reason: DelaySeconds must be >= 0 \
+                 and <= 900.";
+    for (url, entries) in [
+        (
+            &url,
+            json!([
+                {"Id": "useless", "MessageBody": "x", "MessageDeduplicationId": "d"},
+                {"Id": "range", "MessageBody": "x", "DelaySeconds": 901},
+            ]),
+        ),
+        (
+            &line,
+            json!([
+                {
+                    "Id": "useless", "MessageBody": "x", "MessageGroupId": "g",
+                    "MessageDeduplicationId": "d", "DelaySeconds": 2,
+                },
+                {
+                    "Id": "range", "MessageBody": "x", "MessageGroupId": "g",
+                    "MessageDeduplicationId": "d", "DelaySeconds": 901,
+                },
+            ]),
+        ),
+    ] {
+        let members = json!({"QueueUrl": url, "Entries": entries});
+        let failed = |id: &str, message: &str| {
+            json!({
+                "Id": id, "SenderFault": true, "Code": "InvalidParameterValue", "Message": message,
+            })
+        };
+        let batch = sqs.ask("SendMessageBatch", members.clone()).await;
+        assert_eq!(batch, json!({"Failed": [failed("useless", useless), failed("range", range)]}));
+        let xml = sqs.ask_xml("SendMessageBatch", members).await;
+        assert_eq!(xml["BatchResultErrorEntry"][0]["Message"], useless);
+        assert_eq!(xml["BatchResultErrorEntry"][1]["Message"], range);
+    }
+}
+
+#[tokio::test]
 async fn a_receive_outside_its_limits_is_refused() {
     let sqs = Sqs::start().await;
     let url = sqs.create("q", json!({})).await;
@@ -419,7 +463,8 @@ async fn more_in_flight_than_the_queue_allows_is_over_the_limit() {
     sqs.send_body(&url, "1").await;
     sqs.send_body(&url, "2").await;
     sqs.receive_one(&url, 3600).await;
-    let message = "The maximum number of in flight messages is reached.";
+    let message = "Too many messages have been received without being deleted. Please delete your \
+                   received messages or let them timeout before receiving more.";
     sqs.refuses("ReceiveMessage", json!({"QueueUrl": url}), OVER_LIMIT, message).await;
     // One that may wait is told nothing of it, and gets nothing.
     let long = sqs.ask("ReceiveMessage", json!({"QueueUrl": url, "WaitTimeSeconds": 20}));
