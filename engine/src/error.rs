@@ -159,6 +159,15 @@ pub enum RequestError {
         /// Its limit.
         max: u64,
     },
+    /// A receive that cannot be made again: who got its messages has deleted or changed some.
+    #[error(
+        "attempt {attempt:?} cannot be made again: of the messages that it got one was acked, \
+         or its visibility changed, since"
+    )]
+    AttemptSpent {
+        /// What the receive is called.
+        attempt: String,
+    },
     /// The receipt's message is no longer in the queue.
     #[error("message {seq} is no longer in the queue")]
     MessageGone {

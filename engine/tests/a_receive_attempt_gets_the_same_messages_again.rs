@@ -8,7 +8,8 @@ mod client;
 mod common;
 
 use client::{Client, deliveries};
-use forebay_engine::command::{Command, Delivery};
+use forebay_engine::RequestError;
+use forebay_engine::command::{Command, Delivery, TransactAcks};
 use forebay_engine::receipt::SealedReceipt;
 
 const QUEUE: &str = "line.fifo";
@@ -86,17 +87,58 @@ fn another_attempt_gets_others() {
 
 #[test]
 fn not_when_one_of_them_was_deleted_or_changed() {
+    let touch = |command: &dyn Fn(SealedReceipt) -> Command| {
+        let mut client = client();
+        let first = receive(&mut client, "x");
+        let other = receive(&mut client, "y");
+        client.ask(command(first[1].receipt)).unwrap();
+        let refused = || Err(RequestError::AttemptSpent { attempt: "x".to_owned() });
+        assert_eq!(client.ask(attempt(QUEUE, "x")), refused());
+        assert_eq!(receipts(&receive(&mut client, "y")), receipts(&other), "it is another attempt");
+        // Also when its leases have ended: for five minutes.
+        client.advance(300_000);
+        assert_eq!(client.ask(attempt(QUEUE, "x")), refused());
+        client.advance(1);
+        assert!(!receive(&mut client, "x").is_empty(), "a new receive");
+    };
+    let queue = || QUEUE.to_owned();
+    touch(&|receipt| Command::Ack { queue: queue(), receipts: vec![receipt] });
+    touch(&|receipt| Command::ChangeVisibility {
+        queue: queue(),
+        changes: vec![(receipt, 60_000)],
+    });
+    touch(&|receipt| Command::ChangeVisibility { queue: queue(), changes: vec![(receipt, 0)] });
+    touch(&|receipt| Command::Nack {
+        queue: queue(),
+        receipts: vec![receipt],
+        delay_ms: 0,
+        is_counted: false,
+        reason: String::new(),
+    });
+    touch(&|receipt| Command::Transact {
+        acks: vec![TransactAcks { queue: queue(), receipts: vec![receipt] }],
+        sends: vec![],
+    });
+}
+
+#[test]
+fn what_ran_out_or_reached_nobody_is_received_anew() {
     let mut client = client();
     let first = receive(&mut client, "x");
-    client.ack(QUEUE, first[0].receipt).unwrap();
-    let again = receive(&mut client, "x");
-    assert!(again.iter().all(|delivery| delivery.seq != first[1].seq), "a new receive");
-
-    let mut client = self::client();
-    let first = receive(&mut client, "x");
-    client.change(QUEUE, first[1].receipt, 60_000).unwrap();
-    let again = receive(&mut client, "x");
-    assert!(again.iter().all(|delivery| first.iter().all(|f| f.seq != delivery.seq)));
+    client.advance(10_000);
+    assert_eq!(client.counts(QUEUE), [4, 0, 0, 0], "their leases have ended");
+    let second = receive(&mut client, "x");
+    assert_eq!(second.iter().map(|d| d.seq).collect::<Vec<_>>(), [first[0].seq, first[1].seq]);
+    assert_ne!(receipts(&second), receipts(&first));
+    let queue = QUEUE.to_owned();
+    let returned = Command::ReturnUndelivered { queue, receipts: receipts(&second) };
+    client.ask(returned).unwrap();
+    let third = receive(&mut client, "x");
+    assert_eq!(third.iter().map(|d| d.receive_count).collect::<Vec<_>>(), [3, 3]);
+    // The newest of them is the one that may be made again.
+    assert_eq!(receipts(&receive(&mut client, "x")), receipts(&third));
+    client.ack(QUEUE, third[0].receipt).unwrap();
+    client.ask(attempt(QUEUE, "x")).unwrap_err();
 }
 
 #[test]

@@ -9,7 +9,7 @@ mod common;
 
 use std::collections::BTreeSet;
 
-use client::{Client, receive, send};
+use client::{Client, deliveries, receive, send};
 use common::{in_group, message, peek, tiny};
 use forebay_engine::RequestError;
 use forebay_engine::attributes::{ATTRIBUTES, AttributeChanges, TextMap};
@@ -46,6 +46,7 @@ fn variant(error: &RequestError) -> &'static str {
         ReceiptStale,
         ReceiptExpired,
         InFlightFull,
+        AttemptSpent,
         MessageGone,
         TransactionRefused,
         NotDeadLetterQueue,
@@ -59,7 +60,7 @@ fn variant(error: &RequestError) -> &'static str {
     )
 }
 
-const VARIANTS: usize = 27;
+const VARIANTS: usize = 28;
 
 fn create(name: &str, attributes: AttributeChanges) -> Command {
     Command::CreateQueue { name: name.to_owned(), attributes: attributes.into() }
@@ -259,6 +260,20 @@ fn of_a_command() {
     client.clock.advance(1_000);
     let expired = client.ack("line.fifo", receipt).unwrap_err();
     assert_eq!(expired.to_string(), "the receipt has expired: the lease of message 1 has ended");
+    let receive_once = Command::ReceiveOnce {
+        attempt: "job-7".to_owned(),
+        queue: "line.fifo".to_owned(),
+        max: 1,
+        wait_ms: Some(0),
+        visibility_ms: Some(1_000),
+        bytes_max: u64::MAX,
+    };
+    let received = deliveries(client.ask(receive_once.clone()));
+    client.ack("line.fifo", received[0].receipt).unwrap();
+    let spent = client.ask(receive_once).unwrap_err();
+    let text = "attempt \"job-7\" cannot be made again: of the messages that it got one was acked, or its \
+                visibility changed, since";
+    assert_eq!(spent.to_string(), text);
     let produce = |batch, oldest| Command::SendOnce {
         producer: ProducerId(1),
         batch,
@@ -306,6 +321,7 @@ fn of_a_command() {
         foreign,
         without_group,
         expired,
+        spent,
         forgotten,
         full_flight,
         full,

@@ -126,6 +126,7 @@ error_codes! {
     50 MessageGone        Never          "The message is no longer in the queue.";
     51 ReceiptExpired     Never          "The lease has ended: in a FIFO queue its receipt is then no longer good.";
     52 InFlightFull       Later          "The queue has as many messages in flight as it may.";
+    53 AttemptSpent       Never          "A message that the attempt got was acked, or its visibility changed, since: it cannot be made again.";
     64 StorageFull        Later          "The disk is full: sends are refused, receives and acks go on.";
     65 StorageFailed      UnknownOutcome "A write or sync failed: the request may or may not be durable, and the server stops.";
     66 Damaged            Never          "Stored bytes failed their checksum; the text names their extent.";

@@ -126,6 +126,7 @@ fn error_code(error: &RequestError) -> ErrorCode {
         RequestError::BatchForgotten { .. } => ErrorCode::BatchForgotten,
         RequestError::ReceiptExpired { .. } => ErrorCode::ReceiptExpired,
         RequestError::InFlightFull { .. } => ErrorCode::InFlightFull,
+        RequestError::AttemptSpent { .. } => ErrorCode::AttemptSpent,
         RequestError::ReceiptInvalid { .. } | RequestError::ReceiptOfOtherQueue { .. } => {
             ErrorCode::ReceiptInvalid
         }

@@ -1,15 +1,17 @@
 //! Receives that may be asked again: the same attempt gives the same messages and receipts, for
-//! five minutes (SQS), as long as none of the messages was deleted or had its visibility changed.
+//! five minutes (SQS). Once one of the messages was deleted or had its visibility changed, it is refused; where
+//! a lease ran out, or was given back because nobody got the message, it is a new receive.
 //!
 //! Kept in memory only: after a restart an attempt is a new one, and the messages of the first wait
 //! for their leases to end, as they do for everybody.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
 use super::Core;
 use crate::attributes::VISIBILITY_MS_MAX;
 use crate::command::{Delivery, MessageState, ReplyTo};
+use crate::error::RequestError;
 use crate::ids::{LeaseId, QueueId, Seq};
 use crate::receipt::Receipt;
 use crate::time::LogTime;
@@ -23,8 +25,9 @@ const MESSAGES_MAX: usize = 1 << 20;
 /// The attempts of late.
 #[derive(Debug, Default)]
 pub(super) struct Attempts {
-    /// What each got, and when.
-    leases: HashMap<Key, (LogTime, Vec<Leased>)>,
+    made: HashMap<Key, Made>,
+    /// By the first lease of each.
+    by_lease: BTreeMap<LeaseId, Key>,
     /// In the order of their times. One that was made again stands here more than once.
     by_time: VecDeque<(LogTime, Key)>,
     /// In all of them.
@@ -32,6 +35,16 @@ pub(super) struct Attempts {
 }
 
 type Key = (QueueId, Arc<str>);
+
+/// What an attempt got.
+#[derive(Debug, Clone)]
+struct Made {
+    when: LogTime,
+    /// Their numbers follow each other.
+    leases: Vec<Leased>,
+    /// A message was deleted or changed by who got it.
+    is_spent: bool,
+}
 
 /// A message that an attempt got.
 #[derive(Debug, Clone, Copy)]
@@ -43,12 +56,29 @@ struct Leased {
 
 impl Attempts {
     fn remember(&mut self, key: Key, leases: Vec<Leased>, now: LogTime) {
+        self.forget_one(&key);
         self.messages += leases.len();
         self.by_time.push_back((now, key.clone()));
-        if let Some((_, before)) = self.leases.insert(key, (now, leases)) {
-            self.messages -= before.len();
+        if let Some(first) = leases.first() {
+            self.by_lease.insert(first.lease, key.clone());
         }
+        self.made.insert(key, Made { when: now, leases, is_spent: false });
         self.forget(now);
+    }
+
+    fn forget_one(&mut self, key: &Key) {
+        let Some(made) = self.made.remove(key) else { return };
+        self.messages -= made.leases.len();
+        if let Some(first) = made.leases.first() {
+            self.by_lease.remove(&first.lease);
+        }
+    }
+
+    /// The attempt that got this lease, if there is one, cannot be made again.
+    fn spend(&mut self, lease: LeaseId) {
+        let Some((_, key)) = self.by_lease.range(..=lease).next_back() else { return };
+        let made = self.made.get_mut(key).expect("both have the same attempts");
+        made.is_spent |= made.leases.last().is_some_and(|last| lease <= last.lease);
     }
 
     /// Forgets those that are too old, or too many.
@@ -58,11 +88,9 @@ impl Attempts {
             && (now.ms_since(*time) > REMEMBERED_MS || is_full(self.by_time.len(), self.messages))
         {
             // If it was made again, its newer time counts.
-            if let Some((newest, leases)) = self.leases.get(key)
-                && newest == time
-            {
-                self.messages -= leases.len();
-                self.leases.remove(key);
+            if self.made.get(key).is_some_and(|made| made.when == *time) {
+                let key = key.clone();
+                self.forget_one(&key);
             }
             self.by_time.pop_front();
         }
@@ -87,17 +115,36 @@ impl<R: ReplyTo> Core<R> {
         self.attempts.remember((queue, Arc::clone(attempt)), leased, now);
     }
 
-    /// What an attempt got when it was made before, with its visibility timeout begun again.
+    /// Who got these messages is about to delete or change them.
+    pub(super) fn spend_attempts(&mut self, queue: QueueId, seqs: impl Iterator<Item = Seq>) {
+        if self.attempts.made.is_empty() {
+            return;
+        }
+        let messages = &self.state.by_id(queue).expect("the caller found the queue").messages;
+        for seq in seqs {
+            if let Some(held) = messages.held(seq) {
+                self.attempts.spend(held.lease);
+            }
+        }
+    }
+
+    /// What an attempt got when it was made before, with its visibility timeout begun again. `None`: it is a
+    /// new one.
     pub(super) fn receive_again(
         &mut self,
         queue: QueueId,
         attempt: &Arc<str>,
         visibility_ms: u64,
         now: LogTime,
-    ) -> Option<Vec<Delivery>> {
+    ) -> Result<Option<Vec<Delivery>>, RequestError> {
         let key = (queue, Arc::clone(attempt));
         self.attempts.forget(now);
-        let (_, leases) = self.attempts.leases.get(&key)?.clone();
+        let Some(Made { leases, is_spent, .. }) = self.attempts.made.get(&key).cloned() else {
+            return Ok(None);
+        };
+        if is_spent {
+            return Err(RequestError::AttemptSpent { attempt: attempt.to_string() });
+        }
         let messages = &self.state.by_id(queue).expect("the caller found the queue").messages;
         let is_untouched = |leased: &Leased| {
             messages.held(leased.seq).is_some_and(|held| {
@@ -106,14 +153,14 @@ impl<R: ReplyTo> Core<R> {
             })
         };
         if !leases.iter().all(is_untouched) {
-            return None;
+            return Ok(None);
         }
         let held = leases.iter().filter_map(|leased| messages.held(leased.seq).copied());
         let held = held.collect::<Vec<_>>();
         let mut deliveries = Vec::with_capacity(leases.len());
         for (Leased { seq, lease, .. }, held) in leases.iter().zip(&held) {
             // What a damaged index hides comes when that was made anew.
-            let (location, sent) = self.index.find(queue, *seq).ok()??;
+            let Ok(Some((location, sent))) = self.index.find(queue, *seq) else { return Ok(None) };
             let receipt = self.receipts.seal(Receipt { queue, seq: *seq, lease: *lease });
             let (receive_count, first_received) = (held.receive_count, held.first_received);
             let (seq, reason) = (*seq, messages.reason(*seq).cloned());
@@ -137,6 +184,6 @@ impl<R: ReplyTo> Core<R> {
             leases.iter().zip(changes).map(|(leased, (_, until))| Leased { until, ..*leased });
         let leases = leases.collect();
         self.attempts.remember(key, leases, now);
-        Some(deliveries)
+        Ok(Some(deliveries))
     }
 }

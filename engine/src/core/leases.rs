@@ -73,6 +73,7 @@ impl<R: ReplyTo> Core<R> {
             return;
         }
         self.note_work(queue, acked, now);
+        self.spend_attempts(queue, acked.iter().copied());
         self.record(|out| out.acked(queue, acked));
         // Of a group that waited for one of these, or where too many were in flight.
         if self.waiters.first(queue).is_some() {
@@ -154,6 +155,7 @@ impl<R: ReplyTo> Core<R> {
             }
         }
         if !changed.is_empty() {
+            self.spend_attempts(queue, changed.iter().map(|(seq, _)| *seq));
             self.record(|out| out.lease_changed(queue, &changed));
         }
         self.serve(queue, now);

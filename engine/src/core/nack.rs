@@ -40,6 +40,7 @@ impl<R: ReplyTo> Core<R> {
         let until = now.plus_ms(delay_ms);
         for (is_counted, messages) in [(true, counted), (false, uncounted)] {
             if !messages.is_empty() {
+                self.spend_attempts(queue, messages.iter().copied());
                 self.record(|out| out.returned(queue, until, is_counted, reason, &messages));
             }
         }

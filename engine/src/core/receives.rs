@@ -56,7 +56,7 @@ impl<R: ReplyTo> Core<R> {
         self.expire(id, now);
         let attempt = attempt.filter(|_| attributes.fifo);
         if let Some(attempt) = &attempt
-            && let Some(deliveries) = self.receive_again(id, attempt, visibility_ms, now)
+            && let Some(deliveries) = self.receive_again(id, attempt, visibility_ms, now)?
         {
             // Its leases may end sooner now, for which somebody may wait.
             self.serve(id, now);

@@ -164,7 +164,7 @@ impl Client {
     }
 
     /// Leases messages as [`Client::receive`] does; from a FIFO queue the same attempt again, within
-    /// five minutes, gets the same messages and receipts, as long as none of them was deleted or
+    /// five minutes, gets the same messages and receipts, and is refused once one of them was deleted or
     /// had its visibility changed. So a lost answer holds up no group.
     pub async fn receive_attempt(
         &self,

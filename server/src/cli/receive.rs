@@ -45,8 +45,8 @@ pub(super) struct Receive {
     #[arg(long, value_name = "DURATION", value_parser = duration_ms)]
     visibility: Option<u64>,
     /// From a FIFO queue: the same attempt again, within five minutes, gets the same messages with the
-    /// same receipts, if the answer to the first was lost and the server was not restarted. Up to 1000
-    /// messages, and up to 128 bytes
+    /// same receipts, if the answer to the first was lost and the server was not restarted; refused once
+    /// one of them was acked, given back or changed. Up to 1000 messages, and up to 128 bytes
     #[arg(long, value_name = "ID", conflicts_with = "follow", value_parser = attempt)]
     attempt: Option<String>,
     /// Ack each message once it is written

@@ -160,6 +160,11 @@ impl From<RequestError> for SqsError {
                             more.";
                 SqsError::new(Code::OverLimit, text)
             }
+            RequestError::AttemptSpent { attempt } => {
+                let reason = "The receiveRequestAttemptId is not valid anymore since the receive \
+                              call is not retryable.";
+                SqsError::invalid_value(attempt, "ReceiveRequestAttemptId", reason)
+            }
             RequestError::StorageFull { .. } | RequestError::ShuttingDown => {
                 SqsError::new(Code::ServiceUnavailable, text)
             }

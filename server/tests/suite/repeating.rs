@@ -179,4 +179,11 @@ fn an_attempt_that_is_made_again_gets_the_same_messages_and_receipts() {
     // However many are asked for: these are what it got.
     let fewer = output(&server, &["receive", "steps.fifo", "--json", "--attempt", "job-7"]);
     assert_eq!((fewer.status.code(), String::from_utf8(fewer.stdout).unwrap()), (Some(0), first));
+    // Once one of them is acked it is over.
+    let acked = output(&server, &["ack", "steps.fifo", messages[0]["receipt"].as_str().unwrap()]);
+    assert_eq!(acked.status.code(), Some(0));
+    let refused = output(&server, &["receive", "steps.fifo", "--json", "--attempt", "job-7"]);
+    assert_eq!((refused.status.code(), refused.stdout), (Some(1), Vec::new()));
+    let told = String::from_utf8(refused.stderr).unwrap();
+    assert!(told.contains("AttemptSpent: attempt \"job-7\" cannot be made again"), "{told}");
 }

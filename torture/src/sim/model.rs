@@ -155,7 +155,7 @@ impl Model {
                 let mut failures = Vec::new();
                 for ((index, held), checked) in (0..).zip(receipts).zip(checked) {
                     match checked {
-                        Ok(()) => drop(queue.messages.remove(&held.seq)),
+                        Ok(()) => queue.delete(held.seq),
                         Err(error) => failures.push((index, error)),
                     }
                 }
@@ -262,7 +262,7 @@ impl Model {
             return Err(RequestError::TransactionRefused { item: String::new(), cause });
         };
         let queue = self.queues.get_mut(from).expect("it was found above");
-        seqs.iter().for_each(|seq| drop(queue.messages.remove(seq)));
+        seqs.into_iter().for_each(|seq| queue.delete(seq));
         let queue = self.queues.get_mut(to).expect("it was found above");
         let seqs = queue.send(to, bodies, None, now);
         Ok(Reply::Transacted { sent: vec![stored(queue.queue_id(), &seqs)] })

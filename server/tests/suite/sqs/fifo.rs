@@ -208,6 +208,49 @@ async fn an_attempt_asked_again_gets_the_same_messages() {
     assert_eq!(sqs.ask("ReceiveMessage", json!({"QueueUrl": url})).await, json!({}));
 }
 
+#[tokio::test]
+async fn an_attempt_whose_messages_were_deleted_or_changed_is_refused() {
+    let sqs = Sqs::start().await;
+    let url = sqs.create("q.fifo", json!({"FifoQueue": "true"})).await;
+    let attempt = |id: &str| json!({"QueueUrl": url, "ReceiveRequestAttemptId": id});
+    let receive = async |id: &str| sqs.ask("ReceiveMessage", attempt(id)).await;
+    let refused = async |id: &str| {
+        let message = format!(
+            "Value {id} for parameter ReceiveRequestAttemptId is invalid. Reason: The \
+             receiveRequestAttemptId is not valid anymore since the receive call is not retryable."
+        );
+        sqs.refuses("ReceiveMessage", attempt(id), INVALID, &message).await;
+    };
+    for (id, action, visibility) in [
+        ("deleted", "DeleteMessage", None),
+        ("longer", "ChangeMessageVisibility", Some(60)),
+        ("visible", "ChangeMessageVisibility", Some(0)),
+    ] {
+        send(&sqs, &url, id, id).await;
+        let received = receive(id).await["Messages"][0].clone();
+        let mut members = json!({"QueueUrl": url, "ReceiptHandle": received["ReceiptHandle"]});
+        if let Some(visibility) = visibility {
+            members["VisibilityTimeout"] = json!(visibility);
+        }
+        sqs.ask(action, members).await;
+        refused(id).await;
+        // Whatever there is to be had.
+        send(&sqs, &url, "other", &format!("behind-{id}")).await;
+        sqs.clock.advance(300_000);
+        refused(id).await;
+        sqs.clock.advance(1);
+        assert!(receive(id).await["Messages"].is_array(), "{id} is a new attempt");
+        let client = sqs.client().await;
+        client.purge_queue("q.fifo").await.unwrap();
+    }
+    // One whose lease ran out is a new one.
+    send(&sqs, &url, "g", "x").await;
+    for id in ["first", "other", "first"] {
+        assert_eq!(receive(id).await["Messages"][0]["Body"], "x");
+        sqs.clock.advance(30_000);
+    }
+}
+
 /// As AWS does it: what is set of a queue that there is is read back, and copies are told as before.
 #[tokio::test]
 async fn a_scope_that_is_changed_later_is_told_and_changes_nothing() {

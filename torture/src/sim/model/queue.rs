@@ -28,6 +28,8 @@ pub(crate) struct ModelQueue {
     /// The batches that have landed: first message and count. Those before the oldest are forgotten.
     pub(crate) batches: BTreeMap<u64, (u64, u32)>,
     pub(crate) oldest_batch: u64,
+    /// Leases whose messages were deleted or changed by who had them.
+    pub(crate) spent: BTreeSet<u64>,
 }
 
 #[derive(Debug, Clone)]
@@ -148,6 +150,7 @@ impl ModelQueue {
             sent: BTreeMap::new(),
             batches: BTreeMap::new(),
             oldest_batch: 0,
+            spent: BTreeSet::new(),
         }
     }
 
@@ -344,7 +347,15 @@ impl ModelQueue {
             }
         }
         message.hidden = Some(Hidden::InFlight(now.plus_ms(ms)));
+        self.spent.insert(message.lease);
         Ok(())
+    }
+
+    /// Who has a message deletes it, if it is there.
+    pub(crate) fn delete(&mut self, seq: u64) {
+        if let Some(message) = self.messages.remove(&seq) {
+            self.spent.insert(message.lease);
+        }
     }
 
     /// Says why, and takes the lease off the count: once, and only if it was counted.

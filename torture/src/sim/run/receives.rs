@@ -18,6 +18,15 @@ const VISIBILITY_MS_MAX: u64 = 12 * 3600 * 1000;
 /// How long a receive may be asked again.
 const ATTEMPT_MS: u64 = 5 * 60 * 1000;
 
+/// What becomes of a receive that has a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Attempted {
+    New,
+    Again,
+    /// A message that it got was deleted or changed.
+    Refused,
+}
+
 impl Run {
     pub(super) fn receive(&mut self, receive: &Receive<'_>) -> Result<(), LogFailure> {
         let Receive { name, max, visibility_s, attempt } = *receive;
@@ -27,10 +36,10 @@ impl Run {
             let id = model.queues.get(name)?.id;
             Some((id, attempt))
         });
-        let before = match again.map(|key| self.is_again(&model, key, now)) {
+        let attempted = match again.map(|key| self.attempted(&model, key, now)) {
             Some(None) => return Ok(()),
-            Some(Some(is_again)) => is_again,
-            None => false,
+            Some(Some(attempted)) => attempted,
+            None => Attempted::New,
         };
         let (queue, wait_ms) = (name.to_owned(), Some(0));
         let (visibility_ms, bytes_max) = (visibility_s.map(|s| s * 1000), u64::MAX);
@@ -49,9 +58,19 @@ impl Run {
         self.collect();
         let would_wait = answer.is_none() && handled.is_ok();
         if let Some(answer) = answer.or(would_wait.then(|| Ok(nothing()))) {
-            match before {
-                true => self.received_again(&mut model, receive, now, answer),
-                false => self.received(&mut model, receive, again, now, answer, would_wait),
+            match attempted {
+                Attempted::Again => self.received_again(&mut model, receive, now, answer),
+                Attempted::New => {
+                    self.received(&mut model, receive, again, now, answer, would_wait);
+                }
+                Attempted::Refused => {
+                    let is_full = matches!(answer, Err(RequestError::StorageFull { .. }));
+                    let is_refused = matches!(answer, Err(RequestError::AttemptSpent { .. }))
+                        || is_full && self.faulty;
+                    self.tally.holds(Check::Answer, is_refused, || {
+                        format!("an attempt whose messages were changed got {answer:?}")
+                    });
+                }
             }
         }
         self.push(model);
@@ -60,21 +79,29 @@ impl Run {
 
     /// Whether an attempt gets what it got before. `None`: a lease has just ended, and whether the
     /// store has noticed is left to chance.
-    fn is_again(&self, model: &Model, (id, attempt): (u32, u8), now: LogTime) -> Option<bool> {
+    fn attempted(
+        &self,
+        model: &Model,
+        (id, attempt): (u32, u8),
+        now: LogTime,
+    ) -> Option<Attempted> {
         let queue = model.queues.values().find(|queue| queue.id == id)?;
         let before = self.attempts.get(&(id, attempt));
         let Some(before) = before.filter(|b| now.ms_since(b.time) <= ATTEMPT_MS) else {
-            return Some(false);
+            return Some(Attempted::New);
         };
+        if before.leases.iter().any(|(held, _)| queue.spent.contains(&held.lease)) {
+            return Some(Attempted::Refused);
+        }
         let is_untouched = |(held, until): &(Held, LogTime)| {
             queue.messages.get(&held.seq).is_some_and(|message| {
                 message.lease == held.lease && message.hidden == Some(Hidden::InFlight(*until))
             })
         };
         if !before.leases.iter().all(is_untouched) {
-            return Some(false);
+            return Some(Attempted::New);
         }
-        before.leases.iter().all(|(_, until)| *until > now).then_some(true)
+        before.leases.iter().all(|(_, until)| *until > now).then_some(Attempted::Again)
     }
 
     fn received_again(
