@@ -1,6 +1,7 @@
 //! The bare server's file: groups of frames, each written with one write and one sync.
 
 use std::os::fd::OwnedFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -87,7 +88,10 @@ impl Writer {
         let (shared, waker) = (log.clone(), wake.clone());
         std::thread::Builder::new().name("bare-writer".to_owned()).spawn(move || {
             for mut group in groups_out {
-                let result = shared.append(&mut group).map(|()| group);
+                // Nobody else would tell those who wait for an answer.
+                let appended = catch_unwind(AssertUnwindSafe(|| shared.append(&mut group)));
+                let panicked = |_| Err(BenchError::new("the writer of the bare server panicked"));
+                let result = appended.unwrap_or_else(panicked).map(|()| group);
                 let told = tell.send(result).is_ok();
                 if !told || rustix::io::write(&waker, &1_u64.to_ne_bytes()).is_err() {
                     return;
