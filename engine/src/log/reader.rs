@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::{Bytes, BytesMut};
 
 use super::read_ahead::ReadAhead;
-use super::tail_cache::{Kept, TailCache};
+use super::tail_cache::{Kept, KeptEntry, TailCache};
 use crate::broken::{Mistake, makes};
 use crate::checksum::Salt;
 use crate::disk::DiskError;
@@ -69,7 +69,7 @@ impl Reader {
         Self { cache: Arc::new(Mutex::new(cache)), ahead: Arc::default() }
     }
 
-    /// Keeps an entry that was just written, see [`TailCache::keep`].
+    /// Keeps an entry that was just written, see [`KeptEntry::new`].
     pub(super) fn keep(
         &self,
         segment: Position,
@@ -77,7 +77,9 @@ impl Reader {
         memory: BytesMut,
         start: usize,
     ) -> Kept {
-        self.lock_cache().keep(segment, offset, memory, start)
+        // What is copied is so before readers have to wait.
+        let entry = KeptEntry::new(segment, offset, memory, start);
+        self.lock_cache().keep(entry)
     }
 
     /// Each message, if it is in memory.

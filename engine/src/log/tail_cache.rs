@@ -27,7 +27,7 @@ pub(super) struct TailCache {
 
 /// An entry in memory.
 #[derive(Debug)]
-struct KeptEntry {
+pub(super) struct KeptEntry {
     segment: Position,
     /// Where it begins in its segment.
     offset: u64,
@@ -44,28 +44,34 @@ pub(super) struct Kept {
     pub(super) spare: Option<BytesMut>,
 }
 
+impl KeptEntry {
+    /// An entry that was just written at `offset` of its segment, and is what `memory` has from `start` on; and that memory,
+    /// if it is far too large for it.
+    pub(super) fn new(
+        segment: Position,
+        offset: u64,
+        memory: BytesMut,
+        start: usize,
+    ) -> (Self, Option<BytesMut>) {
+        let entry = &memory[start..];
+        match memory.capacity() > entry.len() * TIMES_TOO_LARGE_MAX {
+            true => {
+                let entry = Bytes::copy_from_slice(entry);
+                (Self { segment, offset, memory: entry, start: 0 }, Some(memory))
+            }
+            false => (Self { segment, offset, memory: memory.freeze(), start }, None),
+        }
+    }
+}
+
 impl TailCache {
     pub(super) fn new(bytes_max: usize) -> Self {
         Self { bytes_max, bytes: 0, entries: VecDeque::new(), spares: Vec::new() }
     }
 
-    /// Keeps an entry that was just written at `offset` of its segment, and is what `memory` has from `start` on.
-    pub(super) fn keep(
-        &mut self,
-        segment: Position,
-        offset: u64,
-        memory: BytesMut,
-        start: usize,
-    ) -> Kept {
-        let entry = &memory[start..];
-        let entry = match memory.capacity() > entry.len() * TIMES_TOO_LARGE_MAX {
-            true => {
-                let entry = Bytes::copy_from_slice(entry);
-                self.spares.push(memory);
-                KeptEntry { segment, offset, memory: entry, start: 0 }
-            }
-            false => KeptEntry { segment, offset, memory: memory.freeze(), start },
-        };
+    /// Keeps an entry, and the memory that is left of it.
+    pub(super) fn keep(&mut self, (entry, spare): (KeptEntry, Option<BytesMut>)) -> Kept {
+        self.spares.extend(spare);
         self.bytes += entry.memory.len();
         self.entries.push_back(entry);
         while self.bytes > self.bytes_max {
@@ -117,7 +123,7 @@ mod tests {
             memory.clear();
             memory.resize(length, 0);
             let (capacity, address) = (memory.capacity(), memory.as_ptr());
-            spare = cache.keep(Position(1), offset, memory, 0).spare;
+            spare = cache.keep(KeptEntry::new(Position(1), offset, memory, 0)).spare;
             let kept = &cache.entries.back().unwrap().memory;
             capacities.push_back(if kept.as_ptr() == address { capacity } else { length });
             while capacities.len() > cache.entries.len() {
@@ -143,7 +149,7 @@ mod tests {
         let mut memory = BytesMut::with_capacity(100_000);
         memory.extend_from_slice(&[[0; 500], [7; 500]].concat());
         let address = memory.as_ptr();
-        let spare = cache.keep(Position(1), 0, memory, 500).spare.unwrap();
+        let spare = cache.keep(KeptEntry::new(Position(1), 0, memory, 500)).spare.unwrap();
         assert_eq!((spare.as_ptr(), spare.capacity()), (address, 100_000));
         let KeptEntry { memory, start, .. } = &cache.entries[0];
         assert_eq!((&memory[..], *start), (&[7; 500][..], 0));
@@ -152,10 +158,11 @@ mod tests {
     #[test]
     fn memory_that_somebody_reads_is_nobody_elses() {
         let mut cache = TailCache::new(1000);
-        let mut keep = |offset| cache.keep(Position(1), offset, BytesMut::zeroed(800), 0).spare;
+        let entry = |offset| KeptEntry::new(Position(1), offset, BytesMut::zeroed(800), 0);
+        let mut keep = |offset| cache.keep(entry(offset)).spare;
         assert!(keep(0).is_none());
         let reader = cache.entries[0].memory.clone();
-        let mut keep = |offset| cache.keep(Position(1), offset, BytesMut::zeroed(800), 0).spare;
+        let mut keep = |offset| cache.keep(entry(offset)).spare;
         assert!(keep(800).is_none());
         assert!(keep(1600).is_some());
         assert_eq!(reader.len(), 800);
