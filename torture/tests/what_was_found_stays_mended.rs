@@ -36,3 +36,12 @@ fn a_lease_that_was_lost_is_not_taken_for_one_that_was_taken_back() {
         "found/a_lease_that_was_lost_is_not_taken_for_one_that_was_taken_back.script"
     ));
 }
+
+/// A dead letter could not be read when it was found, and came behind one of another group that was found later: the
+/// model knew only the order in which they are found where no disk fails.
+#[test]
+fn a_dead_letter_that_is_read_late_comes_behind_those_of_other_groups() {
+    replay(include_str!(
+        "found/a_dead_letter_that_is_read_late_comes_behind_those_of_other_groups.script"
+    ));
+}

@@ -49,6 +49,6 @@ pub use random::{Campaign, Failure, Found, Progress, campaign};
 pub use run::Run;
 pub use script::{Profile, Script, ScriptError};
 pub use scripts::scripts;
-pub use shown::{Shown, ShownQueue, peek, show};
+pub use shown::{Shown, ShownQueue, differences, peek, show};
 pub use shrink::shrink;
 pub use violation::{Violation, attempt};

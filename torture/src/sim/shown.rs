@@ -1,6 +1,7 @@
 //! What a store holds, as it shows it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::{self, Debug, Formatter};
 
 use bytes::Bytes;
 use forebay_engine::attributes::Attributes;
@@ -12,7 +13,7 @@ use super::answers::{Answers, Slot, ask};
 use super::check::{Check, holds};
 
 /// One message as a store shows it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Shown {
     /// Where it is in its life.
     pub state: MessageState,
@@ -26,6 +27,18 @@ pub struct Shown {
     pub letter: Option<DeadLetter>,
     /// Attributes and body.
     pub body: Bytes,
+}
+
+impl Debug for Shown {
+    /// In a line: a body is long, and its last bytes are what it is made of.
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let Self { state, delayed_until, receive_count, reason, letter, body } = self;
+        write!(f, "{state:?}, received {receive_count} times, {} bytes", body.len())?;
+        body.last().map_or(Ok(()), |last| write!(f, " that end with {last}"))?;
+        delayed_until.map_or(Ok(()), |until| write!(f, ", delayed until {until:?}"))?;
+        reason.as_ref().map_or(Ok(()), |reason| write!(f, ", given back: {reason:?}"))?;
+        letter.as_ref().map_or(Ok(()), |letter| write!(f, ", {letter:?}"))
+    }
 }
 
 /// What a queue holds as a store shows it.
@@ -95,4 +108,41 @@ pub fn show(store: &mut Store<Slot>, answers: &mut Answers) -> BTreeMap<String, 
         shown.insert(info.name, queue);
     }
     shown
+}
+
+/// In what a store's contents differ from what was expected of them.
+pub fn differences(
+    found: &BTreeMap<String, ShownQueue>,
+    expected: &BTreeMap<String, ShownQueue>,
+) -> Vec<String> {
+    let mut differences = Vec::new();
+    let names: BTreeSet<&String> = found.keys().chain(expected.keys()).collect();
+    for name in names {
+        let (Some(found), Some(expected)) = (found.get(name), expected.get(name)) else {
+            let is_found = found.contains_key(name);
+            let there = if is_found { "is there and should not be" } else { "is missing" };
+            differences.push(format!("{name} {there}"));
+            continue;
+        };
+        let mut differ = |of: String, found: &dyn Debug, expected: &dyn Debug| {
+            differences.push(format!("{name} {of}: {found:?}, expected {expected:?}"));
+        };
+        if found.id != expected.id {
+            differ("number".to_owned(), &found.id, &expected.id);
+        }
+        if found.attributes != expected.attributes {
+            differ("attributes".to_owned(), &found.attributes, &expected.attributes);
+        }
+        if found.next_seq != expected.next_seq {
+            differ("next number".to_owned(), &found.next_seq, &expected.next_seq);
+        }
+        let seqs: BTreeSet<&u64> = found.messages.keys().chain(expected.messages.keys()).collect();
+        for seq in seqs {
+            let (found, expected) = (found.messages.get(seq), expected.messages.get(seq));
+            if found != expected {
+                differ(format!("message {seq}"), &found, &expected);
+            }
+        }
+    }
+    differences
 }

@@ -7,7 +7,7 @@ use super::{Run, Unanswered};
 use crate::sim::answers::Answer;
 use crate::sim::check::Check;
 use crate::sim::model::Model;
-use crate::sim::shown::show;
+use crate::sim::shown::{differences, show};
 
 impl Run {
     /// Does a command; its answer, which may come later, must be what the model says.
@@ -69,7 +69,7 @@ impl Run {
             let expected = self.present().show(now);
             self.tally.count(Check::Conservation, shown.len() as u64);
             self.tally.holds(Check::NoLoss, shown == expected, || {
-                format!("the store holds {shown:#?}\nexpected {expected:#?}")
+                format!("the store holds {}", differences(&shown, &expected).join("; "))
             });
         }
         Ok(())

@@ -1,19 +1,20 @@
 //! What the store does beside its commands: upkeep, moves of dead letters, and redrives.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use forebay_engine::LogFailure;
-use forebay_engine::RequestError;
-use forebay_engine::command::{Command, PeekFilter, RedriveState, Reply};
-use forebay_engine::ids::Seq;
+use forebay_engine::command::{Command, RedriveState, Reply};
+use forebay_engine::disk::Disk;
+use forebay_engine::{DeadLetter, LogFailure, RequestError};
 
 use super::answered::kind;
 use super::recovery::End;
 use super::{MovedBy, Moves, Redrive, Run};
 use crate::sim::check::Check;
+use crate::sim::files::DATA;
 use crate::sim::model::{Model, NoTarget};
 use crate::sim::op::is_fifo;
-use crate::sim::shown::ShownQueue;
+use crate::sim::shown::{ShownQueue, show};
 
 impl Run {
     pub(super) fn keep(&mut self, steps: u32) -> Result<(), LogFailure> {
@@ -48,16 +49,13 @@ impl Run {
     }
 
     /// Messages move, in this order: in the model at once, in the store when its keeper gets to it and
-    /// there is room in the log. Where a fault strikes some may stay; the store is asked which.
+    /// there is room in the log. Where a fault strikes some may stay, or come later: the store is asked.
     fn move_all(&mut self, list: Vec<(u32, u64)>, by: MovedBy) -> Result<(), LogFailure> {
         let (before, now) = (self.present().clone(), self.store().now());
         let moves = Moves { before, list, by, now };
-        let mut moved = Vec::new();
-        for (from, seq) in &moves.list {
+        for message in &moves.list {
             let mut model = self.present().clone();
-            if moves.move_one(&mut model, (*from, *seq)) {
-                moved.push((*from, *seq));
-            }
+            moves.move_one(&mut model, *message);
             self.push(model);
         }
         self.moves = Some(moves.clone());
@@ -79,18 +77,24 @@ impl Run {
                 break;
             }
         }
-        if !is_done(self)? {
-            let faulty = self.faulty;
-            self.tally.holds(Check::NoLoss, faulty, || "messages that should move stay".into());
-            let mut model = moves.before.clone();
-            for (from, seq) in moved {
-                if self.has_left(&model, from, seq)? {
-                    let may_move = moves.move_one(&mut model, (from, seq));
-                    self.tally.holds(Check::NoLoss, may_move, || {
-                        format!("message {seq} of queue {from} is gone, and has not moved")
-                    });
-                }
-            }
+        let is_done = is_done(self)?;
+        self.tally.holds(Check::NoLoss, is_done || self.faulty, || {
+            "messages that should move stay".into()
+        });
+        if self.disk.is_stopped() {
+            // Nothing more can be read. Which of them moved shows when the store was opened again.
+            let stopped = self.disk.sync_dir(DATA.as_ref());
+            stopped.map_err(|cause| LogFailure { cause: Arc::new(cause) })?;
+        }
+        if self.faulty {
+            self.disk.pause_faults(true);
+            let store = self.store.as_mut().expect("the store is open between steps");
+            let model = moves.as_far_as(&show(store, &mut self.answers));
+            self.disk.pause_faults(false);
+            self.tally.holds(Check::GroupOrder, model.is_some(), || {
+                "messages of one group passed each other on their way".into()
+            });
+            let mut model = model.expect("it was checked above");
             let marks = model.queues.values_mut().flat_map(|queue| queue.messages.values_mut());
             marks.for_each(|message| message.is_moving = false);
             self.changes += 1;
@@ -99,20 +103,6 @@ impl Run {
         self.settle()?;
         self.moves = None;
         Ok(())
-    }
-
-    /// Whether a message is in its queue no more.
-    fn has_left(&mut self, model: &Model, from: u32, seq: u64) -> Result<bool, LogFailure> {
-        let Some(name) = model.name_of(from).map(str::to_owned) else { return Ok(true) };
-        let peek = Command::Peek {
-            queue: name,
-            from: Seq(seq),
-            max: 1,
-            bytes_max: u64::MAX,
-            filter: PeekFilter::default(),
-        };
-        let Ok(Reply::Peeked { messages, .. }) = self.tell(peek)? else { panic!("it is peeked") };
-        Ok(messages.first().is_none_or(|message| message.seq.0 != seq))
     }
 
     /// Starts a redrive, and lets it come to its end, or cancels it at once.
@@ -237,22 +227,44 @@ impl Moves {
         }
     }
 
-    /// The model in which those have moved that are not where they were; `None` if one of them has
-    /// passed another one of its group.
+    /// The model in which those have moved that are not where they were, in the order in which they came; `None` if one
+    /// of them has passed another one of its group.
     pub(super) fn as_far_as(&self, shown: &BTreeMap<String, ShownQueue>) -> Option<Model> {
-        let (mut model, mut stayed) = (self.before.clone(), BTreeSet::new());
+        let (mut moved, mut stayed, mut last_of) = (Vec::new(), BTreeSet::new(), BTreeMap::new());
         for (from, seq) in self.list.iter().copied() {
-            let name = self.before.name_of(from)?;
-            let group = self.before.queues[name].messages.get(&seq)?.group;
-            let group = group.filter(|_| is_fifo(name)).map(|group| (from, group));
+            let Some(name) = self.before.name_of(from) else { continue };
+            // It may have been acked since it was marked.
+            let Some(message) = self.before.queues[name].messages.get(&seq) else { continue };
+            let group = message.group.filter(|_| is_fifo(name)).map(|group| (from, group));
             if shown.get(name).is_some_and(|queue| queue.messages.contains_key(&seq)) {
                 stayed.extend(group);
-            } else if group.is_some_and(|group| stayed.contains(&group)) {
-                return None;
-            } else {
-                self.move_one(&mut model, (from, seq));
+                continue;
             }
+            let came = came_as(shown, (from, seq));
+            let last = group.and_then(|group| last_of.insert(group, came)).flatten();
+            if group.is_some_and(|group| stayed.contains(&group))
+                || last.zip(came).is_some_and(|(last, came)| last > came)
+            {
+                return None;
+            }
+            // Of what does not show (it is no dead letter, or gone again) the model knows the place.
+            let place = came.unwrap_or_else(|| moved.last().map_or(0, |(place, _)| *place));
+            moved.push((place, (from, seq)));
+        }
+        moved.sort_by_key(|(place, _)| *place);
+        let mut model = self.before.clone();
+        for (_, message) in moved {
+            self.move_one(&mut model, message);
         }
         Some(model)
     }
+}
+
+/// The number that a dead letter has where it is now.
+fn came_as(shown: &BTreeMap<String, ShownQueue>, (from, seq): (u32, u64)) -> Option<u64> {
+    let messages = shown.values().flat_map(|queue| &queue.messages);
+    let mut letters =
+        messages.filter_map(|(number, message)| Some((number, message.letter.as_ref()?)));
+    let is_it = |letter: &DeadLetter| (letter.origin_queue.0, letter.origin_seq.0) == (from, seq);
+    letters.find(|(_, letter)| is_it(letter)).map(|(number, _)| *number)
 }

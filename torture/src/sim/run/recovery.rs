@@ -16,7 +16,7 @@ use crate::sim::files::{DATA, open_with};
 use crate::sim::message::message;
 use crate::sim::model::Model;
 use crate::sim::op::{Again, Kept};
-use crate::sim::shown::show;
+use crate::sim::shown::{differences, show};
 
 /// How a process ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -209,8 +209,20 @@ impl Run {
         }
         let state = candidates.last().map(|state| (**state).clone());
         self.tally.holds(Check::Prefix, state.is_some(), || {
-            let states: Vec<_> = self.states.iter().map(|state| state.show(now)).collect();
-            format!("recovered {shown:#?}\nwhich is none of {states:#?}")
+            // What was synced last comes first.
+            let states = self.states.iter().enumerate().rev().map(|(number, state)| {
+                let mut differences = differences(&shown, &state.show(now));
+                if state.last_queue != last_queue {
+                    let expected = state.last_queue;
+                    differences.push(format!("last queue {last_queue}, expected {expected}"));
+                }
+                format!("\nnot state {number}: {}", differences.join("; "))
+            });
+            format!(
+                "what was recovered is none of {}:{}",
+                self.states.len(),
+                states.collect::<String>()
+            )
         });
         let mut state = state.expect("it was checked above");
         state.last_queue += 1;
