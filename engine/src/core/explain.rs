@@ -25,15 +25,15 @@ impl<R: ReplyTo> Core<R> {
     fn facts_of_queue(&mut self, id: QueueId, now: LogTime) -> Vec<Fact> {
         let counts = self.counts(id, now);
         let held_back_until = self.first_held_back_until(id, now);
-        let queue = self.state.by_id(id).expect("the caller found the queue");
+        let next = self.next_of(id);
+        let queue = self.state.get(id).expect("the caller found the queue");
         let (messages, attributes, mut facts) = (&queue.messages, &queue.attributes, Vec::new());
         let moving = messages.moving_before(messages.next_seq());
         let waiting = counts.waiting.saturating_sub(moving);
         let is_full = counts.in_flight >= attributes.in_flight_max;
         if waiting > 0 {
-            let first = messages.waiting().next().map(|(seq, _)| seq);
-            facts.push(Fact::Waiting { messages: waiting, next: first.filter(|_| !is_full) });
-            if let Some(seq) = first.filter(|seq| self.index.find(id, *seq).is_err()) {
+            facts.push(Fact::Waiting { messages: waiting, next: next.filter(|_| !is_full) });
+            if let Some(seq) = next.filter(|seq| self.index.find(id, *seq).is_err()) {
                 facts.push(Fact::IndexDamaged { seq });
             }
         }
@@ -85,10 +85,27 @@ impl<R: ReplyTo> Core<R> {
         facts
     }
 
+    /// The message that a receive would get first.
+    fn next_of(&mut self, id: QueueId) -> Option<Seq> {
+        let worn_go_back = self.worn_go_back();
+        let messages = &self.state.get(id).expect("the caller found the queue").messages;
+        let worn = messages.worn().next().filter(|_| worn_go_back);
+        let first = messages.waiting_with(worn.is_none()).next().map(|(seq, _)| seq);
+        let Some((received, worn)) = worn else { return first };
+        let sent = first.and_then(|first| self.sent(id, first));
+        first.filter(|_| sent.is_none_or(|sent| sent <= received)).or(Some(worn))
+    }
+
+    /// When a message was sent, as far as the index says.
+    fn sent(&mut self, queue: QueueId, seq: Seq) -> Option<LogTime> {
+        self.index.find(queue, seq).ok().flatten().map(|(_, sent)| sent)
+    }
+
     fn fact_of_message(&mut self, id: QueueId, seq: Seq, now: LogTime) -> Fact {
         let has_expired = self.has_expired(id, seq, now);
         let held_back = self.held_back(id, now).ok().flatten();
-        let messages = &self.state.by_id(id).expect("the caller found the queue").messages;
+        let sent = self.sent(id, seq).filter(|_| self.worn_go_back());
+        let messages = &self.state.get(id).expect("the caller found the queue").messages;
         let next = messages.next_seq();
         if seq == Seq(0) || seq >= next {
             return Fact::MessageUnknown { next };
@@ -133,7 +150,13 @@ impl<R: ReplyTo> Core<R> {
                         Fact::MessageBehindMoving { moving }
                     }
                     Some(blocker) => Fact::MessageBehind { blocker },
-                    None => Fact::MessageWaiting { before: messages.waiting_before(seq) },
+                    None => {
+                        let before = sent.map_or_else(
+                            || messages.waiting_below(seq),
+                            |sent| messages.waiting_before(seq, sent),
+                        );
+                        Fact::MessageWaiting { before }
+                    }
                 }
             }
         }

@@ -1,6 +1,7 @@
 //! Decisions about messages that go out: receive, and serving those who wait.
 
 use std::collections::HashSet;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use super::moves::Chosen;
@@ -12,7 +13,8 @@ use crate::attributes::{RECEIVE_WAIT_MS_MAX, VISIBILITY_MS_MAX, check_range};
 use crate::broken::{Mistake, makes};
 use crate::command::{BATCH_MESSAGES_MAX, Delivery, Reply, ReplyTo};
 use crate::error::RequestError;
-use crate::ids::{LeaseId, QueueId, WaitId};
+use crate::ids::{Group, LeaseId, QueueId, Seq, WaitId};
+use crate::location::Location;
 use crate::receipt::Receipt;
 use crate::record::Lease;
 use crate::state::order::Order;
@@ -36,6 +38,49 @@ pub(super) struct Asked {
     pub(super) bytes_max: u64,
     /// What it is called, if it may be asked again.
     pub(super) attempt: Option<Arc<str>>,
+}
+
+/// Messages that may be leased.
+#[derive(Default)]
+struct Found {
+    /// Each with its place, and when it was sent and first received.
+    leases: Vec<Candidate>,
+    bytes: u64,
+}
+
+type Candidate = (Lease, Location, LogTime, LogTime);
+
+impl Found {
+    /// The first ones of all, where one that is worn comes behind those that were sent before it was last `received`.
+    fn with_worn(
+        self,
+        worn: Self,
+        received: impl Fn(Seq) -> LogTime,
+        messages_max: usize,
+        bytes_max: u64,
+    ) -> Vec<Candidate> {
+        if worn.leases.is_empty() {
+            return self.leases;
+        }
+        let mut fresh = self.leases.into_iter().peekable();
+        let mut worn = worn.leases.into_iter().peekable();
+        let all = std::iter::from_fn(move || match (fresh.peek(), worn.peek()) {
+            (Some((_, _, sent, _)), Some((lease, ..))) if received(lease.seq) < *sent => {
+                worn.next()
+            }
+            (Some(_), _) => fresh.next(),
+            (None, _) => worn.next(),
+        });
+        let (mut found, mut bytes) = (Vec::new(), 0);
+        for next in all.take(messages_max) {
+            bytes += u64::from(next.1.bytes);
+            if bytes > bytes_max && !found.is_empty() {
+                break;
+            }
+            found.push(next);
+        }
+        found
+    }
 }
 
 impl<R: ReplyTo> Core<R> {
@@ -195,6 +240,12 @@ impl<R: ReplyTo> Core<R> {
         self.waiters.set_alarm(id, timer.into_iter().chain(expiry).min());
     }
 
+    /// Whether messages that were received again and again go to the back. Not on a full disk: what is held of a message takes
+    /// space until it is deleted, and consumers that give everything back would go around the whole queue.
+    pub(super) fn worn_go_back(&self) -> bool {
+        self.check_sends_allowed().is_ok()
+    }
+
     /// How many more messages of the queue may be in flight.
     fn in_flight_room(&mut self, id: QueueId) -> u64 {
         let queue = self.state.by_id(id).expect("the caller found the queue");
@@ -207,67 +258,7 @@ impl<R: ReplyTo> Core<R> {
         let visibility_ms = demand.visibility_ms.unwrap_or(queue.attributes.visibility_timeout_ms);
         let messages_max = u64::from(demand.messages_max).min(self.in_flight_room(id)) as u32;
         self.walk(id, messages_max, now);
-        let queue = self.state.get(id).expect("the caller found the queue");
-        let mut dead = self.dead_letters(queue);
-        // What could not be removed yet.
-        let expired = queue.attributes.expired_by(now);
-        let has_expired = |sent: LogTime| expired.is_some_and(|expired| sent <= expired);
-        let is_fifo = queue.messages.order().is_some_and(Order::is_fifo);
-        let mut bytes = 0u64;
-        let (mut found, mut passed, mut locked) = (Vec::new(), 0, HashSet::new());
-        for (seq, group) in queue.messages.waiting() {
-            let held = queue.messages.held(seq);
-            if found.len() == messages_max as usize || passed == PASSED_MAX {
-                break;
-            }
-            if is_fifo && locked.contains(&group) {
-                continue;
-            }
-            if let Some(dead) = &mut dead
-                && held.is_some_and(|held| dead.is_one(held.receive_count))
-            {
-                passed += 1;
-                if is_fifo {
-                    locked.insert(group);
-                }
-                if dead.wants(&self.moves) {
-                    let Ok(indexed) = self.index.find(id, seq) else {
-                        self.postponed.insert(id);
-                        break;
-                    };
-                    let (location, sent) =
-                        indexed.expect("every message in a queue is in the index");
-                    if !has_expired(sent) {
-                        dead.add(Chosen { group, location, sent });
-                    }
-                }
-                continue;
-            }
-            // What a damaged index hides comes when that was made anew.
-            let Ok(indexed) = self.index.find(id, seq) else {
-                self.postponed.insert(id);
-                break;
-            };
-            let (location, sent) = indexed.expect("every message in a queue is in the index");
-            if has_expired(sent) {
-                passed += 1;
-                continue;
-            }
-            bytes += u64::from(location.bytes);
-            if bytes > demand.bytes_max && !found.is_empty() {
-                break;
-            }
-            let mut receive_count = held.map_or(0, |held| held.receive_count).saturating_add(1);
-            if makes(Mistake::CountLost) {
-                receive_count = 1;
-            }
-            let first_received = held.filter(|h| h.was_received()).map(|h| h.first_received);
-            let lease = Lease { seq, receive_count, group };
-            found.push((lease, location, sent, first_received.unwrap_or(now)));
-        }
-        if let Some(dead) = dead {
-            self.take_dead_letters(id, dead, now);
-        }
+        let found = self.find_waiting(id, messages_max, demand.bytes_max, now);
         if found.is_empty() {
             return Vec::new();
         }
@@ -286,5 +277,92 @@ impl<R: ReplyTo> Core<R> {
                 Delivery { seq, receipt, receive_count, sent, first_received, reason, location }
             });
         deliveries.collect()
+    }
+
+    /// The first messages that may be leased. Dead letters that are come upon begin to move.
+    fn find_waiting(
+        &mut self,
+        id: QueueId,
+        messages_max: u32,
+        bytes_max: u64,
+        now: LogTime,
+    ) -> Vec<Candidate> {
+        let queue = self.state.get(id).expect("the caller found the queue");
+        let mut dead = self.dead_letters(queue);
+        // What could not be removed yet.
+        let expired = queue.attributes.expired_by(now);
+        let has_expired = |sent: LogTime| expired.is_some_and(|expired| sent <= expired);
+        let is_fifo = queue.messages.order().is_some_and(Order::is_fifo);
+        let (mut passed, mut locked) = (0, HashSet::new());
+        let worn_go_back = self.worn_go_back();
+        let mut look = |(seq, group), found: &mut Found| {
+            let held = queue.messages.held(seq);
+            if found.leases.len() == messages_max as usize || passed == PASSED_MAX {
+                return ControlFlow::Break(());
+            }
+            if is_fifo && locked.contains(&group) {
+                return ControlFlow::Continue(());
+            }
+            if let Some(dead) = &mut dead
+                && held.is_some_and(|held| dead.is_one(held.receive_count))
+            {
+                passed += 1;
+                if is_fifo {
+                    locked.insert(group);
+                }
+                if dead.wants(&self.moves) {
+                    let Ok(indexed) = self.index.find(id, seq) else {
+                        self.postponed.insert(id);
+                        return ControlFlow::Break(());
+                    };
+                    let (location, sent) =
+                        indexed.expect("every message in a queue is in the index");
+                    if !has_expired(sent) {
+                        dead.add(Chosen { group, location, sent });
+                    }
+                }
+                return ControlFlow::Continue(());
+            }
+            // What a damaged index hides comes when that was made anew.
+            let Ok(indexed) = self.index.find(id, seq) else {
+                self.postponed.insert(id);
+                return ControlFlow::Break(());
+            };
+            let (location, sent) = indexed.expect("every message in a queue is in the index");
+            if has_expired(sent) {
+                passed += 1;
+                return ControlFlow::Continue(());
+            }
+            found.bytes += u64::from(location.bytes);
+            if found.bytes > bytes_max && !found.leases.is_empty() {
+                return ControlFlow::Break(());
+            }
+            let mut receive_count = held.map_or(0, |held| held.receive_count).saturating_add(1);
+            if makes(Mistake::CountLost) {
+                receive_count = 1;
+            }
+            let first_received = held.filter(|h| h.was_received()).map(|h| h.first_received);
+            let lease = Lease { seq, receive_count, group };
+            found.leases.push((lease, location, sent, first_received.unwrap_or(now)));
+            ControlFlow::Continue(())
+        };
+        let mut found = Found::default();
+        for candidate in queue.messages.waiting_with(!worn_go_back) {
+            if look(candidate, &mut found).is_break() {
+                break;
+            }
+        }
+        let mut worn = Found::default();
+        for (_, seq) in queue.messages.worn().filter(|_| worn_go_back) {
+            if look((seq, Group::NONE), &mut worn).is_break() {
+                break;
+            }
+        }
+        let received = |seq| queue.messages.held(seq).map_or(now, |held| held.received);
+        let found = found.with_worn(worn, received, messages_max as usize, bytes_max);
+        if let Some(dead) = dead {
+            self.take_dead_letters(id, dead, now);
+        }
+        found
     }
 }

@@ -16,6 +16,7 @@ use super::producers::Producers;
 use super::queue::Messages;
 use super::redrives::Redrives;
 use super::returns::{Return, Returns};
+use super::worn::Worn;
 use crate::attributes::Attributes;
 use crate::broken::{Mistake, makes};
 use crate::command::MessageState;
@@ -181,8 +182,10 @@ impl From<FrozenMessages> for Messages {
         }
         // Collected from a vector, the set is built at once rather than message by message.
         let (mut timers, mut returned) = (Vec::new(), RoaringTreemap::new());
+        let mut worn = Worn::default();
         for (seq, held) in held.range(..) {
             match held.state {
+                MessageState::Waiting if held.is_worn() => worn.insert(held.received, seq),
                 MessageState::Waiting => drop(returned.insert(seq.0)),
                 MessageState::InFlight { .. } if makes(Mistake::LeasesLostAtRestart) => {
                     returned.insert(seq.0);
@@ -204,6 +207,7 @@ impl From<FrozenMessages> for Messages {
             held,
             timers,
             returned,
+            worn,
             delays,
             due,
             damaged,

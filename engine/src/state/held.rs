@@ -50,6 +50,9 @@ const LEAF_ENTRIES_MAX: usize = 512;
 /// have at most this: far from what would be split again.
 const MERGED_ENTRIES_MAX: usize = LEAF_ENTRIES_MAX / 2;
 
+/// A message that was received so often and not deleted goes to the back of a queue without groups (SQS).
+const WORN_RECEIVES: u32 = 3;
+
 impl Held {
     /// What is known of a message before anything has happened to it.
     pub(crate) fn new() -> Self {
@@ -62,6 +65,11 @@ impl Held {
             first_received: LogTime::default(),
             received: LogTime::default(),
         }
+    }
+
+    /// Whether others come first, because it was received again and again.
+    pub(crate) fn is_worn(&self) -> bool {
+        self.receive_count >= WORN_RECEIVES
     }
 
     /// Whether it was ever received. (Its count may be 0 then: an attempt need not count.)

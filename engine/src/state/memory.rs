@@ -36,6 +36,8 @@ impl State {
             sum.timer_bytes += bytes_of::<(LogTime, Seq)>(messages.timers.len());
             sum.timer_bytes += messages.delays.heap_bytes();
             sum.timer_bytes += set_bytes(&messages.returned);
+            sum.timer_bytes += messages.worn.by_seq().map_or(0, set_bytes);
+            sum.timer_bytes += bytes_of::<(LogTime, Seq)>(messages.worn.len() as usize);
             sum.timer_bytes += set_bytes(&messages.due);
             sum.queue_bytes += queue.deduplication.heap_bytes() + queue.producers.heap_bytes();
             sum.timer_bytes += set_bytes(&messages.moving) + messages.late.heap_bytes();

@@ -23,6 +23,7 @@ pub(crate) mod runs;
 mod salvage;
 #[cfg(test)]
 mod tests;
+pub(crate) mod worn;
 
 use std::collections::BTreeMap;
 use std::ops::Bound::{Excluded, Included, Unbounded};

@@ -28,6 +28,7 @@ use super::late::Late;
 use super::order::{Discipline, Order};
 use super::past::Past;
 use super::returns::Returns;
+use super::worn::Worn;
 use crate::broken::{Mistake, makes};
 use crate::command::{Counts, MessageState, States};
 use crate::ids::{Group, LeaseId, Seq};
@@ -48,8 +49,10 @@ pub(crate) struct Messages {
     pub(super) held: HeldMap,
     /// When leases end.
     pub(super) timers: BTreeSet<(LogTime, Seq)>,
-    /// Held messages that are visible.
+    /// Held messages that are visible, ...
     pub(super) returned: RoaringTreemap,
+    /// ... but for these.
+    pub(super) worn: Worn,
     /// Messages that were never received, and whose delay has not passed, ...
     pub(super) delays: Delays,
     /// ... or has.
@@ -84,6 +87,7 @@ impl Default for Messages {
             held: HeldMap::default(),
             timers: BTreeSet::new(),
             returned: RoaringTreemap::new(),
+            worn: Worn::default(),
             delays: Delays::default(),
             due: RoaringTreemap::new(),
             damaged: 0,
@@ -324,9 +328,21 @@ impl Messages {
         lease.into_iter().chain(self.delays.next()).chain(walk).min()
     }
 
-    /// The messages that a receive would get, in the order in which it would get them. Of a queue
-    /// with groups, as far as its backlog was walked.
+    /// The messages that a receive would get. Of a queue with groups, in the order in which it would get
+    /// them, as far as its backlog was walked; of any other by their numbers.
     pub(crate) fn waiting(&self) -> impl Iterator<Item = (Seq, Group)> + '_ {
+        self.waiting_with(true)
+    }
+
+    /// Those of them that were received again and again, each with the time at which it was last received,
+    /// in the order of these times. In a queue with groups there are none.
+    pub(crate) fn worn(&self) -> impl Iterator<Item = (LogTime, Seq)> + '_ {
+        let worn = self.order.is_none().then(|| self.worn.by_time());
+        worn.into_iter().flatten().filter(|(_, seq)| !self.moving.contains(seq.0))
+    }
+
+    /// The messages that wait, with or without those that are worn.
+    pub(crate) fn waiting_with(&self, worn: bool) -> impl Iterator<Item = (Seq, Group)> + '_ {
         let ordered = self.order.as_ref().map(|order| {
             // What the order knows may be gone, or, where it was delayed, not be durable yet.
             order.candidates().filter(|(seq, _)| *seq < self.durable_end && self.contains(*seq))
@@ -334,8 +350,11 @@ impl Messages {
         // By their numbers, whether new or received before: the oldest first.
         let plain = ordered.is_none().then(|| {
             let returned = between(&self.returned, Seq(0), self.durable_end);
+            let worn = self.worn.by_seq().filter(|_| worn);
+            let worn = worn.map(|worn| between(worn, Seq(0), self.durable_end));
+            let held = merge(returned, worn.into_iter().flatten());
             let due = between(&self.due, Seq(0), self.durable_end);
-            merge(merge(returned, due), self.backlog_from(self.cursor)).map(without_group)
+            merge(merge(held, due), self.backlog_from(self.cursor)).map(without_group)
         });
         let all = ordered.into_iter().flatten().chain(plain.into_iter().flatten());
         let any_moving = !self.moving.is_empty();
@@ -459,8 +478,11 @@ impl Messages {
         let end = self.durable_end.max(from);
         let all_held = states.in_flight || states.damaged;
         let held = all_held.then(|| self.held.range(from..end).map(|(seq, _)| seq));
-        let returned =
-            (states.waiting && !all_held).then(|| between(&self.returned, from, self.durable_end));
+        let returned = (states.waiting && !all_held).then(|| {
+            let worn = self.worn.by_seq().map(|worn| between(worn, from, self.durable_end));
+            let returned = between(&self.returned, from, self.durable_end);
+            merge(returned, worn.into_iter().flatten())
+        });
         let delayed = states.delayed.then(|| between(self.delays.seqs(), from, self.durable_end));
         let due = states.waiting.then(|| between(&self.due, from, self.durable_end));
         let backlog = states.waiting.then(|| self.backlog_from(from));
@@ -483,13 +505,26 @@ impl Messages {
     }
 
     /// How many messages wait that have lesser numbers.
-    pub(crate) fn waiting_before(&self, seq: Seq) -> u64 {
+    pub(crate) fn waiting_below(&self, seq: Seq) -> u64 {
         let end = seq.min(self.durable_end).0;
         let start = self.cursor.0.min(end);
         let backlog = end - start - self.apart.range_cardinality(start..end);
         let returned = self.returned.range_cardinality(..end);
+        let worn = self.worn.by_seq().map_or(0, |worn| worn.range_cardinality(..end));
         let due = self.due.range_cardinality(..end);
-        backlog + returned + due - self.moving_before(Seq(end))
+        backlog + returned + worn + due - self.moving_before(Seq(end))
+    }
+
+    /// How many messages wait that come before this one, which was `sent` then, if those that are worn go back. Of
+    /// one that is worn it is too many if some were sent since it was last received.
+    pub(crate) fn waiting_before(&self, seq: Seq, sent: LogTime) -> u64 {
+        let is_worn = self.worn().any(|(_, worn)| worn == seq);
+        let end = if is_worn { self.durable_end } else { seq };
+        let comes_before = |received, worn| if is_worn { worn != seq } else { received < sent };
+        let worn_below = self.worn().filter(|(_, worn)| *worn < end).count() as u64;
+        let worn =
+            self.worn().take_while(|(received, worn)| comes_before(*received, *worn)).count();
+        self.waiting_below(end) - worn_below + worn as u64
     }
 
     /// When the first lease ends.
@@ -527,7 +562,10 @@ impl Messages {
             false => set.range_cardinality(..self.durable_end.0),
         };
         Counts {
-            waiting: self.backlog_len(self.cursor) + self.returned.len() + durable(&self.due),
+            waiting: self.backlog_len(self.cursor)
+                + self.returned.len()
+                + self.worn.len()
+                + durable(&self.due),
             in_flight: self.in_flight(),
             delayed: durable(self.delays.seqs()),
             damaged: self.damaged,
@@ -578,6 +616,7 @@ impl Messages {
             None => self.undelay(seq),
         }
         match held.state {
+            MessageState::Waiting if held.is_worn() => self.worn.insert(held.received, seq),
             MessageState::Waiting => {
                 self.returned.insert(seq.0);
             }
@@ -640,12 +679,14 @@ impl Messages {
         self.held = HeldMap::default();
         self.timers.clear();
         self.returned.clear();
+        self.worn = Worn::default();
         self.damaged = 0;
     }
 
     /// Takes out what followed from what was held of a message.
     fn forget(&mut self, seq: Seq, before: &Held) {
         match before.state {
+            MessageState::Waiting if before.is_worn() => self.worn.remove(before.received, seq),
             MessageState::Waiting => {
                 self.returned.remove(seq.0);
             }

@@ -111,6 +111,7 @@ impl Run {
         let messages = &self.messages;
         (
             messages.waiting().collect::<Vec<_>>(),
+            messages.worn().collect::<Vec<_>>(),
             messages.look(Seq(0), States::default()).collect::<Vec<_>>(),
             messages.next_timer(),
             messages.counts(),
@@ -147,7 +148,13 @@ fn check(messages: &Messages) {
     assert!(apart.iter().all(|seq| (cursor.next()..*next).contains(&Seq(seq))));
     for (seq, held) in held.range(..) {
         assert!(seq < *next && (seq < *cursor || apart.contains(seq.0)));
-        assert_eq!(held.state == MessageState::Waiting, messages.returned.contains(seq.0));
+        let (waits, is_worn) = (held.state == MessageState::Waiting, held.receive_count >= 3);
+        assert_eq!(waits && !is_worn, messages.returned.contains(seq.0));
+        assert_eq!(
+            waits && is_worn,
+            messages.worn.by_seq().is_some_and(|worn| worn.contains(seq.0))
+        );
+        assert_eq!(waits && is_worn, messages.worn().any(|worn| worn == (held.received, seq)));
         let MessageState::InFlight { until } = held.state else { continue };
         assert_eq!(until, held.until);
         assert!(messages.timers.contains(&(until, seq)));

@@ -503,3 +503,19 @@ async fn a_message_is_the_same_through_both_doors() {
     sqs.ask("DeleteMessage", json!({"QueueUrl": url, "ReceiptHandle": receipt})).await;
     assert_eq!(client.describe_queue("q").await.unwrap().in_flight, 2);
 }
+
+#[tokio::test]
+async fn a_message_that_was_received_three_times_goes_to_the_back() {
+    let sqs = Sqs::start().await;
+    let url = sqs.create("q", json!({})).await;
+    for body in ["a", "b", "c"] {
+        sqs.ask("SendMessage", json!({"QueueUrl": url, "MessageBody": body})).await;
+    }
+    let mut bodies = String::new();
+    for _ in 0..9 {
+        let received =
+            sqs.ask("ReceiveMessage", json!({"QueueUrl": url, "VisibilityTimeout": 0})).await;
+        bodies += received["Messages"][0]["Body"].as_str().unwrap();
+    }
+    assert_eq!(bodies, "aaabbbccc");
+}

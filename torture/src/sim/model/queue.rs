@@ -14,6 +14,9 @@ use crate::sim::{Shown, ShownQueue, in_group, message};
 
 const DAY_HALF_MS: u64 = 12 * 3600 * 1000;
 
+/// A message that was received so often lets others go first.
+const WORN_RECEIVES: u32 = 3;
+
 /// A body is its first byte, so many times.
 pub(crate) type NewBody = (u8, u16);
 
@@ -111,6 +114,11 @@ impl ModelMessage {
             None => false,
             Some(Hidden::Delayed(until) | Hidden::InFlight(until)) => until > now,
         }
+    }
+
+    /// Whether it lets others go first.
+    fn is_worn(&self) -> bool {
+        self.receive_count >= WORN_RECEIVES
     }
 
     pub(crate) fn is_in_flight(&self, now: LogTime) -> bool {
@@ -254,16 +262,41 @@ impl ModelQueue {
     }
 
     /// What a receive of `max` comes upon before `end`; whoever was received `dead_at` times is a dead
-    /// letter.
+    /// letter. In a plain queue those that were received again and again come behind what was sent before that.
     pub(crate) fn receivable(
         &self,
         (max, end): (u32, u64),
         dead_at: Option<u32>,
+        is_plain: bool,
         now: LogTime,
     ) -> Receivable {
         let max = self.in_flight_room(now).min(u64::from(max)) as usize;
+        let is_worn = |seq: &u64| is_plain && self.messages[seq].is_worn();
+        let (mut worn, fresh): (Vec<_>, Vec<_>) =
+            self.waiting(end, now).into_iter().partition(is_worn);
+        worn.sort_by_key(|seq| (self.messages[seq].received, *seq));
+        let mut found = self.look_through(fresh, max, dead_at);
+        let worn = self.look_through(worn, max, dead_at);
+        found.dead.extend(worn.dead);
+        for seq in worn.given {
+            let received = self.messages[&seq].received;
+            let comes_before =
+                |other: &&u64| is_worn(other) || self.messages[other].sent <= received;
+            let at = found.given.iter().take_while(comes_before).count();
+            found.given.insert(at, seq);
+        }
+        found.given.truncate(max);
+        found
+    }
+
+    /// Whether the order depends on how often messages were received.
+    pub(crate) fn is_any_worn(&self) -> bool {
+        self.messages.values().any(ModelMessage::is_worn)
+    }
+
+    fn look_through(&self, waiting: Vec<u64>, max: usize, dead_at: Option<u32>) -> Receivable {
         let (mut found, mut locked) = (Receivable::default(), BTreeSet::new());
-        for seq in self.waiting(end, now) {
+        for seq in waiting {
             if found.given.len() == max {
                 break;
             }

@@ -149,13 +149,13 @@ impl Run {
         would_wait: bool,
     ) {
         let Receive { name, max, visibility_s, .. } = *receive;
-        let dead_at = model.dead_at(name);
+        let (dead_at, is_plain) = (model.dead_at(name), !is_fair(name) && !is_fifo(name));
         let Some(queue) = model.queues.get_mut(name) else {
             assert!(matches!(answer, Err(RequestError::UnknownQueue { .. })), "{answer:?}");
             return;
         };
         let end = *self.visible.get(&queue.id).unwrap_or(&1);
-        let expected = queue.receivable((max, end), dead_at, now);
+        let expected = queue.receivable((max, end), dead_at, is_plain, now);
         let deliveries = match answer {
             Ok(Reply::Received { deliveries, .. }) => deliveries,
             Err(RequestError::StorageFull { .. }) if self.faulty => return,
@@ -166,8 +166,11 @@ impl Run {
             other => panic!("a receive was answered with {other:?}"),
         };
         let given: Vec<u64> = deliveries.iter().map(|delivery| delivery.seq.0).collect();
-        let has_moves = dead_at.is_some() || queue.messages.values().any(|m| m.is_moving);
-        if is_fair(name) || self.faulty && has_moves {
+        // Where the disk is full nothing moves, and nothing goes to the back.
+        let depends = dead_at.is_some()
+            || queue.messages.values().any(|m| m.is_moving)
+            || is_plain && queue.is_any_worn();
+        if is_fair(name) || self.faulty && depends {
             let mut waiting: BTreeSet<u64> = queue.waiting(end, now).into_iter().collect();
             if self.faulty {
                 // Where the disk was full for a while nothing was marked.
