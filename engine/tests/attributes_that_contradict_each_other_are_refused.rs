@@ -189,22 +189,31 @@ fn a_dead_letter_queue_and_a_count_come_and_go_together() {
 }
 
 #[test]
-fn a_dead_letter_queue_is_another_one_that_is_there_and_of_the_same_type() {
+fn a_dead_letter_queue_is_there_and_of_the_same_type() {
     let mut client = client();
     let refused = |client: &mut Client, queue: &str, dead: &str, expected: &str| {
         let text = format!("dead-letter-queue is {dead:?}, expected {expected}");
         assert_eq!(refusal(client, alter(queue, dead_letters(dead, 5))), text);
     };
-    refused(&mut client, "jobs", "jobs", "another queue");
     refused(&mut client, "jobs", "nobody", "a queue that exists");
     refused(&mut client, "jobs", "a b", "a queue's name");
     refused(&mut client, "jobs", "jobs.fifo", "a queue that is not FIFO, as this one is not");
     refused(&mut client, "jobs.fifo", "jobs", "a FIFO queue, as this one is");
-    let text = "dead-letter-queue is \"new\", expected another queue";
+    let text = "dead-letter-queue is \"new\", expected a queue that exists";
     assert_eq!(refusal(&mut client, create("new", dead_letters("new", 5))), text);
 
     client.create_with("dead.fifo", fifo());
     client.ask(alter("jobs.fifo", dead_letters("dead.fifo", 5))).unwrap();
+}
+
+#[test]
+fn a_queue_that_is_its_own_dead_letter_queue_has_no_dead_letters() {
+    let mut client = client();
+    client.ask(alter("jobs", dead_letters("jobs", 1))).unwrap();
+    client.send("jobs", "again");
+    for receives in 1..=3 {
+        assert_eq!(client.receive_one("jobs", 0).receive_count, receives);
+    }
 }
 
 #[test]

@@ -135,8 +135,9 @@ impl<R: ReplyTo> Core<R> {
             return Ok(());
         };
         let expected = match self.state.by_name(target_name) {
-            _ if target_name == name => "another queue",
             None => "a queue that exists",
+            // It has no dead letters then. SQS takes it.
+            Some(_) if target_name == name => return Ok(()),
             Some(target) if target.attributes.fifo != attributes.fifo => match attributes.fifo {
                 true => "a FIFO queue, as this one is",
                 false => "a queue that is not FIFO, as this one is not",

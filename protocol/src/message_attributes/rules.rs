@@ -11,8 +11,11 @@ const ID_BYTES_MAX: usize = 128;
 /// The longest trace header.
 const TRACE_BYTES_MAX: usize = 1024;
 
-/// The longest name, and the longest type.
-const NAME_CHARACTERS_MAX: usize = 256;
+/// The longest name.
+const NAME_BYTES_MAX: usize = 256;
+
+/// The longest type.
+const TYPE_CHARACTERS_MAX: usize = 256;
 
 /// The most digits of a number, zeros at its ends not counted.
 const NUMBER_DIGITS_MAX: usize = 38;
@@ -101,7 +104,7 @@ impl MessageAttribute {
         let Some(data_type) = self.data_type().filter(|_| self.type_is_short()) else {
             return Err(self.broken(&format!(
                 "type {}, expected String, Number or Binary, and maybe a label behind a dot, at most \
-                 {NAME_CHARACTERS_MAX} characters",
+                 {TYPE_CHARACTERS_MAX} characters",
                 shown(&self.data_type)
             )));
         };
@@ -126,11 +129,11 @@ impl MessageAttribute {
 
     fn check_name(&self) -> Result<(), BrokenRule> {
         let name = &*self.name;
-        let is_allowed =
-            |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
-        if name.is_empty() || name.len() > NAME_CHARACTERS_MAX || !name.bytes().all(is_allowed) {
+        // SQS takes letters of every script.
+        let is_allowed = |letter: char| letter.is_alphanumeric() || "_-.".contains(letter);
+        if name.is_empty() || name.len() > NAME_BYTES_MAX || !name.chars().all(is_allowed) {
             return Err(self.broken(&format!(
-                "a name is 1 to {NAME_CHARACTERS_MAX} characters of A-Z a-z 0-9 _ - ."
+                "a name is 1 to {NAME_BYTES_MAX} bytes of letters, digits, _ - ."
             )));
         }
         if name.starts_with('.') || name.ends_with('.') {
@@ -145,7 +148,7 @@ impl MessageAttribute {
     }
 
     fn type_is_short(&self) -> bool {
-        self.data_type.chars().nth(NAME_CHARACTERS_MAX).is_none()
+        self.data_type.chars().nth(TYPE_CHARACTERS_MAX).is_none()
     }
 
     fn broken(&self, rule: &str) -> BrokenRule {

@@ -106,8 +106,9 @@ fn check_name(name: &str) -> Result<()> {
     if name.len() > NAME_BYTES_MAX {
         return said("Message (user) attribute names must be shorter than 256 Bytes");
     }
-    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);
-    if !name.bytes().all(is_allowed) {
+    // Letters of every script.
+    let is_allowed = |letter: char| letter.is_alphanumeric() || "_-.".contains(letter);
+    if !name.chars().all(is_allowed) {
         // AWS says so, to the last space.
         return said(
             "Message (user) attributes name can only contain upper and lower score characters, digits, \

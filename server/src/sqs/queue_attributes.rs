@@ -286,8 +286,10 @@ pub(crate) fn read(info: &QueueInfo, name: Name, addresses: &Addresses) -> Optio
             || note(name).is_some())
         .then(|| redrive_allow_policy(attributes, addresses)),
         Name::KmsDataKeyReusePeriodSeconds => {
-            let default = note(Name::KmsMasterKeyId).map(|_| REUSE_SECONDS.to_owned());
-            note(name).or(default)
+            // Without a key only what is not the default is shown.
+            let has_key = note(Name::KmsMasterKeyId).is_some();
+            let seconds = note(name).unwrap_or_else(|| REUSE_SECONDS.to_owned());
+            (has_key || seconds != REUSE_SECONDS).then_some(seconds)
         }
         Name::SqsManagedSseEnabled => {
             Some(note(name).map_or_else(|| "true".to_owned(), |value| value.to_lowercase()))
@@ -361,7 +363,6 @@ pub(crate) fn refused(error: forebay_engine::RequestError, given: &TextMap) -> S
             let policy = given.get("RedrivePolicy").map_or("", String::as_str);
             let reason = match &*expected {
                 "a queue that exists" | "a queue's name" => "Dead letter target does not exist.",
-                "another queue" => "Dead letter target cannot be the queue itself.",
                 expected if expected.contains("FIFO") => {
                     // AWS ends it so.
                     "Dead-letter queue must be same type of queue as the source.."

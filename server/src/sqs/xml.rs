@@ -18,12 +18,15 @@ pub(super) fn answer(
     let mut out = String::from("<?xml version=\"1.0\"?>");
     out.push_str(&format!("<{action}Response xmlns=\"{NAMESPACE}\">"));
     if let Value::Object(members) = members {
-        let result = format!("{action}Result");
-        element(&mut out, &result, |out| {
-            for (name, value) in members {
-                put_member(out, name, value, successful);
-            }
-        });
+        let mut result = String::new();
+        for (name, value) in members {
+            put_member(&mut result, name, value, successful);
+        }
+        // As AWS writes it.
+        match result.is_empty() {
+            true => out.push_str(&format!("<{action}Result/>")),
+            false => element(&mut out, &format!("{action}Result"), |out| out.push_str(&result)),
+        }
     }
     element(&mut out, "ResponseMetadata", |out| put_text(out, "RequestId", request_id));
     out.push_str(&format!("</{action}Response>"));
@@ -123,6 +126,15 @@ mod tests {
             <DoResponse xmlns=\"http://queue.amazonaws.com/doc/2012-11-05/\">\
             <ResponseMetadata><RequestId>r</RequestId></ResponseMetadata></DoResponse>";
         assert_eq!(answer("Do", "", &Value::Null, "r"), expected);
+    }
+
+    #[test]
+    fn an_empty_result_is_one_element() {
+        let expected = "<?xml version=\"1.0\"?>\
+            <DoResponse xmlns=\"http://queue.amazonaws.com/doc/2012-11-05/\"><DoResult/>\
+            <ResponseMetadata><RequestId>r</RequestId></ResponseMetadata></DoResponse>";
+        assert_eq!(answer("Do", "", &json!({}), "r"), expected);
+        assert_eq!(answer("Do", "", &json!({"Messages": []}), "r"), expected);
     }
 
     #[test]

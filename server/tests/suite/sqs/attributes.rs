@@ -136,6 +136,19 @@ async fn an_empty_text_takes_a_policy_or_key_away() {
 }
 
 #[tokio::test]
+async fn without_a_key_nothing_is_said_of_how_long_it_is_used() {
+    let sqs = Sqs::start().await;
+    let url = sqs.create("q", json!({})).await;
+    let shown = |attributes: Value| attributes.get("KmsDataKeyReusePeriodSeconds").cloned();
+    let key = json!({"KmsMasterKeyId": "key", "KmsDataKeyReusePeriodSeconds": "300"});
+    sqs.ask("SetQueueAttributes", json!({"QueueUrl": url, "Attributes": key})).await;
+    assert_eq!(shown(sqs.attributes(&url).await), Some(json!("300")));
+    let none = json!({"KmsMasterKeyId": "", "KmsDataKeyReusePeriodSeconds": "300"});
+    sqs.ask("SetQueueAttributes", json!({"QueueUrl": url, "Attributes": none})).await;
+    assert_eq!(shown(sqs.attributes(&url).await), None);
+}
+
+#[tokio::test]
 async fn one_kind_of_encryption_at_a_time() {
     let sqs = Sqs::start().await;
     let url = sqs.create("q", json!({})).await;
