@@ -101,17 +101,6 @@ fn explain_knows_it() {
 }
 
 #[test]
-fn not_in_a_fifo_queue() {
-    let mut client = Client::new();
-    client.create_fifo("line.fifo");
-    client.send_in_groups("line.fifo", &[("a", Some(1), "a1"), ("a", Some(2), "a2")]);
-    for _ in 0..5 {
-        client.advance(1);
-        assert_eq!(client.receive_one("line.fifo", 0).seq, Seq(1));
-    }
-}
-
-#[test]
 fn a_dead_letter_moves_as_soon_as_anybody_receives() {
     let mut client = Client::new();
     jobs_and_dead(&mut client, 3);

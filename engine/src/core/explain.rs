@@ -5,6 +5,7 @@ use crate::command::{MessageState, Reply, ReplyTo};
 use crate::facts::Fact;
 use crate::ids::{QueueId, Seq};
 use crate::log::NextSegment;
+use crate::state::held::Held;
 use crate::state::past::{End, Expiry};
 use crate::time::LogTime;
 
@@ -87,13 +88,16 @@ impl<R: ReplyTo> Core<R> {
 
     /// The message that a receive would get first.
     fn next_of(&mut self, id: QueueId) -> Option<Seq> {
-        let worn_go_back = self.worn_go_back();
+        let goes_round = self.goes_round();
         let messages = &self.state.get(id).expect("the caller found the queue").messages;
-        let worn = messages.worn().next().filter(|_| worn_go_back);
-        let first = messages.waiting_with(worn.is_none()).next().map(|(seq, _)| seq);
-        let Some((received, worn)) = worn else { return first };
-        let sent = first.and_then(|first| self.sent(id, first));
-        first.filter(|_| sent.is_none_or(|sent| sent <= received)).or(Some(worn))
+        let again = messages.again().next().filter(|_| goes_round);
+        let Some((again, _)) = again else {
+            return messages.waiting().next().map(|(seq, _)| seq);
+        };
+        let received = messages.held(again).and_then(Held::last_received).unwrap_or_default();
+        let fresh = messages.fresh().next().map(|(seq, _)| seq);
+        let sent = fresh.and_then(|fresh| self.sent(id, fresh));
+        fresh.filter(|_| sent.is_none_or(|sent| sent <= received)).or(Some(again))
     }
 
     /// When a message was sent, as far as the index says.
@@ -104,7 +108,7 @@ impl<R: ReplyTo> Core<R> {
     fn fact_of_message(&mut self, id: QueueId, seq: Seq, now: LogTime) -> Fact {
         let has_expired = self.has_expired(id, seq, now);
         let held_back = self.held_back(id, now).ok().flatten();
-        let sent = self.sent(id, seq).filter(|_| self.worn_go_back());
+        let sent = self.sent(id, seq).filter(|_| self.goes_round());
         let messages = &self.state.get(id).expect("the caller found the queue").messages;
         let next = messages.next_seq();
         if seq == Seq(0) || seq >= next {
@@ -151,6 +155,7 @@ impl<R: ReplyTo> Core<R> {
                     }
                     Some(blocker) => Fact::MessageBehind { blocker },
                     None => {
+                        let sent = sent.filter(|_| messages.order().is_none());
                         let before = sent.map_or_else(
                             || messages.waiting_below(seq),
                             |sent| messages.waiting_before(seq, sent),

@@ -17,6 +17,7 @@ use crate::ids::{Group, LeaseId, QueueId, Seq, WaitId};
 use crate::location::Location;
 use crate::receipt::Receipt;
 use crate::record::Lease;
+use crate::state::held::Held;
 use crate::state::order::Order;
 use crate::time::LogTime;
 
@@ -51,25 +52,34 @@ struct Found {
 type Candidate = (Lease, Location, LogTime, LogTime);
 
 impl Found {
-    /// The first ones of all, where one that is worn comes behind those that were sent before it was last `received`.
-    fn with_worn(
+    /// The first ones of all, where one that comes `again` is behind those that were sent before it was last `received`,
+    /// and a FIFO queue's groups stay in one piece.
+    fn merged(
         self,
-        worn: Self,
+        again: Self,
         received: impl Fn(Seq) -> LogTime,
-        messages_max: usize,
-        bytes_max: u64,
+        is_fifo: bool,
+        (messages_max, bytes_max): (usize, u64),
     ) -> Vec<Candidate> {
-        if worn.leases.is_empty() {
+        if again.leases.is_empty() {
             return self.leases;
         }
         let mut fresh = self.leases.into_iter().peekable();
-        let mut worn = worn.leases.into_iter().peekable();
-        let all = std::iter::from_fn(move || match (fresh.peek(), worn.peek()) {
-            (Some((_, _, sent, _)), Some((lease, ..))) if received(lease.seq) < *sent => {
-                worn.next()
-            }
-            (Some(_), _) => fresh.next(),
-            (None, _) => worn.next(),
+        let mut again = again.leases.into_iter().peekable();
+        let is_of = |group: Option<Group>, next: Option<&Candidate>| {
+            is_fifo && next.is_some_and(|(lease, ..)| Some(lease.group) == group)
+        };
+        let mut group = None;
+        let all = std::iter::from_fn(move || {
+            let is_again = match (fresh.peek(), again.peek()) {
+                (Some(_), next) if is_of(group, next) => true,
+                (next, Some(_)) if is_of(group, next) => false,
+                (Some((_, _, sent, _)), Some((lease, ..))) => received(lease.seq) < *sent,
+                (fresh, _) => fresh.is_none(),
+            };
+            let next = if is_again { again.next() } else { fresh.next() };
+            group = next.as_ref().map(|(lease, ..)| lease.group);
+            next
         });
         let (mut found, mut bytes) = (Vec::new(), 0);
         for next in all.take(messages_max) {
@@ -240,9 +250,9 @@ impl<R: ReplyTo> Core<R> {
         self.waiters.set_alarm(id, timer.into_iter().chain(expiry).min());
     }
 
-    /// Whether messages that were received again and again go to the back. Not on a full disk: what is held of a message takes
-    /// space until it is deleted, and consumers that give everything back would go around the whole queue.
-    pub(super) fn worn_go_back(&self) -> bool {
+    /// Whether what was received before goes to the back. Not on a full disk: what is held of a message takes space until
+    /// it is deleted, and consumers that give everything back would go around the whole queue.
+    pub(super) fn goes_round(&self) -> bool {
         self.check_sends_allowed().is_ok()
     }
 
@@ -294,7 +304,7 @@ impl<R: ReplyTo> Core<R> {
         let has_expired = |sent: LogTime| expired.is_some_and(|expired| sent <= expired);
         let is_fifo = queue.messages.order().is_some_and(Order::is_fifo);
         let (mut passed, mut locked) = (0, HashSet::new());
-        let worn_go_back = self.worn_go_back();
+        let goes_round = self.goes_round();
         let mut look = |(seq, group), found: &mut Found| {
             let held = queue.messages.held(seq);
             if found.leases.len() == messages_max as usize || passed == PASSED_MAX {
@@ -346,20 +356,18 @@ impl<R: ReplyTo> Core<R> {
             found.leases.push((lease, location, sent, first_received.unwrap_or(now)));
             ControlFlow::Continue(())
         };
-        let mut found = Found::default();
-        for candidate in queue.messages.waiting_with(!worn_go_back) {
-            if look(candidate, &mut found).is_break() {
-                break;
-            }
+        let (mut found, mut again) = (Found::default(), Found::default());
+        if goes_round {
+            let _ = queue.messages.fresh().try_for_each(|candidate| look(candidate, &mut found));
+            let _ = queue.messages.again().try_for_each(|candidate| look(candidate, &mut again));
+        } else {
+            let _ = queue.messages.waiting().try_for_each(|candidate| look(candidate, &mut found));
         }
-        let mut worn = Found::default();
-        for (_, seq) in queue.messages.worn().filter(|_| worn_go_back) {
-            if look((seq, Group::NONE), &mut worn).is_break() {
-                break;
-            }
-        }
-        let received = |seq| queue.messages.held(seq).map_or(now, |held| held.received);
-        let found = found.with_worn(worn, received, messages_max as usize, bytes_max);
+        let received = |seq| {
+            let held = queue.messages.held(seq);
+            held.and_then(Held::last_received).unwrap_or_default()
+        };
+        let found = found.merged(again, received, is_fifo, (messages_max as usize, bytes_max));
         if let Some(dead) = dead {
             self.take_dead_letters(id, dead, now);
         }

@@ -32,7 +32,7 @@ impl<R: ReplyTo> Core<R> {
             }
             left -= 1;
             match self.index.group(id, seq) {
-                Ok(Some((group, _))) => order.show(group, seq),
+                Ok(Some((group, _))) => order.show(group, seq, None),
                 Ok(None) => {}
                 Err(_) => {
                     // What a damaged index hides comes when that was made anew.

@@ -77,6 +77,11 @@ impl Held {
         // Nobody was ever given the default.
         self.lease != LeaseId::default()
     }
+
+    /// When it last was.
+    pub(crate) fn last_received(&self) -> Option<LogTime> {
+        self.was_received().then_some(self.received)
+    }
 }
 
 impl<T> Default for HeldMap<T> {

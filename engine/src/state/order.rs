@@ -11,7 +11,9 @@
 //!     group b:    ■□   □  □  visible
 //! ```
 //! - **FIFO**: a group gives the longest prefix of its messages that is visible. One invisible
-//!   message holds back all behind it. A receive takes what a group gives, then the next group.
+//!   message holds back all behind it. A receive takes what a group gives, then the next group: the
+//!   one whose first message is the oldest, but those come *again* whose first message was received
+//!   before, the one first that was received first.
 //! - **Fair**: everything visible may be given. Groups are tenants; those that are *noisy* come
 //!   after the others, the one with the fewest messages in flight first.
 //!
@@ -21,7 +23,7 @@
 mod candidates;
 mod noise;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::runs::SeqRuns;
 use crate::ids::{Group, Seq};
@@ -49,6 +51,8 @@ pub(crate) struct Order {
     walked: Seq,
     /// Messages before the walk that became visible, and whose groups are not known.
     strays: BTreeSet<Seq>,
+    /// Of a FIFO queue the visible messages that were received before, and when they last were.
+    received: BTreeMap<Seq, LogTime>,
     /// How many messages the groups of rank 0 have to give.
     deliverable: u64,
     /// Runs of visible messages, which take the memory.
@@ -60,8 +64,11 @@ pub(crate) struct Order {
     rests_until: Option<LogTime>,
 }
 
-/// A group's rank (0, or more for a noisy one), its first message, and the group.
+/// A group's rank (0, or more for a noisy one, and for one that comes again), its first message, and the group.
 type Ready = (u64, Seq, Group);
+
+/// The least of those that have another rank than 0.
+const RANKED: Ready = (1, Seq(0), Group(0));
 
 /// The known messages of one group.
 #[derive(Debug, Clone, Default)]
@@ -88,6 +95,7 @@ impl Order {
             ready: BTreeSet::new(),
             walked: from,
             strays: BTreeSet::new(),
+            received: BTreeMap::new(),
             deliverable: 0,
             runs: 0,
             noise: TotalNoise::default(),
@@ -141,8 +149,9 @@ impl Order {
     pub(crate) fn heap_bytes(&self) -> u64 {
         let of_groups = self.groups.capacity() * (size_of::<(Group, GroupOrder)>() + 1);
         let of_ready = self.ready.len() * size_of::<Ready>() + self.strays.len() * size_of::<Seq>();
+        let of_received = self.received.len() * size_of::<(Seq, LogTime)>();
         let of_runs = (self.runs + self.noise.in_flight() as usize) * 2 * size_of::<Seq>();
-        (of_groups + of_ready + of_runs) as u64
+        (of_groups + of_ready + of_received + of_runs) as u64
     }
 
     /// When a walk that stopped before its end goes on.
@@ -165,7 +174,7 @@ impl Order {
         self.walked = seq.next();
         let known = self.groups.entry(group).or_default();
         known.noise.sent = known.noise.sent.max(sent);
-        self.show(group, seq);
+        self.show(group, seq, None);
     }
 
     /// A message became visible whose group is not known yet.
@@ -180,8 +189,13 @@ impl Order {
         self.strays.pop_first()
     }
 
-    /// A message is visible: on its own, or again.
-    pub(crate) fn show(&mut self, group: Group, seq: Seq) {
+    /// A message is visible: on its own, or again, if it was `received` then.
+    pub(crate) fn show(&mut self, group: Group, seq: Seq, received: Option<LogTime>) {
+        if self.is_fifo()
+            && let Some(received) = received
+        {
+            self.received.insert(seq, received);
+        }
         self.change(group, |known| {
             known.invisible.remove(seq);
             known.visible.insert(seq);
@@ -191,6 +205,7 @@ impl Order {
     /// A message is in flight, from `now` on.
     pub(crate) fn hide(&mut self, group: Group, seq: Seq, now: LogTime) {
         self.strays.remove(&seq);
+        self.received.remove(&seq);
         self.change(group, |known| {
             known.visible.remove(seq);
             known.invisible.insert(seq);
@@ -204,6 +219,7 @@ impl Order {
     /// A message is gone, or given to nobody any more.
     pub(crate) fn forget(&mut self, group: Group, seq: Seq) {
         self.strays.remove(&seq);
+        self.received.remove(&seq);
         self.change(group, |known| {
             known.visible.remove(seq);
             known.invisible.remove(seq);
@@ -237,11 +253,12 @@ impl Order {
         self.floor = self.floor.max(through);
         self.walked = self.walked.max(through.next());
         self.strays = self.strays.split_off(&through.next());
+        self.received = self.received.split_off(&through.next());
         let concerned: Vec<Group> = match knows_in_flight {
             true => {
                 let quiet = self.ready.range(..=(0, through, Group(u32::MAX)));
-                let noisy = self.ready.range((1, Seq(0), Group(0))..);
-                quiet.chain(noisy).map(|(_, _, group)| *group).collect()
+                let ranked = self.ready.range(RANKED..);
+                quiet.chain(ranked).map(|(_, _, group)| *group).collect()
             }
             false => {
                 let has_any = |known: &GroupOrder| {
@@ -260,9 +277,25 @@ impl Order {
         }
     }
 
-    /// The messages that a receive would get, in the order in which it would get them.
+    /// The messages that a receive would get. Of a fair queue in the order in which it would get them; of a FIFO
+    /// queue those that come again are the first ones.
     pub(crate) fn candidates(&self) -> impl Iterator<Item = (Seq, Group)> + '_ {
-        Candidates::new(self)
+        self.again().chain(self.fresh())
+    }
+
+    /// Those of a FIFO queue's groups that come again, the one first whose first message was received first.
+    pub(crate) fn again(&self) -> impl Iterator<Item = (Seq, Group)> + '_ {
+        let again = self.is_fifo().then(|| Candidates::new(self, self.ready.range(RANKED..)));
+        again.into_iter().flatten()
+    }
+
+    /// The others.
+    pub(crate) fn fresh(&self) -> impl Iterator<Item = (Seq, Group)> + '_ {
+        let fresh = match self.discipline {
+            Discipline::Fifo => self.ready.range(..RANKED),
+            Discipline::Fair => self.ready.range(..),
+        };
+        Candidates::new(self, fresh)
     }
 
     fn change(&mut self, group: Group, change: impl FnOnce(&mut GroupOrder)) {
@@ -281,7 +314,10 @@ impl Order {
         }
         known.noise.settle(known.visible.is_empty(), known.invisible.len());
         known.ready = known.gives(self.discipline).map(|(first, gives)| {
-            let rank = known.noise.rank(known.invisible.len());
+            let rank = match self.discipline {
+                Discipline::Fair => known.noise.rank(known.invisible.len()),
+                Discipline::Fifo => self.received.get(&first).map_or(0, |time| time.0.max(1)),
+            };
             ((rank, first, group), gives)
         });
         if let Some((now, gives)) = known.ready {

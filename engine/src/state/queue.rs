@@ -142,7 +142,7 @@ impl Messages {
         let mut order = Order::new(discipline, self.cursor);
         for (seq, held) in self.held.range(..) {
             match held.state {
-                MessageState::Waiting => order.show(held.group, seq),
+                MessageState::Waiting => order.show(held.group, seq, held.last_received()),
                 MessageState::InFlight { .. } if makes(Mistake::GroupLockLost) => {}
                 MessageState::InFlight { .. } => order.hide(held.group, seq, held.received),
                 MessageState::Delayed | MessageState::Damaged => {}
@@ -328,37 +328,56 @@ impl Messages {
         lease.into_iter().chain(self.delays.next()).chain(walk).min()
     }
 
-    /// The messages that a receive would get. Of a queue with groups, in the order in which it would get
-    /// them, as far as its backlog was walked; of any other by their numbers.
+    /// The messages that a receive would get. Of a queue whose messages have groups, as far as its backlog was
+    /// walked: of a FIFO queue those that come [`Messages::again`] are the first ones, of a fair one all are in the
+    /// order in which they are given. Of any other queue by their numbers.
     pub(crate) fn waiting(&self) -> impl Iterator<Item = (Seq, Group)> + '_ {
-        self.waiting_with(true)
+        let ordered = self.order().map(|order| self.known(order.candidates()));
+        let plain = ordered.is_none().then(|| self.by_number(true));
+        self.unmoved(ordered.into_iter().flatten().chain(plain.into_iter().flatten()))
     }
 
-    /// Those of them that were received again and again, each with the time at which it was last received,
-    /// in the order of these times. In a queue with groups there are none.
-    pub(crate) fn worn(&self) -> impl Iterator<Item = (LogTime, Seq)> + '_ {
-        let worn = self.order.is_none().then(|| self.worn.by_time());
-        worn.into_iter().flatten().filter(|(_, seq)| !self.moving.contains(seq.0))
+    /// Those of them that do not come again, in the order in which they are given.
+    pub(crate) fn fresh(&self) -> impl Iterator<Item = (Seq, Group)> + '_ {
+        let ordered = self.order().map(|order| self.known(order.fresh()));
+        let plain = ordered.is_none().then(|| self.by_number(false));
+        self.unmoved(ordered.into_iter().flatten().chain(plain.into_iter().flatten()))
     }
 
-    /// The messages that wait, with or without those that are worn.
-    pub(crate) fn waiting_with(&self, worn: bool) -> impl Iterator<Item = (Seq, Group)> + '_ {
-        let ordered = self.order.as_ref().map(|order| {
-            // What the order knows may be gone, or, where it was delayed, not be durable yet.
-            order.candidates().filter(|(seq, _)| *seq < self.durable_end && self.contains(*seq))
-        });
-        // By their numbers, whether new or received before: the oldest first.
-        let plain = ordered.is_none().then(|| {
-            let returned = between(&self.returned, Seq(0), self.durable_end);
-            let worn = self.worn.by_seq().filter(|_| worn);
-            let worn = worn.map(|worn| between(worn, Seq(0), self.durable_end));
-            let held = merge(returned, worn.into_iter().flatten());
-            let due = between(&self.due, Seq(0), self.durable_end);
-            merge(merge(held, due), self.backlog_from(self.cursor)).map(without_group)
-        });
-        let all = ordered.into_iter().flatten().chain(plain.into_iter().flatten());
+    /// Those that were received before, and come behind all that was sent before that: in a queue without groups the
+    /// worn messages, in a FIFO queue the groups whose first message was received. In the order in which they are
+    /// given.
+    pub(crate) fn again(&self) -> impl Iterator<Item = (Seq, Group)> + '_ {
+        let groups = self.order().map(|order| self.known(order.again()));
+        let worn = groups.is_none().then(|| self.worn.by_time().map(|(_, seq)| without_group(seq)));
+        self.unmoved(groups.into_iter().flatten().chain(worn.into_iter().flatten()))
+    }
+
+    /// What the order knows may be gone, or, where it was delayed, not be durable yet.
+    fn known(
+        &self,
+        candidates: impl Iterator<Item = (Seq, Group)>,
+    ) -> impl Iterator<Item = (Seq, Group)> {
+        candidates.filter(|(seq, _)| *seq < self.durable_end && self.contains(*seq))
+    }
+
+    /// The messages of a queue without groups that wait, whether new or received before, with or without those
+    /// that are worn: the oldest first.
+    fn by_number(&self, with_worn: bool) -> impl Iterator<Item = (Seq, Group)> + '_ {
+        let returned = between(&self.returned, Seq(0), self.durable_end);
+        let worn = self.worn.by_seq().filter(|_| with_worn);
+        let worn = worn.map(|worn| between(worn, Seq(0), self.durable_end));
+        let held = merge(returned, worn.into_iter().flatten());
+        let due = between(&self.due, Seq(0), self.durable_end);
+        merge(merge(held, due), self.backlog_from(self.cursor)).map(without_group)
+    }
+
+    fn unmoved(
+        &self,
+        waiting: impl Iterator<Item = (Seq, Group)>,
+    ) -> impl Iterator<Item = (Seq, Group)> {
         let any_moving = !self.moving.is_empty();
-        all.filter(move |(seq, _)| !(any_moving && self.moving.contains(seq.0)))
+        waiting.filter(move |(seq, _)| !(any_moving && self.moving.contains(seq.0)))
     }
 
     /// The walk passes a message of the backlog.
@@ -404,7 +423,7 @@ impl Messages {
             None => self.contains(seq) && !self.is_delayed(seq),
         };
         if is_visible && let Some(order) = &mut self.order {
-            order.show(group, seq);
+            order.show(group, seq, self.held.get(seq).and_then(Held::last_received));
         }
         is_visible
     }
@@ -515,16 +534,18 @@ impl Messages {
         backlog + returned + worn + due - self.moving_before(Seq(end))
     }
 
-    /// How many messages wait that come before this one, which was `sent` then, if those that are worn go back. Of
-    /// one that is worn it is too many if some were sent since it was last received.
+    /// The same of a queue without groups in which worn messages come again: how many come before this one, which
+    /// was `sent` then. Of one that is worn it is too many if some were sent since it was last received.
     pub(crate) fn waiting_before(&self, seq: Seq, sent: LogTime) -> u64 {
-        let is_worn = self.worn().any(|(_, worn)| worn == seq);
+        let worn = || self.worn.by_time().filter(|(_, seq)| !self.moving.contains(seq.0));
+        let is_worn = worn().any(|(_, worn)| worn == seq);
         let end = if is_worn { self.durable_end } else { seq };
-        let comes_before = |received, worn| if is_worn { worn != seq } else { received < sent };
-        let worn_below = self.worn().filter(|(_, worn)| *worn < end).count() as u64;
-        let worn =
-            self.worn().take_while(|(received, worn)| comes_before(*received, *worn)).count();
-        self.waiting_below(end) - worn_below + worn as u64
+        let worn_below = worn().filter(|(_, worn)| *worn < end).count() as u64;
+        let comes_before = |(received, worn): &(LogTime, Seq)| match is_worn {
+            true => *worn != seq,
+            false => *received < sent,
+        };
+        self.waiting_below(end) - worn_below + worn().take_while(comes_before).count() as u64
     }
 
     /// When the first lease ends.
@@ -631,7 +652,7 @@ impl Messages {
                 MessageState::Waiting if self.moving.contains(seq.0) => {
                     order.hide(held.group, seq, held.received);
                 }
-                MessageState::Waiting => order.show(held.group, seq),
+                MessageState::Waiting => order.show(held.group, seq, held.last_received()),
                 MessageState::InFlight { .. } => order.hide(held.group, seq, held.received),
                 MessageState::Damaged | MessageState::Delayed => order.forget(held.group, seq),
             }

@@ -111,7 +111,7 @@ impl Run {
         let messages = &self.messages;
         (
             messages.waiting().collect::<Vec<_>>(),
-            messages.worn().collect::<Vec<_>>(),
+            messages.again().collect::<Vec<_>>(),
             messages.look(Seq(0), States::default()).collect::<Vec<_>>(),
             messages.next_timer(),
             messages.counts(),
@@ -154,7 +154,10 @@ fn check(messages: &Messages) {
             waits && is_worn,
             messages.worn.by_seq().is_some_and(|worn| worn.contains(seq.0))
         );
-        assert_eq!(waits && is_worn, messages.worn().any(|worn| worn == (held.received, seq)));
+        assert_eq!(
+            waits && is_worn,
+            messages.worn.by_time().any(|worn| worn == (held.received, seq))
+        );
         let MessageState::InFlight { until } = held.state else { continue };
         assert_eq!(until, held.until);
         assert!(messages.timers.contains(&(until, seq)));

@@ -11,14 +11,15 @@ use crate::ids::{Group, Seq};
 /// An iterator over them.
 pub(super) struct Candidates<'o> {
     order: &'o Order,
-    groups: Peekable<btree_set::Iter<'o, Ready>>,
+    groups: Peekable<btree_set::Range<'o, Ready>>,
     /// Groups of which something was given: what they give next.
     begun: BinaryHeap<Reverse<Ready>>,
 }
 
 impl<'o> Candidates<'o> {
-    pub(super) fn new(order: &'o Order) -> Self {
-        Self { order, groups: order.ready.iter().peekable(), begun: BinaryHeap::new() }
+    /// What those groups give.
+    pub(super) fn new(order: &'o Order, groups: btree_set::Range<'o, Ready>) -> Self {
+        Self { order, groups: groups.peekable(), begun: BinaryHeap::new() }
     }
 
     /// What the group gives behind `seq`.
@@ -27,7 +28,7 @@ impl<'o> Candidates<'o> {
         let next = known.visible.next_after(seq)?;
         let rank = match self.order.discipline {
             // All that a group gives comes before anything of another.
-            Discipline::Fifo => 0,
+            Discipline::Fifo => rank,
             Discipline::Fair if rank == 0 => 0,
             Discipline::Fair => rank + 1,
         };

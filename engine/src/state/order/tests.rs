@@ -13,6 +13,8 @@ const NOW: LogTime = LogTime(1_000_000);
 struct Plain {
     group: Group,
     is_visible: bool,
+    /// When it was received, if it is visible again.
+    received: Option<LogTime>,
 }
 
 /// What a FIFO queue may give, by the rule itself: of each group the longest prefix of its messages
@@ -42,21 +44,23 @@ proptest! {
             let group = Group(group);
             if step < 4 || plain.is_empty() {
                 order.walk(group, next, NOW);
-                plain.insert(next, Plain { group, is_visible: true });
+                plain.insert(next, Plain { group, is_visible: true, received: None });
                 next = next.next();
             } else if step < 7 {
                 let given: Vec<(Seq, Group)> = order.candidates().collect();
                 for (seq, group) in given.into_iter().take(any.index(4) + 1) {
                     order.hide(group, seq, NOW);
-                    plain.get_mut(&seq).expect("what is given is there").is_visible = false;
+                    let message = plain.get_mut(&seq).expect("what is given is there");
+                    (message.is_visible, message.received) = (false, None);
                 }
             } else {
                 let seq = *plain.keys().nth(any.index(plain.len())).expect("fewer than that");
                 let message = plain.get_mut(&seq).expect("it is one of them");
                 match step {
                     7 => {
-                        order.show(message.group, seq);
-                        message.is_visible = true;
+                        let received = LogTime(1 + any.index(5) as u64);
+                        order.show(message.group, seq, Some(received));
+                        (message.is_visible, message.received) = (true, Some(received));
                     }
                     8 => {
                         order.forget(message.group, seq);
@@ -85,7 +89,21 @@ proptest! {
                 }
             }
             prop_assert_eq!(&given, &expected);
-            let deliverable: usize = expected.values().map(Vec::len).sum();
+            // Those that come again first, by the times of their first messages; the others by their first messages.
+            let place = |group: &Group| {
+                let first = expected[group][0];
+                (plain[&first].received.unwrap_or(LogTime(u64::MAX)), first)
+            };
+            done.extend(last);
+            prop_assert!(done.is_sorted_by_key(place), "{done:?}");
+            let again: Vec<(Seq, Group)> = order.again().collect();
+            let all: Vec<(Seq, Group)> = again.iter().copied().chain(order.fresh()).collect();
+            prop_assert_eq!(all, order.candidates().collect::<Vec<_>>());
+            let comes_again = |prefix: &[Seq]| plain[&prefix[0]].received.is_some();
+            let of_again = expected.values().filter(|prefix| comes_again(prefix));
+            prop_assert_eq!(again.len(), of_again.map(Vec::len).sum::<usize>());
+            let of_fresh = expected.values().filter(|prefix| !comes_again(prefix));
+            let deliverable: usize = of_fresh.map(Vec::len).sum();
             prop_assert_eq!(order.deliverable, deliverable as u64);
             let runs: usize = order.groups.values().map(|known| known.visible.runs()).sum();
             prop_assert_eq!(order.runs, runs);

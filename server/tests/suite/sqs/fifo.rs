@@ -314,3 +314,22 @@ async fn what_the_queues_delay_holds_back_is_counted_as_delayed() {
     sqs.clock.advance(60_000);
     assert_eq!(counts().await, ["1", "1", "0"]);
 }
+
+#[tokio::test]
+async fn a_group_that_was_received_goes_to_the_back() {
+    let sqs = Sqs::start().await;
+    let url = sqs.create("q.fifo", json!({"FifoQueue": "true"})).await;
+    for (group, body) in [("1", "a"), ("2", "b"), ("2", "c"), ("3", "d"), ("1", "e")] {
+        send(&sqs, &url, group, body).await;
+    }
+    let mut bodies = Vec::new();
+    for max in [3, 10] {
+        let asked = json!({
+            "QueueUrl": url, "MaxNumberOfMessages": max, "VisibilityTimeout": 0,
+        });
+        let received = sqs.ask("ReceiveMessage", asked).await;
+        let messages = received["Messages"].as_array().unwrap().iter();
+        bodies.push(messages.map(|m| m["Body"].as_str().unwrap()).collect::<String>());
+    }
+    assert_eq!(bodies, ["aeb", "daebc"]);
+}

@@ -68,6 +68,13 @@ pub(crate) struct Receivable {
     pub(crate) dead: Vec<u64>,
 }
 
+/// Of what comes again, or does not: in a FIFO queue what each group gives, elsewhere each message.
+#[derive(Debug, Default)]
+struct LookedAt {
+    given: Vec<Vec<u64>>,
+    dead: Vec<u64>,
+}
+
 /// What is sent for a body: each kind of queue gets what it takes.
 pub(crate) fn new_message(queue: &str, body: NewBody, delay_s: Option<u64>) -> NewMessage {
     let (byte, bytes) = body;
@@ -234,8 +241,8 @@ impl ModelQueue {
     }
 
     /// The messages before `end` that nobody has and nothing holds back, in the order in which they
-    /// are given. In a FIFO queue of each group the longest prefix that is visible: first all of the group whose
-    /// first message is the oldest.
+    /// are given. In a FIFO queue of each group the longest prefix that is visible: first the groups whose first
+    /// message was received, the one first whose was received first, and then the others, by their first messages.
     pub(crate) fn waiting(&self, end: u64, now: LogTime) -> Vec<u64> {
         if !self.attributes.fifo {
             let is_waiting = |m: &ModelMessage| !m.is_moving && !m.is_hidden(now);
@@ -257,12 +264,18 @@ impl ModelQueue {
             }
         }
         let mut prefixes: Vec<Vec<u64>> = groups.into_values().map(|(_, prefix)| prefix).collect();
-        prefixes.sort();
+        prefixes.retain(|prefix| !prefix.is_empty());
+        prefixes.sort_by_key(|prefix| {
+            let first = &self.messages[&prefix[0]];
+            let received = (first.lease > 0).then_some(first.received);
+            (received.is_none(), received, prefix[0])
+        });
         prefixes.concat()
     }
 
     /// What a receive of `max` comes upon before `end`; whoever was received `dead_at` times is a dead
-    /// letter. In a plain queue those that were received again and again come behind what was sent before that.
+    /// letter. Some come again, behind what was sent before they were last received: in a plain queue those that were
+    /// received again and again, in a FIFO queue the groups whose first message was received.
     pub(crate) fn receivable(
         &self,
         (max, end): (u32, u64),
@@ -271,47 +284,75 @@ impl ModelQueue {
         now: LogTime,
     ) -> Receivable {
         let max = self.in_flight_room(now).min(u64::from(max)) as usize;
-        let is_worn = |seq: &u64| is_plain && self.messages[seq].is_worn();
-        let (mut worn, fresh): (Vec<_>, Vec<_>) =
-            self.waiting(end, now).into_iter().partition(is_worn);
-        worn.sort_by_key(|seq| (self.messages[seq].received, *seq));
+        let mut pieces: Vec<Vec<u64>> = Vec::new();
+        for seq in self.waiting(end, now) {
+            let group = self.messages[&seq].group;
+            match pieces.last_mut() {
+                Some(piece) if self.attributes.fifo && self.messages[&piece[0]].group == group => {
+                    piece.push(seq);
+                }
+                _ => pieces.push(vec![seq]),
+            }
+        }
+        let comes_again = |piece: &Vec<u64>| {
+            let first = &self.messages[&piece[0]];
+            is_plain && first.is_worn() || self.attributes.fifo && first.lease > 0
+        };
+        let received = |piece: &Vec<u64>| self.messages[&piece[0]].received;
+        let (mut again, fresh): (Vec<_>, Vec<_>) = pieces.into_iter().partition(comes_again);
+        again.sort_by_key(|piece| (received(piece), piece[0]));
         let mut found = self.look_through(fresh, max, dead_at);
-        let worn = self.look_through(worn, max, dead_at);
-        found.dead.extend(worn.dead);
-        for seq in worn.given {
-            let received = self.messages[&seq].received;
-            let comes_before =
-                |other: &&u64| is_worn(other) || self.messages[other].sent <= received;
+        let again = self.look_through(again, max, dead_at);
+        found.dead.extend(again.dead);
+        for piece in again.given {
+            let comes_before = |other: &&Vec<u64>| {
+                let sent = self.messages[&other[0]].sent;
+                comes_again(other) || sent <= received(&piece)
+            };
             let at = found.given.iter().take_while(comes_before).count();
-            found.given.insert(at, seq);
+            found.given.insert(at, piece);
         }
-        found.given.truncate(max);
-        found
+        let given = found.given.into_iter().flatten().take(max).collect();
+        Receivable { given, dead: found.dead }
     }
 
-    /// Whether the order depends on how often messages were received.
-    pub(crate) fn is_any_worn(&self) -> bool {
-        self.messages.values().any(ModelMessage::is_worn)
+    /// Whether in a FIFO queue no message comes before one of its group that was sent earlier.
+    pub(crate) fn keeps_order(&self, given: &[u64]) -> bool {
+        let mut last = BTreeMap::new();
+        !self.attributes.fifo
+            || given.iter().all(|seq| {
+                let group = self.messages.get(seq).and_then(|message| message.group);
+                last.insert(group, *seq).is_none_or(|before| before < *seq)
+            })
     }
 
-    fn look_through(&self, waiting: Vec<u64>, max: usize, dead_at: Option<u32>) -> Receivable {
-        let (mut found, mut locked) = (Receivable::default(), BTreeSet::new());
-        for seq in waiting {
-            if found.given.len() == max {
-                break;
+    /// Whether the order may depend on what was received.
+    pub(crate) fn any_comes_again(&self) -> bool {
+        let fifo = self.attributes.fifo;
+        self.messages.values().any(|message| message.is_worn() || fifo && message.lease > 0)
+    }
+
+    fn look_through(&self, pieces: Vec<Vec<u64>>, max: usize, dead_at: Option<u32>) -> LookedAt {
+        let (mut looked_at, mut count) = (LookedAt::default(), 0);
+        for piece in pieces {
+            let mut given = Vec::new();
+            for seq in piece {
+                if count == max {
+                    break;
+                }
+                if dead_at.is_some_and(|dead_at| self.messages[&seq].receive_count >= dead_at) {
+                    looked_at.dead.push(seq);
+                    // Those behind it in its group wait until it has moved.
+                    break;
+                }
+                given.push(seq);
+                count += 1;
             }
-            let message = &self.messages[&seq];
-            if self.attributes.fifo && locked.contains(&message.group) {
-                continue;
-            }
-            if dead_at.is_some_and(|count| message.receive_count >= count) {
-                locked.insert(message.group);
-                found.dead.push(seq);
-            } else {
-                found.given.push(seq);
+            if !given.is_empty() {
+                looked_at.given.push(given);
             }
         }
-        found
+        looked_at
     }
 
     /// A receipt is good if no later lease was given.

@@ -169,7 +169,7 @@ impl Run {
         // Where the disk is full nothing moves, and nothing goes to the back.
         let depends = dead_at.is_some()
             || queue.messages.values().any(|m| m.is_moving)
-            || is_plain && queue.is_any_worn();
+            || queue.any_comes_again();
         if is_fair(name) || self.faulty && depends {
             let mut waiting: BTreeSet<u64> = queue.waiting(end, now).into_iter().collect();
             if self.faulty {
@@ -179,7 +179,8 @@ impl Run {
                 waiting.extend(unmarked.waiting(end, now));
             }
             let is_good = given.iter().all(|seq| waiting.contains(seq))
-                && (self.faulty || given.len() == expected.given.len());
+                && (self.faulty || given.len() == expected.given.len())
+                && (is_fair(name) || queue.keeps_order(&given));
             let waiting: Vec<u64> = waiting.into_iter().collect();
             self.tally.holds(broken_by(queue, &given, &waiting, now), is_good, || {
                 format!("a receive from {name} gave {given:?} of {waiting:?}")
