@@ -1,6 +1,6 @@
 //! Queues as SQS names them: by URL and by ARN.
 
-use super::error::{Result, SqsError};
+use super::error::{Code, Result, SqsError};
 
 /// What URLs and ARNs are made of.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,14 +38,18 @@ impl Addresses {
 pub(crate) fn queue_of_url(url: &str) -> Result<&str> {
     let path = url.split(['?', '#']).next().unwrap_or_default();
     let path = match path.split_once("://") {
-        // A host alone is no queue.
-        Some((_, at)) => at.split_once('/').map_or("", |(_, path)| path),
+        Some((_, at)) => match at.split_once('/') {
+            Some((_, path)) => path,
+            // A host alone is no queue.
+            None if !at.is_empty() => return Err(SqsError::unknown_queue()),
+            None => "",
+        },
         None => path,
     };
     match path.trim_end_matches('/').rsplit('/').next() {
         Some(name) if !name.is_empty() => Ok(name),
         _ => Err(SqsError::new(
-            super::error::Code::InvalidAddress,
+            Code::InvalidAddress,
             format!("The address {url} is not valid for this endpoint."),
         )),
     }
@@ -103,8 +107,12 @@ mod tests {
         ] {
             assert_eq!(queue_of_url(url), Ok("q"), "{url}");
         }
-        for url in ["", "/", "http://localhost:9324", "http://localhost:9324/?q", "https://"] {
-            assert!(queue_of_url(url).is_err(), "{url}");
+        for url in ["", "/", "http://localhost:9324/", "http://localhost:9324/?q", "https://"] {
+            assert_eq!(queue_of_url(url).unwrap_err().code, Code::InvalidAddress, "{url}");
+        }
+        // AWS says so of a host without a path.
+        for url in ["http://localhost:9324", "http://q", "http://q?x"] {
+            assert_eq!(queue_of_url(url).unwrap_err().code, Code::QueueDoesNotExist, "{url}");
         }
         assert_eq!(queue_of_path("/000000000000/q"), Some("q"));
         assert_eq!(queue_of_path("/000000000000/q/"), Some("q"));

@@ -226,10 +226,12 @@ async fn what_is_required_is_named_when_it_is_missing() {
     }) {
         sqs.refuses(action, json!({}), MISSING, message).await;
     }
-    for address in ["", "http://localhost:9324", "http://localhost:9324/"] {
+    for address in ["", "http://localhost:9324/"] {
         let message = format!("The address {address} is not valid for this endpoint.");
         sqs.refuses("PurgeQueue", json!({"QueueUrl": address}), BAD_ADDRESS, &message).await;
     }
+    let host = json!({"QueueUrl": "http://localhost:9324"});
+    sqs.refuses("PurgeQueue", host, NO_QUEUE, "The specified queue does not exist.").await;
 }
 
 #[tokio::test]
