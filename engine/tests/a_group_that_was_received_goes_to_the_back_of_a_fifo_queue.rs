@@ -79,3 +79,22 @@ fn also_after_a_restart_and_explain_knows_it() {
         assert_eq!(receive(&mut client, 10, 0), [3, 5, 1, 2, 4]);
     }
 }
+
+/// Otherwise all that was sent with them would be read again for them, and be known until then.
+#[test]
+fn but_when_there_are_many_they_come_first() {
+    let names: Vec<String> = (0..1_200).map(|group| group.to_string()).collect();
+    let messages: Vec<_> =
+        (1..).zip(&names).map(|(seq, name)| (&**name, Some(seq), "body")).collect();
+    for (more, next) in [(0, 1_025), (1, 1)] {
+        let mut client = Client::new();
+        client.create_fifo("line.fifo");
+        for some in messages.chunks(50) {
+            client.send_in_groups("line.fifo", some);
+        }
+        client.advance(1);
+        (0..16).for_each(|_| assert_eq!(receive(&mut client, 64, 0).len(), 64));
+        (0..more).for_each(|_| assert_eq!(receive(&mut client, 1, 0), [1_025]));
+        assert_eq!(receive(&mut client, 1, 0), [next]);
+    }
+}

@@ -88,8 +88,8 @@ impl<R: ReplyTo> Core<R> {
 
     /// The message that a receive would get first.
     fn next_of(&mut self, id: QueueId) -> Option<Seq> {
-        let goes_round = self.goes_round();
         let messages = &self.state.get(id).expect("the caller found the queue").messages;
+        let goes_round = self.goes_round(messages);
         let again = messages.again().next().filter(|_| goes_round);
         let Some((again, _)) = again else {
             return messages.waiting().next().map(|(seq, _)| seq);
@@ -108,7 +108,7 @@ impl<R: ReplyTo> Core<R> {
     fn fact_of_message(&mut self, id: QueueId, seq: Seq, now: LogTime) -> Fact {
         let has_expired = self.has_expired(id, seq, now);
         let held_back = self.held_back(id, now).ok().flatten();
-        let sent = self.sent(id, seq).filter(|_| self.goes_round());
+        let sent = self.sent(id, seq);
         let messages = &self.state.get(id).expect("the caller found the queue").messages;
         let next = messages.next_seq();
         if seq == Seq(0) || seq >= next {
@@ -155,7 +155,8 @@ impl<R: ReplyTo> Core<R> {
                     }
                     Some(blocker) => Fact::MessageBehind { blocker },
                     None => {
-                        let sent = sent.filter(|_| messages.order().is_none());
+                        let goes_round = messages.order().is_none() && self.goes_round(messages);
+                        let sent = sent.filter(|_| goes_round);
                         let before = sent.map_or_else(
                             || messages.waiting_below(seq),
                             |sent| messages.waiting_before(seq, sent),

@@ -19,6 +19,7 @@ use crate::receipt::Receipt;
 use crate::record::Lease;
 use crate::state::held::Held;
 use crate::state::order::Order;
+use crate::state::queue::Messages;
 use crate::time::LogTime;
 
 /// A receive passes over so many dead letters and expired messages at the most, which takes some milliseconds.
@@ -252,8 +253,9 @@ impl<R: ReplyTo> Core<R> {
 
     /// Whether what was received before goes to the back. Not on a full disk: what is held of a message takes space until
     /// it is deleted, and consumers that give everything back would go around the whole queue.
-    pub(super) fn goes_round(&self) -> bool {
-        self.check_sends_allowed().is_ok()
+    pub(super) fn goes_round(&self, messages: &Messages) -> bool {
+        let are_many = messages.order().is_some_and(Order::are_many_again);
+        !are_many && self.check_sends_allowed().is_ok()
     }
 
     /// How many more messages of the queue may be in flight.
@@ -299,15 +301,16 @@ impl<R: ReplyTo> Core<R> {
     ) -> Vec<Candidate> {
         let queue = self.state.get(id).expect("the caller found the queue");
         let mut dead = self.dead_letters(queue);
+        let (has_dead_letters, messages_max) = (dead.is_some(), messages_max as usize);
         // What could not be removed yet.
         let expired = queue.attributes.expired_by(now);
         let has_expired = |sent: LogTime| expired.is_some_and(|expired| sent <= expired);
         let is_fifo = queue.messages.order().is_some_and(Order::is_fifo);
-        let (mut passed, mut locked) = (0, HashSet::new());
-        let goes_round = self.goes_round();
-        let mut look = |(seq, group), found: &mut Found| {
+        let (mut passed, mut spared, mut locked) = (0, 0, HashSet::new());
+        let goes_round = self.goes_round(&queue.messages);
+        let mut look = |(seq, group), found: &mut Found, gives: bool| {
             let held = queue.messages.held(seq);
-            if found.leases.len() == messages_max as usize || passed == PASSED_MAX {
+            if found.leases.len() + spared == messages_max || passed == PASSED_MAX {
                 return ControlFlow::Break(());
             }
             if is_fifo && locked.contains(&group) {
@@ -333,6 +336,10 @@ impl<R: ReplyTo> Core<R> {
                 }
                 return ControlFlow::Continue(());
             }
+            if !gives {
+                spared += 1;
+                return ControlFlow::Continue(());
+            }
             // What a damaged index hides comes when that was made anew.
             let Ok(indexed) = self.index.find(id, seq) else {
                 self.postponed.insert(id);
@@ -356,18 +363,26 @@ impl<R: ReplyTo> Core<R> {
             found.leases.push((lease, location, sent, first_received.unwrap_or(now)));
             ControlFlow::Continue(())
         };
-        let (mut found, mut again) = (Found::default(), Found::default());
-        if goes_round {
-            let _ = queue.messages.fresh().try_for_each(|candidate| look(candidate, &mut found));
-            let _ = queue.messages.again().try_for_each(|candidate| look(candidate, &mut again));
-        } else {
-            let _ = queue.messages.waiting().try_for_each(|candidate| look(candidate, &mut found));
-        }
         let received = |seq| {
             let held = queue.messages.held(seq);
             held.and_then(Held::last_received).unwrap_or_default()
         };
-        let found = found.merged(again, received, is_fifo, (messages_max as usize, bytes_max));
+        let (mut found, mut again) = (Found::default(), Found::default());
+        if goes_round {
+            let _ = queue.messages.fresh().try_for_each(|next| look(next, &mut found, true));
+            // Where enough comes before them all, nothing but dead letters is looked for.
+            let gives = found.leases.len() < messages_max
+                || queue.messages.again().next().is_some_and(|(first, _)| {
+                    let received = received(first);
+                    found.leases.iter().any(|(_, _, sent, _)| received < *sent)
+                });
+            if gives || has_dead_letters {
+                let _ = queue.messages.again().try_for_each(|next| look(next, &mut again, gives));
+            }
+        } else {
+            let _ = queue.messages.waiting().try_for_each(|next| look(next, &mut found, true));
+        }
+        let found = found.merged(again, received, is_fifo, (messages_max, bytes_max));
         if let Some(dead) = dead {
             self.take_dead_letters(id, dead, now);
         }

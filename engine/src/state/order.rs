@@ -13,7 +13,8 @@
 //! - **FIFO**: a group gives the longest prefix of its messages that is visible. One invisible
 //!   message holds back all behind it. A receive takes what a group gives, then the next group: the
 //!   one whose first message is the oldest, but those come *again* whose first message was received
-//!   before, the one first that was received first.
+//!   before, the one first that was received first. They come behind what was sent before that, unless
+//!   they are many.
 //! - **Fair**: everything visible may be given. Groups are tenants; those that are *noisy* come
 //!   after the others, the one with the fewest messages in flight first.
 //!
@@ -287,6 +288,12 @@ impl Order {
     pub(crate) fn again(&self) -> impl Iterator<Item = (Seq, Group)> + '_ {
         let again = self.is_fifo().then(|| Candidates::new(self, self.ready.range(RANKED..)));
         again.into_iter().flatten()
+    }
+
+    /// Whether so many wait to come again that they should come first: they take memory, and are read while others
+    /// that were sent with them are.
+    pub(crate) fn are_many_again(&self) -> bool {
+        self.received.len() as u64 > WINDOW_MESSAGES
     }
 
     /// The others.
