@@ -91,7 +91,7 @@ pub enum Fact {
     },
     /// The message waits.
     MessageWaiting {
-        /// How many messages wait that come before it; of one that was received three times or more, at the most.
+        /// About how many messages wait that come before it; 0: it is next.
         before: u64,
     },
     /// The message's delay has not passed. Until when is stored with it

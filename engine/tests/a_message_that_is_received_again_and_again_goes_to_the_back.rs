@@ -61,6 +61,30 @@ fn behind_what_was_sent_before_it_was_last_received() {
 }
 
 #[test]
+fn nor_is_one_passed_over_that_is_too_large_for_what_is_left() {
+    let queue = || {
+        let mut client = Client::new();
+        client.create("jobs");
+        for body in ["worn", "small", "a large one"] {
+            client.send("jobs", body);
+        }
+        for _ in 0..3 {
+            client.advance(1);
+            assert_eq!(client.receive_one("jobs", 0).seq, Seq(1));
+        }
+        client
+    };
+    let all = deliveries(queue().ask(receive("jobs", 10, 0, 0)));
+    let bytes = all.iter().map(|delivery| u64::from(delivery.location.bytes)).collect::<Vec<_>>();
+    let [small, large, worn] = bytes[..] else { panic!("{bytes:?}") };
+    assert!(worn < large);
+    // What comes again would fit behind the small one, but comes behind the large one.
+    let mut client = queue();
+    assert_eq!(seqs(&mut client, 10, small + worn), [2]);
+    assert_eq!(seqs(&mut client, 10, u64::MAX), [3, 1]);
+}
+
+#[test]
 fn so_each_gets_its_turn() {
     let mut client = Client::new();
     client.create("jobs");

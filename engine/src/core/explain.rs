@@ -1,11 +1,11 @@
 //! Facts about queues and messages, for whoever wonders why nothing comes.
 
+use super::found::comes_before;
 use super::{Core, Decided, Decision};
 use crate::command::{MessageState, Reply, ReplyTo};
 use crate::facts::Fact;
 use crate::ids::{QueueId, Seq};
 use crate::log::NextSegment;
-use crate::state::held::Held;
 use crate::state::past::{End, Expiry};
 use crate::time::LogTime;
 
@@ -94,10 +94,10 @@ impl<R: ReplyTo> Core<R> {
         let Some((again, _)) = again else {
             return messages.waiting().next().map(|(seq, _)| seq);
         };
-        let received = messages.held(again).and_then(Held::last_received).unwrap_or_default();
+        let received = messages.last_received(again);
         let fresh = messages.fresh().next().map(|(seq, _)| seq);
         let sent = fresh.and_then(|fresh| self.sent(id, fresh));
-        fresh.filter(|_| sent.is_none_or(|sent| sent <= received)).or(Some(again))
+        fresh.filter(|_| !sent.is_some_and(|sent| comes_before(received, sent))).or(Some(again))
     }
 
     /// When a message was sent, as far as the index says.
@@ -108,7 +108,7 @@ impl<R: ReplyTo> Core<R> {
     fn fact_of_message(&mut self, id: QueueId, seq: Seq, now: LogTime) -> Fact {
         let has_expired = self.has_expired(id, seq, now);
         let held_back = self.held_back(id, now).ok().flatten();
-        let sent = self.sent(id, seq);
+        let (sent, is_next) = (self.sent(id, seq), self.next_of(id) == Some(seq));
         let messages = &self.state.get(id).expect("the caller found the queue").messages;
         let next = messages.next_seq();
         if seq == Seq(0) || seq >= next {
@@ -155,12 +155,14 @@ impl<R: ReplyTo> Core<R> {
                     }
                     Some(blocker) => Fact::MessageBehind { blocker },
                     None => {
-                        let goes_round = messages.order().is_none() && self.goes_round(messages);
-                        let sent = sent.filter(|_| goes_round);
-                        let before = sent.map_or_else(
-                            || messages.waiting_below(seq),
-                            |sent| messages.waiting_before(seq, sent),
-                        );
+                        let before = match sent.filter(|_| self.goes_round(messages)) {
+                            _ if is_next => 0,
+                            Some(sent) if messages.order().is_none() => {
+                                messages.waiting_before(seq, sent)
+                            }
+                            // In what order groups come, only a receive finds out.
+                            _ => messages.waiting_below(seq).max(1),
+                        };
                         Fact::MessageWaiting { before }
                     }
                 }

@@ -12,6 +12,7 @@ mod attempts;
 mod dead_letters;
 mod expiry;
 mod explain;
+mod found;
 mod leases;
 mod moves;
 mod nack;

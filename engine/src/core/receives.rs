@@ -1,29 +1,19 @@
 //! Decisions about messages that go out: receive, and serving those who wait.
 
-use std::collections::HashSet;
-use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use super::moves::Chosen;
+use super::found::Candidate;
 use super::room::{HEADERS_BYTES, LEASED_ITEM_BYTES, leased_bytes};
 use super::waiters::{Demand, Until, Waiter};
 use super::walk::REST_MS as WALK_REST_MS;
 use super::{Core, Decided, Decision};
 use crate::attributes::{RECEIVE_WAIT_MS_MAX, VISIBILITY_MS_MAX, check_range};
-use crate::broken::{Mistake, makes};
 use crate::command::{BATCH_MESSAGES_MAX, Delivery, Reply, ReplyTo};
 use crate::error::RequestError;
-use crate::ids::{Group, LeaseId, QueueId, Seq, WaitId};
-use crate::location::Location;
+use crate::ids::{LeaseId, QueueId, WaitId};
 use crate::receipt::Receipt;
 use crate::record::Lease;
-use crate::state::held::Held;
-use crate::state::order::Order;
-use crate::state::queue::Messages;
 use crate::time::LogTime;
-
-/// A receive passes over so many dead letters and expired messages at the most, which takes some milliseconds.
-const PASSED_MAX: usize = 1 << 16;
 
 /// A receive that may not wait waits for so long at the most until it is certain that there is nothing: while
 /// dead letters are read and synced, and the walk along the backlog goes on.
@@ -40,58 +30,6 @@ pub(super) struct Asked {
     pub(super) bytes_max: u64,
     /// What it is called, if it may be asked again.
     pub(super) attempt: Option<Arc<str>>,
-}
-
-/// Messages that may be leased.
-#[derive(Default)]
-struct Found {
-    /// Each with its place, and when it was sent and first received.
-    leases: Vec<Candidate>,
-    bytes: u64,
-}
-
-type Candidate = (Lease, Location, LogTime, LogTime);
-
-impl Found {
-    /// The first ones of all, where one that comes `again` is behind those that were sent before it was last `received`,
-    /// and a FIFO queue's groups stay in one piece.
-    fn merged(
-        self,
-        again: Self,
-        received: impl Fn(Seq) -> LogTime,
-        is_fifo: bool,
-        (messages_max, bytes_max): (usize, u64),
-    ) -> Vec<Candidate> {
-        if again.leases.is_empty() {
-            return self.leases;
-        }
-        let mut fresh = self.leases.into_iter().peekable();
-        let mut again = again.leases.into_iter().peekable();
-        let is_of = |group: Option<Group>, next: Option<&Candidate>| {
-            is_fifo && next.is_some_and(|(lease, ..)| Some(lease.group) == group)
-        };
-        let mut group = None;
-        let all = std::iter::from_fn(move || {
-            let is_again = match (fresh.peek(), again.peek()) {
-                (Some(_), next) if is_of(group, next) => true,
-                (next, Some(_)) if is_of(group, next) => false,
-                (Some((_, _, sent, _)), Some((lease, ..))) => received(lease.seq) < *sent,
-                (fresh, _) => fresh.is_none(),
-            };
-            let next = if is_again { again.next() } else { fresh.next() };
-            group = next.as_ref().map(|(lease, ..)| lease.group);
-            next
-        });
-        let (mut found, mut bytes) = (Vec::new(), 0);
-        for next in all.take(messages_max) {
-            bytes += u64::from(next.1.bytes);
-            if bytes > bytes_max && !found.is_empty() {
-                break;
-            }
-            found.push(next);
-        }
-        found
-    }
 }
 
 impl<R: ReplyTo> Core<R> {
@@ -251,13 +189,6 @@ impl<R: ReplyTo> Core<R> {
         self.waiters.set_alarm(id, timer.into_iter().chain(expiry).min());
     }
 
-    /// Whether what was received before goes to the back. Not on a full disk: what is held of a message takes space until
-    /// it is deleted, and consumers that give everything back would go around the whole queue.
-    pub(super) fn goes_round(&self, messages: &Messages) -> bool {
-        let are_many = messages.order().is_some_and(Order::are_many_again);
-        !are_many && self.check_sends_allowed().is_ok()
-    }
-
     /// How many more messages of the queue may be in flight.
     fn in_flight_room(&mut self, id: QueueId) -> u64 {
         let queue = self.state.by_id(id).expect("the caller found the queue");
@@ -270,6 +201,10 @@ impl<R: ReplyTo> Core<R> {
         let visibility_ms = demand.visibility_ms.unwrap_or(queue.attributes.visibility_timeout_ms);
         let messages_max = u64::from(demand.messages_max).min(self.in_flight_room(id)) as u32;
         self.walk(id, messages_max, now);
+        let queue = self.state.by_id(id).expect("the caller found the queue");
+        if let Some(order) = queue.messages.order_mut() {
+            order.take_turn();
+        }
         let found = self.find_waiting(id, messages_max, demand.bytes_max, now);
         if found.is_empty() {
             return Vec::new();
@@ -277,115 +212,17 @@ impl<R: ReplyTo> Core<R> {
         let first_lease = LeaseId::new(self.epoch, self.leases);
         self.leases += found.len() as u64;
         let until = now.plus_ms(visibility_ms);
-        let leased: Vec<_> = found.iter().map(|(lease, ..)| *lease).collect();
+        let leased: Vec<_> = found.iter().map(|found| found.lease).collect();
         self.record(|out| out.leased(id, now, until, first_lease, &leased));
         let messages = &self.state.get(id).expect("it was there above").messages;
-        let deliveries =
-            (0..).zip(found).map(|(offset, (leased, location, sent, first_received))| {
-                let Lease { seq, receive_count, .. } = leased;
-                let lease = first_lease.plus(offset);
-                let receipt = self.receipts.seal(Receipt { queue: id, seq, lease });
-                let reason = messages.reason(seq).cloned();
-                Delivery { seq, receipt, receive_count, sent, first_received, reason, location }
-            });
+        let deliveries = (0..).zip(found).map(|(offset, found)| {
+            let Candidate { lease: leased, location, sent, first_received } = found;
+            let Lease { seq, receive_count, .. } = leased;
+            let lease = first_lease.plus(offset);
+            let receipt = self.receipts.seal(Receipt { queue: id, seq, lease });
+            let reason = messages.reason(seq).cloned();
+            Delivery { seq, receipt, receive_count, sent, first_received, reason, location }
+        });
         deliveries.collect()
-    }
-
-    /// The first messages that may be leased. Dead letters that are come upon begin to move.
-    fn find_waiting(
-        &mut self,
-        id: QueueId,
-        messages_max: u32,
-        bytes_max: u64,
-        now: LogTime,
-    ) -> Vec<Candidate> {
-        let queue = self.state.get(id).expect("the caller found the queue");
-        let mut dead = self.dead_letters(queue);
-        let (has_dead_letters, messages_max) = (dead.is_some(), messages_max as usize);
-        // What could not be removed yet.
-        let expired = queue.attributes.expired_by(now);
-        let has_expired = |sent: LogTime| expired.is_some_and(|expired| sent <= expired);
-        let is_fifo = queue.messages.order().is_some_and(Order::is_fifo);
-        let (mut passed, mut spared, mut locked) = (0, 0, HashSet::new());
-        let goes_round = self.goes_round(&queue.messages);
-        let mut look = |(seq, group), found: &mut Found, gives: bool| {
-            let held = queue.messages.held(seq);
-            if found.leases.len() + spared == messages_max || passed == PASSED_MAX {
-                return ControlFlow::Break(());
-            }
-            if is_fifo && locked.contains(&group) {
-                return ControlFlow::Continue(());
-            }
-            if let Some(dead) = &mut dead
-                && held.is_some_and(|held| dead.is_one(held.receive_count))
-            {
-                passed += 1;
-                if is_fifo {
-                    locked.insert(group);
-                }
-                if dead.wants(&self.moves) {
-                    let Ok(indexed) = self.index.find(id, seq) else {
-                        self.postponed.insert(id);
-                        return ControlFlow::Break(());
-                    };
-                    let (location, sent) =
-                        indexed.expect("every message in a queue is in the index");
-                    if !has_expired(sent) {
-                        dead.add(Chosen { group, location, sent });
-                    }
-                }
-                return ControlFlow::Continue(());
-            }
-            if !gives {
-                spared += 1;
-                return ControlFlow::Continue(());
-            }
-            // What a damaged index hides comes when that was made anew.
-            let Ok(indexed) = self.index.find(id, seq) else {
-                self.postponed.insert(id);
-                return ControlFlow::Break(());
-            };
-            let (location, sent) = indexed.expect("every message in a queue is in the index");
-            if has_expired(sent) {
-                passed += 1;
-                return ControlFlow::Continue(());
-            }
-            found.bytes += u64::from(location.bytes);
-            if found.bytes > bytes_max && !found.leases.is_empty() {
-                return ControlFlow::Break(());
-            }
-            let mut receive_count = held.map_or(0, |held| held.receive_count).saturating_add(1);
-            if makes(Mistake::CountLost) {
-                receive_count = 1;
-            }
-            let first_received = held.filter(|h| h.was_received()).map(|h| h.first_received);
-            let lease = Lease { seq, receive_count, group };
-            found.leases.push((lease, location, sent, first_received.unwrap_or(now)));
-            ControlFlow::Continue(())
-        };
-        let received = |seq| {
-            let held = queue.messages.held(seq);
-            held.and_then(Held::last_received).unwrap_or_default()
-        };
-        let (mut found, mut again) = (Found::default(), Found::default());
-        if goes_round {
-            let _ = queue.messages.fresh().try_for_each(|next| look(next, &mut found, true));
-            // Where enough comes before them all, nothing but dead letters is looked for.
-            let gives = found.leases.len() < messages_max
-                || queue.messages.again().next().is_some_and(|(first, _)| {
-                    let received = received(first);
-                    found.leases.iter().any(|(_, _, sent, _)| received < *sent)
-                });
-            if gives || has_dead_letters {
-                let _ = queue.messages.again().try_for_each(|next| look(next, &mut again, gives));
-            }
-        } else {
-            let _ = queue.messages.waiting().try_for_each(|next| look(next, &mut found, true));
-        }
-        let found = found.merged(again, received, is_fifo, (messages_max, bytes_max));
-        if let Some(dead) = dead {
-            self.take_dead_letters(id, dead, now);
-        }
-        found
     }
 }

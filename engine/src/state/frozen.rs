@@ -180,12 +180,12 @@ impl From<FrozenMessages> for Messages {
         for (seq, before) in damaged {
             held.insert(seq, Held { state: MessageState::Waiting, ..before });
         }
-        // Collected from a vector, the set is built at once rather than message by message.
+        // Collected from vectors, sets are built at once rather than message by message.
         let (mut timers, mut returned) = (Vec::new(), RoaringTreemap::new());
-        let mut worn = Worn::default();
+        let mut worn = Vec::new();
         for (seq, held) in held.range(..) {
             match held.state {
-                MessageState::Waiting if held.is_worn() => worn.insert(held.received, seq),
+                MessageState::Waiting if held.is_worn() => worn.push((held.received, seq)),
                 MessageState::Waiting => drop(returned.insert(seq.0)),
                 MessageState::InFlight { .. } if makes(Mistake::LeasesLostAtRestart) => {
                     returned.insert(seq.0);
@@ -197,6 +197,7 @@ impl From<FrozenMessages> for Messages {
             }
         }
         let timers = timers.into_iter().collect();
+        let worn: Worn = worn.into_iter().collect();
         let delays = if makes(Mistake::DelayLost) { Delays::default() } else { delays };
         let (durable_end, damaged, order, moving) = (next, 0, None, RoaringTreemap::new());
         let mut messages = Self {

@@ -50,7 +50,7 @@ const LEAF_ENTRIES_MAX: usize = 512;
 /// have at most this: far from what would be split again.
 const MERGED_ENTRIES_MAX: usize = LEAF_ENTRIES_MAX / 2;
 
-/// A message that was received so often and not deleted goes to the back of a queue without groups (SQS).
+/// A message that was received so often and not deleted comes again behind others in a queue without groups (SQS).
 const WORN_RECEIVES: u32 = 3;
 
 impl Held {
@@ -67,7 +67,7 @@ impl Held {
         }
     }
 
-    /// Whether others come first, because it was received again and again.
+    /// Whether it was received again and again.
     pub(crate) fn is_worn(&self) -> bool {
         self.receive_count >= WORN_RECEIVES
     }

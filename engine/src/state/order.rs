@@ -13,8 +13,8 @@
 //! - **FIFO**: a group gives the longest prefix of its messages that is visible. One invisible
 //!   message holds back all behind it. A receive takes what a group gives, then the next group: the
 //!   one whose first message is the oldest, but those come *again* whose first message was received
-//!   before, the one first that was received first. They come behind what was sent before that, unless
-//!   they are many.
+//!   before, the one first that was received first. They come behind what was sent before that; where
+//!   they are many, every second receive gives them first.
 //! - **Fair**: everything visible may be given. Groups are tenants; those that are *noisy* come
 //!   after the others, the one with the fewest messages in flight first.
 //!
@@ -46,7 +46,8 @@ pub(crate) enum Discipline {
 pub(crate) struct Order {
     discipline: Discipline,
     groups: HashMap<Group, GroupOrder>,
-    /// The groups that have something to give, in the order in which they do.
+    /// The groups that have something to give: in the order in which they do, but for those of a FIFO queue that come
+    /// again, which are the last here.
     ready: BTreeSet<Ready>,
     /// The walk comes to this message next.
     walked: Seq,
@@ -54,6 +55,8 @@ pub(crate) struct Order {
     strays: BTreeSet<Seq>,
     /// Of a FIFO queue the visible messages that were received before, and when they last were.
     received: BTreeMap<Seq, LogTime>,
+    /// Every second receive may give first what comes again.
+    is_turn_of_again: bool,
     /// How many messages the groups of rank 0 have to give.
     deliverable: u64,
     /// Runs of visible messages, which take the memory.
@@ -87,6 +90,9 @@ const WINDOW_MESSAGES: u64 = 1024;
 /// ... or so many runs are known: then most of them wait for others of their groups.
 const RUNS_MAX: usize = 1 << 20;
 
+/// More messages that were received, and wait, are too many.
+const AGAIN_MAX: usize = 1024;
+
 impl Order {
     /// An order that knows nothing yet. The walk begins at `from`.
     pub(crate) fn new(discipline: Discipline, from: Seq) -> Self {
@@ -97,6 +103,7 @@ impl Order {
             walked: from,
             strays: BTreeSet::new(),
             received: BTreeMap::new(),
+            is_turn_of_again: false,
             deliverable: 0,
             runs: 0,
             noise: TotalNoise::default(),
@@ -290,10 +297,15 @@ impl Order {
         again.into_iter().flatten()
     }
 
-    /// Whether so many wait to come again that they should come first: they take memory, and are read while others
-    /// that were sent with them are.
-    pub(crate) fn are_many_again(&self) -> bool {
-        self.received.len() as u64 > WINDOW_MESSAGES
+    /// Whether the groups which come again are first now. So many that were received wait that every second receive
+    /// should give them: they take memory, and are best read while others that were sent with them are.
+    pub(crate) fn is_again_first(&self) -> bool {
+        self.received.len() > AGAIN_MAX && self.is_turn_of_again
+    }
+
+    /// There is a receive.
+    pub(crate) fn take_turn(&mut self) {
+        self.is_turn_of_again = !self.is_turn_of_again;
     }
 
     /// The others.

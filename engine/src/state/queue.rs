@@ -523,6 +523,11 @@ impl Messages {
         self.held.get(seq)
     }
 
+    /// When a message was last received, if it was.
+    pub(crate) fn last_received(&self, seq: Seq) -> LogTime {
+        self.held.get(seq).and_then(Held::last_received).unwrap_or_default()
+    }
+
     /// How many messages wait that have lesser numbers.
     pub(crate) fn waiting_below(&self, seq: Seq) -> u64 {
         let end = seq.min(self.durable_end).0;

@@ -148,7 +148,7 @@ fn check(messages: &Messages) {
     assert!(apart.iter().all(|seq| (cursor.next()..*next).contains(&Seq(seq))));
     for (seq, held) in held.range(..) {
         assert!(seq < *next && (seq < *cursor || apart.contains(seq.0)));
-        let (waits, is_worn) = (held.state == MessageState::Waiting, held.receive_count >= 3);
+        let (waits, is_worn) = (held.state == MessageState::Waiting, held.is_worn());
         assert_eq!(waits && !is_worn, messages.returned.contains(seq.0));
         assert_eq!(
             waits && is_worn,
@@ -162,6 +162,10 @@ fn check(messages: &Messages) {
         assert_eq!(until, held.until);
         assert!(messages.timers.contains(&(until, seq)));
     }
+    let worn =
+        held.range(..).filter(|(_, held)| held.state == MessageState::Waiting && held.is_worn());
+    let worn = worn.count();
+    assert_eq!((messages.worn.len() as usize, messages.worn.by_time().count()), (worn, worn));
     let in_flight = |(_, held): &(Seq, &Held)| matches!(held.state, MessageState::InFlight { .. });
     assert_eq!(messages.timers.len(), held.range(..).filter(in_flight).count());
     for seq in messages.due.iter().chain(messages.delays.seqs()).map(Seq) {

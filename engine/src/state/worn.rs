@@ -1,4 +1,5 @@
-//! Worn messages: those that wait though they were received again and again, and let others go first.
+//! Worn messages: those that wait though they were received again and again. In a queue without groups they come again
+//! behind others; where messages have groups nobody asks for them.
 
 use std::collections::BTreeSet;
 
@@ -16,6 +17,19 @@ pub(crate) struct Worn(Option<Box<Sets>>);
 struct Sets {
     by_time: BTreeSet<(LogTime, Seq)>,
     by_seq: RoaringTreemap,
+}
+
+impl FromIterator<(LogTime, Seq)> for Worn {
+    /// Built at once, rather than message by message.
+    fn from_iter<I: IntoIterator<Item = (LogTime, Seq)>>(worn: I) -> Self {
+        let by_time: BTreeSet<_> = worn.into_iter().collect();
+        if by_time.is_empty() {
+            return Self::default();
+        }
+        let mut seqs: Vec<u64> = by_time.iter().map(|(_, seq)| seq.0).collect();
+        seqs.sort_unstable();
+        Self(Some(Box::new(Sets { by_time, by_seq: seqs.into_iter().collect() })))
+    }
 }
 
 impl Worn {

@@ -58,7 +58,7 @@ struct Section<'s> {
 /// One attribute of a message. Its rules are those of SQS ("Amazon SQS message metadata").
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MessageAttribute {
-    /// 1 to 256 characters of `A-Z a-z 0-9 _ - .`; no dot at an end.
+    /// 1 to 256 bytes of letters and digits of any script, `_`, `-` and `.`; no dot at an end.
     pub name: String,
     /// `String`, `Number` or `Binary`, and maybe a label behind a dot; at most 256 characters.
     pub data_type: String,

@@ -91,7 +91,7 @@ facts! {
     12 StorageFull { detail: String } "The disk is full and sends are refused.";
     13 Moving { messages: u64 } "So many messages are being moved to another queue: nobody gets them.";
     14 Expired { before_seq: u64, at_ms: u64 } "Retention removed something last at that time; of the messages before that one nothing is left.";
-    32 MessageWaiting { before: u64 } "The message waits, and so many that come before it wait too; at the most, if it was received three times or more.";
+    32 MessageWaiting { before: u64 } "The message waits, and about so many that come before it wait too; 0: it is next.";
     33 MessageDelayed {} "The message's delay has not passed; Peek tells until when it lasts.";
     34 MessageInFlight { since_ms: u64, until_ms: u64, receive_count: u32 } "The message was received then, and is held back until then.";
     35 MessageBehind { blocker_seq: u64 } "The message waits for that one of its group, which is in flight.";

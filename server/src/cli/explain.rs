@@ -175,7 +175,7 @@ fn sentence(fact: &Fact, now_ms: u64) -> String {
         Fact::StorageFull { detail } => format!("the disk is full, sends are refused: {detail}"),
         Fact::MessageWaiting { before } => match before {
             0 => "it waits, and is next".into(),
-            before => format!("it waits, behind {} that wait too", count(*before, "message")),
+            before => format!("it waits, behind about {} that wait too", count(*before, "message")),
         },
         Fact::MessageDelayed {} => "it is delayed".into(),
         Fact::MessageInFlight { since_ms, until_ms, receive_count } => format!(
@@ -248,6 +248,6 @@ mod tests {
             "it is gone: it was purged at 2027-01-15T07:59:00Z (1m ago), or acked before"
         );
         let behind = Fact::MessageWaiting { before: 3 };
-        assert_eq!(sentence(&behind, now_ms), "it waits, behind 3 messages that wait too");
+        assert_eq!(sentence(&behind, now_ms), "it waits, behind about 3 messages that wait too");
     }
 }

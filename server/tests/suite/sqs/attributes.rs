@@ -136,7 +136,7 @@ async fn an_empty_text_takes_a_policy_or_key_away() {
 }
 
 #[tokio::test]
-async fn without_a_key_nothing_is_said_of_how_long_it_is_used() {
+async fn without_a_key_the_default_of_how_long_it_is_used_is_not_shown() {
     let sqs = Sqs::start().await;
     let url = sqs.create("q", json!({})).await;
     let shown = |attributes: Value| attributes.get("KmsDataKeyReusePeriodSeconds").cloned();
@@ -146,6 +146,9 @@ async fn without_a_key_nothing_is_said_of_how_long_it_is_used() {
     let none = json!({"KmsMasterKeyId": "", "KmsDataKeyReusePeriodSeconds": "300"});
     sqs.ask("SetQueueAttributes", json!({"QueueUrl": url, "Attributes": none})).await;
     assert_eq!(shown(sqs.attributes(&url).await), None);
+    let other = json!({"KmsDataKeyReusePeriodSeconds": "600"});
+    sqs.ask("SetQueueAttributes", json!({"QueueUrl": url, "Attributes": other})).await;
+    assert_eq!(shown(sqs.attributes(&url).await), Some(json!("600")));
 }
 
 #[tokio::test]

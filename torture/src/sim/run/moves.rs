@@ -83,8 +83,8 @@ impl Run {
         });
         if self.disk.is_stopped() {
             // Nothing more can be read. Which of them moved shows when the store was opened again.
-            let stopped = self.disk.sync_dir(DATA.as_ref());
-            stopped.map_err(|cause| LogFailure { cause: Arc::new(cause) })?;
+            let cause = self.disk.sync_dir(DATA.as_ref()).expect_err("it has stopped");
+            return Err(LogFailure { cause: Arc::new(cause) });
         }
         if self.faulty {
             self.disk.pause_faults(true);
