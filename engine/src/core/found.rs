@@ -55,7 +55,8 @@ impl Found {
         (messages_max, bytes_max): (usize, u64),
     ) -> Vec<Candidate> {
         let (is_fresh_cut, is_again_cut) = (self.is_cut, again.is_cut);
-        if again.candidates.is_empty() && !is_again_cut {
+        // Also where it was cut short: nobody waits for that.
+        if again.candidates.is_empty() {
             return self.candidates;
         }
         let mut fresh = self.candidates.into_iter().peekable();

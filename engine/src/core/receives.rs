@@ -201,13 +201,13 @@ impl<R: ReplyTo> Core<R> {
         let visibility_ms = demand.visibility_ms.unwrap_or(queue.attributes.visibility_timeout_ms);
         let messages_max = u64::from(demand.messages_max).min(self.in_flight_room(id)) as u32;
         self.walk(id, messages_max, now);
-        let queue = self.state.by_id(id).expect("the caller found the queue");
-        if let Some(order) = queue.messages.order_mut() {
-            order.take_turn();
-        }
         let found = self.find_waiting(id, messages_max, demand.bytes_max, now);
         if found.is_empty() {
             return Vec::new();
+        }
+        let queue = self.state.by_id(id).expect("the caller found the queue");
+        if let Some(order) = queue.messages.order_mut() {
+            order.take_turn();
         }
         let first_lease = LeaseId::new(self.epoch, self.leases);
         self.leases += found.len() as u64;

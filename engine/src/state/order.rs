@@ -303,7 +303,7 @@ impl Order {
         self.received.len() > AGAIN_MAX && self.is_turn_of_again
     }
 
-    /// There is a receive.
+    /// A receive was given something.
     pub(crate) fn take_turn(&mut self) {
         self.is_turn_of_again = !self.is_turn_of_again;
     }
