@@ -15,16 +15,21 @@ use forebay_engine::facts::Fact;
 use forebay_engine::ids::Seq;
 use letters::jobs_and_dead;
 
+/// The first message is received three times, and given back.
+fn wear(client: &mut Client) {
+    for _ in 0..3 {
+        client.advance(1);
+        assert_eq!(client.receive_one("jobs", 0).seq, Seq(1));
+    }
+}
+
 /// A queue whose first message was received three times, and one that was sent behind that.
 fn worn() -> Client {
     let mut client = Client::new();
     client.create("jobs");
     client.send("jobs", "worn");
     client.send("jobs", "fresh");
-    for _ in 0..3 {
-        client.advance(1);
-        assert_eq!(client.receive_one("jobs", 0).seq, Seq(1));
-    }
+    wear(&mut client);
     client.advance(1);
     client.send("jobs", "later");
     client
@@ -68,10 +73,7 @@ fn nor_is_one_passed_over_that_is_too_large_for_what_is_left() {
         for body in ["worn", "small", "a large one"] {
             client.send("jobs", body);
         }
-        for _ in 0..3 {
-            client.advance(1);
-            assert_eq!(client.receive_one("jobs", 0).seq, Seq(1));
-        }
+        wear(&mut client);
         client
     };
     let all = deliveries(queue().ask(receive("jobs", 10, 0, 0)));
@@ -130,10 +132,7 @@ fn a_dead_letter_moves_as_soon_as_anybody_receives() {
     jobs_and_dead(&mut client, 3);
     client.send("jobs", "dead");
     client.send("jobs", "fresh");
-    for _ in 0..3 {
-        client.advance(1);
-        assert_eq!(client.receive_one("jobs", 0).seq, Seq(1));
-    }
+    wear(&mut client);
     client.advance(1);
     assert_eq!(seqs(&mut client, 1, u64::MAX), [2]);
     client.keep();

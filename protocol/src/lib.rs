@@ -45,7 +45,7 @@ pub use frame::{
 };
 pub use message_attributes::{
     AcceptedIds, DataType, MESSAGE_ATTRIBUTES_MAX, MessageAttribute, MessageAttributes,
-    is_sqs_character, md5_of_body, md5_of_message_attributes,
+    is_attribute_name_character, is_sqs_character, md5_of_body, md5_of_message_attributes,
 };
 pub use message_id::{MessageId, MessageIdError};
 pub use operation::*;

@@ -108,7 +108,6 @@ impl<R: ReplyTo> Core<R> {
     fn fact_of_message(&mut self, id: QueueId, seq: Seq, now: LogTime) -> Fact {
         let has_expired = self.has_expired(id, seq, now);
         let held_back = self.held_back(id, now).ok().flatten();
-        let (sent, is_next) = (self.sent(id, seq), self.next_of(id) == Some(seq));
         let messages = &self.state.get(id).expect("the caller found the queue").messages;
         let next = messages.next_seq();
         if seq == Seq(0) || seq >= next {
@@ -154,19 +153,23 @@ impl<R: ReplyTo> Core<R> {
                         Fact::MessageBehindMoving { moving }
                     }
                     Some(blocker) => Fact::MessageBehind { blocker },
-                    None => {
-                        let before = match sent.filter(|_| self.goes_round(messages)) {
-                            _ if is_next => 0,
-                            Some(sent) if messages.order().is_none() => {
-                                messages.waiting_before(seq, sent)
-                            }
-                            // In what order groups come, only a receive finds out.
-                            _ => messages.waiting_below(seq).max(1),
-                        };
-                        Fact::MessageWaiting { before }
-                    }
+                    None => Fact::MessageWaiting { before: self.waiting_before(id, seq) },
                 }
             }
+        }
+    }
+
+    /// About how many messages wait that come before this one; 0: it is next.
+    fn waiting_before(&mut self, id: QueueId, seq: Seq) -> u64 {
+        if self.next_of(id) == Some(seq) {
+            return 0;
+        }
+        let sent = self.sent(id, seq);
+        let messages = &self.state.get(id).expect("the caller found the queue").messages;
+        match sent.filter(|_| self.goes_round(messages)) {
+            Some(sent) if messages.order().is_none() => messages.waiting_before(seq, sent),
+            // In what order groups come, only a receive finds out.
+            _ => messages.waiting_below(seq).max(1),
         }
     }
 }

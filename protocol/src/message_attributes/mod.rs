@@ -16,7 +16,7 @@ mod rules;
 use bytes::{BufMut, Bytes, BytesMut};
 
 pub use md5::{md5_of_body, md5_of_message_attributes};
-pub use rules::{DataType, is_sqs_character};
+pub use rules::{DataType, is_attribute_name_character, is_sqs_character};
 
 use crate::error::{ErrorCode, ProtocolError};
 use crate::wire::{Fault, Input, UnknownAttributes, Unreadable};

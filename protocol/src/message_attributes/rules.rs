@@ -40,6 +40,11 @@ pub enum DataType {
     Binary,
 }
 
+/// Whether the name of an attribute may have this in it. SQS takes letters of every script.
+pub fn is_attribute_name_character(character: char) -> bool {
+    character.is_alphanumeric() || "_-.".contains(character)
+}
+
 /// A rule that was broken: what was given, and what was expected.
 pub(super) struct BrokenRule(pub(super) String);
 
@@ -129,9 +134,10 @@ impl MessageAttribute {
 
     fn check_name(&self) -> Result<(), BrokenRule> {
         let name = &*self.name;
-        // SQS takes letters of every script.
-        let is_allowed = |letter: char| letter.is_alphanumeric() || "_-.".contains(letter);
-        if name.is_empty() || name.len() > NAME_BYTES_MAX || !name.chars().all(is_allowed) {
+        if name.is_empty()
+            || name.len() > NAME_BYTES_MAX
+            || !name.chars().all(is_attribute_name_character)
+        {
             return Err(self.broken(&format!(
                 "a name is 1 to {NAME_BYTES_MAX} bytes of letters, digits, _ - ."
             )));

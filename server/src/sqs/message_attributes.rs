@@ -6,7 +6,10 @@
 
 use bytes::Bytes;
 use data_encoding::{BASE64, BASE64_MIME_PERMISSIVE};
-use forebay_protocol::{DataType, MESSAGE_ATTRIBUTES_MAX, MessageAttribute, is_sqs_character};
+use forebay_protocol::{
+    DataType, MESSAGE_ATTRIBUTES_MAX, MessageAttribute, is_attribute_name_character,
+    is_sqs_character,
+};
 
 use super::error::{Code, INVALID_CHARACTERS, Result, SqsError};
 use super::inputs::{AttributeValue, ValueMap};
@@ -106,9 +109,7 @@ fn check_name(name: &str) -> Result<()> {
     if name.len() > NAME_BYTES_MAX {
         return said("Message (user) attribute names must be shorter than 256 Bytes");
     }
-    // Letters of every script.
-    let is_allowed = |letter: char| letter.is_alphanumeric() || "_-.".contains(letter);
-    if !name.chars().all(is_allowed) {
+    if !name.chars().all(is_attribute_name_character) {
         // AWS says so, to the last space.
         return said(
             "Message (user) attributes name can only contain upper and lower score characters, digits, \
