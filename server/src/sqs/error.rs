@@ -85,7 +85,6 @@ errors! {
         RequestEntityTooLarge "RequestEntityTooLargeException" "RequestEntityTooLarge" 413;
         RequestTimeout "RequestTimeoutException" "RequestTimeout" 408;
         AccessDenied "AccessDeniedException" "AccessDenied" 403;
-        MissingAuthenticationToken "MissingAuthenticationTokenException" "MissingAuthenticationToken" 403;
         IncompleteSignature "IncompleteSignatureException" "IncompleteSignature" 400;
         InvalidClientTokenId "UnrecognizedClientException" "InvalidClientTokenId" 403;
         SignatureDoesNotMatch "InvalidSignatureException" "SignatureDoesNotMatch" 403;
@@ -140,6 +139,12 @@ impl SqsError {
 
     pub(crate) fn unknown_queue() -> Self {
         Self::new(Code::QueueDoesNotExist, "The specified queue does not exist.")
+    }
+
+    /// A queue of another account: whether there is one is not told.
+    pub(crate) fn queue_of_others() -> Self {
+        let text = "The specified queue does not exist or you do not have access to it.";
+        Self::new(Code::QueueDoesNotExist, text)
     }
 
     pub(crate) fn internal(message: impl Into<String>) -> Self {

@@ -47,6 +47,9 @@ const TARGET: &str = "x-amz-target";
 const TARGET_PREFIX: &str = "AmazonSQS.";
 const TRACE: &str = "x-amzn-trace-id";
 
+/// In which answers in JSON tell an error's name in the Query protocol: SDKs look for those.
+const QUERY_ERROR: &str = "x-amzn-query-error";
+
 /// The longest trace header.
 const TRACE_BYTES_MAX: usize = 1024;
 
@@ -197,9 +200,16 @@ impl Exchange<'_> {
             Protocol::Query | Protocol::QueryInJson => (StatusCode::NOT_FOUND, NO_ACTION),
         };
         let mut response = self.response(status, Bytes::from_static(body.as_bytes()), None);
-        // Whatever was asked for.
-        if self.protocol == Protocol::QueryInJson {
-            response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(XML));
+        match self.protocol {
+            Protocol::Json => {
+                let query_error = HeaderValue::from_static("InvalidAction;Sender");
+                response.headers_mut().insert(QUERY_ERROR, query_error);
+            }
+            Protocol::Query => {}
+            // Whatever was asked for.
+            Protocol::QueryInJson => {
+                response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(XML));
+            }
         }
         response
     }
@@ -215,7 +225,7 @@ impl Exchange<'_> {
             Protocol::Query | Protocol::QueryInJson => {
                 let mut error = error.clone();
                 // So it is told in this protocol.
-                if code == &Code::QueueDoesNotExist {
+                if error == SqsError::unknown_queue() {
                     error.message =
                         "The specified queue does not exist for this wsdl version.".into();
                 }
@@ -226,11 +236,10 @@ impl Exchange<'_> {
             }
         };
         let mut response = self.response(code.status(), body.into(), None);
-        // Programs that are older than the JSON protocol look for the names of the other one.
         if self.protocol == Protocol::Json {
             let query_error = format!("{};{}", code.query_name(), code.fault());
             let query_error = HeaderValue::try_from(query_error).expect("the names are ASCII");
-            response.headers_mut().insert("x-amzn-query-error", query_error);
+            response.headers_mut().insert(QUERY_ERROR, query_error);
         }
         response
     }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::endpoint::{Asked, Endpoint, unexpected};
 use super::error::{Code, Result, SqsError};
 use super::inputs::{self, required};
-use super::outputs::{Listed, Task, TaskCancelled, TaskStarted, Tasks};
+use super::outputs::{Task, TaskCancelled, TaskStarted, Tasks};
 
 /// The fastest task, in messages a second.
 const RATE_MAX: i64 = 500;
@@ -116,7 +116,7 @@ pub(super) async fn list(
     };
     let told = redrives.into_iter().take(max as usize);
     let results = told.map(|redrive| task(endpoint, redrive, &source_arn)).collect();
-    Ok(Tasks { results: Listed(results) })
+    Ok(Tasks { results })
 }
 
 pub(super) async fn cancel(

@@ -1,7 +1,6 @@
 //! What each action is answered with: one type an action, from which both protocols are written.
 //!
-//! What there is nothing of is absent, an empty list or an empty map; but for the two lists that SQS gives
-//! empty ([`Listed`]).
+//! An empty list or map is absent from an answer.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Display, Write};
@@ -43,17 +42,6 @@ impl<T> Absent for Option<T> {
 impl<T> Absent for Vec<T> {
     fn is_absent(&self) -> bool {
         self.is_empty()
-    }
-}
-
-/// A list that is there also when there is nothing in it.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
-#[serde(transparent)]
-pub(crate) struct Listed<T>(pub(crate) Vec<T>);
-
-impl<T> Absent for Listed<T> {
-    fn is_absent(&self) -> bool {
-        false
     }
 }
 
@@ -182,7 +170,7 @@ outputs! {
     }
     SourceQueues {
         #[serde(rename = "queueUrls")]
-        queue_urls: Listed<String>,
+        queue_urls: Vec<String>,
         next_token: Option<String>,
     }
     Attributes {
@@ -246,7 +234,7 @@ outputs! {
         task_handle: String,
     }
     Tasks {
-        results: Listed<Task>,
+        results: Vec<Task>,
     }
     Task {
         task_handle: Option<String>,

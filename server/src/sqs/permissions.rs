@@ -110,6 +110,7 @@ pub(super) async fn add(
         resource: &arn,
     };
     policy.statement.push(to_raw_value(&permission).map_err(unwritable)?);
+    policy::check_statements(policy.statement.len())?;
     set_policy(endpoint, name, &attributes, &policy.text()?).await
 }
 
@@ -122,11 +123,14 @@ pub(super) async fn remove(
     let label = label(input.label)?;
     let _changing = endpoint.changing.lock().await;
     let attributes = endpoint.describe(&name).await?.attributes;
-    let mut policy = Policy::of(&attributes).unwrap_or_default();
+    let Some(mut policy) = Policy::of(&attributes) else {
+        return Err(SqsError::invalid_value(label, "Label", "can't find label."));
+    };
     let before = policy.statement.len();
     policy.statement.retain(|statement| !is_labelled(statement, &label));
     if policy.statement.len() == before {
-        return Err(SqsError::invalid_value(label, "Label", "can't find label."));
+        let reason = "can't find label on existing policy.";
+        return Err(SqsError::invalid_value(label, "Label", reason));
     }
     let text = if policy.statement.is_empty() { String::new() } else { policy.text()? };
     set_policy(endpoint, name, &attributes, &text).await

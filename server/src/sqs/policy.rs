@@ -23,6 +23,20 @@ const PRINCIPALS_MAX: usize = 50;
 /// The most conditions of all statements of a policy.
 const CONDITIONS_MAX: usize = 10;
 
+/// The members of a policy, and of a statement: nothing else may stand there.
+const MEMBERS: [&str; 3] = ["Version", "Id", "Statement"];
+const STATEMENT_MEMBERS: [&str; 9] = [
+    "Sid",
+    "Effect",
+    "Principal",
+    "NotPrincipal",
+    "Action",
+    "NotAction",
+    "Resource",
+    "NotResource",
+    "Condition",
+];
+
 /// The members of a statement that say what it is about: a text or a list of texts.
 const PATTERNS: [&str; 4] = ["Action", "NotAction", "Resource", "NotResource"];
 
@@ -33,6 +47,9 @@ pub(super) fn check(text: &str) -> Result<()> {
         return Err(refused());
     }
     let policy: Map<String, Value> = serde_json::from_str(text).map_err(|_| refused())?;
+    if !policy.keys().all(|member| MEMBERS.contains(&member.as_str())) {
+        return Err(refused());
+    }
     if policy.get("Version").is_some_and(|version| !VERSIONS.iter().any(|known| version == known)) {
         return Err(refused());
     }
@@ -66,6 +83,11 @@ pub(super) fn check(text: &str) -> Result<()> {
     check_count(conditions, "Conditions", CONDITIONS_MAX)
 }
 
+/// Checks the number of statements that AddPermission makes of a policy's.
+pub(super) fn check_statements(count: usize) -> Result<()> {
+    check_count(count, "Statements", STATEMENTS_MAX)
+}
+
 /// Checks the number of a statement's actions.
 pub(super) fn check_actions(count: usize) -> Result<()> {
     check_count(count, "Actions", ACTIONS_MAX)
@@ -86,7 +108,9 @@ fn is_statement(statement: &Value) -> bool {
     };
     let says =
         |members: [&str; 2]| members.iter().any(|member| several(&statement[member]).count() > 0);
-    matches!(statement["Effect"].as_str(), Some("Allow" | "Deny"))
+    let is_known = |member: &String| STATEMENT_MEMBERS.contains(&member.as_str());
+    statement.as_object().is_some_and(|members| members.keys().all(is_known))
+        && matches!(statement["Effect"].as_str(), Some("Allow" | "Deny"))
         && says(["Principal", "NotPrincipal"])
         && says(["Action", "NotAction"])
         && PATTERNS.iter().all(is_text)

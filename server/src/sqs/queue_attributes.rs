@@ -196,18 +196,22 @@ impl Setting<'_> {
         }
     }
 
-    /// One kind of encryption at a time: a key turns SQS's own off.
+    /// One kind of encryption at a time: a key turns SQS's own off, and that takes the key away.
     fn settle_encryption(&mut self, given: &TextMap) -> Result<()> {
-        if !self.notes.contains_key(&Name::KmsMasterKeyId.note()) {
-            return Ok(());
-        }
         let asks_own = |value: &String| boolean(Name::SqsManagedSseEnabled, value) == Ok(true);
-        if given.get("SqsManagedSseEnabled").is_some_and(asks_own) {
+        let asks_own = given.get("SqsManagedSseEnabled").is_some_and(asks_own);
+        let asks_key = given.get("KmsMasterKeyId").is_some_and(|key| !key.is_empty());
+        if asks_own && asks_key {
             let text = "You can use one type of server-side encryption (SSE) at one time. You can \
                         either enable KMS SSE or SQS SSE.";
             return Err(SqsError::new(Code::InvalidAttributeName, text));
         }
-        self.note(Name::SqsManagedSseEnabled, "false");
+        if asks_own {
+            self.note(Name::KmsMasterKeyId, "");
+            self.note(Name::KmsDataKeyReusePeriodSeconds, "");
+        } else if self.notes.contains_key(&Name::KmsMasterKeyId.note()) {
+            self.note(Name::SqsManagedSseEnabled, "false");
+        }
         Ok(())
     }
 }
@@ -229,7 +233,8 @@ fn limit_text(limit: FifoThroughputLimit) -> &'static str {
 fn only_per_group() -> SqsError {
     invalid_because(
         Name::FifoThroughputLimit,
-        "perMessageGroupId is allowed only when DeduplicationScope is messageGroup.",
+        "The perMessageGroupId value is allowed only when the value for DeduplicationScope is \
+         messageGroup.",
     )
 }
 

@@ -12,7 +12,7 @@ use super::attribute_name::Name;
 use super::endpoint::{Asked, Endpoint, unexpected};
 use super::error::{Code, Result, SqsError};
 use super::inputs::{self, required};
-use super::outputs::{Attributes, Listed, Nothing, QueueUrl, Queues, SourceQueues, Tags};
+use super::outputs::{Attributes, Nothing, QueueUrl, Queues, SourceQueues, Tags};
 use super::queue_attributes;
 
 /// The longest key of a tag, in characters.
@@ -21,10 +21,18 @@ const TAG_KEY_CHARS_MAX: usize = 128;
 /// The longest value of a tag, in characters.
 const TAG_VALUE_CHARS_MAX: usize = 256;
 
-/// The name of the queue that an action is about.
+/// The name of the queue that an action is about. Without a URL there is no such queue: the only
+/// required parameter that AWS does not call missing.
 pub(super) fn queue(url: Option<&String>) -> Result<String> {
-    let url = required(url, "QueueUrl")?;
-    Ok(queue_of_url(url)?.to_owned())
+    match url.filter(|url| !url.is_empty()) {
+        Some(url) => Ok(queue_of_url(url)?.to_owned()),
+        None => Err(SqsError::unknown_queue()),
+    }
+}
+
+fn queue_name(given: Option<String>) -> Result<String> {
+    let text = "Value for parameter QueueName is invalid. Reason: Must specify a queue name.";
+    given.ok_or_else(|| SqsError::invalid(text))
 }
 
 pub(super) async fn create(
@@ -32,10 +40,7 @@ pub(super) async fn create(
     asked: &Asked,
     input: inputs::CreateQueue,
 ) -> Result<QueueUrl> {
-    let Some(name) = input.queue_name else {
-        let text = "Value for parameter QueueName is invalid. Reason: Must specify a queue name.";
-        return Err(SqsError::invalid(text));
-    };
+    let name = queue_name(input.queue_name)?;
     let given = input.attributes.unwrap_or_default();
     queue_attributes::check_type(&given)?;
     check_name(&name, queue_attributes::asks_fifo(&given))?;
@@ -115,10 +120,10 @@ pub(super) async fn get_url(
     asked: &Asked,
     input: inputs::GetQueueUrl,
 ) -> Result<QueueUrl> {
-    let name = required(input.queue_name, "QueueName")?;
+    let name = queue_name(input.queue_name)?;
     let owner = input.queue_owner_aws_account_id;
     if owner.is_some_and(|owner| owner != endpoint.addresses.account) {
-        return Err(SqsError::unknown_queue());
+        return Err(SqsError::queue_of_others());
     }
     endpoint.describe(&name).await?;
     Ok(QueueUrl { queue_url: endpoint.addresses.url(&asked.host, &name) })
@@ -161,7 +166,7 @@ pub(super) async fn list_dead_letter_sources(
         return Err(unexpected());
     };
     let next_token = page.next_token(&names, more);
-    let queue_urls = Listed(urls(endpoint, asked, &names));
+    let queue_urls = urls(endpoint, asked, &names);
     Ok(SourceQueues { queue_urls, next_token })
 }
 
@@ -197,7 +202,7 @@ impl Page {
                 .decode(token.as_bytes())
                 .ok()
                 .and_then(|name| String::from_utf8(name).ok())
-                .ok_or_else(|| SqsError::invalid("Invalid NextToken value."))?,
+                .ok_or_else(|| SqsError::invalid("Invalid or expired next token."))?,
         };
         Ok(Self { max: max as u32, after, is_asked: max_results.is_some() })
     }

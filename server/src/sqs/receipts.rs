@@ -20,13 +20,18 @@ pub(super) async fn delete(
     input: inputs::DeleteMessage,
 ) -> Result<Nothing> {
     let name = queue(input.queue_url.as_ref())?;
-    // So AWS calls it here, and only here.
-    let handle = required(input.receipt_handle, "MessageHandle")?;
+    // So AWS calls one that is absent here, and only here.
+    let handle = handle(required(input.receipt_handle, "MessageHandle")?)?;
     let deleted = delete_all(endpoint, &name, vec![("", handle)]).await?;
     deleted
         .into_iter()
         .try_for_each(|(_, handle, result)| result.map_err(|error| refused(error, &handle)))?;
     Ok(Nothing)
+}
+
+/// Of a request for one message, an empty handle counts as none.
+fn handle(given: String) -> Result<String> {
+    required(Some(given).filter(|handle| !handle.is_empty()), "ReceiptHandle")
 }
 
 pub(super) async fn delete_batch(
@@ -54,7 +59,7 @@ pub(super) async fn change_visibility(
     input: inputs::ChangeMessageVisibility,
 ) -> Result<Nothing> {
     let name = queue(input.queue_url.as_ref())?;
-    let handle = required(input.receipt_handle, "ReceiptHandle")?;
+    let handle = handle(required(input.receipt_handle, "ReceiptHandle")?)?;
     let seconds = required(input.visibility_timeout, "VisibilityTimeout")?;
     let changed = change_all(endpoint, &name, vec![("", handle, Ok(seconds))]).await?;
     changed.into_iter().try_for_each(|(_, result)| result)?;

@@ -75,7 +75,11 @@ pub(super) fn set_redrive_policy(
     let arn = target.as_str().unwrap_or_default();
     let parts: Vec<&str> = arn.split(':').collect();
     let &["arn", _, "sqs", region, account, _] = parts.as_slice() else {
-        return Err(refused(format!("Invalid value for {TARGET}.")));
+        let reason = match parts.as_slice() {
+            ["arn", _, _, _, _, ..] => format!("Only SQS queues are valid resources for {TARGET}."),
+            _ => format!("Invalid value for {TARGET}."),
+        };
+        return Err(refused(reason));
     };
     if region != addresses.region {
         let reason = "Dead-letter target must be in same region as the source.";

@@ -142,8 +142,10 @@ impl Claim {
             parameters.iter().find(|(found, _)| found == name).map(|(_, value)| value.clone())
         };
         let Some(algorithm) = parameter("X-Amz-Algorithm") else {
-            let text = "Request is missing Authentication Token";
-            return Err(SqsError::new(Code::MissingAuthenticationToken, text));
+            // Who does not sign is nobody in particular, whom no policy lets in here.
+            let (host, path) = (header("host").unwrap_or_default(), parts.uri.path());
+            let text = format!("Access to the resource http://{host}{path} is denied.");
+            return Err(SqsError::new(Code::AccessDenied, text));
         };
         if algorithm != ALGORITHM {
             let text = format!("X-Amz-Algorithm must be {ALGORITHM}.");

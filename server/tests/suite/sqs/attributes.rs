@@ -164,10 +164,15 @@ async fn one_kind_of_encryption_at_a_time() {
         let members = json!({"QueueName": "r", "Attributes": both});
         sqs.refuses("CreateQueue", members, BAD_ATTRIBUTE_NAME, message).await;
     }
-    let members = json!({"QueueUrl": url, "Attributes": {"KmsMasterKeyId": "key"}});
-    sqs.ask("SetQueueAttributes", members).await;
+    let key = json!({"KmsMasterKeyId": "key", "KmsDataKeyReusePeriodSeconds": "600"});
+    sqs.ask("SetQueueAttributes", json!({"QueueUrl": url, "Attributes": key})).await;
+    // Asked for alone, SQS's own takes the key's place.
     let members = json!({"QueueUrl": url, "Attributes": {"SqsManagedSseEnabled": "true"}});
-    sqs.refuses("SetQueueAttributes", members, BAD_ATTRIBUTE_NAME, message).await;
+    sqs.ask("SetQueueAttributes", members).await;
+    let attributes = sqs.attributes(&url).await;
+    assert_eq!(attributes["SqsManagedSseEnabled"], "true");
+    assert_eq!(attributes.get("KmsMasterKeyId"), None);
+    assert_eq!(attributes.get("KmsDataKeyReusePeriodSeconds"), None);
 }
 
 #[tokio::test]
@@ -222,8 +227,8 @@ async fn attributes_of_fifo_queues_are_theirs_alone() {
         assert_eq!(attributes[name], *value);
     }
     let low = json!({"DeduplicationScope": "queue"});
-    let message = "Invalid value for the parameter FifoThroughputLimit. Reason: perMessageGroupId \
-                   is allowed only when DeduplicationScope is messageGroup.";
+    let message = "Invalid value for the parameter FifoThroughputLimit. Reason: The \
+                   perMessageGroupId value is allowed only when the value for DeduplicationScope is messageGroup.";
     let members = json!({"QueueUrl": fifo, "Attributes": low});
     sqs.refuses("SetQueueAttributes", members, BAD_ATTRIBUTE_VALUE, message).await;
 }

@@ -247,5 +247,5 @@ fn the_binary_serves_sqs_and_says_how_open_it_is() {
     let (how, answer) = served(&["--sqs-credentials"]);
     assert_eq!(how, "with access keys");
     assert!(answer.starts_with("HTTP/1.1 403 Forbidden"), "{answer}");
-    assert!(answer.contains("<Code>MissingAuthenticationToken</Code>"), "{answer}");
+    assert!(answer.contains("<Code>AccessDenied</Code>"), "{answer}");
 }

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::wire::{BAD_ADDRESS, MISSING, NO_QUEUE, Sqs};
+use super::wire::{BAD_ADDRESS, INVALID, MISSING, NO_QUEUE, Sqs};
 
 /// Every action, with the least that it must be given.
 const ACTIONS: [&str; 23] = [
@@ -166,12 +166,17 @@ async fn what_is_required_is_named_when_it_is_missing() {
     let sqs = Sqs::start().await;
     let url = sqs.create("q", json!({})).await;
     for (action, members, parameter) in [
-        ("GetQueueUrl", json!({}), "QueueName"),
         ("SendMessage", json!({"QueueUrl": url}), "MessageBody"),
         ("SendMessage", json!({"QueueUrl": url, "MessageBody": ""}), "MessageBody"),
         // So AWS calls it there.
         ("DeleteMessage", json!({"QueueUrl": url}), "MessageHandle"),
+        ("DeleteMessage", json!({"QueueUrl": url, "ReceiptHandle": ""}), "ReceiptHandle"),
         ("ChangeMessageVisibility", json!({"QueueUrl": url}), "ReceiptHandle"),
+        (
+            "ChangeMessageVisibility",
+            json!({"QueueUrl": url, "ReceiptHandle": "", "VisibilityTimeout": 0}),
+            "ReceiptHandle",
+        ),
         (
             "ChangeMessageVisibility",
             json!({"QueueUrl": url, "ReceiptHandle": "x"}),
@@ -219,16 +224,22 @@ async fn what_is_required_is_named_when_it_is_missing() {
         let message = format!("The request must contain the parameter {parameter}.");
         sqs.refuses(action, members, MISSING, &message).await;
     }
-    let message = "The request must contain the parameter QueueUrl.";
+    // A queue that is not named is none.
     for action in ACTIONS.iter().filter(|action| {
         !["CreateQueue", "GetQueueUrl", "ListQueues"].contains(action)
             && !action.contains("MoveTask")
     }) {
-        sqs.refuses(action, json!({}), MISSING, message).await;
+        for members in [json!({}), json!({"QueueUrl": ""})] {
+            let message = "The specified queue does not exist.";
+            sqs.refuses(action, members, NO_QUEUE, message).await;
+        }
     }
-    for address in ["", "http://localhost:9324/"] {
-        let message = format!("The address {address} is not valid for this endpoint.");
-        sqs.refuses("PurgeQueue", json!({"QueueUrl": address}), BAD_ADDRESS, &message).await;
+    let address = "http://localhost:9324/";
+    let message = format!("The address {address} is not valid for this endpoint.");
+    sqs.refuses("PurgeQueue", json!({"QueueUrl": address}), BAD_ADDRESS, &message).await;
+    let message = "Value for parameter QueueName is invalid. Reason: Must specify a queue name.";
+    for action in ["CreateQueue", "GetQueueUrl"] {
+        sqs.refuses(action, json!({}), INVALID, message).await;
     }
     let host = json!({"QueueUrl": "http://localhost:9324"});
     sqs.refuses("PurgeQueue", host, NO_QUEUE, "The specified queue does not exist.").await;
@@ -287,7 +298,7 @@ async fn what_is_no_action_is_refused() {
             let body = r#"{"__type":"com.amazon.coral.service#UnknownOperationException"}"#;
             assert_eq!((refused.status, &*refused.body), (400, body), "{target}");
             assert_eq!(refused.header("content-type"), Some("application/x-amz-json-1.0"));
-            assert_eq!(refused.header("x-amzn-query-error"), None);
+            assert_eq!(refused.header("x-amzn-query-error"), Some("InvalidAction;Sender"));
         }
     }
 }
@@ -380,7 +391,8 @@ async fn urls_and_arns_are_as_configured() {
     let found = json!({"QueueName": "q", "QueueOwnerAWSAccountId": "123456789012"});
     assert_eq!(sqs.ask("GetQueueUrl", found).await["QueueUrl"], url);
     let foreign = json!({"QueueName": "q", "QueueOwnerAWSAccountId": "000000000000"});
-    sqs.refuses("GetQueueUrl", foreign, NO_QUEUE, "The specified queue does not exist.").await;
+    let message = "The specified queue does not exist or you do not have access to it.";
+    sqs.refuses("GetQueueUrl", foreign, NO_QUEUE, message).await;
     // Without a pause.
     for _ in 0..2 {
         sqs.ask("PurgeQueue", json!({"QueueUrl": url})).await;

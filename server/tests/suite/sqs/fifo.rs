@@ -279,8 +279,8 @@ async fn a_scope_that_is_changed_later_is_told_and_changes_nothing() {
         assert_eq!(sqs.create(name, attributes).await, url);
     }
     let url = sqs.create("low.fifo", json!({"FifoQueue": "true"})).await;
-    let message = "Invalid value for the parameter FifoThroughputLimit. Reason: perMessageGroupId \
-                   is allowed only when DeduplicationScope is messageGroup.";
+    let message = "Invalid value for the parameter FifoThroughputLimit. Reason: The \
+                   perMessageGroupId value is allowed only when the value for DeduplicationScope is messageGroup.";
     let limit = json!({"FifoThroughputLimit": "perMessageGroupId"});
     let members = json!({"QueueUrl": url, "Attributes": limit});
     sqs.refuses("SetQueueAttributes", members, BAD_ATTRIBUTE_VALUE, message).await;

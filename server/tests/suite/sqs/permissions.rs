@@ -50,10 +50,13 @@ async fn a_permission_is_a_statement_of_the_policy() {
     let label = |label: &str| json!({"QueueUrl": url, "Label": label});
     sqs.ask("RemovePermission", label("one")).await;
     assert_eq!(policy(&sqs).await, Some(whole(json!([second]))));
-    let message = "Value one for parameter Label is invalid. Reason: can't find label.";
+    let message =
+        "Value one for parameter Label is invalid. Reason: can't find label on existing policy.";
     sqs.refuses("RemovePermission", label("one"), INVALID, message).await;
     assert_eq!(sqs.ask_xml("RemovePermission", label("several")).await, Value::Null);
     assert_eq!(policy(&sqs).await, None);
+    let message = "Value one for parameter Label is invalid. Reason: can't find label.";
+    sqs.refuses("RemovePermission", label("one"), INVALID, message).await;
 }
 
 #[tokio::test]
@@ -210,6 +213,8 @@ async fn a_policy_that_is_none_is_refused() {
         with("Resource", json!(["*", {}])),
         with("Principal", json!({"AWS": 111_111_111_111_u64})),
         with("Condition", json!("x")),
+        with("Effects", json!("Allow")),
+        json!({"Name": "x", "Statement": allow()}),
         with("Condition", json!({"StringEquals": "x"})),
     ] {
         let members = json!({"QueueUrl": url, "Attributes": {"Policy": refused.to_string()}});
@@ -275,7 +280,7 @@ async fn a_policy_has_twenty_statements_fifty_principals_ten_conditions_and_seve
         "QueueUrl": url, "Label": "l", "AWSAccountIds": ["111111111111"],
         "Actions": ["SendMessage"],
     });
-    let message = "21 statements were found in the submitted policy, max allowed is 20";
+    let message = "21 Statements were found, maximum allowed is 20.";
     sqs.refuses("AddPermission", one_more, OVER_LIMIT, message).await;
     assert_eq!(policy(&sqs).await, Some(json!({ "Statement": twenty() })));
 }

@@ -128,8 +128,8 @@ async fn what_differs_is_told_although_it_would_not_go_together_with_what_the_qu
         "FifoQueue": "true", "DeduplicationScope": "queue",
         "FifoThroughputLimit": "perMessageGroupId",
     });
-    let message = "Invalid value for the parameter FifoThroughputLimit. Reason: perMessageGroupId is \
-                   allowed only when DeduplicationScope is messageGroup.";
+    let message = "Invalid value for the parameter FifoThroughputLimit. Reason: The \
+                   perMessageGroupId value is allowed only when the value for DeduplicationScope is messageGroup.";
     for name in ["high.fifo", "low.fifo"] {
         let members = json!({"QueueName": name, "Attributes": both});
         sqs.refuses("CreateQueue", members, BAD_ATTRIBUTE_VALUE, message).await;
@@ -205,7 +205,7 @@ async fn queues_are_listed_by_prefix_and_in_pages() {
         sqs.refuses("ListDeadLetterSourceQueues", members, INVALID, message).await;
     }
     let members = json!({"NextToken": "?", "MaxResults": 1});
-    sqs.refuses("ListQueues", members, INVALID, "Invalid NextToken value.").await;
+    sqs.refuses("ListQueues", members, INVALID, "Invalid or expired next token.").await;
     let message = "MaxResults is a mandatory parameter when you provide a value for NextToken.";
     sqs.refuses("ListQueues", json!({"NextToken": token}), INVALID, message).await;
 }

@@ -195,9 +195,12 @@ async fn a_request_counts_for_a_quarter_of_an_hour() {
 async fn who_is_not_known_is_told_so() {
     let sqs = locked().await;
     let target = "X-Amz-Target: AmazonSQS.SendMessage";
-    assert_refused(&post(&sqs, target, BODY).await, 403, "MissingAuthenticationToken");
+    let refused = post(&sqs, target, BODY).await;
+    assert_refused(&refused, 403, "AccessDenied");
+    let message = "Access to the resource http://queues.example/ is denied.";
+    assert_eq!(refused.json()["message"], message);
     let open = get(&sqs, "/000000000000/q?Action=SendMessage&MessageBody=x").await;
-    assert_refused(&open, 403, "MissingAuthenticationToken");
+    assert_refused(&open, 403, "AccessDenied");
     let unknown = PLAIN.replace("AKIDEXAMPLE", "AKIDNOBODY");
     let refused = post(&sqs, &unknown, BODY).await;
     assert_refused(&refused, 403, "InvalidClientTokenId");
