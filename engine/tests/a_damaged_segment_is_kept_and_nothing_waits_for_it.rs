@@ -75,6 +75,21 @@ fn it_stays_as_it_is_and_the_others_are_compacted() {
     }
 }
 
+/// A sector that the device cannot read, in a message that somebody waits for.
+#[test]
+fn one_that_cannot_be_read_stays_as_it_is_and_the_others_are_compacted() {
+    let (mut client, path, offset) = damaged(49, 200);
+    client.disk.make_unreadable(&path, (offset + 200) / 4096).unwrap();
+    let sealed = client.stats().disk.sealed_bytes;
+    for _ in 0..3 {
+        compact(&mut client);
+    }
+    let disk = client.stats().disk;
+    assert!(disk.compactions >= 2, "on both sides of it: {disk:?}");
+    assert!(disk.sealed_bytes < sealed / 2, "{} of {sealed} bytes", disk.sealed_bytes);
+    assert!(client.disk.files().contains(&path));
+}
+
 #[test]
 fn what_rots_in_messages_that_are_gone_goes_with_them() {
     for at in [3, 200] {

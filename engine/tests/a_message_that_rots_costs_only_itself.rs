@@ -7,7 +7,7 @@
 mod client;
 mod common;
 
-use client::Client;
+use client::{Client, receive};
 use common::peek;
 use forebay_engine::ReadError;
 use forebay_engine::command::{Command, MessageState, Peeked, Reply};
@@ -97,4 +97,17 @@ fn it_is_set_aside_counted_and_in_nobodys_way() {
     client.change("jobs", delivery.receipt, 0).unwrap_err();
     client.ack("jobs", delivery.receipt).unwrap();
     assert_eq!(client.counts("jobs"), [8, 1, 0, 0]);
+}
+
+/// A receive that waits for the rest of its group would wait for the end of a lease that nobody has.
+#[test]
+fn whoever_waits_for_its_group_gets_the_next_when_it_is_set_aside() {
+    let mut client = Client::new();
+    client.create_fifo("line.fifo");
+    client.send_in_groups("line.fifo", &[("a", Some(1), "first"), ("a", Some(2), "second")]);
+    let first = client.receive_max("line.fifo", 1, 60_000).remove(0);
+    let waiting = client.begin(receive("line.fifo", 1, 20_000, 60_000));
+    assert_eq!(client.received(waiting), None);
+    client.ask(Command::SetAside { queue: first.location.queue, seq: first.seq }).unwrap();
+    assert_eq!(client.received(waiting), Some(vec!["second".to_owned()]));
 }

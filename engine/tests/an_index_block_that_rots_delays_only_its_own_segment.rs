@@ -277,3 +277,29 @@ fn what_a_lost_block_hides_is_set_aside_and_the_rest_flows() {
     let (whole, hidden) = whole_and_damaged(&mut client);
     assert_eq!((whole, hidden), (vec![], damaged));
 }
+
+/// Numbers that descend where a block stands in the place of another one would end the process, again and again.
+#[test]
+fn what_a_misplaced_block_shows_twice_is_taken_once() {
+    for (early, late) in [(1, 2), (2, 1)] {
+        let mut client = rotten(PAGE * 3 + 20);
+        let path = client.files_of("log")[0].clone();
+        let bytes = client.disk.image(&path).unwrap();
+        let block = bytes[late * 4096..(late + 1) * 4096].to_vec();
+        let before = bytes[early * 4096..(early + 1) * 4096].to_vec();
+        for (at, (old, new)) in before.iter().zip(&block).enumerate() {
+            for bit in (0..8).filter(|bit| (old ^ new) >> bit & 1 == 1) {
+                client.disk.flip_bit(&path, (early * 4096 + at) as u64, bit).unwrap();
+            }
+        }
+        let (whole, damaged) = whole_and_damaged(&mut client);
+        let mut found: Vec<u64> =
+            whole.iter().chain(damaged.iter().map(|(seq, _)| seq)).copied().collect();
+        found.dedup();
+        let count = found.len();
+        found.sort_unstable();
+        found.dedup();
+        assert_eq!(found.len(), count, "block {late} in the place of {early}");
+        assert!(whole.len() > 1, "block {late} in the place of {early}");
+    }
+}

@@ -20,6 +20,7 @@ use crate::ids::Position;
 use crate::index::{self, IndexIdentity, MappedIndex, SegmentIndex};
 use crate::location::Segment;
 use crate::log::{ListedSegment, Listing, ListingError, SEGMENT_HEADER_BYTES, Sealed, names};
+use crate::options::Options;
 use crate::pace::BYTES_JUDGED_PER_BYTE;
 use crate::time::LogTime;
 use crate::upkeep::{Home, SealedSegment};
@@ -83,6 +84,20 @@ pub(crate) enum EarlyFailure {
         /// What is wrong with it.
         detail: String,
     },
+    /// A segment of the group could not be read.
+    Unread {
+        /// The segment.
+        segment: Position,
+        /// Why.
+        error: DiskError,
+    },
+    /// What is left of the group is more than one segment holds.
+    TooLarge {
+        /// The group's first segment.
+        first: Position,
+        /// How many it has.
+        segments: usize,
+    },
     /// The index of an older segment has a damaged block.
     BadIndex {
         /// The segment.
@@ -131,14 +146,14 @@ impl From<SourceError> for CopyError {
 
 impl Compaction {
     /// Begins to make one segment of `group`; `older` are those before it. Messages that are gone are not read
-    /// where they take `skip_bytes_min` or more.
+    /// where they take as many bytes as `options` say.
     pub(crate) fn begin(
         home: Home,
         group: Vec<SealedSegment>,
         older: Vec<SealedSegment>,
         views: Arc<Views>,
         reserve: Reserve,
-        skip_bytes_min: u64,
+        options: &Options,
         counters: Arc<Counters>,
     ) -> Result<Self, DiskError> {
         let ends = group.first().zip(group.last()).expect("a group has segments");
@@ -152,14 +167,16 @@ impl Compaction {
             created: created.min().expect("a group has segments"),
         };
         let (file, path) = (reserve.file.clone(), reserve.path.clone());
-        let output = Output::new(&*home.disk, file, path, identity)?;
+        let largest = group.iter().map(|sealed| sealed.bytes).max();
+        let bytes_max = 2 * options.segment_bytes.max(largest.expect("a group has segments"));
+        let output = Output::new(&*home.disk, file, path, identity)?.at_most(bytes_max);
         let unread = group.iter().rev().cloned().collect();
         Ok(Self {
             home,
             group,
             unread,
             source: None,
-            skip_bytes_min,
+            skip_bytes_min: options.skip_bytes_min(),
             judge: Judge::new(views, older),
             reserve,
             output,
@@ -194,6 +211,7 @@ impl Compaction {
             }
         };
         let segment = source.sealed.segment.first;
+        let (first, segments) = (self.group[0].segment.first, self.group.len());
         let (judge, output, newest) = (&mut self.judge, &mut self.output, &mut self.newest);
         let mut written = 0;
         let passed = source.read(STEP_BYTES, pace, |_, header, body| {
@@ -212,13 +230,16 @@ impl Compaction {
             }
             pace.moved(judged_bytes / BYTES_JUDGED_PER_BYTE);
             *newest = header.log_time;
+            if !output.has_room(&needed) {
+                return Err(CopyError::Failed(EarlyFailure::TooLarge { first, segments }));
+            }
             let added = output.add(header, needed);
             written += added.map_err(|error| CopyError::Failed(error.into()))?;
             Ok(())
         });
         let passed = passed.map_err(|error| match error {
             CopyError::Failed(failure) => failure,
-            CopyError::Source(SourceError::Disk(error)) => error.into(),
+            CopyError::Source(SourceError::Disk(error)) => EarlyFailure::Unread { segment, error },
             CopyError::Source(error) => {
                 EarlyFailure::Unreadable { segment, detail: error.to_string() }
             }
@@ -237,6 +258,10 @@ impl Compaction {
     fn finish(&mut self, listing: &Listing) -> Result<Stepped, Failure> {
         let mut rest = EntryBuilder::new();
         rest.append(|out| self.judge.write_rest(out));
+        if !self.output.has_room(&rest) {
+            let (first, segments) = (self.group[0].segment.first, self.group.len());
+            return Err(EarlyFailure::TooLarge { first, segments }.into());
+        }
         let (disk, data) = (&*self.home.disk, &*self.home.data);
         let written = self.output.written();
         let (segment, bytes) = self.output.finish(disk, data, self.newest, rest)?;

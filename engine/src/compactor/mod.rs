@@ -33,6 +33,7 @@ pub(crate) use salvage::{Salvage, salvage};
 
 use crate::ids::{Position, QueueId};
 use crate::state::frozen::FrozenQueue;
+use crate::time::LogTime;
 
 /// The queues as they were when they were frozen for a snapshot: what is not in here is gone.
 #[derive(Debug, Default)]
@@ -41,5 +42,7 @@ pub(crate) struct Views {
     pub(crate) is_kept: bool,
     /// Every view contains the entries up to here.
     pub(crate) position: Position,
+    /// No entry up to there was written later.
+    pub(crate) log_time: LogTime,
     pub(crate) queues: BTreeMap<QueueId, FrozenQueue>,
 }

@@ -9,11 +9,11 @@ use crate::broken::{Mistake, makes};
 use crate::checksum::Salt;
 use crate::core::sent_slots;
 use crate::disk::{Disk, DiskError, DiskFile};
-use crate::entry::{EntryBuilder, EntryHeader, seal_entry};
+use crate::entry::{EntryBuilder, EntryHeader, entry_bytes, seal_entry};
 use crate::ids::{Epoch, Position, StoreId};
 use crate::index::HeapIndex;
 use crate::location::Segment;
-use crate::log::{SEGMENT_HEADER_BYTES, SegmentHeader, names, new_salt};
+use crate::log::{SEGMENT_BYTES_MAX, SEGMENT_HEADER_BYTES, SegmentHeader, names, new_salt};
 use crate::time::LogTime;
 
 /// Written at once.
@@ -38,6 +38,7 @@ pub(crate) struct Output {
     identity: Identity,
     salt: Salt,
     index: HeapIndex,
+    bytes_max: u64,
     /// Behind the last byte that was written.
     written: u64,
     buffer: BytesMut,
@@ -59,10 +60,16 @@ impl Output {
             identity,
             salt,
             index: HeapIndex::default(),
+            bytes_max: SEGMENT_BYTES_MAX,
             written: SEGMENT_HEADER_BYTES,
             buffer: BytesMut::new(),
             newest: None,
         })
+    }
+
+    /// A segment that is to have no more bytes than this.
+    pub(crate) fn at_most(self, bytes: u64) -> Self {
+        Self { bytes_max: bytes.min(SEGMENT_BYTES_MAX), ..self }
     }
 
     /// Adds an entry with these records. One without any is left out.
@@ -79,6 +86,14 @@ impl Output {
             Some((header, records)) => self.write(&header, records),
             None => Ok(0),
         }
+    }
+
+    /// Whether an entry with these records fits the segment.
+    pub(crate) fn has_room(&self, records: &EntryBuilder) -> bool {
+        let newest = self.newest.as_ref().map_or(0, |(_, records)| records.body_bytes());
+        let entries = [newest, records.body_bytes()].map(|bytes| entry_bytes(bytes as u64));
+        let bytes = self.written + self.buffer.len() as u64 + entries.iter().sum::<u64>();
+        bytes <= self.bytes_max
     }
 
     fn write(&mut self, header: &EntryHeader, records: EntryBuilder) -> Result<u64, DiskError> {

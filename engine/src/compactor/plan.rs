@@ -7,8 +7,9 @@
 use super::Views;
 use crate::entry::{ENTRY_HEADER_BYTES, SEGMENT_HEADER_BYTES};
 use crate::ids::Position;
-use crate::log::SEGMENT_AGE_MS_MAX;
+use crate::log::SEGMENT_SPAN_MS_MAX;
 use crate::options::Options;
+use crate::time::LogTime;
 use crate::upkeep::SealedSegment;
 
 /// A segment is worth rewriting when this share of it can be given back, in percent.
@@ -65,7 +66,8 @@ struct Estimate<'s> {
 }
 
 /// Plans the next compaction of the sealed segments, in the order of their positions. Those behind
-/// `reach` have to wait. `bytes_max` bounds what is written: the reserve on a full disk.
+/// `reach` have to wait. `bytes_max` bounds what is written: the reserve on a full disk. No group has
+/// more than `segments_max` segments.
 pub(crate) fn plan<'s>(
     segments: impl Iterator<Item = &'s SealedSegment>,
     views: &Views,
@@ -73,6 +75,7 @@ pub(crate) fn plan<'s>(
     reach: Position,
     (options, garbage): (&Options, LetBe),
     bytes_max: u64,
+    segments_max: usize,
 ) -> Planned {
     // Of what came behind the views nothing is known yet.
     let known = segments.filter(|sealed| sealed.last <= views.position);
@@ -89,7 +92,8 @@ pub(crate) fn plan<'s>(
         LetBe::Some => options.garbage_bytes_max(live_bytes),
         LetBe::None => 0,
     };
-    let limits = Limits { segment_bytes: options.segment_bytes, bytes_max };
+    let (segment_bytes, ends) = (options.segment_bytes, views.log_time);
+    let limits = Limits { segment_bytes, bytes_max, segments_max, ends };
     let later = limits.choose(&estimates, garbage_bytes_max);
     for estimate in &mut estimates {
         estimate.is_free &= estimate.sealed.last <= reach;
@@ -119,6 +123,9 @@ impl Estimate<'_> {
 struct Limits {
     segment_bytes: u64,
     bytes_max: u64,
+    segments_max: usize,
+    /// When the last one's newest entry was written, at the latest.
+    ends: LogTime,
 }
 
 impl Limits {
@@ -156,11 +163,11 @@ impl Limits {
             let before = group.clone();
             if group.end < estimates.len() && joins(&estimates[group.end]) {
                 let wider = group.start..group.end + 1;
-                group = if self.fits(&estimates[wider.clone()]) { wider } else { group };
+                group = if self.fits(estimates, &wider) { wider } else { group };
             }
             if group.start > 0 && joins(&estimates[group.start - 1]) {
                 let wider = group.start - 1..group.end;
-                group = if self.fits(&estimates[wider.clone()]) { wider } else { group };
+                group = if self.fits(estimates, &wider) { wider } else { group };
             }
             if group == before {
                 return group;
@@ -173,25 +180,27 @@ impl Limits {
         (0..estimates.len()).find_map(|start| {
             let behind = (start + 1..=estimates.len())
                 .take_while(|end| {
-                    let group = &estimates[start..*end];
-                    group.iter().all(|estimate| estimate.is_free) && self.fits(group)
+                    let are_free = estimates[start..*end].iter().all(|estimate| estimate.is_free);
+                    are_free && self.fits(estimates, &(start..*end))
                 })
                 .last()?;
             (behind - start >= SMALL_NEIGHBOURS).then_some(start..behind)
         })
     }
 
-    fn fits(&self, group: &[Estimate<'_>]) -> bool {
-        let live: u64 = group.iter().map(|estimate| estimate.live_bytes).sum();
-        let read: u64 = group.iter().map(|estimate| estimate.sealed.bytes).sum();
-        let created = group.iter().map(|estimate| estimate.sealed.segment.created);
-        let (Some(oldest), Some(newest)) = (created.clone().min(), created.max()) else {
-            return false;
-        };
+    /// Whether a group makes one segment.
+    fn fits(&self, estimates: &[Estimate<'_>], group: &std::ops::Range<usize>) -> bool {
+        let segments = &estimates[group.clone()];
+        let live: u64 = segments.iter().map(|estimate| estimate.live_bytes).sum();
+        let read: u64 = segments.iter().map(|estimate| estimate.sealed.bytes).sum();
+        let created = |estimate: &Estimate<'_>| estimate.sealed.segment.created;
+        let Some(begins) = segments.first().map(created) else { return false };
+        // Nothing of it is newer than the segment behind.
+        let ends = estimates.get(group.end).map_or(self.ends, created);
         live <= self.segment_bytes.min(self.bytes_max)
             && read <= self.segment_bytes * GROUP_SEGMENTS
-            // Sent times are kept as 32-bit offsets from the oldest one's creation.
-            && newest.ms_since(oldest) < SEGMENT_AGE_MS_MAX
+            && segments.len() <= self.segments_max
+            && ends.ms_since(begins) <= SEGMENT_SPAN_MS_MAX
     }
 }
 

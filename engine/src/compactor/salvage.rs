@@ -75,9 +75,17 @@ impl Salvage {
         let times = (header.log_time, sealed.segment.created);
         for message in sent_slots(offset, times, body) {
             control_bytes -= message.slot.bytes as usize;
-            self.index.add(message);
+            self.add(message);
         }
         self.index.add_control(control_bytes as u64);
+    }
+
+    /// By chance a seal may be right where no record was written, or a block stands where another one was:
+    /// numbers ascend, so what comes behind a greater one is left out.
+    fn add(&mut self, message: Indexed) {
+        if self.index.row(message.queue).is_none_or(|row| row.last < message.seq) {
+            self.index.add(message);
+        }
     }
 
     /// Looks for records that prove themselves where no valid entry is.
@@ -119,12 +127,9 @@ impl Salvage {
                     // Rotten attributes say nothing.
                     group: sent.check_payload().map_or(0, |()| sent.group().0),
                 };
-                // By chance a seal may be right where no record was written.
-                if self.index.row(sent.queue).is_none_or(|row| row.last < sent.seq) {
-                    let is_moved = matches!(record, Record::Moved(_));
-                    let Sent { queue, seq, .. } = *sent;
-                    self.index.add(Indexed { queue, seq, slot, is_moved });
-                }
+                let is_moved = matches!(record, Record::Moved(_));
+                let Sent { queue, seq, .. } = *sent;
+                self.add(Indexed { queue, seq, slot, is_moved });
             }
             at += size;
             behind = at;

@@ -57,14 +57,19 @@ impl<R: ReplyTo> Core<R> {
         let (mut acked, mut failures) = (Vec::new(), Vec::new());
         for (index, receipt) in (0..).zip(receipts) {
             match self.check_ack(queue, receipt, now) {
-                Ok((receipt, true)) => acked.push(receipt.seq),
+                // Also what has expired and could not be removed yet: retention may become longer.
+                Ok((receipt, _)) if self.is_stored(queue, receipt.seq) => acked.push(receipt.seq),
                 // Deleting what is deleted succeeds.
-                Ok((_, false)) => {}
+                Ok(_) => {}
                 Err(error) => failures.push((index, error)),
             }
         }
         self.record_acks(queue, &acked, now);
         Ok(Decided::WhenDurable(Reply::Changed { failures }))
+    }
+
+    fn is_stored(&self, queue: QueueId, seq: Seq) -> bool {
+        self.state.get(queue).is_some_and(|queue| queue.messages.contains(seq))
     }
 
     /// Deletes messages for good.
@@ -226,10 +231,12 @@ impl<R: ReplyTo> Core<R> {
         Ok(Decided::WhenDurable(Reply::Changed { failures: Vec::new() }))
     }
 
-    pub(super) fn set_aside(&mut self, queue: QueueId, seq: Seq) -> Decision {
+    pub(super) fn set_aside(&mut self, queue: QueueId, seq: Seq, now: LogTime) -> Decision {
         // No record: whether the bytes are damaged is found again when they are read again.
-        if let Some(queue) = self.state.by_id(queue) {
-            queue.messages.damaged(seq);
+        if let Some(found) = self.state.by_id(queue) {
+            found.messages.damaged(seq);
+            // Of its group, or where too many were in flight.
+            self.serve(queue, now);
         }
         Ok(Decided::Now(Reply::SetAside))
     }

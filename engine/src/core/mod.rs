@@ -329,7 +329,7 @@ impl<R: ReplyTo> Core<R> {
                 self.return_undelivered(&queue, &receipts, now)
             }
             Command::Transact { acks, sends } => self.transact(&acks, &sends, now),
-            Command::SetAside { queue, seq } => self.set_aside(queue, seq),
+            Command::SetAside { queue, seq } => self.set_aside(queue, seq, now),
             Command::Peek { queue, from, max, bytes_max, filter } => {
                 self.peek(&queue, from, max, bytes_max, filter, now)
             }

@@ -173,7 +173,10 @@ impl<R: ReplyTo> Core<R> {
                     return;
                 }
                 let (chosen, body) = read.messages.pop_front().expect("it has a front");
+                // Nothing that expires in its course takes its room.
+                self.command_bytes = moved_bytes(&chosen.location);
                 self.decide_move(&mut read, &chosen, body, now);
+                self.command_bytes = 0;
             }
             self.end_batch(&read, now);
         }

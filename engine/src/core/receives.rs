@@ -135,7 +135,8 @@ impl<R: ReplyTo> Core<R> {
                 continue;
             }
             let demand = waiter.demand;
-            let bytes = leased_bytes(demand.messages_max);
+            // What the command itself takes is not theirs.
+            let bytes = self.command_bytes + leased_bytes(demand.messages_max);
             if !self.has_room_now(bytes, self.deletes_bytes()) {
                 self.postponed.insert(queue);
                 return self.set_alarm(queue, now);

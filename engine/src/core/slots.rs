@@ -81,8 +81,8 @@ fn sent_before(record: &Record<'_>) -> Option<LogTime> {
     }
 }
 
-/// A sent time as a slot keeps it. A segment is left, and none is merged into another, long
-/// before 31 bits are full (`SEGMENT_AGE_MS_MAX`).
+/// A sent time as a slot keeps it. No segment spans more than that holds (`SEGMENT_SPAN_MS_MAX`): the log
+/// leaves one in time, and neither compactor nor repair makes one that would.
 pub(crate) fn slot_ms(sent: LogTime, segment_created: LogTime) -> i32 {
     match sent >= segment_created {
         true => i32::try_from(sent.ms_since(segment_created)).unwrap_or(i32::MAX),

@@ -10,6 +10,7 @@ pub(crate) struct Slot {
     /// The record's bytes, its header included.
     pub(crate) bytes: u32,
     /// When it was sent, in ms since the segment was created: a message that was moved may be older.
+    /// No segment spans more (`SEGMENT_SPAN_MS_MAX`).
     pub(crate) sent_ms: i32,
     /// The CRC-32 of its group's id, or 1 if that is 0; 0 is no group.
     pub(crate) group: u32,

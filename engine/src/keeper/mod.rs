@@ -32,6 +32,9 @@ use snapshots::Snapshots;
 /// After a failure the same kind of work is left alone for so long.
 const RETRY_MS: u64 = 5_000;
 
+/// So often a compaction reads a segment that cannot be read before it is left out.
+const READS_MAX: u32 = 3;
+
 /// What a step came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Step {
@@ -69,6 +72,10 @@ pub(crate) struct Keeper {
     retired: Vec<Retired>,
     /// Segments that cannot be compacted because they are damaged.
     unreadable: Vec<Position>,
+    /// Of a group that could not be read: its segment, and how often that was tried.
+    unread: Option<(Position, u32)>,
+    /// How many segments a group may have: fewer when one came to more than was estimated.
+    segments_max: usize,
     /// What a compaction may write: while the disk is full, only what fits the reserve.
     bytes_max: u64,
     /// What the manifest of a swap has space for, as far as was looked.
@@ -106,6 +113,8 @@ impl Keeper {
             reserve: None,
             retired: Vec::new(),
             unreadable: Vec::new(),
+            unread: None,
+            segments_max: usize::MAX,
             bytes_max: u64::MAX,
             reserved_manifest_bytes: 0,
             retry_reserve: LogTime::default(),
@@ -274,6 +283,7 @@ impl Keeper {
             Ok(Stepped::Copied) => Ok(Step::Did),
             Ok(Stepped::Swapped { removed, added }) => {
                 self.compaction = None;
+                self.segments_max = self.segments_max.saturating_mul(2);
                 self.swapped(removed, added, now);
                 Ok(Step::Did)
             }
@@ -303,6 +313,30 @@ impl Keeper {
             EarlyFailure::Unreadable { segment, detail } => {
                 tracing::error!("a damaged segment is left as it is, uncompacted: {detail}");
                 self.unreadable.push(segment);
+            }
+            EarlyFailure::Unread { segment, error } => {
+                let before = self.unread.filter(|(failed, _)| *failed == segment);
+                let tries = before.map_or(1, |(_, tries)| tries + 1);
+                self.unread = Some((segment, tries));
+                if tries < READS_MAX {
+                    tracing::warn!("a compaction is tried again later: {error}");
+                    self.retry_compaction = now.plus_ms(RETRY_MS);
+                } else {
+                    tracing::error!(
+                        "a segment that cannot be read is left as it is, uncompacted: {error}"
+                    );
+                    self.unreadable.push(segment);
+                }
+            }
+            EarlyFailure::TooLarge { first, segments } if segments > 1 => {
+                tracing::warn!(
+                    "{segments} segments from {first} on are more than one when compacted: fewer are taken"
+                );
+                self.segments_max = segments / 2;
+            }
+            EarlyFailure::TooLarge { first, .. } => {
+                tracing::warn!("segment {first} would grow when compacted: it is left as it is");
+                self.unreadable.push(first);
             }
             EarlyFailure::Disk(error) => {
                 // On a full disk what fits the reserve comes first, at once. How much a group comes
@@ -384,7 +418,7 @@ impl Keeper {
             older,
             views.clone(),
             reserve,
-            self.options.skip_bytes_min(),
+            &self.options,
             self.counters.clone(),
         );
         match begun {
@@ -425,7 +459,15 @@ impl Keeper {
                 _ => LetBe::None,
             };
             let (unreadable, options) = (&self.unreadable, &self.options);
-            plan(segments, views, unreadable, reach, (options, garbage), self.bytes_max)
+            plan(
+                segments,
+                views,
+                unreadable,
+                reach,
+                (options, garbage),
+                self.bytes_max,
+                self.segments_max,
+            )
         };
         let mut reaches = self.snapshots.reaches(views).into_iter();
         let mut planned = within(reaches.next().expect("one is always there"));

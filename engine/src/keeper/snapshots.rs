@@ -194,6 +194,7 @@ impl Snapshots {
                 return Ok(Stepped::default());
             }
             taking.views.position = frozen.position;
+            taking.views.log_time = frozen.log_time;
         }
         if matches!(taking.file, File::Unbegun) && !has_space(counters) {
             tracing::warn!("a snapshot is only viewed: receives and deletes need the space");

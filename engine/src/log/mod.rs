@@ -38,7 +38,7 @@ pub use names::SegmentName;
 pub(crate) use open::{Known, OpenedLog, find, lock_new, lock_to_look, look_at, read_manifest};
 pub(crate) use segment::{PreparedSegment, new_salt};
 pub use segment::{SEGMENT_BYTES_MAX, SEGMENT_HEADER_BYTES, SegmentHeader};
-pub(crate) use tail::{NextSegment, Place, SEGMENT_AGE_MS_MAX, Tail};
+pub(crate) use tail::{NextSegment, Place, SEGMENT_AGE_MS_MAX, SEGMENT_SPAN_MS_MAX, Tail};
 
 use crate::broken::{Mistake, makes};
 use crate::counters::Counters;

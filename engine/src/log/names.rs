@@ -67,6 +67,16 @@ pub(crate) fn standby(data: &Path) -> PathBuf {
     log_dir(data).join("standby.tmp")
 }
 
+/// The directory of the snapshots.
+pub(crate) fn snapshot_dir(data: &Path) -> PathBuf {
+    data.join("snapshot")
+}
+
+/// The next snapshot while it is written.
+pub(crate) fn unfinished_snapshot(data: &Path) -> PathBuf {
+    snapshot_dir(data).join("next.tmp")
+}
+
 /// Whether a file of this name is unfinished work, to be removed when the store is opened.
 pub(crate) fn is_temporary(name: &str) -> bool {
     name.ends_with(".tmp")

@@ -15,7 +15,7 @@ use super::tail::{NextSegment, Tail};
 use super::{Listing, Log, PAGE_BYTES, listed_active};
 use crate::broken::{Mistake, makes};
 use crate::counters::Counters;
-use crate::disk::{Access, Disk, DiskError, DiskFile, DiskLock, PageWriter};
+use crate::disk::{Access, Disk, DiskError, DiskFile, DiskLock, PageWriter, remove_if_there};
 use crate::entry::EntryHeader;
 use crate::error::{Damage, OpenError};
 use crate::ids::{Epoch, Position};
@@ -295,6 +295,8 @@ fn remove_leftovers(
         names::standby(data),
         names::manifest_reserve(data),
     ];
+    // A snapshot that was not finished takes what the log needs for its first segment.
+    remove_if_there(disk, &names::unfinished_snapshot(data))?;
     let leftovers = files.temporary.iter().chain(&files.stale_indexes).map(|name| dir.join(name));
     for path in leftovers.filter(|path| !kept.contains(path)) {
         disk.remove(&path)?;

@@ -8,9 +8,13 @@ use crate::ids::Position;
 use crate::location::Segment;
 use crate::time::LogTime;
 
-/// A segment older than this is left at the next entry: sent times are kept as 32-bit offsets in
-/// milliseconds from its creation, which reach 49 days.
-pub(crate) const SEGMENT_AGE_MS_MAX: u64 = 1 << 31;
+/// How long behind its segment's creation an entry may have been written, in ms: so far an index can say
+/// when a message was sent.
+pub(crate) const SEGMENT_SPAN_MS_MAX: u64 = i32::MAX as u64;
+
+/// A segment older than this is left at the next entry, in ms. The compactor can merge it with others
+/// then, and there is time to make the next one.
+pub(crate) const SEGMENT_AGE_MS_MAX: u64 = 1 << 30;
 
 /// Whether there is a segment to roll to.
 #[derive(Debug)]

@@ -14,7 +14,7 @@ use crate::disk::{Disk, DiskError};
 use crate::entry::{EntryBuilder, EntryHeader, SEGMENT_HEADER_BYTES, entry_bytes};
 use crate::error::{Damage, OpenError};
 use crate::ids::{Position, QueueId, Seq, StoreId};
-use crate::log::{ListedSegment, Sealed, names};
+use crate::log::{ListedSegment, SEGMENT_AGE_MS_MAX, Sealed, names};
 use crate::record::{Moved, Record, Sent};
 use crate::state::deduplication::Entry;
 use crate::state::{Queue, State};
@@ -169,6 +169,8 @@ struct Writer<'p> {
     bytes: u64,
     /// The next entry's position.
     next: Position,
+    /// When the segment begins.
+    created: LogTime,
     /// The last entry's time.
     time: LogTime,
     listed: Vec<ListedSegment>,
@@ -177,7 +179,7 @@ struct Writer<'p> {
 impl<'p> Writer<'p> {
     fn new(place: Place<'p>) -> Self {
         let (next, time) = (Position(1), LogTime(0));
-        Self { place, output: None, bytes: 0, next, time, listed: Vec::new() }
+        Self { place, output: None, bytes: 0, next, created: time, time, listed: Vec::new() }
     }
 
     fn add(&mut self, records: EntryBuilder, time: LogTime) -> Result<(), DiskError> {
@@ -185,10 +187,12 @@ impl<'p> Writer<'p> {
             return Ok(());
         }
         let bytes = entry_bytes(records.body_bytes() as u64);
-        if self.output.is_some() && self.bytes + bytes > self.place.segment_bytes {
+        let (position, time) = (self.next, time.max(self.time));
+        let is_full = self.bytes + bytes > self.place.segment_bytes;
+        let is_old = time.ms_since(self.created) >= SEGMENT_AGE_MS_MAX;
+        if self.output.is_some() && (is_full || is_old) {
             self.end_segment()?;
         }
-        let (position, time) = (self.next, time.max(self.time));
         let Place { disk, data, store, .. } = self.place;
         if self.output.is_none() {
             let path = names::compaction(data);
@@ -197,6 +201,7 @@ impl<'p> Writer<'p> {
             let identity = Identity { store, first, last, generation: GENERATION, created };
             self.output = Some((first, Output::new(disk, file, path, identity)?));
             self.bytes = SEGMENT_HEADER_BYTES;
+            self.created = created;
         }
         let (_, output) = self.output.as_mut().expect("it was made above");
         output.add(&EntryHeader::without_body(position, time), records)?;

@@ -5,20 +5,11 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use crate::ids::Position;
-
-/// The directory of the snapshots.
-pub(super) fn dir(data: &Path) -> PathBuf {
-    data.join("snapshot")
-}
+pub(super) use crate::log::names::{snapshot_dir as dir, unfinished_snapshot as unfinished};
 
 /// A snapshot.
 pub(crate) fn snapshot(data: &Path, position: Position) -> PathBuf {
     dir(data).join(SnapshotName(position).to_string())
-}
-
-/// The next snapshot while it is written.
-pub(super) fn unfinished(data: &Path) -> PathBuf {
-    dir(data).join("next.tmp")
 }
 
 /// A snapshot's file name: its position in 16 hexadecimal digits and `.snap`.

@@ -4,8 +4,12 @@
 //!   behind is always one that existed at some moment: old and new bytes never mix inside it.
 //! - `durable` plus all of `pending` equals `cache`, until a failed sync drops changes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 
+use rustix::io::Errno;
+
+use super::BLOCK_BYTES;
 use super::fate::{Choices, Fate};
 use super::image::{Image, Sector, is_same, split};
 use super::random::Random;
@@ -16,6 +20,8 @@ pub(super) struct Contents {
     cache: Image,
     durable: Image,
     pending: Vec<Change>,
+    /// Blocks that the device cannot read.
+    unreadable: BTreeSet<u64>,
 }
 
 /// A write or a change of size that was not synced.
@@ -31,14 +37,16 @@ struct Change {
 
 impl Contents {
     pub(super) fn new() -> Self {
-        Self { cache: Image::new(), durable: Image::new(), pending: Vec::new() }
+        let (cache, durable) = (Image::new(), Image::new());
+        Self { cache, durable, pending: Vec::new(), unreadable: BTreeSet::new() }
     }
 
     /// A file that was always there.
     pub(super) fn planted(bytes: &[u8]) -> Self {
         let mut image = Image::new();
         image.write(0, bytes);
-        Self { cache: image.clone(), durable: image, pending: Vec::new() }
+        let (cache, durable) = (image.clone(), image);
+        Self { cache, durable, pending: Vec::new(), unreadable: BTreeSet::new() }
     }
 
     pub(super) fn cache(&self) -> &Image {
@@ -49,22 +57,32 @@ impl Contents {
         &self.durable
     }
 
-    pub(super) fn read(&self, offset: u64, buffer: &mut [u8]) -> usize {
-        let count = self.readable(offset, buffer.len());
+    pub(super) fn read(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.readable(offset, buffer.len())?;
         self.cache.read(offset, &mut buffer[..count]);
-        count
+        Ok(count)
     }
 
     /// Reads the disk's sectors. The size is the cached one, as for a direct read on a real
     /// machine: data that never reached the disk reads as zeros.
-    pub(super) fn read_durable(&self, offset: u64, buffer: &mut [u8]) -> usize {
-        let count = self.readable(offset, buffer.len());
+    pub(super) fn read_durable(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.readable(offset, buffer.len())?;
         self.durable.read(offset, &mut buffer[..count]);
-        count
+        Ok(count)
     }
 
-    fn readable(&self, offset: u64, wanted: usize) -> usize {
-        self.cache.size().saturating_sub(offset).min(wanted as u64) as usize
+    /// Makes the device unable to read a block.
+    pub(super) fn make_unreadable(&mut self, block: u64) {
+        self.unreadable.insert(block);
+    }
+
+    fn readable(&self, offset: u64, wanted: usize) -> io::Result<usize> {
+        let count = self.cache.size().saturating_sub(offset).min(wanted as u64);
+        let blocks = offset / BLOCK_BYTES..(offset + count).div_ceil(BLOCK_BYTES);
+        match self.unreadable.range(blocks).next() {
+            Some(_) if count > 0 => Err(Errno::IO.into()),
+            _ => Ok(count as usize),
+        }
     }
 
     pub(super) fn write(&mut self, offset: u64, bytes: &[u8]) {

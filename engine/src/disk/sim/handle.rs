@@ -129,15 +129,13 @@ impl DiskFile for SimFile {
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize, DiskError> {
         self.run("read", |state| {
-            state.run(Kind::Read, |state| Ok(state.contents(self.inode)?.read(offset, buffer)))
+            state.run(Kind::Read, |state| state.contents(self.inode)?.read(offset, buffer))
         })
     }
 
     fn read_durable_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize, DiskError> {
         self.run("read directly", |state| {
-            state.run(Kind::Read, |state| {
-                Ok(state.contents(self.inode)?.read_durable(offset, buffer))
-            })
+            state.run(Kind::Read, |state| state.contents(self.inode)?.read_durable(offset, buffer))
         })
     }
 

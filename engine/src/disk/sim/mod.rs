@@ -231,6 +231,14 @@ impl SimDisk {
         })
     }
 
+    /// From now on every read of the 4096-byte block of this number fails with `EIO`.
+    pub fn make_unreadable(&self, path: impl AsRef<Path>, block: u64) -> Result<(), DiskError> {
+        self.with_contents("spoil a block of", path.as_ref(), |contents| {
+            contents.make_unreadable(block);
+            Ok(())
+        })
+    }
+
     /// Swaps two 4096-byte blocks, or as much of them as both have.
     pub fn swap_blocks(&self, path: impl AsRef<Path>, a: u64, b: u64) -> Result<(), DiskError> {
         let (a, b) = (a.saturating_mul(BLOCK_BYTES), b.saturating_mul(BLOCK_BYTES));
