@@ -1,5 +1,5 @@
 //! Deliberate mistakes, of which one at a time can be switched on: the simulator must find each of them
-//! (`TESTING.md`, "Seen to fail"). Without the feature `broken` there is nothing here but an answer that
+//! (`TESTING.md`, "Mutation checks"). Without the feature `broken` there is nothing here but an answer that
 //! is always no, and the compiler leaves out what depends on it.
 
 #[cfg(feature = "broken")]
