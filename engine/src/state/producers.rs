@@ -53,6 +53,9 @@ const FORGOTTEN_MS: u64 = 24 * 3600 * 1000;
 /// Before another one is added, so many are looked at, of which some may be forgotten.
 const LOOKS: usize = 4;
 
+/// So many are remembered: a queue's memory is bounded, however many programs send to it once.
+const PRODUCERS_MAX: usize = 1 << 18;
+
 impl Producers {
     /// What is known of a producer's batch.
     pub(crate) fn find(&self, producer: ProducerId, number: u64) -> Known {
@@ -86,14 +89,20 @@ impl Producers {
         }
     }
 
-    /// Of those behind a new one's place, which is random, the first few are looked at: in the long
-    /// run all are.
+    /// Of those behind a new one's place, which is random as a rule, the first few are looked at: in the
+    /// long run all are. Behind the last one come the first: where ids ascend, these are the oldest.
     fn forget_some(&mut self, id: ProducerId, time: LogTime) {
-        let behind = self.producers.range(id..).take(LOOKS);
-        let is_old = |producer: &Producer| time.ms_since(producer.time) > FORGOTTEN_MS;
-        let old = behind.filter(|(_, producer)| is_old(producer)).map(|(id, _)| *id);
-        for id in old.collect::<Vec<_>>() {
-            self.producers.remove(&id);
+        let looked_at = self.producers.range(id..).chain(self.producers.range(..id)).take(LOOKS);
+        let looked_at: Vec<_> = looked_at.map(|(id, producer)| (producer.time, *id)).collect();
+        for (last, id) in &looked_at {
+            if time.ms_since(*last) > FORGOTTEN_MS {
+                self.producers.remove(id);
+            }
+        }
+        if self.producers.len() >= PRODUCERS_MAX
+            && let Some((_, silent_longest)) = looked_at.iter().min()
+        {
+            self.producers.remove(silent_longest);
         }
     }
 
@@ -177,5 +186,29 @@ mod tests {
             }
         }
         assert!(producers.iter().len() < 1000, "{} are left", producers.iter().len());
+    }
+
+    /// Ids may say when they were made, as UUIDs of version 7 do: behind a new one there is none then.
+    #[test]
+    fn producers_whose_ids_ascend_are_forgotten_too() {
+        let mut producers = Producers::default();
+        for id in 0..4000u32 {
+            let time = LogTime(u64::from(id) * FORGOTTEN_MS / 100);
+            producers.landed(ProducerId(id.into()), batch(1), 1, time);
+        }
+        assert!(producers.iter().len() < 200, "{} are left", producers.iter().len());
+    }
+
+    /// Without it every program that sends once would take memory for a day.
+    #[test]
+    fn of_too_many_producers_those_are_forgotten_that_were_silent_for_longest() {
+        let mut producers = Producers::default();
+        let many = PRODUCERS_MAX as u64 + 5000;
+        for id in 0..many {
+            producers.landed(ProducerId(id.into()), batch(1), 1, LogTime(id));
+        }
+        assert_eq!(producers.iter().len(), PRODUCERS_MAX);
+        assert_eq!(producers.find(ProducerId((many - 1).into()), 1), Known::Landed(batch(1)));
+        assert_eq!(producers.find(ProducerId(4000), 1), Known::New);
     }
 }
