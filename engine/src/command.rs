@@ -88,21 +88,9 @@ pub enum Command {
         queue: String,
         /// 1 to [`BATCH_MESSAGES_MAX`] messages.
         messages: Vec<NewMessage>,
-    },
-    /// Stores messages as [`Command::Send`] does, but lands once however often it is repeated, also
-    /// after a restart. (In a FIFO queue deduplication sees to that.)
-    SendOnce {
-        /// Who sends, drawn at random.
-        producer: ProducerId,
-        /// The batch's number, greater than those before it.
-        batch: u64,
-        /// The oldest batch that is not answered: none before it is sent again. No more than
-        /// [`PRODUCER_BATCHES_MAX`] from it on are known.
-        oldest: u64,
-        /// The queue's name.
-        queue: String,
-        /// As in [`Command::Send`], the same each time.
-        messages: Vec<NewMessage>,
+        /// With it the messages, the same each time, land once however often they are sent, also after
+        /// a restart. (In a FIFO queue deduplication sees to that.)
+        batch: Option<ProducerBatch>,
     },
     /// Leases messages to the caller, waiting for one if there is none.
     Receive {
@@ -116,23 +104,10 @@ pub enum Command {
         visibility_ms: Option<u64>,
         /// Stop before the bodies exceed this many bytes; one message is always given.
         bytes_max: u64,
-    },
-    /// Leases messages as [`Command::Receive`] does. From a FIFO queue the same attempt, asked again
-    /// within five minutes, gets the same messages and receipts, as long as none of them was deleted
-    /// or had its visibility changed; their timeout begins again.
-    ReceiveOnce {
-        /// What the attempt is called, by the receiver.
-        attempt: String,
-        /// The queue's name.
-        queue: String,
-        /// As in [`Command::Receive`].
-        max: u32,
-        /// As in [`Command::Receive`].
-        wait_ms: Option<u64>,
-        /// As in [`Command::Receive`].
-        visibility_ms: Option<u64>,
-        /// As in [`Command::Receive`].
-        bytes_max: u64,
+        /// What the receiver calls the attempt. From a FIFO queue the same attempt, asked again within
+        /// five minutes, gets the same messages and receipts, as long as none of them was deleted or
+        /// had its visibility changed; their timeout begins again.
+        attempt: Option<String>,
     },
     /// Leases messages to the caller as soon as there are any. Waits in line with the receives
     /// that wait, but without an end: until [`Command::EndWait`], or until the queue is deleted.
@@ -261,6 +236,18 @@ pub enum Command {
     Stats,
 }
 
+/// Which batch of an idempotent producer a send is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ProducerBatch {
+    /// Who sends, drawn at random.
+    pub producer: ProducerId,
+    /// The batch's number, greater than those before it.
+    pub number: u64,
+    /// The oldest batch that is not answered: none before it is sent again. No more than
+    /// [`PRODUCER_BATCHES_MAX`] from it on are known.
+    pub oldest: u64,
+}
+
 /// What a transaction deletes of one queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TransactAcks {
@@ -378,22 +365,8 @@ pub enum Reply {
     },
     /// To `DeleteQueue`.
     Deleted,
-    /// To `Send`: the messages' numbers are `first`, `first + 1`, ...
-    Sent {
-        /// The queue's number.
-        queue: QueueId,
-        /// The first message's number.
-        first: Seq,
-        /// How many.
-        count: u32,
-    },
-    /// To `Send` and `SendOnce` into a FIFO queue, where some were copies of messages sent before.
-    SentEach {
-        /// The queue's number.
-        queue: QueueId,
-        /// The message that each one is, or is a copy of.
-        seqs: Vec<Seq>,
-    },
+    /// To `Send`.
+    Sent(StoredMessages),
     /// To `Receive` and `Await`; empty when the wait ended without a message.
     Received {
         /// The queue's number.

@@ -33,7 +33,7 @@ fn send(engine: &Engine<Caller>, batches: std::ops::Range<usize>) {
     for batch in batches {
         let numbers = batch * BATCH..(batch + 1) * BATCH;
         let messages = numbers.map(|number| message(&body(number), None)).collect();
-        ask(engine, Command::Send { queue: "jobs".to_owned(), messages }).unwrap();
+        ask(engine, Command::Send { queue: "jobs".to_owned(), messages, batch: None }).unwrap();
     }
 }
 

@@ -20,6 +20,7 @@ fn thousands_of_messages_pass_through_tiny_segments() {
     let send = |count: usize| Command::Send {
         queue: "q".to_owned(),
         messages: (0..count).map(|n| message(&(n as u32).to_le_bytes(), None)).collect(),
+        batch: None,
     };
     let refused = ask(&mut store, &mut answers, send(all)).unwrap_err();
     let max = tiny().command_bytes_max();
@@ -37,6 +38,7 @@ fn thousands_of_messages_pass_through_tiny_segments() {
             wait_ms: None,
             visibility_ms: None,
             bytes_max: u64::MAX,
+            attempt: None,
         };
         let answer = ask(&mut store, &mut answers, receive).unwrap();
         store.commit().unwrap();

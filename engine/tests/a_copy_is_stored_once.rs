@@ -144,7 +144,7 @@ fn by_content_only_where_the_queue_says_so() {
     let content = |byte| {
         let mut message = in_group("a", None, b"body");
         message.deduplication = Deduplication::Content(DeduplicationKey([byte; 16]));
-        Command::Send { queue: QUEUE.to_owned(), messages: vec![message] }
+        Command::Send { queue: QUEUE.to_owned(), messages: vec![message], batch: None }
     };
     let refused = client.ask(content(1));
     assert!(matches!(refused, Err(RequestError::MessageInvalid { .. })), "{refused:?}");
@@ -153,7 +153,7 @@ fn by_content_only_where_the_queue_says_so() {
     let alter = Command::AlterQueue { name: QUEUE.to_owned(), attributes: by_content.into() };
     client.ask(alter).unwrap();
     for byte in [1, 1, 2] {
-        assert!(matches!(client.ask(content(byte)), Ok(Reply::Sent { .. })));
+        assert!(matches!(client.ask(content(byte)), Ok(Reply::Sent(_))));
     }
     assert_eq!(client.counts(QUEUE), [2, 0, 0, 0]);
 }
@@ -162,8 +162,11 @@ fn by_content_only_where_the_queue_says_so() {
 #[test]
 fn a_copy_is_not_answered_before_the_message_is_durable() {
     let mut client = client();
-    let send =
-        || Command::Send { queue: QUEUE.to_owned(), messages: vec![in_group("a", Some(1), b"x")] };
+    let send = || Command::Send {
+        queue: QUEUE.to_owned(),
+        messages: vec![in_group("a", Some(1), b"x")],
+        batch: None,
+    };
     let first = client.begin(send());
     let copy = client.begin(send());
     assert_eq!((client.answer(first), client.answer(copy)), (None, None));
@@ -175,8 +178,11 @@ fn a_copy_is_not_answered_before_the_message_is_durable() {
 fn a_standard_queue_takes_no_deduplication_id() {
     let mut client = Client::new();
     client.create("jobs");
-    let send =
-        Command::Send { queue: "jobs".to_owned(), messages: vec![in_group("a", Some(1), b"x")] };
+    let send = Command::Send {
+        queue: "jobs".to_owned(),
+        messages: vec![in_group("a", Some(1), b"x")],
+        batch: None,
+    };
     let refused = client.ask(send);
     assert!(matches!(refused, Err(RequestError::MessageInvalid { .. })), "{refused:?}");
 }

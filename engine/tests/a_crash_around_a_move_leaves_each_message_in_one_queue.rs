@@ -145,7 +145,7 @@ impl Run {
                     let messages = few.iter().map(|body| message(body.as_bytes(), None)).collect();
                     let (number, slot) = self.answers.slot();
                     self.sending.insert(number, few.to_vec());
-                    let send = Command::Send { queue: "jobs".to_owned(), messages };
+                    let send = Command::Send { queue: "jobs".to_owned(), messages, batch: None };
                     self.store().handle(send, slot)?;
                 }
                 Ok(())
@@ -159,6 +159,7 @@ impl Run {
                     wait_ms: Some(0),
                     visibility_ms: Some(0),
                     bytes_max: u64::MAX,
+                    attempt: None,
                 };
                 let (number, slot) = self.answers.slot_of_the_gone();
                 self.store().handle(receive, slot)?;
@@ -222,7 +223,7 @@ impl Run {
         for (number, answer) in self.answers.take_all() {
             let (sending, acking) = (self.sending.remove(&number), self.acking.remove(&number));
             match answer {
-                Ok(Reply::Sent { .. }) => self.answered.extend(sending.unwrap()),
+                Ok(Reply::Sent(_)) => self.answered.extend(sending.unwrap()),
                 Ok(Reply::Changed { failures }) => {
                     let failed =
                         |at: usize| failures.iter().any(|(index, _)| *index as usize == at);

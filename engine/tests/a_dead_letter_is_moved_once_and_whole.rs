@@ -304,8 +304,9 @@ fn what_travelled_with_it_travels_on_also_through_compactions_and_lost_files() {
         ..message(b"", None)
     };
     for _ in 0..30 {
-        let send = Command::Send { queue: "jobs".to_owned(), messages: vec![new.clone()] };
-        assert!(matches!(client.ask(send), Ok(Reply::Sent { .. })));
+        let send =
+            Command::Send { queue: "jobs".to_owned(), messages: vec![new.clone()], batch: None };
+        assert!(matches!(client.ask(send), Ok(Reply::Sent(_))));
     }
     client.advance(40 * client::DAY_MS);
     let_die(&mut client, "jobs");

@@ -16,12 +16,19 @@ fn create(name: &str) -> Command {
 }
 
 fn send(queue: &str, body: &[u8], delay_ms: Option<u64>) -> Command {
-    Command::Send { queue: queue.to_owned(), messages: vec![message(body, delay_ms)] }
+    Command::Send { queue: queue.to_owned(), messages: vec![message(body, delay_ms)], batch: None }
 }
 
 fn receive(queue: &str, wait_ms: u64) -> Command {
     let (wait_ms, visibility_ms) = (Some(wait_ms), Some(0));
-    Command::Receive { queue: queue.to_owned(), max: 1, wait_ms, visibility_ms, bytes_max: 1 << 20 }
+    Command::Receive {
+        queue: queue.to_owned(),
+        max: 1,
+        wait_ms,
+        visibility_ms,
+        bytes_max: 1 << 20,
+        attempt: None,
+    }
 }
 
 /// Receives from another queue until no lease fits the active segment any more.
@@ -54,7 +61,7 @@ fn also_in_a_fifo_queue_whose_delay_ends_then() {
     let create = Command::CreateQueue { name: name.clone(), attributes: delayed.into() };
     let message = in_group("g", Some(1), b"worth the wait");
     let payload = message.payload.clone();
-    let send = Command::Send { queue: name, messages: vec![message] };
+    let send = Command::Send { queue: name, messages: vec![message], batch: None };
     is_not_trapped("waited-for.fifo", create, send, &payload);
 }
 

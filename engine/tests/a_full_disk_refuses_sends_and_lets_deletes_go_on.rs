@@ -13,7 +13,7 @@ use forebay_engine::{OpenError, Options, RequestError, SimClock, Store};
 const BODY: [u8; 500] = [7; 500];
 
 fn send() -> Command {
-    Command::Send { queue: "jobs".into(), messages: vec![message(&BODY, None)] }
+    Command::Send { queue: "jobs".into(), messages: vec![message(&BODY, None)], batch: None }
 }
 
 fn receive() -> Command {
@@ -23,6 +23,7 @@ fn receive() -> Command {
         wait_ms: Some(0),
         visibility_ms: None,
         bytes_max: u64::MAX,
+        attempt: None,
     }
 }
 

@@ -38,6 +38,7 @@ fn how_long_is_said_by_the_receive_or_by_the_queue() {
         wait_ms: None,
         visibility_ms: None,
         bytes_max: 0,
+        attempt: None,
     };
     assert_eq!(client::deliveries(client.ask(receive)).len(), 1, "one is given, however large");
     client.advance(6_999);

@@ -456,8 +456,11 @@ fn it_goes_on_a_disk_that_takes_nothing_else() {
     let mut client = Client::new();
     client.create_with("jobs", kept(HOUR_MS));
     client.disk.set_capacity(Some(client.disk.used() + 400_000));
-    let filler =
-        || Command::Send { queue: "jobs".to_owned(), messages: vec![message(&[7; 900], None)] };
+    let filler = || Command::Send {
+        queue: "jobs".to_owned(),
+        messages: vec![message(&[7; 900], None)],
+        batch: None,
+    };
     while client.ask(filler()).is_ok() {}
     // Leases take whatever receives may take.
     while let Ok(Reply::Received { deliveries, .. }) = client.ask(receive("jobs", 1, 0, 1)) {

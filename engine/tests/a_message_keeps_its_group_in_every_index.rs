@@ -99,8 +99,8 @@ fn from_the_first_index_through_a_compaction_to_indexes_made_anew() {
     client.create("jobs");
     for first in (1..=MESSAGES).step_by(4) {
         let messages = (first..first + 4).map(grouped).collect();
-        let send = Command::Send { queue: "jobs".to_owned(), messages };
-        assert!(matches!(client.ask(send), Ok(Reply::Sent { .. })));
+        let send = Command::Send { queue: "jobs".to_owned(), messages, batch: None };
+        assert!(matches!(client.ask(send), Ok(Reply::Sent(_))));
     }
     client.keep();
     // The newest segment is in no file yet.
@@ -132,7 +132,8 @@ fn what_was_sent_with_a_group_is_read_back_with_it() {
     let mut client = Client::new();
     client.create("jobs");
     let sent = grouped(1);
-    let send = Command::Send { queue: "jobs".to_owned(), messages: vec![sent.clone()] };
+    let send =
+        Command::Send { queue: "jobs".to_owned(), messages: vec![sent.clone()], batch: None };
     client.ask(send).unwrap();
     client.commit_and_kill();
     let delivery = client.receive_one("jobs", 0);

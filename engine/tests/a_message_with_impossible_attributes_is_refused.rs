@@ -19,7 +19,7 @@ fn attributes_longer_than_the_message_are_refused_and_cost_nobody_anything() {
         checksum: checksum::message(attributes_bytes, b"12345"),
         ..message(b"12345", None)
     };
-    let send = |messages| Command::Send { queue: "q".to_owned(), messages };
+    let send = |messages| Command::Send { queue: "q".to_owned(), messages, batch: None };
     for attributes_bytes in [6, u32::MAX] {
         let batch = vec![message(b"good", None), with_attributes(attributes_bytes)];
         let refused = ask(&mut store, &mut answers, send(batch)).unwrap_err();

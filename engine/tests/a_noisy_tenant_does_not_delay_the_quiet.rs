@@ -61,8 +61,11 @@ fn delayed_messages_of_tenants_come_when_they_are_due() {
     client.send_in_groups("jobs", &[("a", None, "first")]);
     let mut late = common::in_group("b", None, b"late");
     late.delay_ms = Some(1_000);
-    let send =
-        forebay_engine::command::Command::Send { queue: "jobs".to_owned(), messages: vec![late] };
+    let send = forebay_engine::command::Command::Send {
+        queue: "jobs".to_owned(),
+        messages: vec![late],
+        batch: None,
+    };
     client.ask(send).unwrap();
     assert_eq!(bodies(&mut client, 9), ["first"]);
     client.advance(1_000);

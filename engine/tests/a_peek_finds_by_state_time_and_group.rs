@@ -156,7 +156,7 @@ fn a_group_is_found_among_others() {
     client.create("jobs");
     for (group, body) in [("eu", "1"), ("us", "2"), ("eu", "3")] {
         let messages = vec![grouped(group, body)];
-        client.ask(Command::Send { queue: "jobs".to_owned(), messages }).unwrap();
+        client.ask(Command::Send { queue: "jobs".to_owned(), messages, batch: None }).unwrap();
     }
     client.send("jobs", "of none");
     let group =
@@ -178,10 +178,10 @@ fn one_request_looks_at_so_many_and_says_where_to_go_on() {
     client.create("jobs");
     for _ in 0..40 {
         let messages = vec![message(b"", None); 4096];
-        client.ask(Command::Send { queue: "jobs".to_owned(), messages }).unwrap();
+        client.ask(Command::Send { queue: "jobs".to_owned(), messages, batch: None }).unwrap();
     }
     let messages = vec![grouped("rare", "it")];
-    client.ask(Command::Send { queue: "jobs".to_owned(), messages }).unwrap();
+    client.ask(Command::Send { queue: "jobs".to_owned(), messages, batch: None }).unwrap();
     let rare = PeekFilter { group: Some(group_of(b"rare")), ..PeekFilter::default() };
     let (found, requests) = peek(&mut client, 1, rare);
     assert_eq!((found.len(), found[0].seq, requests), (1, Seq(163_841), 3));

@@ -10,22 +10,20 @@ mod common;
 use client::Client;
 use common::message;
 use forebay_engine::RequestError;
-use forebay_engine::command::{Command, Reply};
+use forebay_engine::command::{Command, ProducerBatch, Reply};
 use forebay_engine::ids::ProducerId;
 
-fn batch(producer: u128, batch: u64, oldest: u64, messages: usize) -> Command {
-    Command::SendOnce {
-        producer: ProducerId(producer),
-        batch,
-        oldest,
+fn batch(producer: u128, number: u64, oldest: u64, messages: usize) -> Command {
+    Command::Send {
         queue: "jobs".to_owned(),
         messages: vec![message(&[0; 300], None); messages],
+        batch: Some(ProducerBatch { producer: ProducerId(producer), number, oldest }),
     }
 }
 
 fn first(client: &mut Client, command: Command) -> u64 {
     match client.ask(command) {
-        Ok(Reply::Sent { first, .. }) => first.0,
+        Ok(Reply::Sent(stored)) => stored.first.0,
         other => panic!("{other:?}"),
     }
 }

@@ -59,7 +59,7 @@ fn a_send_that_is_not_yet_durable_is_taken_and_answered_all_the_same() {
     client.store().commit().unwrap();
     assert_eq!(client.answer(purge), Some(Ok(Reply::Purged { count: 3 })));
     for number in [undurable, delayed, later] {
-        assert!(matches!(client.answer(number), Some(Ok(Reply::Sent { .. }))));
+        assert!(matches!(client.answer(number), Some(Ok(Reply::Sent(_)))));
     }
     assert_eq!(client.counts("jobs"), [1, 0, 0, 0]);
     client.commit_and_kill();

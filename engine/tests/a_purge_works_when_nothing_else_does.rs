@@ -29,6 +29,7 @@ fn receives_have_a_reserve_and_a_purge_has_the_last_of_it() {
     let send = || Command::Send {
         queue: "jobs".into(),
         messages: (0..50).map(|_| message(b"x", None)).collect(),
+        batch: None,
     };
     while ask(&mut store, &mut answers, send()).is_ok() {}
 
@@ -39,6 +40,7 @@ fn receives_have_a_reserve_and_a_purge_has_the_last_of_it() {
         wait_ms: Some(0),
         visibility_ms: Some(0),
         bytes_max: u64::MAX,
+        attempt: None,
     };
     let mut received = 0u64;
     let refused = loop {

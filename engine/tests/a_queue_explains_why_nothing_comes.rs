@@ -81,8 +81,11 @@ fn that_others_wait_in_line_or_the_disk_is_full() {
     client.advance(20_000);
     client.create("other");
     client.disk.set_capacity(Some(client.disk.used() + 8192));
-    let filler =
-        || Command::Send { queue: "other".to_owned(), messages: vec![message(&[0; 900], None)] };
+    let filler = || Command::Send {
+        queue: "other".to_owned(),
+        messages: vec![message(&[0; 900], None)],
+        batch: None,
+    };
     while client.ask(filler()).is_ok() {}
     let found = facts(&mut client);
     assert!(matches!(&found[..], [Fact::Empty, Fact::StorageFull { .. }]), "{found:?}");

@@ -24,13 +24,13 @@ fn client() -> Client {
 }
 
 fn attempt(queue: &str, name: &str) -> Command {
-    Command::ReceiveOnce {
-        attempt: name.to_owned(),
+    Command::Receive {
         queue: queue.to_owned(),
         max: 2,
         wait_ms: Some(0),
         visibility_ms: Some(10_000),
         bytes_max: u64::MAX,
+        attempt: Some(name.to_owned()),
     }
 }
 
@@ -60,7 +60,7 @@ fn who_waits_for_the_messages_gets_them_when_the_new_timeout_ends() {
     let mut client = client();
     let mut of_all = attempt(QUEUE, "x");
     let set = |command: &mut Command, ms| {
-        if let Command::ReceiveOnce { max, visibility_ms, .. } = command {
+        if let Command::Receive { max, visibility_ms, .. } = command {
             (*max, *visibility_ms) = (4, Some(ms));
         }
     };
@@ -150,7 +150,7 @@ fn for_five_minutes_from_the_last_time() {
     let mut receive = |ms| {
         client.advance(ms);
         let mut long = attempt(QUEUE, "x");
-        if let Command::ReceiveOnce { visibility_ms, .. } = &mut long {
+        if let Command::Receive { visibility_ms, .. } = &mut long {
             *visibility_ms = Some(600_000);
         }
         receipts(&deliveries(client.ask(long)))

@@ -75,13 +75,13 @@ fn an_attempt_that_waited_may_be_made_again() {
     let mut client = Client::new();
     dying_group(&mut client, &["1", "2"]);
     client.receive_one("jobs.fifo", 0);
-    let attempt = || Command::ReceiveOnce {
-        attempt: "attempt".to_owned(),
+    let attempt = || Command::Receive {
         queue: "jobs.fifo".to_owned(),
         max: 10,
         wait_ms: Some(0),
         visibility_ms: Some(60_000),
         bytes_max: u64::MAX,
+        attempt: Some("attempt".to_owned()),
     };
     let asked = client.begin(attempt());
     client.keep();

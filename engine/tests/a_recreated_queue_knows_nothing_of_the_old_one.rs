@@ -69,7 +69,7 @@ fn a_send_under_way_when_its_queue_is_deleted_goes_nowhere() {
     let kept = client.begin(send("jobs", "kept", None));
     client.store().commit().unwrap();
     let first = |answer| match answer {
-        Some(Ok(Reply::Sent { queue, first, .. })) => (queue.0, first.0),
+        Some(Ok(Reply::Sent(stored))) => (stored.queue.0, stored.first.0),
         other => panic!("{other:?}"),
     };
     assert_eq!(first(client.answer(lost)), (1, 1));

@@ -26,7 +26,7 @@ fn a_batch_is_stored_whole_or_not_at_all() {
         for at in 0..3 {
             let mut messages = vec![good(), good()];
             messages.insert(at, bad.clone());
-            let send = Command::Send { queue: "jobs".to_owned(), messages };
+            let send = Command::Send { queue: "jobs".to_owned(), messages, batch: None };
             client.ask(send).unwrap_err();
         }
     }
@@ -42,7 +42,7 @@ fn of_a_batch_that_a_crash_interrupts_all_is_there_or_nothing() {
             let mut client = Client::new();
             client.create("jobs");
             let messages = (0..8).map(|n| message(&[n; 700], None)).collect();
-            client.begin(Command::Send { queue: "jobs".to_owned(), messages });
+            client.begin(Command::Send { queue: "jobs".to_owned(), messages, batch: None });
             let at = client.disk.operations() + operation;
             client.disk.fail_at(at, forebay_engine::disk::Fault::Crash);
             let failed = client.store().commit().is_err();

@@ -56,7 +56,11 @@ impl Full {
         let (mut sent, mut batches) = (0, 0);
         let refused = loop {
             let messages = (sent..sent + BATCH).map(|number| common::message(&body(number), None));
-            let send = Command::Send { queue: "jobs".to_owned(), messages: messages.collect() };
+            let send = Command::Send {
+                queue: "jobs".to_owned(),
+                messages: messages.collect(),
+                batch: None,
+            };
             match client.ask(send) {
                 Ok(_) => (sent, batches) = (sent + BATCH, batches + 1),
                 Err(error) => break error,

@@ -18,6 +18,7 @@ fn a_disk_full_to_the_last_byte_refuses_sends_and_stops_nothing() {
     let send = |number| Command::Send {
         queue: "q".to_owned(),
         messages: vec![message(&body(number), None)],
+        batch: None,
     };
     ask(&mut store, &mut answers, send(0)).unwrap();
 
@@ -39,6 +40,7 @@ fn a_disk_full_to_the_last_byte_refuses_sends_and_stops_nothing() {
         wait_ms: None,
         visibility_ms: None,
         bytes_max: u64::MAX,
+        attempt: None,
     };
     let answer = ask(&mut store, &mut answers, receive).unwrap();
     let Reply::Received { deliveries, .. } = answer else { panic!("{answer:?}") };

@@ -37,13 +37,14 @@ fn put_in_flight(running: &Running, queue: &str, count: usize) {
     for first in (0..count).step_by(4_000) {
         let batch = (count - first).min(4_000);
         let messages = vec![message(b"in flight", None); batch];
-        running.ask(Command::Send { queue: queue.to_owned(), messages }).unwrap();
+        running.ask(Command::Send { queue: queue.to_owned(), messages, batch: None }).unwrap();
         let received = deliveries(running.ask(Command::Receive {
             queue: queue.to_owned(),
             max: batch as u32,
             wait_ms: Some(0),
             visibility_ms: Some(12 * 3600 * 1000),
             bytes_max: u64::MAX,
+            attempt: None,
         }));
         assert_eq!(received.len(), batch);
     }

@@ -40,8 +40,12 @@ fn whatever_it_lacks_it_is_whole_when_there_is_space() {
         let mut store = open(&disk, &clock.fork()).unwrap();
         let mut answers = Answers::default();
         let messages = vec![message(b"one", None)];
-        ask(&mut store, &mut answers, Command::Send { queue: "jobs".to_owned(), messages })
-            .unwrap();
+        ask(
+            &mut store,
+            &mut answers,
+            Command::Send { queue: "jobs".to_owned(), messages, batch: None },
+        )
+        .unwrap();
         keep(&mut store);
         assert_eq!(disk.image(STANDBY).unwrap().len(), whole.len(), "{missing} bytes were missing");
     }

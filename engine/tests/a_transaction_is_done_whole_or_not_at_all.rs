@@ -183,8 +183,11 @@ fn a_crash_leaves_all_of_it_or_nothing_and_the_repetition_completes_it() {
 fn on_a_full_disk_acks_go_on_and_sends_do_not() {
     let (mut client, receipts) = with_two_received();
     client.disk.set_capacity(Some(client.disk.used() + 8192));
-    let filler =
-        || Command::Send { queue: "log".to_owned(), messages: vec![message(&[0; 900], None)] };
+    let filler = || Command::Send {
+        queue: "log".to_owned(),
+        messages: vec![message(&[0; 900], None)],
+        batch: None,
+    };
     while client.ask(filler()).is_ok() {}
     let full = client.ask(forward(&receipts));
     assert!(matches!(full, Err(RequestError::StorageFull { .. })), "{full:?}");

@@ -59,6 +59,7 @@ fn how_long_is_said_by_the_receive_or_by_the_queue() {
         wait_ms: None,
         visibility_ms: None,
         bytes_max: u64::MAX,
+        attempt: None,
     };
     let wait = client.begin(by_the_queue);
     // Nothing is a length too: the receive's word counts before the queue's.

@@ -9,7 +9,7 @@ mod common;
 
 use client::{Client, send};
 use forebay_engine::attributes::{AttributeChanges, Durability};
-use forebay_engine::command::{Command, Reply};
+use forebay_engine::command::{Command, ProducerBatch, Reply};
 use forebay_engine::disk::Fault;
 use forebay_engine::ids::ProducerId;
 
@@ -28,14 +28,10 @@ fn the_sync_that_fails_fails_only_who_waits_for_it() {
 
 #[test]
 fn also_that_of_a_producer_which_may_send_it_again() {
-    let (producer, messages) = (ProducerId(7), vec![common::message(b"fast", None)]);
-    let (queue, batch, oldest) = ("fast".to_owned(), 1, 1);
-    is_answered_although_the_sync_fails(Command::SendOnce {
-        producer,
-        batch,
-        oldest,
-        queue,
-        messages,
+    is_answered_although_the_sync_fails(Command::Send {
+        queue: "fast".to_owned(),
+        messages: vec![common::message(b"fast", None)],
+        batch: Some(ProducerBatch { producer: ProducerId(7), number: 1, oldest: 1 }),
     });
 }
 
@@ -47,7 +43,7 @@ fn is_answered_although_the_sync_fails(written: Command) {
     // The write, then the sync.
     client.disk.fail_at(client.disk.operations() + 1, Fault::SyncDropsPages);
     client.store().commit().unwrap_err();
-    assert!(matches!(client.answer(fast), Some(Ok(Reply::Sent { .. }))));
+    assert!(matches!(client.answer(fast), Some(Ok(Reply::Sent(_)))));
     assert!(matches!(client.answer(safe), Some(Err(_))));
 }
 

@@ -23,7 +23,7 @@ fn torn(seed: u64, clock: &SimClock) -> SimDisk {
     let (name, attributes) = ("jobs".to_owned(), Default::default());
     ask(&mut store, &mut answers, Command::CreateQueue { name, attributes }).unwrap();
     let (queue, messages) = ("jobs".to_owned(), vec![message(b"kept", None)]);
-    ask(&mut store, &mut answers, Command::Send { queue, messages }).unwrap();
+    ask(&mut store, &mut answers, Command::Send { queue, messages, batch: None }).unwrap();
     clock.advance(50);
     store.commit().unwrap();
     drop(store);

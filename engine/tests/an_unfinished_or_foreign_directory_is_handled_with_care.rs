@@ -30,7 +30,7 @@ fn use_it(disk: &SimDisk) -> Result<Store<Slot>, OpenError> {
     let (name, attributes) = ("q".to_owned(), Default::default());
     ask(&mut store, &mut answers, Command::CreateQueue { name, attributes }).unwrap();
     let (queue, messages) = ("q".to_owned(), vec![message(b"works", None)]);
-    ask(&mut store, &mut answers, Command::Send { queue, messages }).unwrap();
+    ask(&mut store, &mut answers, Command::Send { queue, messages, batch: None }).unwrap();
     assert_eq!(show(&mut store, &mut answers)["q"].messages[&1].body, &b"works"[..]);
     Ok(store)
 }

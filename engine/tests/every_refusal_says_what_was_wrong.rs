@@ -14,7 +14,8 @@ use common::{in_group, message, peek, tiny};
 use forebay_engine::RequestError;
 use forebay_engine::attributes::{ATTRIBUTES, AttributeChanges, TextMap};
 use forebay_engine::command::{
-    BATCH_MESSAGES_MAX, Command, LIST_QUEUES_MAX, NewMessage, TransactAcks, TransactSends,
+    BATCH_MESSAGES_MAX, Command, LIST_QUEUES_MAX, NewMessage, ProducerBatch, TransactAcks,
+    TransactSends,
 };
 use forebay_engine::disk::Fault;
 use forebay_engine::ids::{ProducerId, QueueId, RedriveId, Seq};
@@ -77,7 +78,7 @@ fn tags(key: &str, value: &str) -> TextMap {
 }
 
 fn batch(messages: Vec<NewMessage>) -> Command {
-    Command::Send { queue: "jobs".to_owned(), messages }
+    Command::Send { queue: "jobs".to_owned(), messages, batch: None }
 }
 
 fn transact(
@@ -254,19 +255,20 @@ fn of_a_command() {
         "message 0 of the batch: it has no group id, which every message of a FIFO queue has";
     assert_eq!(without_group.to_string(), text);
     let grouped = in_group("a", Some(1), b"work");
-    let once = Command::Send { queue: "line.fifo".to_owned(), messages: vec![grouped] };
+    let once =
+        Command::Send { queue: "line.fifo".to_owned(), messages: vec![grouped], batch: None };
     client.ask(once).unwrap();
     let receipt = client.receive_one("line.fifo", 1_000).receipt;
     client.clock.advance(1_000);
     let expired = client.ack("line.fifo", receipt).unwrap_err();
     assert_eq!(expired.to_string(), "the receipt has expired: the lease of message 1 has ended");
-    let receive_once = Command::ReceiveOnce {
-        attempt: "job-7".to_owned(),
+    let receive_once = Command::Receive {
         queue: "line.fifo".to_owned(),
         max: 1,
         wait_ms: Some(0),
         visibility_ms: Some(1_000),
         bytes_max: u64::MAX,
+        attempt: Some("job-7".to_owned()),
     };
     let received = deliveries(client.ask(receive_once.clone()));
     client.ack("line.fifo", received[0].receipt).unwrap();
@@ -274,12 +276,10 @@ fn of_a_command() {
     let text = "attempt \"job-7\" cannot be made again: of the messages that it got one was acked, or its \
                 visibility changed, since";
     assert_eq!(spent.to_string(), text);
-    let produce = |batch, oldest| Command::SendOnce {
-        producer: ProducerId(1),
-        batch,
-        oldest,
+    let produce = |number, oldest| Command::Send {
         queue: "few".to_owned(),
         messages: vec![message(b"work", None)],
+        batch: Some(ProducerBatch { producer: ProducerId(1), number, oldest }),
     };
     client.create_with("few", with(6, 1));
     client.ask(produce(7, 7)).unwrap();

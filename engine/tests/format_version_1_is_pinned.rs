@@ -253,7 +253,7 @@ fn make_the_golden_store() {
             seq += 1;
             message(&vec![seq; 300 + usize::from(seq)], None)
         });
-        Command::Send { queue: "jobs".into(), messages: messages.collect() }
+        Command::Send { queue: "jobs".into(), messages: messages.collect(), batch: None }
     };
     for _ in 0..2 {
         ask(&mut store, send(10));
@@ -266,6 +266,7 @@ fn make_the_golden_store() {
     let later = |body: &str, delay_ms| Command::Send {
         queue: "later".into(),
         messages: vec![message(body.as_bytes(), delay_ms)],
+        batch: None,
     };
     ask(&mut store, later("purged", None));
     ask(&mut store, later("purged too", Some(1000)));
@@ -280,6 +281,7 @@ fn make_the_golden_store() {
         wait_ms: None,
         visibility_ms: None,
         bytes_max: u64::MAX,
+        attempt: None,
     };
     let Reply::Received { deliveries, .. } = ask(&mut store, receive) else { panic!() };
     let receipt = |index: usize| deliveries[index].receipt;

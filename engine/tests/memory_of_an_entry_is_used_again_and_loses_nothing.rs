@@ -36,7 +36,7 @@ fn what_is_sent_in_used_memory_is_read_from_it_and_from_the_disk() {
     for batch in 0..BATCHES {
         let numbers = batch * BATCH..(batch + 1) * BATCH;
         let messages = numbers.clone().map(|number| message(&body(number), None)).collect();
-        ask(&engine, Command::Send { queue: queue(), messages }).unwrap();
+        ask(&engine, Command::Send { queue: queue(), messages, batch: None }).unwrap();
         // The first ones after that come from memory.
         let received = deliveries(ask(&engine, receive("jobs", 1, 0)));
         let read = engine.handle().read(&received[0].location).unwrap();

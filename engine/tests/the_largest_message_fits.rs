@@ -31,7 +31,7 @@ fn a_message_of_16_mib_is_stored_and_read_back() {
     ask(&mut store, &mut answers, create).unwrap();
     let body: Vec<u8> = (0..MESSAGE_BYTES_MAX as u32).map(|at| (at / 3) as u8).collect();
     let large = message(&body, Some(1));
-    let send = |messages| Command::Send { queue: "large".to_owned(), messages };
+    let send = |messages| Command::Send { queue: "large".to_owned(), messages, batch: None };
     ask(&mut store, &mut answers, send(vec![large.clone()])).unwrap();
 
     let two = ask(&mut store, &mut answers, send(vec![large.clone(), large]));
@@ -49,6 +49,7 @@ fn a_message_of_16_mib_is_stored_and_read_back() {
         wait_ms: None,
         visibility_ms: None,
         bytes_max: 1,
+        attempt: None,
     };
     let answer = ask(&mut store, &mut answers, receive).unwrap();
     let Reply::Received { deliveries, .. } = answer else { panic!("{answer:?}") };

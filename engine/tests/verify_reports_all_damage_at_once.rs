@@ -103,7 +103,7 @@ fn a_message_stored_with_a_wrong_checksum_is_named_with_its_file() {
     let create = Command::CreateQueue { name: "q".to_owned(), attributes: Default::default() };
     ask(&mut store, &mut answers, create).unwrap();
     let wrong = NewMessage { checksum: 1, ..message(b"whose fault", None) };
-    let send = Command::Send { queue: "q".to_owned(), messages: vec![wrong] };
+    let send = Command::Send { queue: "q".to_owned(), messages: vec![wrong], batch: None };
     ask(&mut store, &mut answers, send).unwrap();
     drop(store);
     let damages = damages(check(&disk));

@@ -50,7 +50,7 @@ impl Run {
 
     fn send(&mut self, bodies: &[&str]) {
         let messages = bodies.iter().map(|body| message(body.as_bytes(), None)).collect();
-        self.ask(Command::Send { queue: QUEUE.to_owned(), messages });
+        self.ask(Command::Send { queue: QUEUE.to_owned(), messages, batch: None });
     }
 
     fn receive(&mut self) -> Vec<Delivery> {
@@ -60,6 +60,7 @@ impl Run {
             wait_ms: Some(0),
             visibility_ms: Some(30_000),
             bytes_max: 1 << 20,
+            attempt: None,
         };
         let Reply::Received { deliveries, .. } = self.ask(receive) else { panic!("not received") };
         deliveries

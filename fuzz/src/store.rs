@@ -141,11 +141,13 @@ fn fill(disk: &SimDisk, round: u8, sent: &mut Contents) {
         let deduplication = Deduplication::None;
         let message =
             NewMessage { delay_ms, checksum, attributes_bytes: 0, payload, deduplication };
-        let send = Command::Send { queue: queue(), messages: vec![message.clone(), message] };
-        let Ok(Reply::Sent { first, count, .. }) = ask(&mut store, send) else {
+        let send =
+            Command::Send { queue: queue(), messages: vec![message.clone(), message], batch: None };
+        let Ok(Reply::Sent(stored)) = ask(&mut store, send) else {
             panic!("the store takes this");
         };
-        sent.extend((0..u64::from(count)).map(|index| ((queue(), first.0 + index), body.clone())));
+        let seqs = (stored.first.0..).take(stored.count as usize);
+        sent.extend(seqs.map(|seq| ((queue(), seq), body.clone())));
     }
     ask(&mut store, Command::DeleteQueue { name: gone }).expect("the store takes this");
     let receive = Command::Receive {
@@ -154,6 +156,7 @@ fn fill(disk: &SimDisk, round: u8, sent: &mut Contents) {
         wait_ms: Some(0),
         visibility_ms: None,
         bytes_max: u64::MAX,
+        attempt: None,
     };
     let Ok(Reply::Received { deliveries, .. }) = ask(&mut store, receive) else {
         panic!("there are messages");

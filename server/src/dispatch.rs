@@ -7,7 +7,9 @@
 use forebay_engine::LogTime;
 use forebay_engine::attributes::{AttributeChanges, FIFO_SUFFIX};
 use forebay_engine::attributes_section::group_of;
-use forebay_engine::command::{self, BATCH_MESSAGES_MAX, Command, NewMessage, PeekFilter, States};
+use forebay_engine::command::{
+    self, BATCH_MESSAGES_MAX, Command, NewMessage, PeekFilter, ProducerBatch, States,
+};
 use forebay_engine::ids::{ProducerId, RedriveId, Seq};
 use forebay_engine::receipt::SealedReceipt;
 use forebay_protocol::{
@@ -100,27 +102,25 @@ pub(crate) fn dispatch(
         Request::DeleteQueue(delete) => Command::DeleteQueue { name: delete.name },
         Request::Send(send) => {
             let name = |index| format!("message {index} of the batch");
-            let (queue, batch, oldest) = (send.queue, send.batch, send.oldest);
+            let queue = send.queue;
             let messages = new_messages(&queue, send.messages, name)?;
-            match send.producer.is_nil() {
-                true => Command::Send { queue, messages },
-                false => {
-                    let producer = ProducerId(send.producer.as_u128());
-                    Command::SendOnce { producer, batch, oldest, queue, messages }
-                }
-            }
+            let batch = (!send.producer.is_nil()).then(|| ProducerBatch {
+                producer: ProducerId(send.producer.as_u128()),
+                number: send.batch,
+                oldest: send.oldest,
+            });
+            Command::Send { queue, messages, batch }
         }
         Request::Receive(receive) => {
             kind = Kind::Receive { queue: receive.queue.clone() };
             answer_bytes_max = batch_bytes(receive.max, size_of::<command::Delivery>());
-            let (queue, max, attempt) = (receive.queue, receive.max, receive.attempt);
-            let (wait_ms, visibility_ms) = (receive.wait_ms, receive.visibility_ms);
-            let bytes_max = bytes_max(receive.bytes_max);
-            match attempt.is_empty() {
-                true => Command::Receive { queue, max, wait_ms, visibility_ms, bytes_max },
-                false => {
-                    Command::ReceiveOnce { attempt, queue, max, wait_ms, visibility_ms, bytes_max }
-                }
+            Command::Receive {
+                queue: receive.queue,
+                max: receive.max,
+                wait_ms: receive.wait_ms,
+                visibility_ms: receive.visibility_ms,
+                bytes_max: bytes_max(receive.bytes_max),
+                attempt: Some(receive.attempt).filter(|attempt| !attempt.is_empty()),
             }
         }
         Request::Ack(ack) => {

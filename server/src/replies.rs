@@ -47,13 +47,9 @@ pub(crate) fn translate(reply: command::Reply, kind: &Kind) -> Translated {
         }
         command::Reply::Purged { count } => QueuePurged { purged: count }.into(),
         command::Reply::Deleted => QueueDeleted {}.into(),
-        command::Reply::Sent { queue, first, count } => {
-            Sent { queue_id: queue.0, first_seq: first.0, count, seqs: Vec::new() }.into()
-        }
-        command::Reply::SentEach { queue, seqs } => {
-            let seqs: Vec<u64> = seqs.into_iter().map(|seq| seq.0).collect();
-            let (first_seq, count) = (seqs.first().copied().unwrap_or(0), seqs.len() as u32);
-            Sent { queue_id: queue.0, first_seq, count, seqs }.into()
+        command::Reply::Sent(command::StoredMessages { queue, first, count, seqs }) => {
+            let seqs = seqs.into_iter().map(|seq| seq.0).collect();
+            Sent { queue_id: queue.0, first_seq: first.0, count, seqs }.into()
         }
         command::Reply::Changed { mut failures } => {
             if *kind == Kind::Nack {

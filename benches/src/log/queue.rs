@@ -129,7 +129,7 @@ impl Queue {
             while left > 0 && in_flight < FILL.in_flight {
                 let count = left.min(batches[0].len());
                 let messages = batches[0][..count].to_vec();
-                self.ask(0, Command::Send { queue: QUEUE.to_owned(), messages });
+                self.ask(0, Command::Send { queue: QUEUE.to_owned(), messages, batch: None });
                 left -= count;
                 in_flight += 1;
             }
@@ -146,6 +146,7 @@ impl Queue {
             wait_ms: Some(0),
             visibility_ms: None,
             bytes_max: u64::MAX,
+            attempt: None,
         };
         let began = Instant::now();
         let mut found = Measure::since(began);
@@ -190,7 +191,7 @@ impl Queue {
 
     fn send(&self, slot: usize, batches: &[Vec<NewMessage>]) {
         let messages = batches[slot % batches.len()].clone();
-        self.ask(slot, Command::Send { queue: QUEUE.to_owned(), messages });
+        self.ask(slot, Command::Send { queue: QUEUE.to_owned(), messages, batch: None });
     }
 
     fn ask(&self, slot: usize, command: Command) {

@@ -213,13 +213,11 @@ impl<R: ReplyTo> Core<R> {
     /// some for deletes, and those leave the last bytes for purges and deletions of queues.
     fn reserve(&self, command: &Command) -> u64 {
         match command {
-            Command::Send { .. }
-            | Command::SendOnce { .. }
-            | Command::CreateQueue { .. }
-            | Command::StartRedrive { .. } => self.tail.capacity / 4,
+            Command::Send { .. } | Command::CreateQueue { .. } | Command::StartRedrive { .. } => {
+                self.tail.capacity / 4
+            }
             Command::Transact { sends, .. } if !sends.is_empty() => self.tail.capacity / 4,
             Command::Receive { .. }
-            | Command::ReceiveOnce { .. }
             | Command::ChangeVisibility { .. }
             | Command::ChangeVisibilityOfMessage { .. }
             | Command::ReturnUndelivered { .. }
@@ -256,7 +254,7 @@ impl<R: ReplyTo> Core<R> {
     pub(crate) fn handle(&mut self, command: Command, reply_to: R, now: LogTime) {
         // What a send needs is there; nothing expires in its course.
         self.command_bytes = match command {
-            Command::Send { .. } | Command::SendOnce { .. } => 0,
+            Command::Send { .. } => 0,
             _ => room::record_bytes(&command),
         };
         let decision = self.decide(command, now);
@@ -296,16 +294,12 @@ impl<R: ReplyTo> Core<R> {
             }
             Command::PurgeQueue { name } => self.purge_queue(&name, now),
             Command::DeleteQueue { name } => self.delete_queue(&name),
-            Command::Send { queue, messages } => self.send(&queue, &messages, now),
-            Command::SendOnce { producer, batch, oldest, queue, messages } => {
-                self.send_once((producer, batch, oldest), &queue, &messages, now)
+            Command::Send { queue, messages, batch: None } => self.send(&queue, &messages, now),
+            Command::Send { queue, messages, batch: Some(batch) } => {
+                self.send_once(&queue, &messages, batch, now)
             }
-            Command::Receive { queue, max, wait_ms, visibility_ms, bytes_max } => {
-                let asked = Asked { max, wait_ms, visibility_ms, bytes_max, attempt: None };
-                self.receive(&queue, asked, now)
-            }
-            Command::ReceiveOnce { attempt, queue, max, wait_ms, visibility_ms, bytes_max } => {
-                let attempt = Some(attempt.into());
+            Command::Receive { queue, max, wait_ms, visibility_ms, bytes_max, attempt } => {
+                let attempt = attempt.map(Arc::from);
                 let asked = Asked { max, wait_ms, visibility_ms, bytes_max, attempt };
                 self.receive(&queue, asked, now)
             }

@@ -34,9 +34,10 @@ pub(super) const HEADERS_BYTES: u64 = 64;
 /// The most bytes that a command's records take, whatever is decided.
 pub(super) fn record_bytes(command: &Command) -> u64 {
     match command {
-        Command::Send { messages, .. } => sent_bytes(messages),
-        Command::SendOnce { messages, .. } => sent_bytes(messages) + PRODUCED_BYTES,
-        Command::Receive { max, .. } | Command::ReceiveOnce { max, .. } => leased_bytes(*max),
+        Command::Send { messages, batch, .. } => {
+            sent_bytes(messages) + if batch.is_some() { PRODUCED_BYTES } else { 0 }
+        }
+        Command::Receive { max, .. } => leased_bytes(*max),
         Command::Ack { receipts, .. } => items_bytes(receipts.len(), ACKED_ITEM_BYTES),
         Command::ChangeVisibility { changes, .. }
         | Command::ChangeVisibilityOfMessage { changes, .. } => {

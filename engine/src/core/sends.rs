@@ -11,9 +11,9 @@ use super::transact::Refused;
 use super::{Core, Decided, Decision};
 use crate::attributes::{Attributes, DELAY_MS_MAX, DeduplicationScope, Durability, check_range};
 use crate::attributes_section::AttributesSection;
-use crate::command::{Deduplication, NewMessage, Reply, ReplyTo, StoredMessages};
+use crate::command::{Deduplication, NewMessage, ProducerBatch, Reply, ReplyTo, StoredMessages};
 use crate::error::RequestError;
-use crate::ids::{DeduplicationKey, Group, ProducerId, QueueId, Seq};
+use crate::ids::{DeduplicationKey, Group, QueueId, Seq};
 use crate::record::Sent;
 use crate::state::deduplication::KeyHashers;
 use crate::state::producers::Known;
@@ -48,35 +48,39 @@ impl<R: ReplyTo> Core<R> {
     pub(super) fn send(&mut self, name: &str, messages: &[NewMessage], now: LogTime) -> Decision {
         let plan = self.plan_one_send(name, messages, 0, now)?;
         let stored = self.record_send(&plan, now);
-        Ok(answered(&plan, sent(stored)))
+        Ok(answered(&plan, stored))
     }
 
     pub(super) fn send_once(
         &mut self,
-        (producer, batch, oldest): (ProducerId, u64, u64),
         name: &str,
         messages: &[NewMessage],
+        batch: ProducerBatch,
         now: LogTime,
     ) -> Decision {
-        check_range("oldest", oldest, 0, batch)?;
+        let ProducerBatch { producer, number, oldest } = batch;
+        check_range("oldest", oldest, 0, number)?;
         let queue = self.queue(name)?;
         // In a FIFO queue a repeated message is a copy, whoever sends it.
         if queue.attributes.fifo {
             return self.send(name, messages, now);
         }
-        match queue.producers.find(producer, batch) {
+        match queue.producers.find(producer, number) {
             Known::Landed(landed) => {
-                let (first, count) = (landed.first, landed.count);
-                return Ok(Decided::WhenDurable(Reply::Sent { queue: queue.id, first, count }));
+                let (first, count, seqs) = (landed.first, landed.count, Vec::new());
+                let stored = StoredMessages { queue: queue.id, first, count, seqs };
+                return Ok(Decided::WhenDurable(Reply::Sent(stored)));
             }
-            Known::Forgotten(oldest) => return Err(RequestError::BatchForgotten { batch, oldest }),
+            Known::Forgotten(oldest) => {
+                return Err(RequestError::BatchForgotten { batch: number, oldest });
+            }
             Known::New => {}
         }
         let plan = self.plan_one_send(name, messages, PRODUCED_BYTES, now)?;
         let stored = self.record_send(&plan, now);
         let landed = (stored.first, stored.count);
-        self.record(|out| out.produced(plan.queue, producer, (batch, oldest), landed, now));
-        Ok(answered(&plan, sent(stored)))
+        self.record(|out| out.produced(plan.queue, producer, (number, oldest), landed, now));
+        Ok(answered(&plan, stored))
     }
 
     fn plan_one_send<'m>(
@@ -165,17 +169,11 @@ impl<R: ReplyTo> Core<R> {
 }
 
 /// When a send is answered, as its queue promises.
-fn answered(plan: &Plan<'_>, reply: Reply) -> Decided {
+fn answered(plan: &Plan<'_>, stored: StoredMessages) -> Decided {
+    let reply = Reply::Sent(stored);
     match plan.attributes.durability {
         Durability::Sync => Decided::WhenDurable(reply),
         Durability::Written => Decided::WhenWritten(reply),
-    }
-}
-
-fn sent(StoredMessages { queue, first, count, seqs }: StoredMessages) -> Reply {
-    match seqs.is_empty() {
-        true => Reply::Sent { queue, first, count },
-        false => Reply::SentEach { queue, seqs },
     }
 }
 

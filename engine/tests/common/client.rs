@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use forebay_engine::attributes::{AttributeChanges, RETENTION_MS_MAX};
-use forebay_engine::command::{Command, Counts, Delivery, QueueInfo, Reply};
+use forebay_engine::command::{Command, Counts, Delivery, QueueInfo, Reply, StoredMessages};
 use forebay_engine::disk::SimDisk;
 use forebay_engine::ids::Seq;
 use forebay_engine::receipt::SealedReceipt;
@@ -242,10 +242,10 @@ impl Client {
     }
 
     pub fn send_delayed(&mut self, queue: &str, body: &str, delay_ms: Option<u64>) -> u64 {
-        let Ok(Reply::Sent { first, .. }) = self.ask(send(queue, body, delay_ms)) else {
+        let Ok(Reply::Sent(stored)) = self.ask(send(queue, body, delay_ms)) else {
             panic!("{body} is sent");
         };
-        first.0
+        stored.first.0
     }
 
     /// Creates a FIFO queue.
@@ -262,9 +262,11 @@ impl Client {
         let new =
             |(group, id, body): &(&str, Option<u64>, &str)| in_group(group, *id, body.as_bytes());
         let messages = messages.iter().map(new).collect();
-        match self.ask(Command::Send { queue: queue.to_owned(), messages }) {
-            Ok(Reply::Sent { first, count, .. }) => (first.0..).take(count as usize).collect(),
-            Ok(Reply::SentEach { seqs, .. }) => seqs.iter().map(|seq| seq.0).collect(),
+        match self.ask(Command::Send { queue: queue.to_owned(), messages, batch: None }) {
+            Ok(Reply::Sent(StoredMessages { first, count, seqs, .. })) if seqs.is_empty() => {
+                (first.0..).take(count as usize).collect()
+            }
+            Ok(Reply::Sent(stored)) => stored.seqs.iter().map(|seq| seq.0).collect(),
             other => panic!("{other:?}"),
         }
     }
@@ -272,8 +274,8 @@ impl Client {
     /// Sends messages with these bodies, and returns the first one's number.
     pub fn send_all(&mut self, queue: &str, bodies: &[Vec<u8>]) -> u64 {
         let messages = bodies.iter().map(|body| message(body, None)).collect();
-        match self.ask(Command::Send { queue: queue.to_owned(), messages }) {
-            Ok(Reply::Sent { first, .. }) => first.0,
+        match self.ask(Command::Send { queue: queue.to_owned(), messages, batch: None }) {
+            Ok(Reply::Sent(stored)) => stored.first.0,
             other => panic!("{other:?}"),
         }
     }
@@ -365,7 +367,11 @@ pub fn body_of(stored: &StoredMessage) -> String {
 }
 
 pub fn send(queue: &str, body: &str, delay_ms: Option<u64>) -> Command {
-    Command::Send { queue: queue.to_owned(), messages: vec![message(body.as_bytes(), delay_ms)] }
+    Command::Send {
+        queue: queue.to_owned(),
+        messages: vec![message(body.as_bytes(), delay_ms)],
+        batch: None,
+    }
 }
 
 pub fn receive(queue: &str, max: u32, wait_ms: u64, visibility_ms: u64) -> Command {
@@ -375,6 +381,7 @@ pub fn receive(queue: &str, max: u32, wait_ms: u64, visibility_ms: u64) -> Comma
         wait_ms: Some(wait_ms),
         visibility_ms: Some(visibility_ms),
         bytes_max: u64::MAX,
+        attempt: None,
     }
 }
 

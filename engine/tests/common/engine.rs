@@ -82,7 +82,11 @@ impl Running {
 }
 
 pub fn send(queue: &str, body: &[u8]) -> Command {
-    Command::Send { queue: queue.to_owned(), messages: vec![super::message(body, None)] }
+    Command::Send {
+        queue: queue.to_owned(),
+        messages: vec![super::message(body, None)],
+        batch: None,
+    }
 }
 
 pub fn receive(queue: &str, max: u32, wait_ms: u64) -> Command {
@@ -92,6 +96,7 @@ pub fn receive(queue: &str, max: u32, wait_ms: u64) -> Command {
         wait_ms: Some(wait_ms),
         visibility_ms: None,
         bytes_max: u64::MAX,
+        attempt: None,
     }
 }
 

@@ -179,7 +179,7 @@ fn fill(
         let name = names[queue].to_owned();
         let delay = |number| (number % 5 == 4).then_some(3_600_000 * (1 + round));
         let messages = (round * 4..round * 4 + 4).map(|n| message(&body(queue, n), delay(n)));
-        let send = Command::Send { queue: name.clone(), messages: messages.collect() };
+        let send = Command::Send { queue: name.clone(), messages: messages.collect(), batch: None };
         ask(store, answers, send).unwrap();
         let (wait_ms, visibility_ms) = (Some(0), Some(36_000_000));
         let receive = Command::Receive {
@@ -188,6 +188,7 @@ fn fill(
             wait_ms,
             visibility_ms,
             bytes_max: 1 << 20,
+            attempt: None,
         };
         let Ok(Reply::Received { deliveries, .. }) = ask(store, answers, receive) else {
             panic!("a receive is answered");

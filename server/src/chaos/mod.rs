@@ -373,7 +373,14 @@ mod tests {
 
     fn receive(queue: &str) -> Command {
         let (queue, visibility_ms) = (queue.to_owned(), Some(30_000));
-        Command::Receive { queue, max: 1, wait_ms: None, visibility_ms, bytes_max: 1 }
+        Command::Receive {
+            queue,
+            max: 1,
+            wait_ms: None,
+            visibility_ms,
+            bytes_max: 1,
+            attempt: None,
+        }
     }
 
     /// With it an order that the queue promises would be broken, which no client need expect.

@@ -21,7 +21,7 @@ const FRAME_BYTES: usize = 64;
 /// The frame of an answer that is short; `None`: this one is for the task.
 pub(super) fn frame(ticket: &Ticket, reply: &Reply) -> Option<BytesMut> {
     let is_short = match reply {
-        Reply::Sent { .. } => true,
+        Reply::Sent(stored) => stored.seqs.is_empty(),
         Reply::Changed { failures } => failures.is_empty(),
         _ => false,
     };

@@ -78,12 +78,13 @@ pub(super) async fn receive(
     check_id(input.receive_request_attempt_id.as_deref(), "ReceiveRequestAttemptId")?;
     let system = system_attributes(input.attribute_names, input.message_system_attribute_names)?;
     let filter = Filter::new(input.message_attribute_names);
-    let (queue, max, bytes_max) = (name.clone(), max as u32, BODIES_BYTES_MAX);
-    let command = match input.receive_request_attempt_id {
-        Some(attempt) if name.ends_with(FIFO_SUFFIX) => {
-            Command::ReceiveOnce { attempt, queue, max, wait_ms, visibility_ms, bytes_max }
-        }
-        _ => Command::Receive { queue, max, wait_ms, visibility_ms, bytes_max },
+    let command = Command::Receive {
+        queue: name.clone(),
+        max: max as u32,
+        wait_ms,
+        visibility_ms,
+        bytes_max: BODIES_BYTES_MAX,
+        attempt: input.receive_request_attempt_id,
     };
     let mut ending = endpoint.ending.clone();
     let mut leases = tokio::select! {

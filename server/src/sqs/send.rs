@@ -3,7 +3,7 @@
 use std::fmt::Display;
 
 use forebay_engine::attributes::FIFO_SUFFIX;
-use forebay_engine::command::{Command, NewMessage, Reply};
+use forebay_engine::command::{Command, NewMessage, Reply, StoredMessages};
 use forebay_engine::error::RequestError;
 use forebay_protocol::{Block, MessageAttribute, MessageAttributes, md5_of_message_attributes};
 
@@ -70,7 +70,7 @@ pub(super) async fn send(
     };
     let prepared = prepare(&name, asked, entry, wrong_queue_type)?;
     let messages = vec![prepared.message.clone()];
-    let storing = endpoint.begin(Command::Send { queue: name.clone(), messages });
+    let storing = endpoint.begin(Command::Send { queue: name.clone(), messages, batch: None });
     let mut sent = answers([&prepared]).next().ok_or_else(unexpected)?;
     let stored = storing.await;
     let (queue_id, seqs) = numbers(stored.map_err(|error| refused(error, "are invalid"))?)?;
@@ -117,7 +117,7 @@ pub(super) async fn send_batch(
     while !pending.is_empty() {
         let messages = pending.iter().map(|Pending(_, _, prepared)| prepared.message.clone());
         let messages = messages.collect();
-        let storing = endpoint.begin(Command::Send { queue: name.clone(), messages });
+        let storing = endpoint.begin(Command::Send { queue: name.clone(), messages, batch: None });
         // The digests are made while the disk writes.
         if successful.is_empty() {
             let answers = answers(pending.iter().map(|Pending(_, _, prepared)| prepared));
@@ -287,10 +287,10 @@ fn refused(error: RequestError, parameters: &str) -> SqsError {
 /// The numbers of what was stored: the queue's, and each message's.
 fn numbers(reply: Reply) -> Result<(u32, Vec<u64>)> {
     match reply {
-        Reply::Sent { queue, first, count } => {
+        Reply::Sent(StoredMessages { queue, first, count, seqs }) if seqs.is_empty() => {
             Ok((queue.0, (first.0..first.0 + u64::from(count)).collect()))
         }
-        Reply::SentEach { queue, seqs } => {
+        Reply::Sent(StoredMessages { queue, seqs, .. }) => {
             Ok((queue.0, seqs.into_iter().map(|seq| seq.0).collect()))
         }
         _ => Err(unexpected()),

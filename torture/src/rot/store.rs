@@ -110,6 +110,7 @@ impl Opened {
             wait_ms: Some(0),
             visibility_ms: Some(visibility_ms),
             bytes_max: u64::MAX,
+            attempt: None,
         };
         match self.done(receive)? {
             Reply::Received { deliveries, .. } => Ok(deliveries),
@@ -138,7 +139,7 @@ impl Opened {
     }
 
     pub(super) fn send(&mut self, queue: &str, messages: Vec<NewMessage>) -> Result<(), String> {
-        self.done(Command::Send { queue: queue.to_owned(), messages }).map(drop)
+        self.done(Command::Send { queue: queue.to_owned(), messages, batch: None }).map(drop)
     }
 }
 

@@ -77,7 +77,7 @@ fn lock(answers: &Came) -> MutexGuard<'_, BTreeMap<usize, Answer>> {
 /// Does one command on an idle store and returns its answer. A receive does not wait, also not for dead
 /// letters that move: it has got nothing then.
 pub fn ask(store: &mut Store<Slot>, answers: &mut Answers, command: Command) -> Answer {
-    let is_receive = matches!(command, Command::Receive { .. } | Command::ReceiveOnce { .. });
+    let is_receive = matches!(command, Command::Receive { .. });
     let (number, slot) = if is_receive { answers.slot_of_the_gone() } else { answers.slot() };
     store.handle(command, slot).expect("no fault is planned");
     if let Some(answer) = answers.take(number) {

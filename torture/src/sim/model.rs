@@ -243,7 +243,8 @@ impl Model {
                 landed
             }
         };
-        Ok(Reply::Sent { queue: queue.queue_id(), first: Seq(first), count })
+        let (queue, first) = (queue.queue_id(), Seq(first));
+        Ok(Reply::Sent(StoredMessages { queue, first, count, seqs: Vec::new() }))
     }
 
     fn transact(
@@ -352,9 +353,5 @@ fn stored(queue: QueueId, seqs: &[u64]) -> StoredMessages {
 }
 
 fn sent(queue: QueueId, seqs: &[u64]) -> Reply {
-    let StoredMessages { queue, first, count, seqs } = stored(queue, seqs);
-    match seqs.is_empty() {
-        true => Reply::Sent { queue, first, count },
-        false => Reply::SentEach { queue, seqs },
-    }
+    Reply::Sent(stored(queue, seqs))
 }

@@ -325,6 +325,7 @@ impl Judge<'_> {
                 wait_ms: Some(0),
                 visibility_ms: Some(3_600_000),
                 bytes_max: u64::MAX,
+                attempt: None,
             };
             let answer = ask(store, answers, receive);
             let Ok(Reply::Received { deliveries, .. }) = answer else {

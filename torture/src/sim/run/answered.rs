@@ -88,7 +88,7 @@ impl Run {
             let (found, expected) = (without_text(&answer), without_text(&unanswered.expected));
             let check = match (&answer, &unanswered.expected) {
                 // A copy has the number of the message that it is a copy of.
-                (Ok(Reply::Sent { .. } | Reply::SentEach { .. }), Ok(_)) => Check::Deduplication,
+                (Ok(Reply::Sent(_)), Ok(_)) => Check::Deduplication,
                 _ => Check::Answer,
             };
             self.tally.holds(check, found == expected, || {

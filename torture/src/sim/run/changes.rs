@@ -1,7 +1,7 @@
 //! Operations of which the model knows at once what becomes of them.
 
 use forebay_engine::LogFailure;
-use forebay_engine::command::Command;
+use forebay_engine::command::{Command, ProducerBatch};
 use forebay_engine::ids::ProducerId;
 
 use super::commands::command;
@@ -77,12 +77,14 @@ impl Run {
 
     pub(super) fn send_once(&mut self, batch: &Batch) -> Result<(), LogFailure> {
         let name = QUEUES[batch.queue % QUEUES.len()];
-        let command = Command::SendOnce {
-            producer: ProducerId(7),
-            batch: batch.number,
-            oldest: batch.oldest,
+        let command = Command::Send {
             queue: name.to_owned(),
             messages: batch.bodies.iter().map(|body| new_message(name, *body, None)).collect(),
+            batch: Some(ProducerBatch {
+                producer: ProducerId(7),
+                number: batch.number,
+                oldest: batch.oldest,
+            }),
         };
         self.begin(command, |model, now| model.send_once(name, batch, now))
     }

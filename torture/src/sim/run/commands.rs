@@ -33,7 +33,7 @@ pub(super) fn command(op: &Op, receipts: &[Held]) -> Option<Command> {
             let queue = name(queue);
             let delay_s = delay_s.filter(|_| !is_fifo(&queue));
             let messages = bodies.iter().map(|body| new_message(&queue, *body, delay_s)).collect();
-            Command::Send { queue, messages }
+            Command::Send { queue, messages, batch: None }
         }
         Op::ChangeVisibility { queue, seconds, .. } => {
             let changes = vec![(*sealed().first()?, seconds * 1000)];

@@ -43,13 +43,8 @@ impl Run {
         };
         let (queue, wait_ms) = (name.to_owned(), Some(0));
         let (visibility_ms, bytes_max) = (visibility_s.map(|s| s * 1000), u64::MAX);
-        let command = match attempt {
-            None => Command::Receive { queue, max, wait_ms, visibility_ms, bytes_max },
-            Some(attempt) => {
-                let attempt = format!("attempt {attempt}");
-                Command::ReceiveOnce { attempt, queue, max, wait_ms, visibility_ms, bytes_max }
-            }
-        };
+        let attempt = attempt.map(|attempt| format!("attempt {attempt}"));
+        let command = Command::Receive { queue, max, wait_ms, visibility_ms, bytes_max, attempt };
         // It does not wait for dead letters.
         let (number, slot) = self.answers.slot_of_the_gone();
         let handled = self.store().handle(command, slot);
