@@ -96,7 +96,7 @@ impl Options {
         (self.segment_bytes / 4).max(SEGMENT_BYTES_MIN)
     }
 
-    /// The garbage that is let be beside so many bytes that are live.
+    /// The garbage that is tolerated beside so many bytes that are live.
     pub(crate) fn garbage_bytes_max(&self, live_bytes: u64) -> u64 {
         live_bytes * self.garbage_percent / 100
             + self.segment_bytes * self.garbage_segment_percent / 100

@@ -29,7 +29,7 @@ pub(crate) const BYTES_JUDGED_PER_BYTE: u64 = 4;
 /// ... and so does freeing so many.
 pub(crate) const BYTES_CUT_PER_BYTE: u64 = 4;
 
-/// As many more for each percent that there is more garbage than is let be, ...
+/// As many more for each percent that there is more garbage than is tolerated, ...
 const MORE_PER_PERCENT: f64 = 0.4;
 
 /// ... up to so many percent, and of what the log writes faster than the least rate provides for. A log
@@ -75,7 +75,7 @@ pub(crate) struct Pace {
     counters: Arc<Counters>,
     /// Whether there is a log beside the keeper, on another thread.
     is_kept: AtomicBool,
-    /// By how many percent there is more garbage than is let be.
+    /// By how many percent there is more garbage than is tolerated.
     excess_percent: AtomicU64,
     rate: Mutex<Option<Rate>>,
     /// Bytes a second to which the log is slowed.
@@ -105,7 +105,7 @@ impl Pace {
         self.is_kept.store(is_kept, Ordering::Relaxed);
     }
 
-    /// What there is of garbage beside what is let be.
+    /// What there is of garbage beside what is tolerated.
     pub(crate) fn set_garbage(&self, bytes: u64, bytes_max: u64) {
         let percent = bytes.saturating_sub(bytes_max) * 100 / bytes_max.max(1);
         self.excess_percent.store(percent, Ordering::Relaxed);

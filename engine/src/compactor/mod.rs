@@ -26,7 +26,7 @@ use std::collections::BTreeMap;
 
 pub(crate) use compaction::{Compaction, EarlyFailure, Failure, Stepped};
 pub(crate) use output::{Identity, Output};
-pub(crate) use plan::{LetBe, Plan, Planned, plan};
+pub(crate) use plan::{GarbageAllowance, GroupMax, Plan, Planned, plan};
 pub(crate) use reserve::Reserve;
 pub(crate) use retired::Retired;
 pub(crate) use salvage::{Salvage, salvage};

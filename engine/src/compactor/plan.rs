@@ -36,13 +36,27 @@ pub(crate) enum Plan {
     Compact(Vec<SealedSegment>),
 }
 
-/// How much garbage is let be.
+/// How much garbage is tolerated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum LetBe {
+pub(crate) enum GarbageAllowance {
     /// As much as the options say.
-    Some,
+    Configured,
     /// None of what is worth a compaction.
-    None,
+    Zero,
+}
+
+/// How large a group may be.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct GroupMax {
+    /// What may be written: on a full disk the reserve.
+    pub(crate) bytes: u64,
+    pub(crate) segments: usize,
+}
+
+impl Default for GroupMax {
+    fn default() -> Self {
+        Self { bytes: u64::MAX, segments: usize::MAX }
+    }
 }
 
 /// A plan, and what was estimated for it.
@@ -66,16 +80,15 @@ struct Estimate<'s> {
 }
 
 /// Plans the next compaction of the sealed segments, in the order of their positions. Those behind
-/// `reach` have to wait. `bytes_max` bounds what is written: the reserve on a full disk. No group has
-/// more than `segments_max` segments.
+/// `reach` have to wait. No group is larger than `group_max`.
 pub(crate) fn plan<'s>(
     segments: impl Iterator<Item = &'s SealedSegment>,
     views: &Views,
     unreadable: &[Position],
     reach: Position,
-    (options, garbage): (&Options, LetBe),
-    bytes_max: u64,
-    segments_max: usize,
+    options: &Options,
+    allowance: GarbageAllowance,
+    group_max: GroupMax,
 ) -> Planned {
     // Of what came behind the views nothing is known yet.
     let known = segments.filter(|sealed| sealed.last <= views.position);
@@ -88,12 +101,12 @@ pub(crate) fn plan<'s>(
         .collect();
     let live_bytes = estimates.iter().map(|estimate| estimate.live_bytes).sum();
     let garbage_bytes = estimates.iter().map(Estimate::garbage).sum();
-    let garbage_bytes_max = match garbage {
-        LetBe::Some => options.garbage_bytes_max(live_bytes),
-        LetBe::None => 0,
+    let garbage_bytes_max = match allowance {
+        GarbageAllowance::Configured => options.garbage_bytes_max(live_bytes),
+        GarbageAllowance::Zero => 0,
     };
     let (segment_bytes, ends) = (options.segment_bytes, views.log_time);
-    let limits = Limits { segment_bytes, bytes_max, segments_max, ends };
+    let limits = Limits { segment_bytes, group_max, ends };
     let later = limits.choose(&estimates, garbage_bytes_max);
     for estimate in &mut estimates {
         estimate.is_free &= estimate.sealed.last <= reach;
@@ -122,14 +135,13 @@ impl Estimate<'_> {
 
 struct Limits {
     segment_bytes: u64,
-    bytes_max: u64,
-    segments_max: usize,
+    group_max: GroupMax,
     /// When the last one's newest entry was written, at the latest.
     ends: LogTime,
 }
 
 impl Limits {
-    /// The next group, if there is more garbage than is let be.
+    /// The next group, if there is more garbage than is tolerated.
     fn choose(
         &self,
         estimates: &[Estimate<'_>],
@@ -139,7 +151,7 @@ impl Limits {
         let sparsest = || {
             let worth = |at: &usize| {
                 let estimate = &estimates[*at];
-                estimate.is_worth_it() && estimate.live_bytes <= self.bytes_max
+                estimate.is_worth_it() && estimate.live_bytes <= self.group_max.bytes
             };
             // Of equally sparse ones the oldest: acks behind it can then go too.
             (0..estimates.len()).filter(worth).min_by_key(|at| estimates[*at].live_permille())
@@ -197,9 +209,9 @@ impl Limits {
         let Some(begins) = segments.first().map(created) else { return false };
         // Nothing of it is newer than the segment behind.
         let ends = estimates.get(group.end).map_or(self.ends, created);
-        live <= self.segment_bytes.min(self.bytes_max)
+        live <= self.segment_bytes.min(self.group_max.bytes)
             && read <= self.segment_bytes * GROUP_SEGMENTS
-            && segments.len() <= self.segments_max
+            && segments.len() <= self.group_max.segments
             && ends.ms_since(begins) <= SEGMENT_SPAN_MS_MAX
     }
 }

@@ -14,8 +14,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::compactor::{
-    Compaction, EarlyFailure, Failure, LetBe, Plan, Planned, Reserve, Retired, Salvage, Stepped,
-    Views, plan, salvage,
+    Compaction, EarlyFailure, Failure, GarbageAllowance, GroupMax, Plan, Planned, Reserve, Retired, Salvage,
+    Stepped, Views, plan, salvage,
 };
 use crate::counters::Counters;
 use crate::disk::{Disk, DiskError};
@@ -74,10 +74,9 @@ pub(crate) struct Keeper {
     unreadable: Vec<Position>,
     /// Of a group that could not be read: its segment, and how often that was tried.
     unread: Option<(Position, u32)>,
-    /// How many segments a group may have: fewer when one came to more than was estimated.
-    segments_max: usize,
-    /// What a compaction may write: while the disk is full, only what fits the reserve.
-    bytes_max: u64,
+    /// While the disk is full, no more than fits the reserve; fewer segments when a group came to more than
+    /// was estimated.
+    group_max: GroupMax,
     /// What the manifest of a swap has space for, as far as was looked.
     reserved_manifest_bytes: u64,
     retry_reserve: LogTime,
@@ -114,8 +113,7 @@ impl Keeper {
             retired: Vec::new(),
             unreadable: Vec::new(),
             unread: None,
-            segments_max: usize::MAX,
-            bytes_max: u64::MAX,
+            group_max: GroupMax::default(),
             reserved_manifest_bytes: 0,
             retry_reserve: LogTime::default(),
             retry_broken: LogTime::default(),
@@ -268,7 +266,7 @@ impl Keeper {
         self.upkeep.extend(stepped.request.map(Upkeep::Freeze));
         if let Some(views) = stepped.finished {
             self.views = Some(Arc::new(views));
-            self.bytes_max = u64::MAX;
+            self.group_max.bytes = u64::MAX;
             if self.compaction.is_some() {
                 // It may go on for long, and who makes garbage meanwhile is to be slowed.
                 self.judge_garbage();
@@ -283,7 +281,7 @@ impl Keeper {
             Ok(Stepped::Copied) => Ok(Step::Did),
             Ok(Stepped::Swapped { removed, added }) => {
                 self.compaction = None;
-                self.segments_max = self.segments_max.saturating_mul(2);
+                self.group_max.segments = self.group_max.segments.saturating_mul(2);
                 self.swapped(removed, added, now);
                 Ok(Step::Did)
             }
@@ -332,7 +330,7 @@ impl Keeper {
                 tracing::warn!(
                     "{segments} segments from {first} on are more than one when compacted: fewer are taken"
                 );
-                self.segments_max = segments / 2;
+                self.group_max.segments = segments / 2;
             }
             EarlyFailure::TooLarge { first, .. } => {
                 tracing::warn!("segment {first} would grow when compacted: it is left as it is");
@@ -341,10 +339,10 @@ impl Keeper {
             EarlyFailure::Disk(error) => {
                 // On a full disk what fits the reserve comes first, at once. How much a group comes
                 // to is an estimate: next it is a smaller one.
-                let is_first = error.is_full() && self.bytes_max == u64::MAX;
+                let is_first = error.is_full() && self.group_max.bytes == u64::MAX;
                 if error.is_full() {
                     let reserve_bytes = self.reserve.as_ref().map_or(0, |reserve| reserve.bytes);
-                    self.bytes_max = reserve_bytes.min(self.bytes_max / 2);
+                    self.group_max.bytes = reserve_bytes.min(self.group_max.bytes / 2);
                 }
                 if !is_first {
                     tracing::warn!("a compaction is tried again later: {error}");
@@ -453,21 +451,13 @@ impl Keeper {
     fn plan(&self, views: &Views) -> Planned {
         let within = |reach| {
             let segments = self.segments.values();
-            // While sends are refused for want of space no garbage is let be.
-            let garbage = match self.counters.is_refusing.get() {
-                0 => LetBe::Some,
-                _ => LetBe::None,
+            // While sends are refused for want of space no garbage is tolerated.
+            let allowance = match self.counters.is_refusing.get() {
+                0 => GarbageAllowance::Configured,
+                _ => GarbageAllowance::Zero,
             };
             let (unreadable, options) = (&self.unreadable, &self.options);
-            plan(
-                segments,
-                views,
-                unreadable,
-                reach,
-                (options, garbage),
-                self.bytes_max,
-                self.segments_max,
-            )
+            plan(segments, views, unreadable, reach, options, allowance, self.group_max)
         };
         let mut reaches = self.snapshots.reaches(views).into_iter();
         let mut planned = within(reaches.next().expect("one is always there"));
