@@ -30,7 +30,7 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
 
 use self::bell::{Bell, Events};
-use self::desk::{Desk, Event, Input, THREADS};
+use self::desk::{Channels, Desk, Event, Input, THREADS};
 use self::preparer::Preparer;
 use self::runner::{OnFailureOnce, Runner};
 use crate::command::{Command, ReplyTo};
@@ -164,9 +164,9 @@ impl<R: ReplyTo> Engine<R> {
             is_closing: false,
             ended: None,
         };
-        let (log, events) = ((runner, log), (events_out, events));
-        let desk =
-            Arc::new(Desk::new(log, commands_out, events, requests, bell.clone(), pace.clone()));
+        let channels =
+            Channels { commands: commands_out, events: events_out, tell: events, requests };
+        let desk = Arc::new(Desk::new(runner, log, channels, bell.clone(), pace.clone()));
         desk.request_segment();
         let serving = std::array::from_fn(|thread| {
             let desk = Arc::clone(&desk);

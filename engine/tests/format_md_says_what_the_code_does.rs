@@ -13,6 +13,7 @@ use forebay_engine::attributes::{
     ATTRIBUTES, AttributeChanges, AttributeRow, Attributes, RETENTION_MS_MAX, TEXT_ATTRIBUTES,
     TextRow, Value,
 };
+use forebay_engine::command::ProducerBatch;
 use forebay_engine::disk::SimDisk;
 use forebay_engine::entry::{ENTRY_ALIGN, ENTRY_HEADER_BYTES};
 use forebay_engine::ids::{
@@ -71,6 +72,7 @@ fn encoded() -> Vec<(Vec<u8>, usize)> {
         RedriveStarted { redrive, time, rate, through, to_move, moved: 0, destination: "name" };
     let outcome = RedriveOutcome::Failed;
     let ended = RedriveEnded { redrive, time, outcome, moved: 0, reason: "name" };
+    let batch = ProducerBatch { producer: ProducerId(1), number: 2, oldest: 1 };
     let writes: [(Write<'_>, usize); 22] = [
         (&|out| out.opened(Epoch(1)), 0),
         (&|out| out.queue_created(queue, time, &all, "name"), ATTRIBUTES.len()),
@@ -89,7 +91,7 @@ fn encoded() -> Vec<(Vec<u8>, usize)> {
         (&|out| out.returned(queue, time, false, "", &[Seq(1), Seq(2)]), 2),
         (&|out| out.moved(&moved(None, "name")), 0),
         (&|out| out.moved(&moved(Some((redrive, 1)), "name")), 0),
-        (&|out| out.produced(queue, ProducerId(1), (2, 1), (Seq(3), 4), time), 0),
+        (&|out| out.produced(queue, batch, Seq(3), 4, time), 0),
         (&|out| out.deduplicated(queue, Seq(4), DeduplicationKey([7; 16]), time), 0),
         (&|out| out.redrive_started(&started), 0),
         (&|out| out.redrive_ended(&ended), 0),

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use super::Views;
 use super::skips::skips;
 use crate::broken::{Mistake, makes};
+use crate::command::ProducerBatch;
 use crate::ids::{LeaseId, Position, QueueId, RedriveId, Seq};
 use crate::index::BadBlock;
 use crate::log::scan::Skip;
@@ -155,7 +156,8 @@ impl Judge {
             Record::Produced { queue, producer, batch, oldest, first, count, time } => {
                 let is_known = |view: &FrozenQueue| view.producers.knows(producer, batch);
                 if self.views.queues.get(&queue).is_some_and(is_known) {
-                    out.produced(queue, producer, (batch, oldest), (first, count), time);
+                    let batch = ProducerBatch { producer, number: batch, oldest };
+                    out.produced(queue, batch, first, count, time);
                 }
             }
             Record::Deduplicated { queue, seq, key, time } => {

@@ -147,13 +147,13 @@ impl<R: ReplyTo> Core<R> {
         now: LogTime,
     ) -> Decision {
         let queue = self.queue(name)?;
-        let (queue, is_fifo) = (queue.id, queue.attributes.fifo);
+        let queue = queue.id;
         check_batch("change", changes.len())?;
         self.check_changes(items_bytes(changes.len(), CHANGE_BYTES))?;
         self.expire(queue, now);
         let (mut changed, mut failures) = (Vec::new(), Vec::new());
         for (index, (receipt, ms)) in (0..).zip(changes) {
-            match self.plan_change((queue, is_fifo), receipt, *ms, now) {
+            match self.plan_change(queue, receipt, *ms, now) {
                 Ok(Change { seq, until, lost: None, .. }) => changed.push((seq, until)),
                 Ok(change) => self.lease_again(queue, &change, now),
                 Err(error) => failures.push((index, error)),
@@ -171,7 +171,7 @@ impl<R: ReplyTo> Core<R> {
     /// nothing.
     pub(super) fn plan_change(
         &mut self,
-        (queue, is_fifo): (QueueId, bool),
+        queue: QueueId,
         receipt: &SealedReceipt,
         ms: u64,
         now: LogTime,
@@ -179,8 +179,9 @@ impl<R: ReplyTo> Core<R> {
         check_range("visibility", ms, 0, VISIBILITY_MS_MAX)?;
         let (receipt, is_there) = self.check_receipt(queue, receipt, now)?;
         let seq = receipt.seq;
-        let messages = &self.state.by_id(queue).expect("the caller found the queue").messages;
-        let held = messages.held(seq).copied();
+        let found = self.state.by_id(queue).expect("the caller found the queue");
+        let is_fifo = found.attributes.fifo;
+        let held = found.messages.held(seq).copied();
         if !is_there || held.is_some_and(|held| held.state == MessageState::Damaged) {
             return Err(RequestError::MessageGone { seq });
         }

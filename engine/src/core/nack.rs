@@ -18,15 +18,14 @@ impl<R: ReplyTo> Core<R> {
         reason: &str,
         now: LogTime,
     ) -> Decision {
-        let queue = self.queue(name)?;
-        let (queue, is_fifo) = (queue.id, queue.attributes.fifo);
+        let queue = self.queue(name)?.id;
         check_batch("receipt", receipts.len())?;
         check_range("reason bytes", reason.len() as u64, 0, REASON_BYTES_MAX as u64)?;
         self.check_changes(nack_bytes(receipts.len(), reason))?;
         self.expire(queue, now);
         let (mut counted, mut uncounted, mut failures) = (Vec::new(), Vec::new(), Vec::new());
         for (index, receipt) in (0..).zip(receipts) {
-            match self.plan_change((queue, is_fifo), receipt, delay_ms, now) {
+            match self.plan_change(queue, receipt, delay_ms, now) {
                 Ok(change) => {
                     self.lease_again(queue, &change, now);
                     match is_counted || !change.is_in_count {

@@ -143,6 +143,7 @@ mod tests {
     use bytes::BytesMut;
 
     use super::*;
+    use crate::command::ProducerBatch;
     use crate::ids::{Group, LeaseId, ProducerId, QueueId, Seq};
     use crate::record::{Lease, RecordWriter};
     use crate::time::LogTime;
@@ -161,8 +162,8 @@ mod tests {
         assert_eq!(leased, CHANGE_BYTES);
         let changed = size(|out| out.lease_changed(queue, &[(Seq(3), time)]));
         assert!(changed <= CHANGE_BYTES, "{changed}");
-        let (producer, landed) = (ProducerId(7), (Seq(8), 9));
-        let produced = size(|out| out.produced(queue, producer, (10, 10), landed, time));
+        let batch = ProducerBatch { producer: ProducerId(7), number: 10, oldest: 10 };
+        let produced = size(|out| out.produced(queue, batch, Seq(8), 9, time));
         assert_eq!(produced, PRODUCED_BYTES);
         let expired = size(|out| out.expired(queue, Seq(3), time, time));
         assert_eq!(2 * expired, EXPIRED_BYTES);

@@ -78,8 +78,7 @@ impl<R: ReplyTo> Core<R> {
         }
         let plan = self.plan_one_send(name, messages, PRODUCED_BYTES, now)?;
         let stored = self.record_send(&plan, now);
-        let landed = (stored.first, stored.count);
-        self.record(|out| out.produced(plan.queue, producer, (number, oldest), landed, now));
+        self.record(|out| out.produced(plan.queue, batch, stored.first, stored.count, now));
         Ok(answered(&plan, stored))
     }
 

@@ -74,15 +74,26 @@ pub(super) struct Desk<R> {
     alarms: [AtomicU64; THREADS],
 }
 
+/// What comes to the two threads, and what they ask for.
+#[derive(Debug)]
+pub(super) struct Channels<R> {
+    pub(super) commands: Receiver<Input<R>>,
+    pub(super) events: Receiver<Event>,
+    /// Where a thread puts the events that it causes.
+    pub(super) tell: Events,
+    /// Asks for the segment behind the active one.
+    pub(super) requests: Sender<()>,
+}
+
 impl<R: ReplyTo> Desk<R> {
     pub(super) fn new(
-        (runner, log): (Runner<R>, Log),
-        commands: Receiver<Input<R>>,
-        (events, tell): (Receiver<Event>, Events),
-        requests: Sender<()>,
+        runner: Runner<R>,
+        log: Log,
+        channels: Channels<R>,
         bell: Arc<Bell>,
         pace: Arc<Pace>,
     ) -> Self {
+        let Channels { commands, events, tell, requests } = channels;
         let alarms = [const { AtomicU64::new(NEVER) }; THREADS];
         let (runner, log) = (Mutex::new(runner), Mutex::new(log));
         Self { runner, log, commands, events, tell, requests, bell, pace, alarms }

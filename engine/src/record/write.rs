@@ -8,7 +8,8 @@ use super::{
 };
 use crate::attributes::AttributeChanges;
 use crate::checksum::Placed;
-use crate::ids::{DeduplicationKey, Epoch, Group, LeaseId, ProducerId, QueueId, Seq};
+use crate::command::ProducerBatch;
+use crate::ids::{DeduplicationKey, Epoch, Group, LeaseId, QueueId, Seq};
 use crate::time::LogTime;
 
 /// Writes records one behind the other. Seals are left zero: they need the segment's salt, which
@@ -167,16 +168,16 @@ impl<'b> RecordWriter<'b> {
     pub fn produced(
         &mut self,
         queue: QueueId,
-        producer: ProducerId,
-        (batch, oldest): (u64, u64),
-        (first, count): (Seq, u32),
+        batch: ProducerBatch,
+        first: Seq,
+        count: u32,
         time: LogTime,
     ) {
         self.record(kind::PRODUCED, &[], |out| {
             out.put_u32_le(queue.0);
-            out.put_u128_le(producer.0);
-            out.put_u64_le(batch);
-            out.put_u64_le(oldest);
+            out.put_u128_le(batch.producer.0);
+            out.put_u64_le(batch.number);
+            out.put_u64_le(batch.oldest);
             out.put_u64_le(first.0);
             out.put_u32_le(count);
             out.put_u64_le(time.0);

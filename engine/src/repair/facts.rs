@@ -2,6 +2,7 @@
 //! state.
 
 use crate::attributes::AttributeChanges;
+use crate::command::ProducerBatch;
 use crate::entry::EntryBuilder;
 use crate::ids::{LeaseId, QueueId};
 use crate::record::{Lease, RecordWriter, RedriveEnded};
@@ -73,8 +74,9 @@ fn write_queue(queue: &Queue, entries: &mut Entries) {
     producers.sort_by_key(|(_, producer)| std::cmp::Reverse(producer.time));
     for (producer, known) in producers {
         for batch in &known.batches {
-            let (number, landed) = ((batch.number, known.oldest), (batch.first, batch.count));
-            entries.append(|out| out.produced(id, producer, number, landed, known.time));
+            let (first, count) = (batch.first, batch.count);
+            let batch = ProducerBatch { producer, number: batch.number, oldest: known.oldest };
+            entries.append(|out| out.produced(id, batch, first, count, known.time));
         }
     }
 }

@@ -32,7 +32,7 @@ use std::sync::Arc;
 use crate::attributes::{AttributeChanges, Attributes};
 use crate::command::QueueInfo;
 use crate::ids::{Group, Position, QueueId, Seq};
-use crate::record::{Lease, Moved, Record, Sent};
+use crate::record::{Moved, Record, Sent};
 use crate::time::LogTime;
 use deduplication::{Deduplication, Entry};
 use frozen::FrozenQueue;
@@ -135,9 +135,8 @@ impl State {
             }
             Record::Leased { queue, time, until, first_lease, messages: leased } => {
                 self.messages(queue, |messages| {
-                    for (offset, Lease { seq, receive_count, group }) in (0..).zip(leased.iter()) {
-                        let lease = first_lease.plus(offset);
-                        messages.leased((seq, group), lease, receive_count, time, until);
+                    for (offset, message) in (0..).zip(leased.iter()) {
+                        messages.leased(message, first_lease.plus(offset), time, until);
                     }
                 });
             }

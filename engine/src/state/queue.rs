@@ -32,6 +32,7 @@ use super::worn::Worn;
 use crate::broken::{Mistake, makes};
 use crate::command::{Counts, MessageState, States};
 use crate::ids::{Group, LeaseId, Seq};
+use crate::record::Lease;
 use crate::time::LogTime;
 
 /// A queue's messages.
@@ -195,9 +196,8 @@ impl Messages {
     /// A message was received.
     pub(crate) fn leased(
         &mut self,
-        (seq, group): (Seq, Group),
+        Lease { seq, receive_count, group }: Lease,
         lease: LeaseId,
-        receive_count: u32,
         received: LogTime,
         until: LogTime,
     ) {

@@ -9,7 +9,7 @@ use super::frozen::FrozenMessages;
 use super::*;
 use crate::command::{MessageState, States};
 use crate::ids::{Group, LeaseId};
-use crate::record::EncodedAttributes;
+use crate::record::{EncodedAttributes, Lease};
 use held::Held;
 
 /// What happens to messages. Seqs are taken modulo what was sent, and some are not there.
@@ -102,8 +102,8 @@ impl Run {
     fn lease(&mut self, seq: Seq, until: LogTime) {
         self.leases += 1;
         let count = self.messages.held(seq).map_or(1, |held| held.receive_count + 1);
-        let message = (seq, Group::NONE);
-        self.messages.leased(message, LeaseId(self.leases), count, self.now, until);
+        let message = Lease { seq, receive_count: count, group: Group::NONE };
+        self.messages.leased(message, LeaseId(self.leases), self.now, until);
     }
 
     /// All that a caller can see.
@@ -287,7 +287,8 @@ fn how_long_a_message_was_held_back_is_remembered() {
     messages.sent(Seq(1), Some(LogTime(10)));
     messages.settle(LogTime(11));
     assert_eq!(messages.held(Seq(1)), None, "nothing is held of one that was never received");
-    messages.leased((Seq(1), Group::NONE), LeaseId(1), 1, LogTime(12), LogTime(20));
+    let message = Lease { seq: Seq(1), receive_count: 1, group: Group::NONE };
+    messages.leased(message, LeaseId(1), LogTime(12), LogTime(20));
     assert_eq!(until(&messages), LogTime(20));
     messages.lease_changed(Seq(1), LogTime(3));
     messages.settle(LogTime(13));
