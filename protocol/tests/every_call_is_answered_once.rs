@@ -3,7 +3,7 @@
 mod scripted;
 
 use bytes::Bytes;
-use forebay_protocol::client::{ClientError, ReceiveOptions};
+use forebay_protocol::client::{ClientError, ProducerBatch, ReceiveOptions};
 use forebay_protocol::*;
 use scripted::{Script, options, reply_bytes};
 use tokio::task::JoinSet;
@@ -120,8 +120,8 @@ async fn a_batch_that_the_server_has_forgotten_has_an_unknown_outcome() {
         let (correlation, _) = peer.request().await;
         peer.refuse(correlation, ErrorCode::BatchForgotten).await;
     };
-    let numbers = (uuid::Uuid::from_u128(7), 1, 1);
-    let send = client.send_once("q", numbers, vec![OutgoingMessage::new("m")]);
+    let batch = ProducerBatch { producer: uuid::Uuid::from_u128(7), number: 1, oldest: 1 };
+    let send = client.send_once("q", batch, vec![OutgoingMessage::new("m")]);
     let (answer, ()) = tokio::join!(send, serve);
     let code = Some(ErrorCode::BatchForgotten);
     assert!(

@@ -12,6 +12,17 @@ use crate::operation::{
 };
 use crate::receipt::Receipt;
 
+/// Which batch a producer sends, if it keeps its own id and numbers: see [`Client::send_once`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ProducerBatch {
+    /// Who sends, drawn at random.
+    pub producer: Uuid,
+    /// The batch's number, greater than those before it.
+    pub number: u64,
+    /// The first batch that the producer may send again: from it on at most 1024 are known.
+    pub oldest: u64,
+}
+
 /// What a receive asks for. The default is one message, by the queue's attributes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ReceiveOptions {
@@ -130,24 +141,24 @@ impl Client {
     }
 
     /// Stores a batch that lands once however often it is sent, also when the client was started
-    /// anew: for a producer that keeps its own id and numbers. Numbers ascend; `oldest` is the first
-    /// batch that the producer may send again, and from it on at most 1024 are known.
+    /// anew: for a producer that keeps its own id and numbers.
     pub async fn send_once(
         &self,
         queue: &str,
-        numbers: (Uuid, u64, u64),
+        batch: ProducerBatch,
         messages: Vec<OutgoingMessage>,
     ) -> Result<Sent, ClientError> {
-        self.begin_send_once(queue, numbers, messages).await?.answer().await
+        self.begin_send_once(queue, batch, messages).await?.answer().await
     }
 
     /// Like [`Client::send_once`], but returns as soon as the request has room in the window.
     pub async fn begin_send_once(
         &self,
         queue: &str,
-        (producer, batch, oldest): (Uuid, u64, u64),
+        batch: ProducerBatch,
         messages: Vec<OutgoingMessage>,
     ) -> Result<PendingSend, ClientError> {
+        let ProducerBatch { producer, number: batch, oldest } = batch;
         let queue = queue.to_owned();
         let send = Send { queue, producer, batch, oldest, messages };
         Ok(PendingSend { pending: self.begin(send).await?, _batch: None })
@@ -232,22 +243,9 @@ impl Client {
         Ok(self.call(Nack { queue, receipts, delay_ms, uncounted, reason }).await?.failures)
     }
 
-    /// Shows messages from `from_seq` on without leasing them: at most `max`, and of bodies at
-    /// most `bytes_max` bytes (0 leaves it to the server).
-    pub async fn peek(
-        &self,
-        queue: &str,
-        from_seq: u64,
-        max: u32,
-        bytes_max: u32,
-    ) -> Result<PeekPage, ClientError> {
-        let options = PeekOptions { from_seq, max, bytes_max, ..PeekOptions::default() };
-        self.browse(queue, options).await
-    }
-
-    /// Shows messages as [`Client::peek`] does: those that the options ask for. A page may have few
+    /// Shows the messages that the options ask for, without leasing them. A page may have few
     /// messages or none, although there are more behind it.
-    pub async fn browse(&self, queue: &str, options: PeekOptions) -> Result<PeekPage, ClientError> {
+    pub async fn peek(&self, queue: &str, options: PeekOptions) -> Result<PeekPage, ClientError> {
         let PeekOptions { from_seq, max, bytes_max, states, since_ms, group } = options;
         let queue = queue.to_owned();
         let request = Peek { queue, from_seq, max, bytes_max, states, since_ms, group };

@@ -59,7 +59,7 @@ use uuid::Uuid;
 pub use error::ClientError;
 pub use messages::{
     DamagedMessage, Delivery, NackOptions, PeekOptions, PeekPage, PendingAck, PendingSend,
-    ReceiveOptions,
+    ProducerBatch, ReceiveOptions,
 };
 pub use options::ClientOptions;
 pub use producer::{Producer, ProducerOptions};

@@ -82,7 +82,7 @@ impl Explain {
         let (queue_id, seq) = (id.queue_id(), id.seq());
         let mut options = PeekOptions { from_seq: 1, max: 1000, ..PeekOptions::default() };
         loop {
-            let page = client.browse(&self.queue, options.clone()).await?;
+            let page = client.peek(&self.queue, options.clone()).await?;
             let is_it = |m: &&PeekedMessage| (m.origin_queue_id, m.origin_seq) == (queue_id, seq);
             if let Some(found) = page.messages.iter().find(is_it) {
                 return Ok(Some(found.seq));
@@ -102,7 +102,7 @@ impl Explain {
         now_ms: u64,
     ) -> Result<String, Failure> {
         let options = PeekOptions { from_seq: seq, max: 1, ..PeekOptions::default() };
-        let page = client.browse(&self.queue, options).await?;
+        let page = client.peek(&self.queue, options).await?;
         let until_ms = page.messages.first().filter(|message| message.seq == seq);
         Ok(match until_ms.map(|message| message.until_ms).filter(|ms| *ms > now_ms) {
             Some(until_ms) => format!("it is delayed until {}", time(until_ms, now_ms)),

@@ -65,7 +65,7 @@ impl Peek {
         let mut damaged = 0;
         while left > 0 {
             options.max = u32::try_from(left.min(PAGE_MESSAGES)).expect("a page fits a u32");
-            let page = client.browse(&self.queue, options.clone()).await?;
+            let page = client.peek(&self.queue, options.clone()).await?;
             let json = |message| message_json::peeked(client.store_id(), message);
             if self.json {
                 let lines: Vec<_> = page.messages.iter().map(json).collect();

@@ -7,7 +7,7 @@
 
 use std::collections::VecDeque;
 
-use forebay_protocol::client::{Client, ClientError, PendingSend, Producer};
+use forebay_protocol::client::{Client, ClientError, PendingSend, Producer, ProducerBatch};
 use forebay_protocol::{ErrorCode, OutgoingMessage, Sent};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
@@ -146,7 +146,7 @@ impl NamedProducer {
         self.first += messages.len() as u64;
         self.bytes = 0;
         let oldest = self.under_way.front().map_or(first, |batch| batch.first);
-        let pending = self.begin_send((first, oldest), messages.clone()).await;
+        let pending = self.begin_send(first, oldest, messages.clone()).await;
         self.has_failed |= pending.is_err();
         let pending = pending?;
         self.under_way.push_back(Batch { first, messages, landed: 0, pending });
@@ -155,11 +155,12 @@ impl NamedProducer {
 
     async fn begin_send(
         &self,
-        (number, oldest): (u64, u64),
+        number: u64,
+        oldest: u64,
         messages: Vec<OutgoingMessage>,
     ) -> Result<PendingSend, Failure> {
-        let numbers = (self.producer, number, oldest);
-        Ok(self.client.begin_send_once(&self.queue, numbers, messages).await?)
+        let batch = ProducerBatch { producer: self.producer, number, oldest };
+        Ok(self.client.begin_send_once(&self.queue, batch, messages).await?)
     }
 
     /// Waits for the oldest batch.
@@ -200,7 +201,7 @@ impl NamedProducer {
             // The input of the earlier run ended here.
             let number = batch.first + landed as u64;
             let rest = batch.messages[landed..].to_vec();
-            let pending = self.begin_send((number, batch.first), rest).await?;
+            let pending = self.begin_send(number, batch.first, rest).await?;
             batch = Batch { landed, pending, ..batch };
         }
     }

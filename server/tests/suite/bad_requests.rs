@@ -20,7 +20,7 @@ async fn an_unknown_queue_is_named_whatever_was_asked_of_it() {
         refusal(client.send("nowhere", message).await),
         refusal(client.receive("nowhere", ReceiveOptions::default()).await),
         refusal(client.ack("nowhere", &[receipt]).await),
-        refusal(client.peek("nowhere", 1, 1, 0).await),
+        refusal(client.peek("nowhere", Default::default()).await),
         refusal(client.describe_queue("nowhere").await),
         refusal(client.alter_queue("nowhere", QueueAttributes::default()).await),
         refusal(client.purge_queue("nowhere").await),

@@ -21,10 +21,10 @@ async fn a_peek_shows_only_what_it_is_asked_for() {
     // CRC-32 does not tell these two groups apart, and both are asked for by their names.
     let alike = ["plumless", "buckeroo"].map(|group| OutgoingMessage::new(group).group(group));
     client.send("orders", alike.to_vec()).await.unwrap();
-    let browse = |options: PeekOptions| {
+    let peek = |options: PeekOptions| {
         let client = client.clone();
         async move {
-            let page = client.browse("orders", options).await.unwrap();
+            let page = client.peek("orders", options).await.unwrap();
             assert_eq!(page.next_seq, 0);
             let body = |message: forebay_protocol::PeekedMessage| {
                 String::from_utf8(message.block.body().to_vec()).unwrap()
@@ -33,21 +33,21 @@ async fn a_peek_shows_only_what_it_is_asked_for() {
         }
     };
     let group = |group: &str| PeekOptions { group: group.to_owned(), ..PeekOptions::default() };
-    assert_eq!(browse(group("eu")).await, ["waiting", "delayed"]);
-    assert_eq!(browse(group("plumless")).await, ["plumless"]);
-    assert_eq!(browse(group("buckeroo")).await, ["buckeroo"]);
+    assert_eq!(peek(group("eu")).await, ["waiting", "delayed"]);
+    assert_eq!(peek(group("plumless")).await, ["plumless"]);
+    assert_eq!(peek(group("buckeroo")).await, ["buckeroo"]);
     let delayed = PeekOptions { states: vec![MessageState::Delayed], ..group("eu") };
-    assert_eq!(browse(delayed).await, ["delayed"]);
+    assert_eq!(peek(delayed).await, ["delayed"]);
     let states = vec![MessageState::InFlight, MessageState::Delayed];
     let two = PeekOptions { states, ..PeekOptions::default() };
-    assert_eq!(browse(two.clone()).await, ["in flight", "delayed"]);
-    assert_eq!(browse(PeekOptions { from_seq: 2, ..two }).await, ["delayed"]);
-    let page = client.peek("orders", 1, 100, 0).await.unwrap();
+    assert_eq!(peek(two.clone()).await, ["in flight", "delayed"]);
+    assert_eq!(peek(PeekOptions { from_seq: 2, ..two }).await, ["delayed"]);
+    let page = client.peek("orders", Default::default()).await.unwrap();
     let sent_ms = page.messages[0].sent_ms;
     let since = |since_ms| PeekOptions { since_ms, max: 1, ..PeekOptions::default() };
-    let page = client.browse("orders", since(sent_ms - 1)).await.unwrap();
+    let page = client.peek("orders", since(sent_ms - 1)).await.unwrap();
     assert_eq!((page.messages[0].seq, page.next_seq), (1, 2));
-    assert_eq!(browse(since(u64::MAX)).await, [""; 0]);
+    assert_eq!(peek(since(u64::MAX)).await, [""; 0]);
 }
 
 #[test]

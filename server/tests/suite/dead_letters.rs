@@ -1,7 +1,7 @@
 //! Without these, a dead letter could reach its consumer as another message, or an operator be
 //! without means to look after dead letters.
 
-use forebay_protocol::client::Client;
+use forebay_protocol::client::{Client, PeekOptions};
 use forebay_protocol::{
     ErrorCode, MessageAttribute, MessageId, OutgoingMessage, QueueAttributes, RedriveId,
     RedriveState,
@@ -47,7 +47,7 @@ async fn it_reaches_its_consumer_as_the_message_that_was_sent() {
     assert_eq!((letter.origin_queue_id, letter.origin_seq), origin);
     assert_eq!(letter.sent_ms, first.sent_ms);
     assert_eq!(letter.first_received_ms, first.first_received_ms);
-    let shown = client.peek("dead", 1, 1, 0).await.unwrap().messages.remove(0);
+    let shown = client.peek("dead", Default::default()).await.unwrap().messages.remove(0);
     assert_eq!((shown.receive_count, &*shown.source, &shown.block), (2, "jobs", &block));
     assert_eq!((shown.origin_queue_id, shown.origin_seq), origin);
     assert_eq!(client.ack("dead", &[letter.receipt]).await.unwrap(), []);
@@ -119,7 +119,8 @@ async fn without_a_limit_everything_is_back_soon() {
     .await;
     let ended = client.list_redrives("dead").await.unwrap().remove(0);
     assert_eq!((ended.state, ended.moved), (RedriveState::Completed, 2000));
-    let page = client.peek("jobs", 1, 4096, 0).await.unwrap();
+    let all = PeekOptions { max: 4096, ..PeekOptions::default() };
+    let page = client.peek("jobs", all).await.unwrap();
     assert!(page.messages.iter().map(|m| m.block.body()).eq(&bodies), "in their order");
 }
 

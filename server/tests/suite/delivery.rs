@@ -66,7 +66,7 @@ async fn peek_shows_every_state_and_changes_none() {
     let delayed = OutgoingMessage::new("delayed").delayed(std::time::Duration::from_secs(3600));
     client.send("orders", vec![delayed]).await.unwrap();
     receive(&client, "orders", 1).await;
-    let page = client.peek("orders", 1, 10, 0).await.unwrap();
+    let page = client.peek("orders", Default::default()).await.unwrap();
     let states: Vec<_> = page.messages.iter().map(|message| message.state).collect();
     assert_eq!(states, [MessageState::InFlight, MessageState::Waiting, MessageState::Delayed]);
     assert_eq!(page.next_seq, 0);

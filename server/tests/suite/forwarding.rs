@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
-use forebay_protocol::client::Client;
+use forebay_protocol::client::{Client, PeekOptions};
 use forebay_protocol::{ErrorCode, OutgoingMessage};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -166,7 +166,8 @@ async fn killed_in_the_middle_forward_loses_and_doubles_nothing() {
 async fn bodies_of(client: &Client, queue: &str) -> BTreeSet<Bytes> {
     let (mut bodies, mut next) = (BTreeSet::new(), 1);
     while next > 0 {
-        let page = client.peek(queue, next, 1000, 0).await.unwrap();
+        let options = PeekOptions { from_seq: next, max: 1000, ..PeekOptions::default() };
+        let page = client.peek(queue, options).await.unwrap();
         next = page.next_seq;
         for message in page.messages {
             assert!(bodies.insert(message.block.body().clone()), "twice in {queue}");

@@ -19,7 +19,7 @@ async fn a_reason_travels_to_whoever_peeks() {
     let reason = "grüße".to_owned();
     let options = NackOptions { delay_ms: 3_600_000, uncounted: true, reason: reason.clone() };
     assert_eq!(client.nack("orders", &receipts[..1], options).await.unwrap(), []);
-    let page = client.peek("orders", 1, 10, 0).await.unwrap();
+    let page = client.peek("orders", Default::default()).await.unwrap();
     let shown: Vec<_> = page
         .messages
         .iter()
@@ -62,7 +62,7 @@ async fn a_reason_reaches_whoever_receives_the_dead_letter() {
     // Whoever asks for it once more sends it away.
     assert_eq!(client.receive("orders", Default::default()).await.unwrap().messages, []);
     assert_eq!(nack("dead", "").await, "no stock");
-    let peeked = client.peek("dead", 1, 1, 0).await.unwrap().messages.remove(0);
+    let peeked = client.peek("dead", Default::default()).await.unwrap().messages.remove(0);
     assert_eq!(peeked.reason, "no stock");
     assert_eq!(nack("dead", "still none").await, "no stock");
     assert_eq!(nack("dead", "").await, "still none");

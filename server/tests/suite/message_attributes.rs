@@ -46,7 +46,7 @@ async fn what_travels_with_a_message_arrives_as_it_was_sent_also_after_a_restart
     let sent = message.block.clone();
     let messages = vec![message, OutgoingMessage::new("two").with_attributes(&plain)];
     client.send("orders.fifo", messages).await.unwrap();
-    let peeked = client.peek("orders.fifo", 1, 10, 0).await.unwrap().messages;
+    let peeked = client.peek("orders.fifo", Default::default()).await.unwrap().messages;
     assert_eq!(peeked[0].attributes(), Ok(all_kinds()));
     drop(client);
     server.stop().await;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use forebay::Limits;
-use forebay_protocol::client::{Client, ReceiveOptions, SubscribeOptions};
+use forebay_protocol::client::{Client, PeekOptions, ReceiveOptions, SubscribeOptions};
 use forebay_protocol::{
     Ack, ChangeVisibility, Credit, Delivered, DescribeQueue, ErrorCode, FRAME_HEADER_BYTES, Nack,
     OutgoingMessage, QueueInfo, ReceivedMessage, Reply, Subscribe, Transact, TransactAcks,
@@ -161,11 +161,14 @@ async fn a_client_that_does_not_read_is_given_no_more_and_is_still_heard() {
         looks = if looks.0 == in_flight { (in_flight, looks.1 + 1) } else { (in_flight, 0) };
     }
     raw.request(8, Ack { queue: "orders".to_owned(), receipts: vec![first.receipt] }).await;
+    let one = PeekOptions { max: 1, ..PeekOptions::default() };
+    let oldest = PeekOptions { bytes_max: 1, ..one.clone() };
     let acked = async {
-        while client.peek("orders", 1, 1, 1).await.unwrap().messages[0].seq == first.seq {}
+        while client.peek("orders", oldest.clone()).await.unwrap().messages[0].seq == first.seq {}
     };
     within("the ack", acked).await;
-    let last = client.peek("orders", messages, 1, 0).await.unwrap().messages.remove(0);
+    let newest = PeekOptions { from_seq: messages, ..one };
+    let last = client.peek("orders", newest).await.unwrap().messages.remove(0);
     assert_eq!((last.seq, last.receive_count), (messages, 0), "it was never leased");
     drop(raw);
     // What was leased and not written comes back, though its lease would have lasted an hour.

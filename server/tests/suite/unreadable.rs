@@ -47,7 +47,7 @@ async fn a_damaged_message_is_set_aside_and_the_rest_is_delivered() {
     assert_eq!(bodies, [&b"first-body"[..], &third]);
     let set_aside = async { while client.describe_queue("orders").await.unwrap().damaged == 0 {} };
     within("the count of damaged messages", set_aside).await;
-    let page = client.peek("orders", 1, 10, 0).await.unwrap();
+    let page = client.peek("orders", Default::default()).await.unwrap();
     assert_eq!(page.messages.iter().map(|message| message.seq).collect::<Vec<_>>(), [1, 3]);
 }
 

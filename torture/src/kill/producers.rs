@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use forebay_protocol::OutgoingMessage;
-use forebay_protocol::client::ClientError;
+use forebay_protocol::client::{ClientError, ProducerBatch};
 use uuid::Uuid;
 
 use super::history::{Micros, SentMessage, What, queues};
@@ -131,7 +131,8 @@ impl Persistent {
             return life.client.send(self.queue, messages).await;
         }
         let oldest = self.unanswered.front().map_or(batch.batch, |oldest| oldest.batch);
-        life.client.send_once(self.queue, (self.producer, batch.batch, oldest), messages).await
+        let batch = ProducerBatch { producer: self.producer, number: batch.batch, oldest };
+        life.client.send_once(self.queue, batch, messages).await
     }
 }
 
