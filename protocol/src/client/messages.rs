@@ -219,15 +219,15 @@ impl Client {
         Ok(self.call(ChangeVisibility { queue: queue.to_owned(), changes }).await?.failures)
     }
 
-    /// Ends leases at once: the messages may be received again.
-    pub async fn release(
+    /// Ends leases at once, as a visibility timeout of 0 does: the messages may be received again.
+    pub async fn end_leases(
         &self,
         queue: &str,
         receipts: &[Receipt],
     ) -> Result<Vec<Failure>, ClientError> {
-        let release =
+        let ended =
             |receipt: &Receipt| VisibilityChange { receipt: receipt.clone(), visibility_ms: 0 };
-        self.change_visibility(queue, receipts.iter().map(release).collect()).await
+        self.change_visibility(queue, receipts.iter().map(ended).collect()).await
     }
 
     /// Gives messages back as [`NackOptions`] say. Returns those that were refused, with their

@@ -160,7 +160,7 @@ impl Forward {
         };
         if result.is_err() {
             // Nobody has to wait for those that stay. That it may fail too is no news.
-            let _ = client.release(&self.from, &receipts).await;
+            let _ = client.end_leases(&self.from, &receipts).await;
         }
         result
     }

@@ -171,7 +171,7 @@ impl Receive {
             let receipts = unwritten.messages.into_iter().map(|message| message.receipt);
             let receipts: Vec<_> = receipts.collect();
             if !receipts.is_empty() && released.is_ok() {
-                released = client.release(&self.queue, &receipts).await.map(|_| ());
+                released = client.end_leases(&self.queue, &receipts).await.map(|_| ());
             }
         }
         followed.and(released.map_err(Failure::from))

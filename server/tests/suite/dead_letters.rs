@@ -67,7 +67,7 @@ async fn a_redrive_is_started_listed_and_cancelled() {
         let letters = receive(&client, "dead", 3).await;
         let receipts: Vec<_> = letters.into_iter().map(|letter| letter.receipt).collect();
         dead += receipts.len();
-        client.release("dead", &receipts).await.unwrap();
+        client.end_leases("dead", &receipts).await.unwrap();
         if dead < 3 {
             dead = 0;
         }

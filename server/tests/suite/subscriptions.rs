@@ -409,7 +409,7 @@ async fn a_message_is_pushed_when_its_delay_passes_or_a_lease_on_it_ends() {
     assert_eq!(body(&pushed_all(&mut raw, 1).await[0]), "delayed");
     send(&client, "orders", &[b"released"]).await;
     let pushed = pushed_all(&mut raw, 1).await.remove(0);
-    client.release("orders", &[pushed.receipt]).await.unwrap();
+    client.end_leases("orders", &[pushed.receipt]).await.unwrap();
     let again = pushed_all(&mut raw, 1).await.remove(0);
     assert_eq!((body(&again), again.receive_count), ("released", 2));
     raw.request(8, Unsubscribe { subscription: SUBSCRIPTION }).await;
