@@ -58,12 +58,12 @@ pub(crate) fn dispatch(
     request: Request,
     bodies_bytes_max: u32,
 ) -> Result<Dispatched, ProtocolError> {
-    let (mut kind, mut answer_bytes_max) = (Kind::Other, 0);
+    let answer_bytes_max = answer_bytes_max(&request);
+    let mut kind = Kind::Other;
     let bytes_max = |asked: u32| match asked {
         0 => u64::from(bodies_bytes_max),
         asked => u64::from(asked.min(bodies_bytes_max)),
     };
-    let batch_bytes = |max: u32, each: usize| (max as usize).min(BATCH_MESSAGES_MAX) * each;
     let command = match request {
         Request::Hello(_) => {
             let text = "the connection is open already: Hello comes once";
@@ -82,15 +82,11 @@ pub(crate) fn dispatch(
         }
         Request::DescribeQueue(describe) => Command::DescribeQueue { name: describe.name },
         Request::ListQueues(list) => {
-            let max = list.max.min(command::LIST_QUEUES_MAX) as usize;
-            answer_bytes_max = max * LISTED_QUEUE_BYTES + command::LIST_TEXTS_BYTES_MAX;
             Command::ListQueues { prefix: list.prefix, after: list.after, max: list.max }
         }
         Request::TagQueue(tag) => Command::TagQueue { name: tag.name, tags: tag.tags },
         Request::UntagQueue(untag) => Command::UntagQueue { name: untag.name, keys: untag.keys },
         Request::ListDeadLetterSources(list) => {
-            let max = list.max.min(command::LIST_QUEUES_MAX) as usize;
-            answer_bytes_max = max * LISTED_NAME_BYTES;
             let (name, after) = (list.name, list.after);
             Command::ListDeadLetterSources { name, after, max: list.max }
         }
@@ -113,7 +109,6 @@ pub(crate) fn dispatch(
         }
         Request::Receive(receive) => {
             kind = Kind::Receive { queue: receive.queue.clone() };
-            answer_bytes_max = batch_bytes(receive.max, size_of::<command::Delivery>());
             Command::Receive {
                 queue: receive.queue,
                 max: receive.max,
@@ -124,19 +119,15 @@ pub(crate) fn dispatch(
             }
         }
         Request::Ack(ack) => {
-            let receipts: Vec<_> = ack.receipts.iter().map(sealed).collect();
-            answer_bytes_max = receipts.len() * FAILURE_BYTES;
-            Command::Ack { queue: ack.queue, receipts }
+            Command::Ack { queue: ack.queue, receipts: ack.receipts.iter().map(sealed).collect() }
         }
         Request::ChangeVisibility(change) => {
             kind = Kind::ChangeVisibility;
-            answer_bytes_max = change.changes.len() * FAILURE_BYTES;
             let changes = change.changes.iter();
             let changes = changes.map(|change| (sealed(&change.receipt), change.visibility_ms));
             Command::ChangeVisibility { queue: change.queue, changes: changes.collect() }
         }
         Request::Transact(Transact { acks, sends }) => {
-            answer_bytes_max = sends.len() * STORED_BYTES;
             let acks = acks.into_iter().map(|TransactAcks { queue, receipts }| {
                 let receipts = receipts.iter().map(sealed).collect();
                 command::TransactAcks { queue, receipts }
@@ -152,7 +143,6 @@ pub(crate) fn dispatch(
         }
         Request::Nack(nack) => {
             kind = Kind::Nack;
-            answer_bytes_max = nack.receipts.len() * FAILURE_BYTES;
             Command::Nack {
                 queue: nack.queue,
                 receipts: nack.receipts.iter().map(sealed).collect(),
@@ -162,7 +152,6 @@ pub(crate) fn dispatch(
             }
         }
         Request::Peek(peek) => {
-            answer_bytes_max = batch_bytes(peek.max, size_of::<command::Peeked>());
             let command = Command::Peek {
                 queue: peek.queue,
                 from: Seq(peek.from_seq),
@@ -182,15 +171,32 @@ pub(crate) fn dispatch(
             destination: start.destination,
             rate: start.rate.into(),
         },
-        Request::ListRedrives(list) => {
-            answer_bytes_max = REDRIVES_BYTES;
-            Command::ListRedrives { queue: list.queue }
-        }
+        Request::ListRedrives(list) => Command::ListRedrives { queue: list.queue },
         Request::CancelRedrive(cancel) => {
             Command::CancelRedrive { redrive: RedriveId(cancel.redrive) }
         }
     };
     Ok(Dispatched::Ask { command, kind, answer_bytes_max })
+}
+
+/// The most that the answer takes in memory, without bodies; 0 where that is little.
+fn answer_bytes_max(request: &Request) -> usize {
+    let queues = |max: u32, each: usize| max.min(command::LIST_QUEUES_MAX) as usize * each;
+    let messages = |max: u32, each: usize| (max as usize).min(BATCH_MESSAGES_MAX) * each;
+    match request {
+        Request::ListQueues(list) => {
+            queues(list.max, LISTED_QUEUE_BYTES) + command::LIST_TEXTS_BYTES_MAX
+        }
+        Request::ListDeadLetterSources(list) => queues(list.max, LISTED_NAME_BYTES),
+        Request::Receive(receive) => messages(receive.max, size_of::<command::Delivery>()),
+        Request::Peek(peek) => messages(peek.max, size_of::<command::Peeked>()),
+        Request::Ack(ack) => ack.receipts.len() * FAILURE_BYTES,
+        Request::ChangeVisibility(change) => change.changes.len() * FAILURE_BYTES,
+        Request::Nack(nack) => nack.receipts.len() * FAILURE_BYTES,
+        Request::Transact(transact) => transact.sends.len() * STORED_BYTES,
+        Request::ListRedrives(_) => REDRIVES_BYTES,
+        _ => 0,
+    }
 }
 
 /// The attributes in the engine's words. A number for which it has no word is refused as one that

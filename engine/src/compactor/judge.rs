@@ -15,7 +15,7 @@ use crate::ids::{LeaseId, Position, QueueId, RedriveId, Seq};
 use crate::index::BadBlock;
 use crate::log::scan::Skip;
 use crate::pace::Pace;
-use crate::record::{Lease, LeaseList, Moved, Record, RecordWriter, Sent};
+use crate::record::{EncodedAttributes, Lease, LeaseList, List, Moved, Record, RecordWriter, Sent};
 use crate::state::frozen::FrozenQueue;
 use crate::state::past::{Expiry, Swept};
 use crate::state::redrives::Redrive;
@@ -88,45 +88,15 @@ impl Judge {
                 }
             }
             Record::QueueChanged { queue, time, attributes } => {
-                if let Some(view) = self.views.queues.get(&queue) {
-                    let mut changes = attributes.changes();
-                    // What it is not any more was changed again by a later record.
-                    changes.retain_current(&view.attributes);
-                    if time == view.modified || changes.iter().next().is_some() {
-                        out.queue_changed(queue, time, &changes);
-                    }
-                }
+                self.write_changed(queue, time, attributes, out);
             }
             Record::QueuePurged { queue, through, time } => {
-                let Some(view) = self.views.queues.get(&queue) else { return Ok(()) };
-                // The newest is remembered.
-                let is_last = time
-                    .is_some_and(|at| view.messages.past.last_purge == Some(Swept { through, at }));
-                // It has emptied the deduplication window too, of which an older segment may tell.
-                let is_fifo = view.attributes.fifo && !self.older.is_empty();
-                let present = self.present(queue);
-                if is_last
-                    || is_fifo
-                    || present.first().is_some_and(|(first, _, _)| *first <= through)
-                {
+                if self.is_purge_needed(queue, through, time) {
                     out.queue_purged(queue, through, time);
                 }
             }
             Record::Expired { queue, below, time, late_before } => {
-                let Some(view) = self.views.queues.get(&queue) else { return Ok(()) };
-                let this = Expiry { below, at: time, late_before };
-                // A newer one ends whatever this one ended, unless retention was lengthened between.
-                let says_more = |last: Expiry| below > last.below || late_before > last.late_before;
-                let is_needed = match view.messages.past.last_expiry {
-                    Some(last) if last == this => true,
-                    last if last.is_none_or(says_more) => {
-                        let is_late = late_before > LogTime(0);
-                        let present = self.present(queue);
-                        present.first().is_some_and(|(first, _, _)| is_late || *first < below)
-                    }
-                    _ => false,
-                };
-                if is_needed {
+                if self.is_expiry_needed(queue, Expiry { below, at: time, late_before }) {
                     out.expired(queue, below, time, late_before);
                 }
             }
@@ -137,32 +107,15 @@ impl Judge {
                     out.queue_deleted(queue);
                 }
             }
-            Record::Sent(ref sent) => {
-                let views = Arc::clone(&self.views);
-                let Some(view) = views.queues.get(&sent.queue) else { return Ok(()) };
-                if view.messages.is_live(sent.seq) {
-                    out.sent(sent);
-                    self.kept.insert(sent.queue, sent.seq.next());
-                } else {
-                    self.leave_out(sent.queue, sent.seq.next());
-                    if let Some((key, time)) = sent.deduplication
-                        && view.deduplication.has(sent.seq)
-                        && !makes(Mistake::CopiesForgotten)
-                    {
-                        out.deduplicated(sent.queue, sent.seq, key, time);
-                    }
-                }
-            }
+            Record::Sent(ref sent) => self.write_sent(sent, out),
             Record::Produced { queue, producer, batch, oldest, first, count, time } => {
-                let is_known = |view: &FrozenQueue| view.producers.knows(producer, batch);
-                if self.views.queues.get(&queue).is_some_and(is_known) {
+                if self.view(queue).is_some_and(|view| view.producers.knows(producer, batch)) {
                     let batch = ProducerBatch { producer, number: batch, oldest };
                     out.produced(queue, batch, first, count, time);
                 }
             }
             Record::Deduplicated { queue, seq, key, time } => {
-                let is_known = |view: &FrozenQueue| view.deduplication.has(seq);
-                if self.views.queues.get(&queue).is_some_and(is_known) {
+                if self.view(queue).is_some_and(|view| view.deduplication.has(seq)) {
                     out.deduplicated(queue, seq, key, time);
                 }
             }
@@ -172,48 +125,21 @@ impl Judge {
                 }
             }
             Record::Leased { queue, time, until, first_lease, messages } => {
-                if let Some(view) = self.views.queues.get(&queue) {
+                if let Some(view) = self.view(queue) {
                     write_leased(view, time, until, first_lease, messages, out);
                 }
             }
             Record::LeaseChanged { queue, changes } => {
-                if let Some(view) = self.views.queues.get(&queue) {
-                    let is_last = |seq, until| {
-                        view.messages.held(seq).is_some_and(|held| held.until == until)
-                    };
-                    let needed: Vec<_> =
-                        changes.iter().filter(|(seq, until)| is_last(*seq, *until)).collect();
-                    out.lease_changed(queue, &needed);
+                if let Some(view) = self.view(queue) {
+                    write_lease_changed(view, changes, out);
                 }
             }
             Record::Returned { queue, until, is_counted, reason, messages } => {
-                if let Some(view) = self.views.queues.get(&queue) {
-                    // When the lease ends, whether it counts, and why it was given back may each
-                    // have been said again since.
-                    let is_last = |seq: &Seq| {
-                        let messages = &view.messages;
-                        messages.held(*seq).is_some_and(|held| held.until == until)
-                            || messages
-                                .given_back(*seq)
-                                .is_some_and(|known| known.is_of(is_counted, reason))
-                    };
-                    let needed: Vec<_> = messages.iter().filter(is_last).collect();
-                    if !needed.is_empty() {
-                        out.returned(queue, until, is_counted, reason, &needed);
-                    }
+                if let Some(view) = self.view(queue) {
+                    write_returned(view, until, is_counted, reason, messages, out);
                 }
             }
-            Record::Acked { queue, messages } => {
-                let mut needed = Vec::new();
-                for seq in messages.iter() {
-                    if self.may_come_back(queue, seq)? {
-                        needed.push(seq);
-                    }
-                }
-                if !needed.is_empty() {
-                    out.acked(queue, &needed);
-                }
-            }
+            Record::Acked { queue, messages } => self.write_acked(queue, messages, out)?,
             Record::Moved(ref moved) => self.write_moved(moved, out)?,
             Record::RedriveStarted(ref started) => {
                 if self.redrive(started.redrive).is_some() {
@@ -225,6 +151,88 @@ impl Judge {
                     out.redrive_ended(ended);
                 }
             }
+        }
+        Ok(())
+    }
+
+    fn view(&self, queue: QueueId) -> Option<&FrozenQueue> {
+        self.views.queues.get(&queue)
+    }
+
+    /// What an attribute is not any more was changed again by a later record.
+    fn write_changed(
+        &self,
+        queue: QueueId,
+        time: LogTime,
+        attributes: EncodedAttributes<'_>,
+        out: &mut RecordWriter<'_>,
+    ) {
+        let Some(view) = self.view(queue) else { return };
+        let mut changes = attributes.changes();
+        changes.retain_current(&view.attributes);
+        if time == view.modified || changes.iter().next().is_some() {
+            out.queue_changed(queue, time, &changes);
+        }
+    }
+
+    fn is_purge_needed(&mut self, queue: QueueId, through: Seq, time: Option<LogTime>) -> bool {
+        let Some(view) = self.views.queues.get(&queue) else { return false };
+        // The newest is remembered.
+        let is_last =
+            time.is_some_and(|at| view.messages.past.last_purge == Some(Swept { through, at }));
+        // It has emptied the deduplication window too, of which an older segment may tell.
+        let is_fifo = view.attributes.fifo && !self.older.is_empty();
+        let present = self.present(queue);
+        is_last || is_fifo || present.first().is_some_and(|(first, _, _)| *first <= through)
+    }
+
+    fn is_expiry_needed(&mut self, queue: QueueId, this: Expiry) -> bool {
+        let Some(view) = self.views.queues.get(&queue) else { return false };
+        let Expiry { below, late_before, .. } = this;
+        // A newer one ends whatever this one ended, unless retention was lengthened between.
+        let says_more = |last: Expiry| below > last.below || late_before > last.late_before;
+        match view.messages.past.last_expiry {
+            Some(last) if last == this => true,
+            last if last.is_none_or(says_more) => {
+                let is_late = late_before > LogTime(0);
+                let present = self.present(queue);
+                present.first().is_some_and(|(first, _, _)| is_late || *first < below)
+            }
+            _ => false,
+        }
+    }
+
+    /// Of a message that is gone its key is left, as long as the deduplication window has it.
+    fn write_sent(&mut self, sent: &Sent<'_>, out: &mut RecordWriter<'_>) {
+        let Some(view) = self.views.queues.get(&sent.queue) else { return };
+        if view.messages.is_live(sent.seq) {
+            out.sent(sent);
+            self.kept.insert(sent.queue, sent.seq.next());
+            return;
+        }
+        if let Some((key, time)) = sent.deduplication
+            && view.deduplication.has(sent.seq)
+            && !makes(Mistake::CopiesForgotten)
+        {
+            out.deduplicated(sent.queue, sent.seq, key, time);
+        }
+        self.leave_out(sent.queue, sent.seq.next());
+    }
+
+    fn write_acked(
+        &mut self,
+        queue: QueueId,
+        messages: List<'_, Seq>,
+        out: &mut RecordWriter<'_>,
+    ) -> Result<(), BadIndex> {
+        let mut needed = Vec::new();
+        for seq in messages.iter() {
+            if self.may_come_back(queue, seq)? {
+                needed.push(seq);
+            }
+        }
+        if !needed.is_empty() {
+            out.acked(queue, &needed);
         }
         Ok(())
     }
@@ -349,5 +357,37 @@ fn write_leased(
     }
     if !run.is_empty() {
         out.leased(view.id, time, until, run_lease, &run);
+    }
+}
+
+/// Of the times at which a lease ends the last counts.
+fn write_lease_changed(
+    view: &FrozenQueue,
+    changes: List<'_, (Seq, LogTime)>,
+    out: &mut RecordWriter<'_>,
+) {
+    let is_last = |seq, until| view.messages.held(seq).is_some_and(|held| held.until == until);
+    let needed: Vec<_> = changes.iter().filter(|(seq, until)| is_last(*seq, *until)).collect();
+    out.lease_changed(view.id, &needed);
+}
+
+/// When the lease ends, whether it counts, and why the message was given back may each have been said again
+/// since.
+fn write_returned(
+    view: &FrozenQueue,
+    until: LogTime,
+    is_counted: bool,
+    reason: &str,
+    messages: List<'_, Seq>,
+    out: &mut RecordWriter<'_>,
+) {
+    let is_last = |seq: &Seq| {
+        let messages = &view.messages;
+        messages.held(*seq).is_some_and(|held| held.until == until)
+            || messages.given_back(*seq).is_some_and(|known| known.is_of(is_counted, reason))
+    };
+    let needed: Vec<_> = messages.iter().filter(is_last).collect();
+    if !needed.is_empty() {
+        out.returned(view.id, until, is_counted, reason, &needed);
     }
 }

@@ -1,21 +1,32 @@
 //! What a receive finds: the messages that come first, of those that wait.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::ops::ControlFlow;
 
 use super::Core;
-use super::moves::Chosen;
+use super::dead_letters::DeadLetters;
+use super::moves::{Chosen, Moves};
 use crate::broken::{Mistake, makes};
 use crate::command::ReplyTo;
 use crate::ids::{Group, QueueId, Seq};
+use crate::index::Index;
 use crate::location::Location;
 use crate::record::Lease;
+use crate::state::held::Held;
 use crate::state::order::Order;
 use crate::state::queue::Messages;
 use crate::time::LogTime;
 
 /// A receive passes over so many dead letters and expired messages at the most, which takes some milliseconds.
 const PASSED_MAX: usize = 1 << 16;
+
+/// How much a receive may find.
+#[derive(Clone, Copy)]
+pub(super) struct Quota {
+    pub(super) messages_max: usize,
+    /// The most bytes, unless one message alone is larger.
+    pub(super) bytes_max: u64,
+}
 
 /// A message that may be leased.
 pub(super) struct Candidate {
@@ -52,7 +63,7 @@ impl Found {
         again: Self,
         received: impl Fn(Seq) -> LogTime,
         is_fifo: bool,
-        (messages_max, bytes_max): (usize, u64),
+        quota: Quota,
     ) -> Vec<Candidate> {
         let (is_fresh_cut, is_again_cut) = (self.is_cut, again.is_cut);
         // Also where it was cut short: nobody waits for that.
@@ -79,9 +90,9 @@ impl Found {
             next
         });
         let (mut found, mut bytes) = (Vec::new(), 0);
-        for next in all.take(messages_max) {
+        for next in all.take(quota.messages_max) {
             bytes += u64::from(next.location.bytes);
-            if bytes > bytes_max && !found.is_empty() {
+            if bytes > quota.bytes_max && !found.is_empty() {
                 break;
             }
             found.push(next);
@@ -102,98 +113,155 @@ impl<R: ReplyTo> Core<R> {
     pub(super) fn find_waiting(
         &mut self,
         id: QueueId,
-        messages_max: u32,
-        bytes_max: u64,
+        quota: Quota,
         now: LogTime,
     ) -> Vec<Candidate> {
         let queue = self.state.get(id).expect("the caller found the queue");
-        let mut dead = self.dead_letters(queue);
-        let (has_dead_letters, messages_max) = (dead.is_some(), messages_max as usize);
-        // What could not be removed yet.
-        let expired = queue.attributes.expired_by(now);
-        let has_expired = |sent: LogTime| expired.is_some_and(|expired| sent <= expired);
-        let is_fifo = queue.messages.order().is_some_and(Order::is_fifo);
-        let (mut passed, mut spared, mut locked) = (0, 0, HashSet::new());
-        let goes_round = self.goes_round(&queue.messages);
-        let mut look = |(seq, group), found: &mut Found, gives: bool| {
-            let held = queue.messages.held(seq);
-            if found.candidates.len() + spared == messages_max {
-                return ControlFlow::Break(());
-            }
-            if passed == PASSED_MAX {
-                return found.cut();
-            }
-            if is_fifo && locked.contains(&group) {
-                return ControlFlow::Continue(());
-            }
-            if let Some(dead) = &mut dead
-                && held.is_some_and(|held| dead.is_one(held.receive_count))
-            {
-                passed += 1;
-                if is_fifo {
-                    locked.insert(group);
-                }
-                if dead.wants(&self.moves) {
-                    let Ok(indexed) = self.index.find(id, seq) else {
-                        self.postponed.insert(id);
-                        return found.cut();
-                    };
-                    let (location, sent) =
-                        indexed.expect("every message in a queue is in the index");
-                    if !has_expired(sent) {
-                        dead.add(Chosen { group, location, sent });
-                    }
-                }
-                return ControlFlow::Continue(());
-            }
-            if !gives {
-                spared += 1;
-                return ControlFlow::Continue(());
-            }
-            // What a damaged index hides comes when that was made anew.
-            let Ok(indexed) = self.index.find(id, seq) else {
-                self.postponed.insert(id);
-                return found.cut();
-            };
-            let (location, sent) = indexed.expect("every message in a queue is in the index");
-            if has_expired(sent) {
-                passed += 1;
-                return ControlFlow::Continue(());
-            }
-            found.bytes += u64::from(location.bytes);
-            if found.bytes > bytes_max && !found.candidates.is_empty() {
-                return found.cut();
-            }
-            let mut receive_count = held.map_or(0, |held| held.receive_count).saturating_add(1);
-            if makes(Mistake::CountLost) {
-                receive_count = 1;
-            }
-            let first_received = held.filter(|h| h.was_received()).map(|h| h.first_received);
-            let (lease, first_received) =
-                (Lease { seq, receive_count, group }, first_received.unwrap_or(now));
-            found.candidates.push(Candidate { lease, location, sent, first_received });
-            ControlFlow::Continue(())
+        let messages = &queue.messages;
+        let dead = self.dead_letters(queue);
+        let has_dead_letters = dead.is_some();
+        let goes_round = self.goes_round(messages);
+        let is_fifo = messages.order().is_some_and(Order::is_fifo);
+        let mut look = Look {
+            id,
+            messages,
+            index: &mut self.index,
+            moves: &self.moves,
+            postponed: &mut self.postponed,
+            dead,
+            expired: queue.attributes.expired_by(now),
+            is_fifo,
+            quota,
+            now,
+            passed: 0,
+            spared: 0,
+            locked: HashSet::new(),
         };
-        let received = |seq| queue.messages.last_received(seq);
+        let received = |seq| messages.last_received(seq);
         let (mut found, mut again) = (Found::default(), Found::default());
         if goes_round {
-            let _ = queue.messages.fresh().try_for_each(|next| look(next, &mut found, true));
+            let _ = messages.fresh().try_for_each(|next| look.visit(next, &mut found, true));
             // Where enough comes before them all, nothing but dead letters is looked for.
-            let gives = found.candidates.len() < messages_max
-                || queue.messages.again().next().is_some_and(|(first, _)| {
+            let gives = found.candidates.len() < quota.messages_max
+                || messages.again().next().is_some_and(|(first, _)| {
                     let received = received(first);
                     found.candidates.iter().any(|fresh| comes_before(received, fresh.sent))
                 });
             if gives || has_dead_letters {
-                let _ = queue.messages.again().try_for_each(|next| look(next, &mut again, gives));
+                let _ = messages.again().try_for_each(|next| look.visit(next, &mut again, gives));
             }
         } else {
-            let _ = queue.messages.waiting().try_for_each(|next| look(next, &mut found, true));
+            let _ = messages.waiting().try_for_each(|next| look.visit(next, &mut found, true));
         }
-        let found = found.merged(again, received, is_fifo, (messages_max, bytes_max));
+        let dead = look.dead;
+        let found = found.merged(again, received, is_fifo, quota);
         if let Some(dead) = dead {
             self.take_dead_letters(id, dead, now);
         }
         found
+    }
+}
+
+/// A receive's look along the messages that wait, the first to the last.
+struct Look<'a> {
+    id: QueueId,
+    messages: &'a Messages,
+    index: &'a mut Index,
+    moves: &'a Moves,
+    postponed: &'a mut BTreeSet<QueueId>,
+    /// Those that it comes upon, in a queue that has dead letters.
+    dead: Option<DeadLetters>,
+    /// What was sent until then has expired, and could not be removed yet.
+    expired: Option<LogTime>,
+    is_fifo: bool,
+    quota: Quota,
+    now: LogTime,
+    /// Dead letters and expired messages that it has passed over.
+    passed: usize,
+    /// Messages that would have been given, had it not looked for dead letters alone.
+    spared: usize,
+    /// Groups of a FIFO queue that wait for a dead letter of theirs.
+    locked: HashSet<Group>,
+}
+
+impl Look<'_> {
+    /// Looks at the next message. Unless it `gives`, nothing but dead letters is looked for.
+    #[inline]
+    fn visit(
+        &mut self,
+        (seq, group): (Seq, Group),
+        found: &mut Found,
+        gives: bool,
+    ) -> ControlFlow<()> {
+        if found.candidates.len() + self.spared == self.quota.messages_max {
+            return ControlFlow::Break(());
+        }
+        if self.passed == PASSED_MAX {
+            return found.cut();
+        }
+        if self.is_fifo && self.locked.contains(&group) {
+            return ControlFlow::Continue(());
+        }
+        let held = self.messages.held(seq);
+        let is_dead =
+            |held: &Held| self.dead.as_ref().is_some_and(|dead| dead.is_one(held.receive_count));
+        if held.is_some_and(is_dead) {
+            return self.visit_dead((seq, group), found);
+        }
+        if !gives {
+            self.spared += 1;
+            return ControlFlow::Continue(());
+        }
+        let Some((location, sent)) = self.locate(seq) else { return found.cut() };
+        if self.has_expired(sent) {
+            self.passed += 1;
+            return ControlFlow::Continue(());
+        }
+        found.bytes += u64::from(location.bytes);
+        if found.bytes > self.quota.bytes_max && !found.candidates.is_empty() {
+            return found.cut();
+        }
+        let mut receive_count = held.map_or(0, |held| held.receive_count).saturating_add(1);
+        if makes(Mistake::CountLost) {
+            receive_count = 1;
+        }
+        let first_received =
+            held.filter(|held| held.was_received()).map(|held| held.first_received);
+        let (lease, first_received) =
+            (Lease { seq, receive_count, group }, first_received.unwrap_or(self.now));
+        found.candidates.push(Candidate { lease, location, sent, first_received });
+        ControlFlow::Continue(())
+    }
+
+    /// Passes over a dead letter, and marks it if there is room. In a FIFO queue its group waits for it.
+    fn visit_dead(&mut self, (seq, group): (Seq, Group), found: &mut Found) -> ControlFlow<()> {
+        self.passed += 1;
+        if self.is_fifo {
+            self.locked.insert(group);
+        }
+        if self.dead.as_mut().is_some_and(|dead| dead.wants(self.moves)) {
+            let Some((location, sent)) = self.locate(seq) else { return found.cut() };
+            if !self.has_expired(sent)
+                && let Some(dead) = &mut self.dead
+            {
+                dead.add(Chosen { group, location, sent });
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// Where a message is, and when it was sent. What a damaged index hides comes when that was rebuilt.
+    fn locate(&mut self, seq: Seq) -> Option<(Location, LogTime)> {
+        match self.index.find(self.id, seq) {
+            Ok(indexed) => Some(indexed.expect("every message in a queue is in the index")),
+            Err(_) => {
+                self.postponed.insert(self.id);
+                None
+            }
+        }
+    }
+
+    fn has_expired(&self, sent: LogTime) -> bool {
+        self.expired.is_some_and(|expired| sent <= expired)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::found::Candidate;
+use super::found::{Candidate, Quota};
 use super::room::{HEADERS_BYTES, LEASED_ITEM_BYTES, leased_bytes};
 use super::waiters::{Demand, Until, Waiter};
 use super::walk::REST_MS as WALK_REST_MS;
@@ -202,7 +202,8 @@ impl<R: ReplyTo> Core<R> {
         let visibility_ms = demand.visibility_ms.unwrap_or(queue.attributes.visibility_timeout_ms);
         let messages_max = u64::from(demand.messages_max).min(self.in_flight_room(id)) as u32;
         self.walk(id, messages_max, now);
-        let found = self.find_waiting(id, messages_max, demand.bytes_max, now);
+        let quota = Quota { messages_max: messages_max as usize, bytes_max: demand.bytes_max };
+        let found = self.find_waiting(id, quota, now);
         if found.is_empty() {
             return Vec::new();
         }
