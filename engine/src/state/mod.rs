@@ -7,6 +7,7 @@
 //! A queue can be [frozen](Queue::freeze) at the end of an entry, and a state restored from such
 //! queues goes on as if everything before had been applied.
 
+mod counts;
 pub(crate) mod deduplication;
 pub(crate) mod delays;
 pub(crate) mod frozen;
@@ -14,6 +15,7 @@ pub(crate) mod held;
 pub(crate) mod late;
 pub(crate) mod memory;
 pub(crate) mod order;
+mod ordered;
 pub(crate) mod past;
 pub(crate) mod producers;
 pub(crate) mod queue;
@@ -21,8 +23,10 @@ pub(crate) mod redrives;
 pub(crate) mod returns;
 pub(crate) mod runs;
 mod salvage;
+mod sets;
 #[cfg(test)]
 mod tests;
+mod visible;
 pub(crate) mod worn;
 
 use std::collections::BTreeMap;

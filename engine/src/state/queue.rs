@@ -15,6 +15,9 @@
 //! Everything here is a consequence of the records applied and of the time told to
 //! [`Messages::settle`], but for the walk of [`Order`], which knows what the index says.
 //!
+//! This file has the struct and all that changes it, but for its order (`ordered`). What can be seen is in `visible`,
+//! how many messages there are in `counts`.
+//!
 //! Numbers may be missing from the log: those messages were gone when the compactor left them out,
 //! and here they are gone like any others.
 
@@ -25,12 +28,13 @@ use roaring::RoaringTreemap;
 use super::delays::Delays;
 use super::held::{Held, HeldMap};
 use super::late::Late;
-use super::order::{Discipline, Order};
+use super::order::Order;
 use super::past::Past;
 use super::returns::Returns;
+use super::sets::{between, run_end};
 use super::worn::Worn;
 use crate::broken::{Mistake, makes};
-use crate::command::{Counts, MessageState, States};
+use crate::command::MessageState;
 use crate::ids::{Group, LeaseId, Seq};
 use crate::record::Lease;
 use crate::time::LogTime;
@@ -69,13 +73,6 @@ pub(crate) struct Messages {
     /// Visible messages that are about to go to another queue: nobody gets them meanwhile. No
     /// record says so, and a restart forgets it.
     pub(super) moving: RoaringTreemap,
-}
-
-/// A message that is in its queue.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Seen {
-    pub(crate) state: MessageState,
-    pub(crate) receive_count: u32,
 }
 
 impl Default for Messages {
@@ -121,51 +118,6 @@ impl Messages {
             self.set_apart(seq);
             self.delays.insert(seq, until);
         }
-    }
-
-    /// From now on the queue gives its messages in this way. What is not known yet of the order
-    /// is found by walking the backlog.
-    pub(crate) fn set_order(&mut self, discipline: Discipline) {
-        if self.order.as_ref().is_some_and(|order| order.discipline() == discipline) {
-            return;
-        }
-        self.order = Some(Box::new(self.new_order(discipline)));
-    }
-
-    /// Forgets what the walk has found: the backlog is walked anew.
-    pub(crate) fn renew_order(&mut self) {
-        let discipline = self.order().map(Order::discipline);
-        self.order = discipline.map(|discipline| Box::new(self.new_order(discipline)));
-    }
-
-    /// An order that knows what is held; the walk begins at the front of the backlog.
-    fn new_order(&self, discipline: Discipline) -> Order {
-        let mut order = Order::new(discipline, self.cursor);
-        for (seq, held) in self.held.range(..) {
-            match held.state {
-                MessageState::Waiting => order.show(held.group, seq, held.last_received()),
-                MessageState::InFlight { .. } if makes(Mistake::GroupLockLost) => {}
-                MessageState::InFlight { .. } => order.hide(held.group, seq, held.received),
-                MessageState::Delayed | MessageState::Damaged => {}
-            }
-        }
-        self.due.iter().for_each(|seq| order.stray(Seq(seq)));
-        for seq in self.moving.iter().map(Seq) {
-            if let Some(held) = self.held.get(seq) {
-                order.hide(held.group, seq, held.received);
-            }
-        }
-        order
-    }
-
-    /// In what order messages are given, in a queue whose messages have groups.
-    pub(crate) fn order(&self) -> Option<&Order> {
-        self.order.as_deref()
-    }
-
-    /// The same, to be told what the index says.
-    pub(crate) fn order_mut(&mut self) -> Option<&mut Order> {
-        self.order.as_deref_mut()
     }
 
     /// The messages from the next one on that are less than `next` are gone: they were left out of
@@ -328,82 +280,6 @@ impl Messages {
         lease.into_iter().chain(self.delays.next()).chain(walk).min()
     }
 
-    /// The messages that a receive would get. Of a queue whose messages have groups, as far as its backlog was
-    /// walked: of a FIFO queue those that come [`Messages::again`] are the first ones, of a fair one all are in the
-    /// order in which they are given. Of any other queue by their numbers.
-    pub(crate) fn waiting(&self) -> impl Iterator<Item = (Seq, Group)> + '_ {
-        let ordered = self.order().map(|order| self.known(order.candidates()));
-        let plain = ordered.is_none().then(|| self.by_number(true));
-        self.unmoved(ordered.into_iter().flatten().chain(plain.into_iter().flatten()))
-    }
-
-    /// Those of them that do not come again, in the order in which they are given.
-    pub(crate) fn fresh(&self) -> impl Iterator<Item = (Seq, Group)> + '_ {
-        let ordered = self.order().map(|order| self.known(order.fresh()));
-        let plain = ordered.is_none().then(|| self.by_number(false));
-        self.unmoved(ordered.into_iter().flatten().chain(plain.into_iter().flatten()))
-    }
-
-    /// Those that were received before, and come behind all that was sent before that: in a queue without groups the
-    /// worn messages, in a FIFO queue the groups whose first message was received. In the order in which they are
-    /// given.
-    pub(crate) fn again(&self) -> impl Iterator<Item = (Seq, Group)> + '_ {
-        let groups = self.order().map(|order| self.known(order.again()));
-        let worn = groups.is_none().then(|| self.worn.by_time().map(|(_, seq)| without_group(seq)));
-        self.unmoved(groups.into_iter().flatten().chain(worn.into_iter().flatten()))
-    }
-
-    /// What the order knows may be gone, or, where it was delayed, not be durable yet.
-    fn known(
-        &self,
-        candidates: impl Iterator<Item = (Seq, Group)>,
-    ) -> impl Iterator<Item = (Seq, Group)> {
-        candidates.filter(|(seq, _)| *seq < self.durable_end && self.contains(*seq))
-    }
-
-    /// The messages of a queue without groups that wait, whether new or received before, with or without those
-    /// that are worn: the oldest first.
-    fn by_number(&self, with_worn: bool) -> impl Iterator<Item = (Seq, Group)> + '_ {
-        let returned = between(&self.returned, Seq(0), self.durable_end);
-        let worn = self.worn.by_seq().filter(|_| with_worn);
-        let worn = worn.map(|worn| between(worn, Seq(0), self.durable_end));
-        let held = merge(returned, worn.into_iter().flatten());
-        let due = between(&self.due, Seq(0), self.durable_end);
-        merge(merge(held, due), self.backlog_from(self.cursor)).map(without_group)
-    }
-
-    fn unmoved(
-        &self,
-        waiting: impl Iterator<Item = (Seq, Group)>,
-    ) -> impl Iterator<Item = (Seq, Group)> {
-        let any_moving = !self.moving.is_empty();
-        waiting.filter(move |(seq, _)| !(any_moving && self.moving.contains(seq.0)))
-    }
-
-    /// The walk passes a message of the backlog.
-    pub(crate) fn walked(&mut self, group: Group, seq: Seq, sent: LogTime, now: LogTime) {
-        let Some(order) = &mut self.order else { return };
-        order.walk(group, seq, sent);
-        // It was known to be moving before the backlog was walked anew.
-        if self.moving.contains(seq.0) {
-            order.hide(group, seq, now);
-        }
-    }
-
-    /// The walk passes over messages that are gone.
-    pub(crate) fn walked_to(&mut self, next: Seq) {
-        if let Some(order) = &mut self.order {
-            order.walk_to(next);
-        }
-    }
-
-    /// The walk stops before its end, and goes on then.
-    pub(crate) fn rest_walk(&mut self, until: LogTime) {
-        if let Some(order) = &mut self.order {
-            order.rest_until(Some(until));
-        }
-    }
-
     /// A waiting message is about to go to another queue: nobody gets it, and its group waits.
     pub(crate) fn set_moving(&mut self, seq: Seq, group: Group, now: LogTime) {
         self.moving.insert(seq.0);
@@ -433,13 +309,6 @@ impl Messages {
         self.moving.contains(seq.0)
     }
 
-    /// How many of those less than `end` would be waiting otherwise.
-    pub(crate) fn moving_before(&self, end: Seq) -> u64 {
-        let waits =
-            |seq: &Seq| self.held.get(*seq).is_none_or(|held| held.state == MessageState::Waiting);
-        between(&self.moving, Seq(0), end).filter(waits).count() as u64
-    }
-
     /// The first message that is in the queue, durable or not.
     pub(crate) fn first(&self) -> Option<Seq> {
         self.first_from(Seq(0))
@@ -455,67 +324,9 @@ impl Messages {
         [held, delayed, due, backlog].into_iter().flatten().min()
     }
 
-    /// When the walk along the backlog goes on, if it stopped before its end.
-    pub(crate) fn next_walk(&self) -> Option<LogTime> {
-        self.order().and_then(Order::rests_until)
-    }
-
     /// The last message that may be seen; 0 if there was none.
     pub(crate) fn last_durable(&self) -> Seq {
         Seq(self.durable_end.0 - 1)
-    }
-
-    /// The next stretch of the backlog that the order should be told of, so that `wanted` messages
-    /// can be given: from one message to another, exclusive.
-    pub(crate) fn to_be_walked(&self, wanted: u64) -> Option<(Seq, Seq)> {
-        let order = self.order().filter(|order| order.wants_more(wanted))?;
-        let first = run_end(&self.apart, order.walked().max(self.cursor));
-        if first >= self.durable_end {
-            return None;
-        }
-        let apart = between(&self.apart, first, self.durable_end).next();
-        Some((first, apart.unwrap_or(self.durable_end)))
-    }
-
-    /// The messages of the backlog from one on.
-    pub(crate) fn backlog_from(&self, from: Seq) -> impl Iterator<Item = Seq> + '_ {
-        let mut next = from.max(self.cursor);
-        let any_apart = !self.apart.is_empty();
-        std::iter::from_fn(move || {
-            if any_apart {
-                next = run_end(&self.apart, next);
-            }
-            let seq = next;
-            next = seq.next();
-            (seq < self.durable_end).then_some(seq)
-        })
-    }
-
-    /// The messages from `from` on that are in the queue, each with its state: at least those in one
-    /// of `states`.
-    pub(crate) fn look(&self, from: Seq, states: States) -> impl Iterator<Item = (Seq, Seen)> + '_ {
-        let end = self.durable_end.max(from);
-        let all_held = states.in_flight || states.damaged;
-        let held = all_held.then(|| self.held.range(from..end).map(|(seq, _)| seq));
-        let returned = (states.waiting && !all_held).then(|| {
-            let worn = self.worn.by_seq().map(|worn| between(worn, from, self.durable_end));
-            let returned = between(&self.returned, from, self.durable_end);
-            merge(returned, worn.into_iter().flatten())
-        });
-        let delayed = states.delayed.then(|| between(self.delays.seqs(), from, self.durable_end));
-        let due = states.waiting.then(|| between(&self.due, from, self.durable_end));
-        let backlog = states.waiting.then(|| self.backlog_from(from));
-        let held = held.into_iter().flatten().chain(returned.into_iter().flatten());
-        let never_received = merge(delayed.into_iter().flatten(), due.into_iter().flatten());
-        merge(merge(held, never_received), backlog.into_iter().flatten()).map(|seq| {
-            let held = self.held.get(seq);
-            let state = match held {
-                Some(held) => held.state,
-                None if self.delays.contains(seq) => MessageState::Delayed,
-                None => MessageState::Waiting,
-            };
-            (seq, Seen { state, receive_count: held.map_or(0, |held| held.receive_count) })
-        })
     }
 
     /// What is held of a message; `None` when it was never received, or is gone.
@@ -526,31 +337,6 @@ impl Messages {
     /// When a message was last received, if it was.
     pub(crate) fn last_received(&self, seq: Seq) -> LogTime {
         self.held.get(seq).and_then(Held::last_received).unwrap_or_default()
-    }
-
-    /// How many messages wait that have lesser numbers.
-    pub(crate) fn waiting_below(&self, seq: Seq) -> u64 {
-        let end = seq.min(self.durable_end).0;
-        let start = self.cursor.0.min(end);
-        let backlog = end - start - self.apart.range_cardinality(start..end);
-        let returned = self.returned.range_cardinality(..end);
-        let worn = self.worn.by_seq().map_or(0, |worn| worn.range_cardinality(..end));
-        let due = self.due.range_cardinality(..end);
-        backlog + returned + worn + due - self.moving_before(Seq(end))
-    }
-
-    /// The same of a queue without groups in which worn messages come again: how many come before this one, which
-    /// was `sent` then. Of one that is worn it is too many if some were sent since it was last received.
-    pub(crate) fn waiting_before(&self, seq: Seq, sent: LogTime) -> u64 {
-        let worn = || self.worn.by_time().filter(|(_, seq)| !self.moving.contains(seq.0));
-        let is_worn = worn().any(|(_, worn)| worn == seq);
-        let end = if is_worn { self.durable_end } else { seq };
-        let worn_below = worn().filter(|(_, worn)| *worn < end).count() as u64;
-        let comes_before = |(received, worn): &(LogTime, Seq)| match is_worn {
-            true => *worn != seq,
-            false => *received < sent,
-        };
-        self.waiting_below(end) - worn_below + worn().take_while(comes_before).count() as u64
     }
 
     /// When the first lease ends.
@@ -579,41 +365,6 @@ impl Messages {
             || (self.cursor..self.next).contains(&seq) && !self.apart.contains(seq.0)
             || self.due.contains(seq.0)
             || self.delays.contains(seq)
-    }
-
-    /// How many messages are in each state. Those that are not durable yet are not counted.
-    pub(crate) fn counts(&self) -> Counts {
-        let durable = |set: &RoaringTreemap| match self.durable_end == self.next {
-            true => set.len(),
-            false => set.range_cardinality(..self.durable_end.0),
-        };
-        Counts {
-            waiting: self.backlog_len(self.cursor)
-                + self.returned.len()
-                + self.worn.len()
-                + durable(&self.due),
-            in_flight: self.in_flight(),
-            delayed: durable(self.delays.seqs()),
-            damaged: self.damaged,
-        }
-    }
-
-    /// How many messages of the backlog there are from one on that are durable.
-    pub(crate) fn backlog_len(&self, from: Seq) -> u64 {
-        let from = from.max(self.cursor).0;
-        let end = self.durable_end.0.max(from);
-        end - from - self.apart.range_cardinality(from..end)
-    }
-
-    /// How many messages are in flight.
-    pub(crate) fn in_flight(&self) -> u64 {
-        self.timers.len() as u64
-    }
-
-    /// How many messages are in the queue, durable or not.
-    pub(crate) fn len(&self) -> u64 {
-        let backlog = self.next.0 - self.cursor.0 - self.apart.len();
-        backlog + self.held.len() + self.delays.len() + self.due.len()
     }
 
     /// Takes a message out of the backlog.
@@ -727,41 +478,3 @@ impl Messages {
 
 /// The groups of so many messages are found among all.
 const FORGOTTEN_MAX: usize = 16;
-
-fn without_group(seq: Seq) -> (Seq, Group) {
-    (seq, Group::NONE)
-}
-
-/// The members of a set from one on that are less than `end`.
-fn between(set: &RoaringTreemap, from: Seq, end: Seq) -> impl Iterator<Item = Seq> + '_ {
-    let mut members = set.iter();
-    members.advance_to(from.0);
-    members.map(Seq).take_while(move |seq| *seq < end)
-}
-
-/// Two ascending lists as one.
-fn merge(a: impl Iterator<Item = Seq>, b: impl Iterator<Item = Seq>) -> impl Iterator<Item = Seq> {
-    let (mut a, mut b) = (a.peekable(), b.peekable());
-    std::iter::from_fn(move || match (a.peek(), b.peek()) {
-        (Some(x), Some(y)) if x < y => a.next(),
-        (Some(_), None) => a.next(),
-        _ => b.next(),
-    })
-}
-
-/// The first number from `from` on that is not in the set. Runs may be as long as all that the
-/// compactor left out, so they are measured in steps that double.
-fn run_end(set: &RoaringTreemap, from: Seq) -> Seq {
-    let (mut end, mut step) = (from.0, 1);
-    while set.contains_range(end..end + step) {
-        end += step;
-        step *= 2;
-    }
-    while step > 1 {
-        step /= 2;
-        if set.contains_range(end..end + step) {
-            end += step;
-        }
-    }
-    Seq(end)
-}
