@@ -1,6 +1,6 @@
 //! What commands take in the log, and whether there is room for it.
 
-use super::{Core, LAST_BYTES, queues, redrives};
+use super::{Core, queues, redrives};
 use crate::command::{
     BATCH_MESSAGES_MAX, Command, Deduplication, NewMessage, ReplyTo, TransactAcks, TransactSends,
 };
@@ -30,6 +30,18 @@ pub(super) const EXPIRED_BYTES: u64 = 2 * (RECORD_HEADER_BYTES as u64 + 28);
 
 /// More than the headers and fixed fields of a command's records.
 pub(super) const HEADERS_BYTES: u64 = 64;
+
+/// Some purges and deletions of queues.
+pub(super) const LAST_BYTES: u64 = 1024;
+
+/// Whether a command can be handled now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Room {
+    /// Yes; if the disk is full it may be refused.
+    Now,
+    /// When the writer has taken the pending entry, or the next segment is prepared.
+    Later,
+}
 
 /// The most bytes that a command's records take, whatever is decided.
 pub(super) fn record_bytes(command: &Command) -> u64 {
@@ -99,6 +111,66 @@ pub(super) fn nack_bytes(receipts: usize, reason: &str) -> u64 {
 }
 
 impl<R: ReplyTo> Core<R> {
+    /// Whether the command can be handled now. Asked before [`Core::handle`].
+    pub(crate) fn room_for(&self, command: &Command) -> Room {
+        // One that needs more is refused, or given less.
+        let bytes = record_bytes(command).min(self.options.command_bytes_max());
+        self.room(bytes, self.reserve(command))
+    }
+
+    /// What a command must leave of the active segment as long as no further one is prepared, so
+    /// that a full disk can be drained: sends leave a quarter for receives and deletes, receives leave
+    /// some for deletes, and those leave the last bytes for purges and deletions of queues.
+    fn reserve(&self, command: &Command) -> u64 {
+        match command {
+            Command::Send { .. } | Command::CreateQueue { .. } | Command::StartRedrive { .. } => {
+                self.tail.capacity / 4
+            }
+            Command::Transact { sends, .. } if !sends.is_empty() => self.tail.capacity / 4,
+            Command::Receive { .. }
+            | Command::ChangeVisibility { .. }
+            | Command::ChangeVisibilityOfMessage { .. }
+            | Command::ReturnUndelivered { .. }
+            | Command::Nack { .. } => self.deletes_bytes(),
+            Command::PurgeQueue { .. } | Command::DeleteQueue { .. } => 0,
+            _ => LAST_BYTES,
+        }
+    }
+
+    /// What leases leave for deletes on a full disk, which give space back: leases alone would use everything up.
+    pub(super) fn deletes_bytes(&self) -> u64 {
+        match self.tail.next {
+            NextSegment::Full { .. } => self.options.standby_bytes().min(self.tail.capacity) / 2,
+            _ => LAST_BYTES,
+        }
+    }
+
+    pub(super) fn room(&self, bytes: u64, reserve: u64) -> Room {
+        let pending = self.pending.body_bytes() as u64;
+        if pending > 0 && pending + bytes > 2 * self.options.group_bytes_max() {
+            return Room::Later;
+        }
+        let preparing = matches!(self.tail.next, NextSegment::Preparing);
+        let fits = self.tail.has_room(pending + bytes + reserve);
+        if preparing && !fits { Room::Later } else { Room::Now }
+    }
+
+    /// Whether records of so many bytes can be written now, and leave the reserve.
+    pub(super) fn has_room_now(&self, bytes: u64, reserve: u64) -> bool {
+        self.room(bytes, reserve) == Room::Now && self.check_room(bytes, reserve).is_ok()
+    }
+
+    /// Refuses a change for which there is no space left in the log beside `reserve`.
+    pub(super) fn check_room(&self, bytes: u64, reserve: u64) -> Result<(), RequestError> {
+        let needed = self.pending.body_bytes() as u64 + bytes + reserve;
+        match &self.tail.next {
+            NextSegment::Full { detail, .. } if !self.tail.has_room(needed) => {
+                Err(RequestError::StorageFull { detail: detail.clone() })
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Nothing that takes space for good is stored while no further segment can be prepared: what
     /// is left of the active one is for receives and deletes.
     pub(super) fn check_sends_allowed(&self) -> Result<(), RequestError> {

@@ -14,8 +14,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::compactor::{
-    Compaction, EarlyFailure, Failure, GarbageAllowance, GroupMax, Plan, Planned, Reserve, Retired, Salvage,
-    Stepped, Views, plan, salvage,
+    Compaction, EarlyFailure, Failure, GarbageAllowance, GroupMax, Plan, Planned, Reserve, Retired,
+    Salvage, Stepped, Views, plan, salvage,
 };
 use crate::counters::Counters;
 use crate::disk::{Disk, DiskError};
