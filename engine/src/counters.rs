@@ -1,6 +1,6 @@
-//! What the engine's threads count for `stats` and for each other.
+//! What the engine's threads count for `stats`, and what they signal to each other.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::ids::Position;
 use crate::stats::DiskStats;
@@ -29,16 +29,8 @@ pub(crate) struct Counters {
     pub(crate) log_rested_us: Counter,
     /// Compactions that were finished.
     pub(crate) compactions: Counter,
-    /// 1 while the compactor's reserve is whole, or in use: no segment is prepared without it.
-    pub(crate) has_reserve: Counter,
-    /// 1 while the standby segment is whole: nothing that can be done without takes space otherwise.
-    pub(crate) has_standby: Counter,
     /// How often the log has rolled to a standby segment.
     pub(crate) standby_rolls: Counter,
-    /// 1 while sends are refused because no segment can be prepared.
-    pub(crate) is_refusing: Counter,
-    /// 1 while the compactor has segments in work, or gives their space back.
-    pub(crate) compacting: Counter,
     /// Bytes of indexes written when segments were sealed.
     pub(crate) index_bytes_written: Counter,
     /// Snapshots taken.
@@ -57,6 +49,21 @@ pub(crate) struct Counters {
     pub(crate) sealed_bytes: Counter,
     /// Bytes of them that are needed, as far as estimated at the newest snapshot.
     pub(crate) live_bytes: Counter,
+    /// What holds at the moment, and steers the threads.
+    pub(crate) signals: Signals,
+}
+
+/// What one thread finds and others act on. Each flag stands for itself, as the numbers do.
+#[derive(Debug, Default)]
+pub(crate) struct Signals {
+    /// The compactor's reserve is whole, or in use: no segment is prepared without it.
+    pub(crate) has_reserve: Flag,
+    /// The standby segment is whole: without it, what can be put off takes no space.
+    pub(crate) has_standby: Flag,
+    /// Sends are refused because no segment can be prepared.
+    pub(crate) is_refusing: Flag,
+    /// The compactor has segments in work, or reclaims their space.
+    pub(crate) is_compacting: Flag,
 }
 
 impl Counters {
@@ -74,7 +81,7 @@ impl Counters {
             freeze_us_max: self.freeze_us_max.get(),
             snapshot_position: self.snapshot_position.get(),
             compactions: self.compactions.get(),
-            is_compacting: self.compacting.get() > 0,
+            is_compacting: self.signals.is_compacting.get(),
             compacted_bytes_read: self.compacted_bytes_read.get(),
             compacted_bytes_skipped: self.compacted_bytes_skipped.get(),
             compacted_bytes_written: self.compacted_bytes_written.get(),
@@ -84,7 +91,7 @@ impl Counters {
     }
 }
 
-/// A number that one thread writes and others read.
+/// A number that any thread may change and any may read.
 #[derive(Debug, Default)]
 pub(crate) struct Counter(AtomicU64);
 
@@ -103,6 +110,20 @@ impl Counter {
     }
 
     pub(crate) fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// A condition that any thread may set and any may read.
+#[derive(Debug, Default)]
+pub(crate) struct Flag(AtomicBool);
+
+impl Flag {
+    pub(crate) fn set(&self, value: bool) {
+        self.0.store(value, Ordering::Relaxed);
+    }
+
+    pub(crate) fn get(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
 }

@@ -159,7 +159,8 @@ impl Pace {
         let rest = self.owe(bytes);
         // Nothing is more urgent than space for those who are refused, and what they would be refused
         // for: without the compactor's reserve no segment is prepared.
-        let is_urgent = self.counters.is_refusing.get() > 0 || self.counters.has_reserve.get() == 0;
+        let is_urgent =
+            self.counters.signals.is_refusing.get() || !self.counters.signals.has_reserve.get();
         if rest >= REST_MIN && !is_urgent {
             std::thread::sleep(rest.min(REST_MAX));
         }

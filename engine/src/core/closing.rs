@@ -134,7 +134,7 @@ impl<R: ReplyTo> Core<R> {
             }
         }
         let is_refusing = matches!(next, NextSegment::Full { .. });
-        self.counters.is_refusing.set(u64::from(is_refusing));
+        self.counters.signals.is_refusing.set(is_refusing);
         self.tail.next = next;
         self.serve_postponed(now);
     }

@@ -130,7 +130,7 @@ impl<R: ReplyTo> Core<R> {
         assert!(before.is_none(), "a recovered segment is sealed");
         let expiry = Expiries::of(&state);
         let is_refusing = matches!(tail.next, NextSegment::Full { .. });
-        counters.is_refusing.set(u64::from(is_refusing));
+        counters.signals.is_refusing.set(is_refusing);
         let mut core = Self {
             state,
             index,

@@ -122,7 +122,7 @@ impl Preparer {
     /// Waits for the compactor's reserve, which the keeper makes in a moment if there is space.
     fn wait_for_reserve(&self) {
         let mut looks = RESERVE_LOOKS;
-        while self.counters.has_reserve.get() == 0 && looks > 0 {
+        while !self.counters.signals.has_reserve.get() && looks > 0 {
             std::thread::sleep(RESERVE_LOOK);
             looks -= 1;
         }

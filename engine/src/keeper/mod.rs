@@ -153,7 +153,7 @@ impl Keeper {
         let step = self.most_urgent(now);
         let gives_back = || self.retired.iter().any(Retired::is_unread);
         let is_compacting = self.compaction.is_some() || gives_back();
-        self.counters.compacting.set(u64::from(is_compacting));
+        self.counters.signals.is_compacting.set(is_compacting);
         step
     }
 
@@ -168,7 +168,8 @@ impl Keeper {
             return Ok(self.rebuild_index(first, now));
         }
         // On a full disk an index in memory is as good, and the space for receives and deletes comes first.
-        let has_space = self.counters.has_standby.get() > 0 && self.counters.is_refusing.get() == 0;
+        let has_space =
+            self.counters.signals.has_standby.get() && !self.counters.signals.is_refusing.get();
         if has_space
             && now >= self.retry_index
             && let Some(first) = self.unindexed.pop_front()
@@ -292,7 +293,7 @@ impl Keeper {
                     Failure::Early(failure) => failure,
                 };
                 self.reserve = compaction.and_then(Compaction::abandon);
-                self.counters.has_reserve.set(u64::from(self.reserve.is_some()));
+                self.counters.signals.has_reserve.set(self.reserve.is_some());
                 self.compaction_failed(failure, now);
                 Ok(Step::Did)
             }
@@ -382,7 +383,7 @@ impl Keeper {
         if is_whole {
             self.reserved_manifest_bytes = manifest_bytes;
         }
-        self.counters.has_reserve.set(u64::from(is_whole));
+        self.counters.signals.has_reserve.set(is_whole);
         if !is_whole {
             let cause = made.err().map_or_else(String::new, |error| format!(": {error}"));
             tracing::warn!("{bytes} bytes are kept for the compactor, expected {wanted}{cause}");
@@ -425,7 +426,7 @@ impl Keeper {
             }
             Err(error) => {
                 tracing::warn!("a compaction is tried again later: {error}");
-                self.counters.has_reserve.set(0);
+                self.counters.signals.has_reserve.set(false);
                 self.retry_compaction = now.plus_ms(RETRY_MS);
             }
         }
@@ -451,10 +452,10 @@ impl Keeper {
     fn plan(&self, views: &Views) -> Planned {
         let within = |reach| {
             let segments = self.segments.values();
-            // While sends are refused for want of space no garbage is tolerated.
-            let allowance = match self.counters.is_refusing.get() {
-                0 => GarbageAllowance::Configured,
-                _ => GarbageAllowance::Zero,
+            // While sends are refused for lack of space no garbage is tolerated.
+            let allowance = match self.counters.signals.is_refusing.get() {
+                false => GarbageAllowance::Configured,
+                true => GarbageAllowance::Zero,
             };
             let (unreadable, options) = (&self.unreadable, &self.options);
             plan(segments, views, unreadable, reach, options, allowance, self.group_max)
@@ -485,7 +486,7 @@ impl Keeper {
             self.segments.remove(&old.sealed.segment.first);
         }
         // The reserve was used up for it.
-        self.counters.has_reserve.set(0);
+        self.counters.signals.has_reserve.set(false);
         self.retry_reserve = LogTime::default();
         self.counters.compactions.add(1);
         self.snapshots.remove_before(added.last);

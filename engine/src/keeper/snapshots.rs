@@ -165,9 +165,9 @@ impl Snapshots {
         // But not put off for long either: what was acked since frees no space before.
         let patience: u64 =
             if logged * LOG_PER_SNAPSHOT * LOG_PER_SNAPSHOT >= worth { 1 } else { 2 };
-        let ms_between = match counters.is_refusing.get() {
-            0 => self.ms_between,
-            _ => self.ms_between / HASTE_WHEN_FULL,
+        let ms_between = match counters.signals.is_refusing.get() {
+            false => self.ms_between,
+            true => self.ms_between / HASTE_WHEN_FULL,
         };
         let by_time = logged > 0 && now.ms_since(self.begun) >= patience.saturating_mul(ms_between);
         let is_wanted = self.wanted.is_some_and(|wanted| wanted <= now);
@@ -242,7 +242,7 @@ impl Snapshots {
 
 /// Whether there is space for a snapshot: what is kept for receives and deletes on a full disk comes first.
 fn has_space(counters: &Counters) -> bool {
-    counters.has_standby.get() > 0 || counters.is_refusing.get() == 0
+    counters.signals.has_standby.get() || !counters.signals.is_refusing.get()
 }
 
 impl Taking {

@@ -80,7 +80,7 @@ impl SegmentMaker {
             self.standby = Standby::open(&*self.disk, &self.data).map_err(says)?;
             self.standby.as_mut().map_or(Ok(()), |found| found.cut(wanted)).map_err(says)?;
         }
-        if self.counters.has_reserve.get() == 0 {
+        if !self.counters.signals.has_reserve.get() {
             return Err(RESERVE_FIRST.to_owned());
         }
         match &mut self.standby {
@@ -91,7 +91,7 @@ impl SegmentMaker {
             }
         }
         let bytes = self.standby.as_ref().map_or(0, Standby::bytes);
-        self.counters.has_standby.set(u64::from(bytes >= wanted));
+        self.counters.signals.has_standby.set(bytes >= wanted);
         if bytes >= wanted {
             return Ok(());
         }

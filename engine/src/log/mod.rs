@@ -141,7 +141,7 @@ impl Log {
         let (capacity, is_standby) = (prepared.capacity(), prepared.is_standby());
         prepared.activate(&*self.disk, &next, self.store, self.epoch)?;
         if is_standby {
-            self.counters.has_standby.set(0);
+            self.counters.signals.has_standby.set(false);
             self.counters.standby_rolls.add(1);
         }
         let sealed = Sealed { bytes: self.end, last: self.durable };

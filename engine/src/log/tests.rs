@@ -47,7 +47,7 @@ fn a_segment_that_was_made_before_another_roll_does_not_write_into_the_manifest(
     let opened = found.open(clock, &options, counters.clone(), Known::default(), &mut Nobody);
     let OpenedLog { mut log, .. } = opened.unwrap();
     let mut maker = log.maker(&options);
-    counters.has_reserve.set(1);
+    counters.signals.has_reserve.set(true);
     append(&mut log, None);
 
     assert!(matches!(maker.make(), NextSegment::Ready(_)), "and a standby segment");
