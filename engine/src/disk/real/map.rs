@@ -1,4 +1,4 @@
-//! A whole file mapped for reading. The only file with `unsafe` in it.
+//! A whole file mapped for reading. The engine's only `unsafe`; the server's allocator has the other.
 
 #![expect(unsafe_code, reason = "mapping a file is unsafe: another program may change it")]
 
