@@ -13,11 +13,11 @@ use bytes::BytesMut;
 use forebay_protocol::{Ack, Receive, Received, Reply};
 use tokio::task::JoinSet;
 
+use crate::BenchError;
 use crate::frames::{encode, push_frame, send_frames};
 use crate::measure::Measure;
 use crate::wire::{Wire, reply_of};
 use crate::workload::Workload;
-use crate::{BenchError, queues};
 
 const FILL_BATCH: u32 = 100;
 /// Requests that are unanswered while a queue is filled, and one more.
@@ -69,7 +69,7 @@ pub(crate) async fn drain_some(
     let began = Instant::now();
     let mut running = JoinSet::new();
     for wire in wires {
-        let queue = queues::name(workload, 0);
+        let queue = workload.queue_name(0);
         running.spawn(receive_and_ack(wire, queue, workload.batch, Arc::clone(&batches), began));
     }
     let mut all = Measure::new();

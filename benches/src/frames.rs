@@ -9,11 +9,9 @@ use std::sync::Arc;
 use bytes::{BufMut, BytesMut};
 use forebay_protocol::{FRAME_HEADER_BYTES, OutgoingMessage, Request, Send};
 
+use crate::BenchError;
 use crate::workload::Workload;
-use crate::{BenchError, queues};
 
-/// The queue that workloads use.
-pub(crate) const QUEUE: &str = "bench";
 /// Where a frame's head has the correlation, behind which it ends: PROTOCOL.md, the picture of a frame.
 const CORRELATION_AT: usize = 8;
 
@@ -26,7 +24,7 @@ pub(crate) fn send_frames(workload: &Workload) -> Result<Arc<[BytesMut]>, BenchE
     let each = if queues == 1 { window.clamp(1, FRAMES_MAX) } else { 1 };
     let mut frames = Vec::new();
     for number in 0..queues {
-        frames.append(&mut frames_to(&queues::name(workload, number), each, batch, bytes)?);
+        frames.append(&mut frames_to(&workload.queue_name(number), each, batch, bytes)?);
     }
     Ok(frames.into())
 }
@@ -88,6 +86,7 @@ mod tests {
     use forebay_protocol::FrameDecoder;
 
     use super::*;
+    use crate::workload::QUEUE;
 
     #[test]
     fn a_pushed_frame_has_the_correlation_it_was_given() {

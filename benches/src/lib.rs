@@ -5,17 +5,19 @@
 //! What the second reaches is the limit of the machine, and the first is told as its share.
 //!
 //! This is a library that the server's program uses, and that knows nothing of the server: it starts the
-//! program again as a process. Each module uses only those above it:
+//! program again as a process. Each module uses only those named before it:
 //!
 //! | module | what |
 //! | --- | --- |
 //! | `size`, `error`, `workload` | words: numbers of bytes, why a measurement failed, what is done by how many |
-//! | `queues`, `frames`, `wire` | the queues of a workload, what the load generator sends, and over what |
-//! | `machine`, `place`, `print`, `progress`, `blocking`, `processor_time` | what is measured on and where, results and how far it is, work that blocks, and what it costs |
-//! | `pace`, `due`, `measure` | when a run begins and ends, when sends are due, what was found |
+//! | `frames`, `wire`, `queues` | what the load generator sends, over what, and the queues of a workload |
+//! | `machine`, `print`, `progress`, `blocking`, `processor_time` | what is measured on, results and how far it is, work that blocks, and what it costs |
+//! | `process`, `place` | a server's process; which program is measured, and where its data is |
+//! | `pace`, `measure`, `due` | when a run begins and ends, what was found, when sends are due |
 //! | `outstanding`, `journeys` | messages on their way: how many, and for how long |
-//! | `send`, `producer`, `drain`, `subscribe`, `both`, `probe` | the load, and what to compare with |
-//! | `bare`, `process`, `server` | the servers under load |
+//! | `send`, `producer`, `drain`, `subscribe`, `both` | the load |
+//! | `plain_file`, `probe` | a file instead of a queue, and what to compare with |
+//! | `bare`, `server` | the servers under load |
 //! | `syncs` | how many messages share a sync |
 //! | `report`, `html` | the table, the JSON, and the page for people |
 //! | `rounds`, `measured` | runs in turns, one workload after the other |

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::BenchError;
 use crate::machine::Machine;
 use crate::print;
-use crate::server::this_program;
+use crate::process::this_program;
 use crate::size::Size;
 
 /// The settings of every measurement that keeps data.

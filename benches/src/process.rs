@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io::{self, BufRead, BufReader, Write};
+use std::path::PathBuf;
 use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -14,6 +15,11 @@ const LAST_LINES: usize = 20;
 /// A process whose connection broke is given so long to be gone.
 const DYING: Duration = Duration::from_millis(500);
 const POLL: Duration = Duration::from_millis(10);
+
+/// This program, which is the server as well.
+pub(crate) fn this_program() -> Result<PathBuf, BenchError> {
+    std::env::current_exe().map_err(BenchError::doing("cannot find this program"))
+}
 
 /// A server that runs until this is dropped.
 #[derive(Debug)]

@@ -15,7 +15,7 @@ use crate::frames::random_bytes;
 use crate::measure::Measure;
 use crate::pace::Pace;
 use crate::workload::Workload;
-use crate::{BenchError, queues, send};
+use crate::{BenchError, send};
 
 /// Bodies that take turns.
 const BODIES: usize = 64;
@@ -38,7 +38,7 @@ pub(crate) async fn send(
     let mut producers = Vec::new();
     for number in 0..workload.connections {
         let client = Client::connect(address, ClientOptions::default()).await?;
-        let queue = queues::name(workload, number % workload.queues);
+        let queue = workload.queue_name(number % workload.queues);
         producers.push(Producer::new(client, queue, ProducerOptions::default()));
     }
     let pace = Pace::start(counted);

@@ -1,4 +1,4 @@
-//! The queues of a workload: what they are called, how they are made, and what they hold.
+//! The queues of a workload: how they are made, and what they hold.
 
 use std::collections::HashSet;
 use std::sync::{Mutex, MutexGuard};
@@ -9,27 +9,14 @@ use forebay_protocol::{
 };
 
 use crate::BenchError;
-use crate::frames::QUEUE;
 use crate::wire::{Wire, ask_once};
-use crate::workload::{Durability, Kind, Workload};
+use crate::workload::{Kind, QUEUE, Workload};
 
 /// No lease may end during a run, or messages would come twice.
 const VISIBILITY_MS: u64 = 3_600_000;
 
 /// Queues that are listed at once.
 const LISTED_MAX: u32 = 1000;
-
-/// What a workload's queue with this number, from 0, is called.
-pub(crate) fn name(workload: &Workload, number: usize) -> String {
-    let durability = match workload.durability {
-        Durability::Sync => "",
-        Durability::Written => "-written",
-    };
-    match workload.queues {
-        1 => format!("{QUEUE}{durability}"),
-        _ => format!("{QUEUE}{durability}-{number}"),
-    }
-}
 
 /// Makes the queue of most workloads.
 pub(crate) async fn create_queue(address: &str) -> Result<(), BenchError> {
@@ -51,7 +38,7 @@ pub(crate) async fn create_elsewhere(address: &str, workload: &Workload) -> Resu
 pub(crate) async fn delete_elsewhere() -> Result<(), BenchError> {
     let Some((address, workload)) = elsewhere().take() else { return Ok(()) };
     let made: HashSet<String> =
-        (0..workload.queues).map(|number| name(&workload, number)).collect();
+        (0..workload.queues).map(|number| workload.queue_name(number)).collect();
     let mut wire = Wire::connect(&address).await?;
     let mut after = String::new();
     loop {
@@ -118,12 +105,12 @@ async fn each<O: Operation>(
     ask: impl Fn(String) -> O,
 ) -> Result<Vec<O::Reply>, BenchError> {
     if workload.queues == 1 {
-        return Ok(vec![ask_once(address, ask(name(workload, 0))).await?]);
+        return Ok(vec![ask_once(address, ask(workload.queue_name(0))).await?]);
     }
     let mut wire = Wire::connect(address).await?;
     let mut replies = Vec::new();
     for number in 0..workload.queues {
-        replies.push(wire.ask(ask(name(workload, number))).await?);
+        replies.push(wire.ask(ask(workload.queue_name(number))).await?);
     }
     Ok(replies)
 }

@@ -1,18 +1,13 @@
 //! The servers under load, as child processes on directories of their own.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use tempfile::TempDir;
 
 use crate::BenchError;
-use crate::process::{Process, first_line};
+use crate::process::{Process, first_line, this_program};
 use crate::workload::{Kind, Workload};
-
-/// This program, which is the server as well.
-pub(crate) fn this_program() -> Result<PathBuf, BenchError> {
-    std::env::current_exe().map_err(BenchError::doing("cannot find this program"))
-}
 
 /// `forebay serve` for native clients alone, on a free port; where its data is goes behind.
 pub(crate) fn serve(program: &Path) -> Command {

@@ -19,7 +19,7 @@ use crate::outstanding::Outstanding;
 use crate::pace::Pace;
 use crate::wire::{Wire, reply_of};
 use crate::workload::Workload;
-use crate::{BenchError, queues, send};
+use crate::{BenchError, send};
 
 const SUBSCRIPTION: u32 = 1;
 const CREDIT: u32 = 2;
@@ -62,7 +62,7 @@ pub(crate) async fn subscribers(
         let window = u32::try_from(workload.window).expect("a window is small");
         subscribers.push(Subscriber {
             wire: Wire::connect(address).await?,
-            queue: queues::name(workload, 0),
+            queue: workload.queue_name(0),
             batch: workload.batch,
             credits: workload.batch.saturating_mul(window).min(CREDITS_MAX),
             used: 0,

@@ -3,6 +3,9 @@
 
 use std::fmt;
 
+/// The queue that workloads use; several queues, and those of other durability, have names that begin so.
+pub(crate) const QUEUE: &str = "bench";
+
 /// What one run does. Displayed, it is the name that reports and filters use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Workload {
@@ -125,6 +128,18 @@ impl Workload {
     ) -> Workload {
         let (queues, durability, rate) = (1, Durability::Sync, None);
         Workload { kind, batch, bytes, connections, window, queues, durability, rate }
+    }
+
+    /// What its queue with this number, from 0, is called.
+    pub(crate) fn queue_name(&self, number: usize) -> String {
+        let durability = match self.durability {
+            Durability::Sync => "",
+            Durability::Written => "-written",
+        };
+        match self.queues {
+            1 => format!("{QUEUE}{durability}"),
+            _ => format!("{QUEUE}{durability}-{number}"),
+        }
     }
 
     /// What a workload of subscriptions is told beside: the same messages, asked for.

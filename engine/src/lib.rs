@@ -6,13 +6,7 @@
 //! For testing recovery code of another system: [`disk::SimDisk`] with its faults, and [`crash_sweep`], with an
 //! example.
 //!
-//! Modules in import order, each seeing only those before it: words ([`ids`], [`stats`],
-//! `counters`, [`progress`], [`time`], [`checksum`], [`disk`], [`crash_sweep`], [`error`], [`attributes`],
-//! [`facts`], [`location`], [`receipt`], [`command`]), bytes (`codec`, [`attributes_section`], [`record`], [`entry`]), settings
-//! ([`options`]), files ([`log`]), what they mean (`index`, `state`, `snapshot`), what is told
-//! (`upkeep`), decisions (`core`), what is done beside the log (`compactor`, `keeper`), and the
-//! whole (`recovery`, `opening`, [`Store`], [`Engine`]); [`verify`] and [`inspect`] look at a store
-//! from outside, and [`repair`] makes a new one of a damaged one.
+//! The modules, and which of them sees which, are a table in the workspace's `ARCHITECTURE.md`.
 
 pub mod attributes;
 pub mod attributes_section;

@@ -9,12 +9,12 @@
 //!   follows the fields it knows.
 //! - A message's [`Block`] is the same bytes, checksum included, from sender to receiver.
 //!
-//! Each layer uses only those above it:
+//! Each module uses only those named before it:
 //!
 //! | module | what |
 //! | --- | --- |
-//! | `wire` | integers, texts, lists: how a value becomes bytes |
 //! | `error` | the table of error codes |
+//! | `wire` | integers, texts, lists, errors: how a value becomes bytes |
 //! | `receipt`, `message_attributes`, `block`, `message_id`, `redrive_id`, `attributes` | the nouns that requests carry |
 //! | `frame` | length, opcode, correlation, body |
 //! | `operation` | the table of operations, and a file for each |

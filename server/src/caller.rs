@@ -9,6 +9,8 @@
 //! - A single caller, of a request that has no connection's task behind it, gets its answer through a
 //!   channel of its own; when the receiver is gone, the same holds.
 
+mod leases;
+
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::{Buf, BytesMut};
@@ -18,8 +20,8 @@ use forebay_engine::ids::WaitId;
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, oneshot};
 
-use crate::leases::Leases;
 use crate::memory::Charge;
+pub(crate) use leases::Leases;
 
 /// The engine as the server uses it.
 pub type Engine = forebay_engine::Engine<Caller>;

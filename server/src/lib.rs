@@ -5,20 +5,22 @@
 //! What it adds is that nobody can cost anybody else anything: memory, connections and time are
 //! bounded per connection and in all (`limits`).
 //!
-//! Each layer uses only those above it:
+//! Each module uses only those named before it:
 //!
 //! | module | what |
 //! | --- | --- |
-//! | `byte_size`, `limits`, `memory`, `ending`, `socket` | sizes as people write them, the bounds, the budget, the end, what is set on sockets |
-//! | `caller`, `leases` | the way of answers back from the engine; undelivered messages |
+//! | `byte_size`, `limits`, `memory`, `ending`, `socket`, `accept` | sizes as people write them, the bounds, the budget, the end, what is set on sockets, accepting connections |
+//! | `caller` | the way of answers back from the engine; undelivered messages |
 //! | `workers` | the threads that serve connections |
-//! | `deduplication`, `dispatch`, `replies` | the protocol's words to the engine's and back |
+//! | `deduplication`, `replies`, `dispatch` | the protocol's words to the engine's and back |
+//! | `stored` | stored messages: from memory, or from the disk |
 //! | `chaos` | `serve --chaos`: bad days, for those who test their clients |
 //! | `connection` | one connection's task |
 //! | `server` | accepting and draining |
 //! | `sqs` | the SQS endpoint: another front door |
 //! | `cli` | the commands of the `forebay` binary |
 
+mod accept;
 mod byte_size;
 mod caller;
 mod chaos;
@@ -27,7 +29,6 @@ mod connection;
 mod deduplication;
 mod dispatch;
 mod ending;
-mod leases;
 mod limits;
 mod memory;
 mod replies;

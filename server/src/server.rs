@@ -7,15 +7,14 @@
 //!   answers it owes and says why it closes; after [`Limits::drain_timeout`] what is left is cut.
 //!   The engine outlives all of it, so that undelivered messages can be given back.
 
-use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
 use forebay_protocol::{ErrorCode, ProtocolError};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::{JoinError, JoinSet};
 
+use crate::accept::{ACCEPT_BACKOFF, concerns_one_peer};
 use crate::caller::EngineHandle;
 use crate::chaos::Duplicates;
 use crate::connection::{Connection, Shared, refuse};
@@ -27,10 +26,6 @@ use crate::workers::Workers;
 
 /// The most refusals under way; beyond it a connection is closed without a word.
 const REFUSALS_MAX: usize = 64;
-
-/// The waits after errors of accept: doubled from the first to the last.
-pub(crate) const ACCEPT_BACKOFF: (Duration, Duration) =
-    (Duration::from_millis(20), Duration::from_secs(1));
 
 /// What the front doors of one process share: connections and who serves them, memory, blocking reads of the disk,
 /// and what ends leases early, if anything does. Clones are the same.
@@ -183,14 +178,4 @@ pub(crate) fn report(ended: Result<(), JoinError>) {
     {
         tracing::error!(%error, "a connection's task panicked; the others go on");
     }
-}
-
-/// Whether accept failed because of the peer, so that the next may succeed at once.
-pub(crate) fn concerns_one_peer(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::ConnectionAborted
-            | io::ErrorKind::ConnectionReset
-            | io::ErrorKind::Interrupted
-    )
 }

@@ -1,10 +1,12 @@
 //! Crash-recovery campaigns against Forebay: what `forebay torture` runs.
 //!
+//! Each module uses only those named before it:
+//!
 //! | module | what |
 //! | --- | --- |
+//! | `random`, `stop`, `store` | words: numbers from a seed, how somebody from outside ends a campaign, a store without threads |
 //! | `kill` | the real server on the real disk, killed under load, and a checker of what its clients were told |
 //! | `rot` | every bit, byte, block and file of a store at rest damaged, in memory |
-//! | `stop` | how somebody from outside ends a campaign |
 //! | `sim` | the engine on a simulated disk and clock, beside a plain model, from one seed |
 
 pub mod kill;
@@ -12,5 +14,6 @@ mod random;
 pub mod rot;
 pub mod sim;
 mod stop;
+mod store;
 
 pub use stop::Stop;

@@ -1,10 +1,10 @@
 //! Forebay beside other queues: the same workload on each, in turns, on the same disk.
 //!
-//! `README.md` says what each is set to, and what is compared. Each module uses only those above it:
+//! `README.md` says what each is set to, and what is compared. Each module uses only those named before it:
 //!
 //! | module | what |
 //! | --- | --- |
-//! | `found` | what a run found |
+//! | `error`, `found` | what went wrong, and what a run found |
 //! | `wire` | a connection whose replies are lines |
 //! | `server` | a peer's processes |
 //! | `redis`, `beanstalkd`, `postgres`, `nats`, `rabbitmq` | the peers: how each is started, and how it is asked |
@@ -14,6 +14,7 @@
 //! | `queue` | Forebay and the peers |
 
 mod beanstalkd;
+mod error;
 mod forebay;
 mod found;
 mod load;
@@ -32,12 +33,10 @@ use std::process::ExitCode;
 use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::error::Error;
 use crate::found::Figures;
 use crate::load::Workload;
 use crate::queue::Queue;
-
-/// Whatever went wrong: there is no going on.
-pub type Error = Box<dyn std::error::Error + Send + Sync>;
 
 /// Measure Forebay and other queues in turns, on one disk
 #[derive(Debug, Parser)]

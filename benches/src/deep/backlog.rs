@@ -15,11 +15,11 @@ use crate::deep::restart::{Restart, median_and_slowest, restart};
 use crate::deep::setup::Setup;
 use crate::deep::stats;
 use crate::deep::store::Store;
-use crate::frames::{QUEUE, frames_to};
+use crate::frames::frames_to;
 use crate::measure::Measure;
 use crate::size::Size;
 use crate::wire::ask_once;
-use crate::workload::{Kind, Workload};
+use crate::workload::{Kind, QUEUE, Workload};
 use crate::{BenchError, drain, queues};
 
 /// How many messages wait in the shallow queue.

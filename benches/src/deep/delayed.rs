@@ -18,10 +18,11 @@ use crate::deep::marked::Marked;
 use crate::deep::report::{self, Wanted, judged, median, mib, per_second, row, spread};
 use crate::deep::setup::Setup;
 use crate::deep::store::Store;
-use crate::frames::{QUEUE, encode, frames_to};
+use crate::frames::{encode, frames_to};
 use crate::measure::Measure;
 use crate::size::Size;
 use crate::wire::{Wire, ask_once, reply_of};
+use crate::workload::QUEUE;
 
 const DELAYED: &str = "delayed";
 const SENDERS: Senders = Senders { connections: 16, window: 8 };

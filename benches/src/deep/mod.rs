@@ -1,6 +1,6 @@
 //! What a lot of data costs: the deep workloads, each on a server and a data directory of its own.
 //!
-//! Each module uses only those above it:
+//! Each module uses only those named before it:
 //!
 //! | module | what |
 //! | --- | --- |
@@ -11,7 +11,7 @@
 //! | `filling` | the load of sends |
 //! | `ledger`, `shelf`, `turnover` | the load of messages that come and go |
 //! | `marked`, `ledger_of_groups`, `consumers` | messages that are known again, and who judges their order |
-//! | `paced`, `samples` | what is looked at beside a load |
+//! | `paced`, `samples`, `lone` | what is looked at beside a load |
 //! | `backlog`, `queues`, `churn`, `survivors` | the workloads |
 //! | `fifo`, `fair`, `delayed` | those that are about what a queue promises |
 

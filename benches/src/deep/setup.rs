@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::BenchError;
 use crate::print;
-use crate::server::this_program;
+use crate::process::this_program;
 use crate::size::Size;
 
 /// A tmpfs in what statfs says of a file system.

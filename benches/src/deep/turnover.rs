@@ -14,8 +14,9 @@ use crate::BenchError;
 use crate::deep::ledger::Ledger;
 use crate::deep::shelf::Shelf;
 use crate::deep::store::Store;
-use crate::frames::{QUEUE, encode, frames_to, push_frame};
+use crate::frames::{encode, frames_to, push_frame};
 use crate::wire::{Wire, ask_once, reply_of};
+use crate::workload::QUEUE;
 
 /// The longest that a lease can be: no message may come twice.
 const VISIBILITY_MS: u64 = 12 * 3_600_000;

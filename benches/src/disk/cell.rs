@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use super::Line;
 use super::file::{ALIGNMENT, Access, Block, Kind, prepare};
 use crate::BenchError;
 use crate::machine::Machine;
@@ -190,6 +189,14 @@ impl Found {
         let line = Line { figures: &self.figures(), machine };
         serde_json::to_string(&line).map_err(|error| BenchError::new(error.to_string()))
     }
+}
+
+/// The machine is told with each object of `--json`.
+#[derive(serde::Serialize)]
+struct Line<'f> {
+    #[serde(flatten)]
+    figures: &'f Figures,
+    machine: &'f Machine,
 }
 
 #[cfg(test)]

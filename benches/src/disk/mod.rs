@@ -1,13 +1,17 @@
 //! `forebay bench disk`: what this disk gives a log, and what that means for a queue.
 //!
+//! Each module uses only those named before it:
+//!
 //! | module | what |
 //! | --- | --- |
 //! | `file` | files that grow, or were prepared in different ways |
 //! | `cell` | what is measured: one kind of file, way of writing and size of block |
 //! | `words` | what the figures mean for a queue |
+//! | `page` | the report of a disk |
 
 mod cell;
 mod file;
+mod page;
 mod words;
 
 use std::path::PathBuf;
@@ -15,20 +19,15 @@ use std::time::Duration;
 
 use crate::BenchError;
 use crate::blocking::{Stop, blocking};
-use crate::html;
-use crate::machine::Machine;
+use crate::html::Run;
 use crate::measured::{report_file, seconds, write_page};
 use crate::place::Place;
 use crate::print;
 use crate::progress::Progress;
 use crate::server::scratch_directory;
 use crate::size::Size;
-pub(crate) use cell::{Cell, Found, What};
-pub(crate) use file::{Access, Kind};
-pub(crate) use words::words;
-
-#[cfg(test)]
-pub(crate) use cell::tests;
+use cell::{Cell, Found};
+use words::words;
 
 /// Measure what this disk gives a log: syncs a second and bytes a second, by size of block
 ///
@@ -79,7 +78,7 @@ impl Disk {
             words(&found).iter().for_each(|words| print::line(format_args!("- {words}")));
         }
         if let (Some(file), Some(path)) = (report, path) {
-            let page = html::disk::page(&html::Run::now(&machine, rounds), &found);
+            let page = page::page(&Run::now(&machine, rounds), &found);
             write_page(file, &path, &page)?;
         }
         Ok(())
@@ -106,12 +105,4 @@ impl Disk {
         found.retain(|found| !found.runs.is_empty());
         Ok(found)
     }
-}
-
-/// The machine is told with each object of `--json`.
-#[derive(serde::Serialize)]
-struct Line<'f> {
-    #[serde(flatten)]
-    figures: &'f cell::Figures,
-    machine: &'f Machine,
 }

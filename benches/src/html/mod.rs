@@ -4,7 +4,6 @@
 //! The plots are made by hand (`plot.rs`): they take their colours from the page's style sheet, so one file
 //! suits both, and a library for plots is no part of the build.
 
-pub(crate) mod disk;
 pub(crate) mod plot;
 pub(crate) mod tcp;
 
@@ -34,7 +33,7 @@ impl Run {
     }
 
     /// The section that says what was run, and on what.
-    fn section(&self, more: &[(&str, String)]) -> String {
+    pub(crate) fn section(&self, more: &[(&str, String)]) -> String {
         let Machine { cpu, cores, memory_bytes, kernel, file_system } = &self.machine;
         let gib = *memory_bytes as f64 / f64::from(1 << 30);
         let mut rows = vec![
@@ -63,7 +62,7 @@ impl Run {
 }
 
 /// A whole page. `body` is HTML.
-fn page(title: &str, body: &str) -> String {
+pub(crate) fn page(title: &str, body: &str) -> String {
     let style = include_str!("style.css");
     format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
@@ -74,7 +73,7 @@ fn page(title: &str, body: &str) -> String {
 }
 
 /// A table with heads; the first column is text, the rest are numbers.
-fn table(heads: &[&str], rows: &[Vec<String>]) -> String {
+pub(crate) fn table(heads: &[&str], rows: &[Vec<String>]) -> String {
     let mut html = String::from("<div class=\"wide\"><table>\n<thead><tr>");
     heads.iter().for_each(|head| put(&mut html, format_args!("<th scope=\"col\">{head}</th>")));
     html.push_str("</tr></thead>\n<tbody>\n");
@@ -92,13 +91,13 @@ fn table(heads: &[&str], rows: &[Vec<String>]) -> String {
     html
 }
 
-fn put(out: &mut String, what: impl Display) {
+pub(crate) fn put(out: &mut String, what: impl Display) {
     // Writing to a text cannot fail.
     let _ = write!(out, "{what}");
 }
 
 /// Text that is no markup.
-fn escaped(text: &str) -> String {
+pub(crate) fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
@@ -137,7 +136,7 @@ pub(crate) fn time(us: f64) -> String {
 }
 
 /// Bytes, where they are round: 4 KiB.
-fn size(bytes: u64) -> String {
+pub(crate) fn size(bytes: u64) -> String {
     match bytes {
         bytes if bytes >= 1 << 20 && bytes.is_multiple_of(1 << 20) => {
             format!("{} MiB", bytes >> 20)

@@ -8,9 +8,9 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
 use crate::BenchError;
-use crate::frames::QUEUE;
 use crate::measure::Measure;
 use crate::pace::Pace;
+use crate::workload::QUEUE;
 use crate::workload::Workload;
 
 /// A SendMessageBatch as bytes. Bodies are random, in base64: SQS has texts.

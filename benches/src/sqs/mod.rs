@@ -12,8 +12,9 @@ use std::time::Duration;
 use crate::measure::Measure;
 use crate::pace::WARM_UP;
 use crate::process::Process;
+use crate::process::this_program;
 use crate::processor_time::processor_time;
-use crate::server::{scratch_directory, this_program};
+use crate::server::scratch_directory;
 use crate::workload::{Kind, Workload};
 use crate::{BenchError, print, queues, send};
 

@@ -4,6 +4,7 @@
 //! fields, in order, so they cannot disagree. Decoding is total, and reserves memory for a list only
 //! after its count was compared with the bytes left.
 
+mod errors;
 mod values;
 
 use std::fmt;

@@ -13,7 +13,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::{Chance, Chaos, Door, is_struck, up_to};
-use crate::server::ACCEPT_BACKOFF;
+use crate::accept::ACCEPT_BACKOFF;
 use crate::socket;
 
 /// The longest piece: what is read at once.

@@ -7,8 +7,7 @@ use forebay_protocol::{MessageAttributes, Peeked, PeekedMessage, Received, Reply
 
 use super::Connection;
 use super::bodies::{Body, Fetched, Wanted};
-use crate::caller::{Answer, Answered, Caller, Kind};
-use crate::leases::Leases;
+use crate::caller::{Answer, Answered, Caller, Kind, Leases};
 use crate::replies::{self, Translated};
 
 impl Connection {

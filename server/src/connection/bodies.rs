@@ -17,8 +17,7 @@ use forebay_engine::error::ReadError;
 use forebay_engine::location::Location;
 use tokio::sync::Semaphore;
 
-use crate::caller::{EngineHandle, Ticket};
-use crate::leases::Leases;
+use crate::caller::{EngineHandle, Leases, Ticket};
 use crate::memory::{Charge, Memory};
 use crate::stored;
 

@@ -12,7 +12,7 @@ use bytes::{Buf, BytesMut};
 use forebay_protocol::{ErrorCode, ProtocolError, ReceivedMessage, Reply};
 use tokio::net::TcpStream;
 
-use crate::leases::Leases;
+use crate::caller::Leases;
 use crate::memory::Charge;
 
 /// What a message takes in a frame besides its payload, about.

@@ -13,8 +13,7 @@ use forebay_protocol::{
 use super::bodies::Wanted;
 use super::closing::Closing;
 use super::{Connection, bodies_bytes_max};
-use crate::caller::{Answer, Kind, Ticket};
-use crate::leases::Leases;
+use crate::caller::{Answer, Kind, Leases, Ticket};
 use crate::memory::Charge;
 use crate::replies::wrong_kind;
 

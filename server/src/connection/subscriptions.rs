@@ -20,8 +20,7 @@ use forebay_protocol::{
 };
 
 use super::unsettled::Unsettled;
-use crate::caller::{Caller, EngineHandle, Kind};
-use crate::leases::Leases;
+use crate::caller::{Caller, EngineHandle, Kind, Leases};
 use crate::replies;
 
 /// The most subscriptions of a connection.

@@ -11,8 +11,7 @@ use std::sync::Arc;
 use forebay_engine::command::Command;
 use forebay_engine::receipt::SealedReceipt;
 
-use crate::caller::{Caller, EngineHandle};
-use crate::leases::Leases;
+use crate::caller::{Caller, EngineHandle, Leases};
 
 /// The most messages of a connection that are remembered.
 pub(super) const UNSETTLED_MAX: usize = 65_536;

@@ -15,8 +15,6 @@ use std::fmt;
 
 use serde::Deserialize;
 
-use super::action::Action;
-
 /// The access keys that are known.
 #[derive(Clone, Default)]
 pub struct Credentials {
@@ -51,15 +49,15 @@ struct File {
 }
 
 impl Credentials {
-    /// The keys of a file's text.
-    pub fn parse(text: &str) -> Result<Self, String> {
+    /// The keys of a file's text; `is_action` says whether an action's name is as this pattern says.
+    pub(super) fn read(text: &str, is_action: impl Fn(&str) -> bool) -> Result<Self, String> {
         let file: File = toml::from_str(text).map_err(|error| error.to_string())?;
         let mut keys = HashMap::new();
         for key in file.key {
             if key.id.is_empty() || key.secret.is_empty() {
                 return Err("a key has an empty id or secret".to_owned());
             }
-            key.check_rights()?;
+            key.check_rights(&is_action)?;
             if let Some(before) = keys.insert(key.id.clone(), key) {
                 return Err(format!("key {} is given twice", before.id));
             }
@@ -101,21 +99,16 @@ impl Key {
     }
 
     /// What no action is called would be a right that nobody has.
-    fn check_rights(&self) -> Result<(), String> {
-        let patterns = self.allow.iter().flatten().flat_map(|right| &right.actions);
-        for pattern in patterns {
-            // Rights to single actions are rights to batches of them.
-            let is_action =
-                |name: &str| !name.ends_with("Batch") && matches(pattern, name, Case::Ignored);
-            if !Action::ALL.iter().any(|action| is_action(action.name())) {
-                return Err(format!(
-                    "key {}: an action {pattern:?}, expected the name of an action that is no batch \
-                     (a right to SendMessage is one to SendMessageBatch), in which * and ? may stand",
-                    self.id
-                ));
-            }
+    fn check_rights(&self, is_action: impl Fn(&str) -> bool) -> Result<(), String> {
+        let mut patterns = self.allow.iter().flatten().flat_map(|right| &right.actions);
+        match patterns.find(|pattern| !is_action(pattern)) {
+            None => Ok(()),
+            Some(pattern) => Err(format!(
+                "key {}: an action {pattern:?}, expected the name of an action that is no batch \
+                 (a right to SendMessage is one to SendMessageBatch), in which * and ? may stand",
+                self.id
+            )),
         }
-        Ok(())
     }
 
     /// Whether it may do this by its own rights, to this queue if it is about one.

@@ -17,10 +17,9 @@ use super::error::{Code, Result, SqsError};
 use super::known::Known;
 use super::recent::Recent;
 use super::rooms::Rooms;
-use crate::caller::{Answer, Caller, EngineHandle};
+use crate::caller::{Answer, Caller, EngineHandle, Leases};
 use crate::chaos::Duplicates;
 use crate::ending::EndingReceiver;
-use crate::leases::Leases;
 use crate::limits::Limits;
 use crate::memory::Memory;
 

@@ -7,18 +7,20 @@
 //!  HTTP ─▶ Query ─▶ JSON ─┘                                        └─▶ XML ──▶ HTTP
 //! ```
 //!
-//! Nothing of the engine knows of it. Each layer uses only those above it:
+//! Nothing of the engine knows of it. Each module uses only those named before it:
 //!
 //! | module | what |
 //! | --- | --- |
 //! | `digests` | MD5s of several bodies at once |
 //! | `error`, `address`, `attribute_name`, `names`, `member`, `inputs`, `outputs` | words: errors, URLs and ARNs, attributes of queues, what the protocols call things, what members are, what each action takes and gives |
 //! | `query`, `xml`, `query_json` | the Query protocol to JSON and back, and its own JSON |
+//! | `credentials` | access keys |
+//! | `config` | how the endpoint is set up |
 //! | `recent`, `known`, `rooms`, `endpoint` | what happened to queues of late; their attributes; memory that is used again; what all requests share |
 //! | `policy`, `redrive_policy`, `queue_attributes`, `message_attributes`, `batch` | rules of SQS |
 //! | `queues`, `permissions`, `move_tasks`, `send`, `receive`, `receipts` | what the actions do |
 //! | `action` | the table of actions |
-//! | `credentials`, `signature`, `conditions`, `rights` | access keys, who has signed a request, what policies ask besides, what each may do |
+//! | `signature`, `conditions`, `rights` | who has signed a request, what policies ask besides, what each may do |
 //! | `alarm`, `stream`, `http`, `server` | how long a connection waits, its bytes, one request, all connections |
 
 mod action;
@@ -27,6 +29,7 @@ mod alarm;
 mod attribute_name;
 mod batch;
 mod conditions;
+mod config;
 mod credentials;
 mod digests;
 mod endpoint;
@@ -57,13 +60,8 @@ mod signature;
 mod stream;
 mod xml;
 
-use std::sync::Arc;
-use std::time::Duration;
-
-use address::Addresses;
+pub use config::{ACCOUNT, Config, PAUSE, REGION};
 pub use credentials::Credentials;
-use forebay_engine::SystemClock;
-use forebay_engine::time::Clock;
 pub use server::run;
 
 /// The names of all actions. For the fuzzer.
@@ -112,54 +110,4 @@ pub fn understand_query(
     let json = members.to_string();
     let request = action::Request::from_value(action, members).map_err(|error| error.message)?;
     Ok((Understood(request), json))
-}
-
-/// The region of a queue's ARN, unless another is set.
-pub const REGION: &str = "us-east-1";
-
-/// The account of a queue's URL and ARN, unless another is set.
-pub const ACCOUNT: &str = "000000000000";
-
-/// For so long the name of a deleted queue is not used again, and a purged one not purged again (SQS).
-pub const PAUSE: Duration = Duration::from_secs(60);
-
-/// How the endpoint is set up.
-#[derive(Clone)]
-pub struct Config {
-    addresses: Addresses,
-    pause: Duration,
-    credentials: Option<Credentials>,
-    clock: Arc<dyn Clock>,
-}
-
-impl Config {
-    /// Queue URLs begin with `base_url`, or else with what the client has reached the server by; ARNs are
-    /// of this region and account. For `pause` a deleted queue's name cannot be used again, and a purged
-    /// queue cannot be purged again.
-    pub fn new(
-        base_url: Option<String>,
-        region: impl Into<String>,
-        account: impl Into<String>,
-        pause: Duration,
-    ) -> Self {
-        let (region, account) = (region.into(), account.into());
-        let addresses = Addresses { base_url, region, account };
-        Self { addresses, pause, credentials: None, clock: Arc::new(SystemClock) }
-    }
-
-    /// Only what is signed with one of these keys is done, and only what the key may do.
-    pub fn with_credentials(self, credentials: Credentials) -> Self {
-        Self { credentials: Some(credentials), ..self }
-    }
-
-    /// The clock by which signatures expire and pauses end.
-    pub fn with_clock(self, clock: Arc<dyn Clock>) -> Self {
-        Self { clock, ..self }
-    }
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self::new(None, REGION, ACCOUNT, PAUSE)
-    }
 }

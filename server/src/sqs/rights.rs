@@ -14,7 +14,7 @@ use super::action::{Action, Request};
 use super::address::queue_of_url;
 use super::attribute_name::Name;
 use super::conditions;
-use super::credentials::{Case, Key, matches};
+use super::credentials::{Case, Credentials, Key, matches};
 use super::endpoint::Endpoint;
 use super::error::{Code, Result, SqsError};
 use super::permissions::OWNERS_ACTIONS;
@@ -27,6 +27,16 @@ pub(super) struct Circumstances {
     pub(super) source: IpAddr,
     pub(super) now: OffsetDateTime,
     pub(super) user_agent: Option<String>,
+}
+
+impl Credentials {
+    /// The keys of a file's text. A right to what no action is called would be one that nobody has.
+    pub fn parse(text: &str) -> std::result::Result<Self, String> {
+        // Rights to single actions are rights to batches of them.
+        let names = || Action::ALL.iter().map(|action| action.name());
+        let singles = || names().filter(|name| !name.ends_with("Batch"));
+        Self::read(text, |pattern| singles().any(|name| matches(pattern, name, Case::Ignored)))
+    }
 }
 
 /// Checks that the holder of the key may do what a request asks for.

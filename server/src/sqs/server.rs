@@ -12,18 +12,19 @@ use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
-use super::Config;
 use super::alarm::Alarm;
+use super::config::Config;
 use super::endpoint::Endpoint;
 use super::http::{Client, respond};
 use super::known::Known;
 use super::recent::Recent;
 use super::rooms::Rooms;
 use super::stream::{Stream, Unwritten};
+use crate::accept::{ACCEPT_BACKOFF, concerns_one_peer};
 use crate::caller::EngineHandle;
 use crate::ending::{EndingReceiver, ended};
 use crate::limits::Limits;
-use crate::server::{ACCEPT_BACKOFF, Budget, concerns_one_peer, report};
+use crate::server::{Budget, report};
 use crate::socket;
 
 /// The time for a request's head, from the end of the request before it, if connections may not be idle

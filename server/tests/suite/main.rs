@@ -23,6 +23,7 @@ mod explaining;
 mod forwarding;
 mod full_disk;
 mod giving_back;
+mod imports_point_down;
 mod message_attributes;
 mod one_fact_twice;
 mod real_input;

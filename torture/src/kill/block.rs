@@ -37,8 +37,8 @@ use super::server::Launch;
 use super::system::{Lacking, Mount, need};
 use super::{CampaignError, Options, Report, io_error, prepare};
 use crate::random::Random;
-use crate::rot::store::{Opened, Slot};
 use crate::stop::Stop;
+use crate::store::{Opened, Slot, quiet};
 
 /// The size of the device.
 const DEVICE_BYTES: u64 = 96 << 20;
@@ -392,7 +392,7 @@ fn found(data: &Path, round: u32) -> Result<Vec<Call>, Violation> {
         Ok(_) => {}
         Err(error) => return Err(broken("verify", error.to_string())),
     }
-    let options = crate::rot::quiet(1 << 20);
+    let options = quiet(1 << 20);
     let mut opened = Opened::open(Arc::new(RealDisk), data, now_ms(), options)
         .map_err(|error| broken("start", error.to_string()))?;
     let mut calls = Vec::new();

@@ -10,7 +10,7 @@ use forebay_engine::{Damage, OpenError, ReadError};
 
 use super::case::{Case, Rotten};
 use super::reference::{Kind, QUEUES, Reference, ReferenceFile, compacting, idle};
-use super::store::{DATA, Opened};
+use crate::store::{DATA, Opened};
 
 /// Longer than any lease and any delay of the reference.
 const ALL_ENDED_MS: u64 = 13 * 3_600_000;

@@ -17,7 +17,7 @@ use forebay_engine::verify::{Outcome, verify};
 use super::case::{Case, Rotten, count};
 use super::judge::{disk, disk_of, drain};
 use super::reference::{Reference, idle};
-use super::store::{DATA, Opened};
+use crate::store::{DATA, Opened};
 
 /// Where the new store goes, by what becomes of the messages in doubt.
 const NEW: [(InDoubt, &str); 2] = [(InDoubt::Deliver, "delivered"), (InDoubt::Delete, "deleted")];

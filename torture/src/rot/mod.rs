@@ -13,7 +13,6 @@ mod case;
 mod judge;
 mod mend;
 mod reference;
-pub(crate) mod store;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -195,19 +194,6 @@ pub fn exhibit(seed: u64, number: u64, dir: &Path) -> Result<(), RotError> {
         write().map_err(|source| RotError::Io { path: to.clone(), source })?;
     }
     Ok(())
-}
-
-/// Options of a store that does nothing beside its log but what has to be.
-pub(crate) fn quiet(segment_bytes: u64) -> forebay_engine::Options {
-    forebay_engine::Options {
-        segment_bytes,
-        tail_cache_bytes: 4 << 10,
-        snapshot_bytes: u64::MAX,
-        snapshot_ms: u64::MAX,
-        garbage_percent: 1 << 20,
-        garbage_segment_percent: 1 << 20,
-        ..forebay_engine::Options::default()
-    }
 }
 
 fn reference(seed: u64) -> Result<Reference, RotError> {

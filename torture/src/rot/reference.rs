@@ -15,10 +15,9 @@ use forebay_engine::inspect::{Inspected, inspect};
 use forebay_engine::{Clock, Options};
 
 use super::judge::drain;
-use super::quiet;
-use super::store::{DATA, Opened, message};
 use crate::kill::body;
 use crate::random::Random;
+use crate::store::{DATA, Opened, message, quiet};
 
 /// The queues of the store.
 pub(super) const QUEUES: [&str; 5] = ["dead", "late", "orders.fifo", "plain", "retry"];

@@ -6,7 +6,8 @@ use forebay_engine::attributes::RETENTION_MS_MAX;
 use forebay_engine::disk::{Fault, Random};
 
 use super::op::{Again, Kept, Op, QUEUES, Setting};
-use super::script::{Profile, Script};
+use super::profile::Profile;
+use super::script::Script;
 
 /// The longest run.
 const OPS_MAX: usize = 240;

@@ -9,15 +9,16 @@
 //! A check that fails panics, and says its name first ([`Check`]): tests want just that, and campaigns
 //! catch it, as they catch any other panic.
 //!
-//! Modules, each using only those before it:
+//! Each module uses only those named before it:
 //!
 //! | module | what |
 //! | --- | --- |
 //! | `check` | the checks by name, and how often each was made |
-//! | `answers`, `message`, `shown`, `files` | a store in a word each: callers, messages, contents, files |
-//! | `op`, `model`, `run` | the operations, what they must do, and both side by side |
-//! | `generate`, `script` | operations from a seed, and in a file |
+//! | `answers`, `message`, `shown`, `files`, `profile` | a store in a word each: callers, messages, contents, files, settings |
+//! | `op`, `model` | the operations, and what they must do |
 //! | `rot` | what a damaged file may cost |
+//! | `run` | store and model side by side |
+//! | `script`, `generate` | operations in a file, and from a seed |
 //! | `violation`, `shrink` | a failure, and the fewest operations that show it |
 //! | `random`, `scripts`, `exhaustive` | the campaigns; what one crash may leave: `run/fates` |
 
@@ -29,6 +30,7 @@ mod generate;
 mod message;
 mod model;
 mod op;
+mod profile;
 mod random;
 mod rot;
 mod run;
@@ -45,9 +47,10 @@ pub use files::{DATA, assert_no_leaked_files, assert_undamaged, lose_derived, op
 pub use generate::script;
 pub use message::{in_group, message};
 pub use op::{Again, Kept, Op, QUEUES, Setting};
+pub use profile::Profile;
 pub use random::{Campaign, Failure, Found, Progress, campaign};
 pub use run::Run;
-pub use script::{Profile, Script, ScriptError};
+pub use script::{Script, ScriptError};
 pub use scripts::scripts;
 pub use shown::{Shown, ShownQueue, differences, peek, show};
 pub use shrink::shrink;

@@ -7,10 +7,10 @@ use std::collections::BTreeMap;
 use forebay_engine::attributes::{AttributeChanges, Attributes, DeduplicationScope};
 use forebay_engine::command::{Reply, StoredMessages};
 use forebay_engine::ids::{QueueId, Seq};
+use forebay_engine::receipt::SealedReceipt;
 use forebay_engine::{DeadLetter, LogTime, RequestError};
 
 use super::op::{Op, QUEUES, Setting, dead_letter_queue, is_fifo};
-use super::run::{Batch, Held};
 use super::{Answer, ShownQueue};
 use queue::{Hidden, ModelMessage, ModelQueue, NewBody};
 
@@ -18,6 +18,24 @@ use queue::{Hidden, ModelMessage, ModelQueue, NewBody};
 pub(crate) struct Model {
     pub(crate) queues: BTreeMap<String, ModelQueue>,
     pub(crate) last_queue: u32,
+}
+
+/// A receipt that a consumer holds.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Held {
+    pub(crate) queue: u32,
+    pub(crate) seq: u64,
+    pub(crate) lease: u64,
+    pub(crate) receipt: SealedReceipt,
+}
+
+/// A batch of an idempotent producer.
+#[derive(Debug, Clone)]
+pub(crate) struct Batch {
+    pub(crate) queue: usize,
+    pub(crate) number: u64,
+    pub(crate) oldest: u64,
+    pub(crate) bodies: Vec<NewBody>,
 }
 
 /// Why a redrive cannot go on.

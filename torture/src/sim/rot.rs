@@ -18,7 +18,7 @@ use super::check::{Check, Tally};
 use super::files::{DATA, open_with};
 use super::model::Model;
 use super::op::is_fifo;
-use super::script::Profile;
+use super::profile::Profile;
 use super::shown::{ShownQueue, peek};
 
 /// So many copies of one store are damaged.

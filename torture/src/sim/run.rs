@@ -14,16 +14,14 @@ use std::collections::{BTreeMap, VecDeque};
 use bytes::Bytes;
 use forebay_engine::disk::{Fault, SimDisk};
 use forebay_engine::location::Location;
-use forebay_engine::receipt::SealedReceipt;
 use forebay_engine::{LogFailure, LogTime, SimClock, Store};
 
 use super::answers::{Answer, Answers, Slot};
 use super::check::{Check, Tally};
 use super::files::lose_derived;
-use super::model::Model;
-use super::model::queue::NewBody;
+use super::model::{Batch, Held, Model};
 use super::op::{Again, Op, QUEUES, Setting};
-use super::script::Profile;
+use super::profile::Profile;
 pub(super) use fates::{CrashStates, DEPTHS, Effort, Fate, Fates};
 use recovery::{End, Moment};
 
@@ -32,24 +30,6 @@ const WALL_MS: u64 = 1_800_000_000_000;
 
 /// So many batches before the newest may be sent again.
 const BATCHES_OPEN: u64 = 3;
-
-/// A receipt that a consumer holds.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Held {
-    pub(crate) queue: u32,
-    pub(crate) seq: u64,
-    pub(crate) lease: u64,
-    pub(crate) receipt: SealedReceipt,
-}
-
-/// A batch of an idempotent producer.
-#[derive(Debug, Clone)]
-pub(crate) struct Batch {
-    pub(crate) queue: usize,
-    pub(crate) number: u64,
-    pub(crate) oldest: u64,
-    pub(crate) bodies: Vec<NewBody>,
-}
 
 /// A command that has not been answered, and the state that it left.
 #[derive(Debug, Clone)]

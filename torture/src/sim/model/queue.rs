@@ -8,8 +8,8 @@ use forebay_engine::command::{MessageState, NewMessage};
 use forebay_engine::ids::{QueueId, Seq};
 use forebay_engine::{DeadLetter, LogTime, RequestError};
 
+use crate::sim::model::Held;
 use crate::sim::op::{is_fair, is_fifo};
-use crate::sim::run::Held;
 use crate::sim::{Shown, ShownQueue, in_group, message};
 
 const DAY_HALF_MS: u64 = 12 * 3600 * 1000;

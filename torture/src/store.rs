@@ -11,7 +11,7 @@ use forebay_engine::ids::DeduplicationKey;
 use forebay_engine::{OpenError, Opening, Options, RequestError, SimClock, Store, checksum};
 
 /// Where the store lies on its disk.
-pub(super) const DATA: &str = "data";
+pub(crate) const DATA: &str = "data";
 
 /// What a command is answered.
 pub(crate) type Answer = Result<Reply, RequestError>;
@@ -39,8 +39,8 @@ impl Slot {
 /// An open store, and its clock.
 pub(crate) struct Opened {
     pub(crate) store: Store<Slot>,
-    pub(super) opening: Opening,
-    pub(super) clock: SimClock,
+    pub(crate) opening: Opening,
+    pub(crate) clock: SimClock,
 }
 
 impl Opened {
@@ -56,7 +56,7 @@ impl Opened {
     }
 
     /// On a simulated disk.
-    pub(super) fn open_on(
+    pub(crate) fn open_on(
         disk: &SimDisk,
         wall_ms: u64,
         options: Options,
@@ -81,13 +81,13 @@ impl Opened {
     }
 
     /// Does one command that must succeed.
-    pub(super) fn done(&mut self, command: Command) -> Result<Reply, String> {
+    pub(crate) fn done(&mut self, command: Command) -> Result<Reply, String> {
         let what = format!("{command:?}");
         self.ask(command)?.map_err(|error| format!("{what}: {error}"))
     }
 
     /// Does what is to be done beside the log, until nothing is left.
-    pub(super) fn keep(&mut self) -> Result<(), String> {
+    pub(crate) fn keep(&mut self) -> Result<(), String> {
         // A bound, so that work that makes work is found too.
         for _ in 0..10_000 {
             if !self.store.keep().map_err(|failure| failure.to_string())? {
@@ -98,7 +98,7 @@ impl Opened {
         Err("the keeper is never done".to_owned())
     }
 
-    pub(super) fn receive(
+    pub(crate) fn receive(
         &mut self,
         queue: &str,
         max: u32,
@@ -118,7 +118,7 @@ impl Opened {
         }
     }
 
-    pub(super) fn ack(&mut self, queue: &str, deliveries: &[Delivery]) -> Result<(), String> {
+    pub(crate) fn ack(&mut self, queue: &str, deliveries: &[Delivery]) -> Result<(), String> {
         if deliveries.is_empty() {
             return Ok(());
         }
@@ -129,7 +129,7 @@ impl Opened {
         }
     }
 
-    pub(super) fn create(
+    pub(crate) fn create(
         &mut self,
         name: &str,
         attributes: AttributeChanges,
@@ -138,13 +138,26 @@ impl Opened {
         self.done(Command::CreateQueue { name: name.to_owned(), attributes }).map(drop)
     }
 
-    pub(super) fn send(&mut self, queue: &str, messages: Vec<NewMessage>) -> Result<(), String> {
+    pub(crate) fn send(&mut self, queue: &str, messages: Vec<NewMessage>) -> Result<(), String> {
         self.done(Command::Send { queue: queue.to_owned(), messages, batch: None }).map(drop)
     }
 }
 
+/// Options of a store that does nothing beside its log but what has to be.
+pub(crate) fn quiet(segment_bytes: u64) -> Options {
+    Options {
+        segment_bytes,
+        tail_cache_bytes: 4 << 10,
+        snapshot_bytes: u64::MAX,
+        snapshot_ms: u64::MAX,
+        garbage_percent: 1 << 20,
+        garbage_segment_percent: 1 << 20,
+        ..Options::default()
+    }
+}
+
 /// A message as it is sent; a group also gives it a deduplication key.
-pub(super) fn message(
+pub(crate) fn message(
     number: u64,
     body: &[u8],
     group: Option<u64>,

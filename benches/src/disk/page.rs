@@ -1,8 +1,10 @@
 //! The report of a disk.
 
-use super::plot::{Colour, Lines, Point, Scale, Series, Unit, lines};
-use super::{Run, escaped, grouped, put, size, table, time};
-use crate::disk::{Access, Cell, Found, Kind, What, words};
+use super::cell::{Cell, Found, What};
+use super::file::{Access, Kind};
+use super::words::words;
+use crate::html::plot::{Colour, Lines, Point, Scale, Series, Unit, lines};
+use crate::html::{self, Run, escaped, grouped, put, size, table, time};
 
 /// The page.
 pub(crate) fn page(run: &Run, found: &[Found]) -> String {
@@ -37,7 +39,7 @@ pub(crate) fn page(run: &Run, found: &[Found]) -> String {
     body += &run.section(&[]);
     body += "<h2>All figures</h2>\n";
     body += &figures(found);
-    super::page("Forebay: what this disk gives a log", &body)
+    html::page("Forebay: what this disk gives a log", &body)
 }
 
 fn in_words(access: Access) -> &'static str {
@@ -114,9 +116,9 @@ fn figures(found: &[Found]) -> String {
 mod tests {
     use std::path::Path;
 
-    use super::super::tests::assert_well_formed;
+    use super::super::cell::tests::found;
     use super::*;
-    use crate::disk::tests::found;
+    use crate::html::tests::assert_well_formed;
     use crate::machine::Machine;
 
     #[test]

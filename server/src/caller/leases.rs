@@ -8,7 +8,7 @@ use forebay_engine::command::{Command, Delivery};
 use forebay_engine::ids::QueueId;
 use forebay_engine::receipt::SealedReceipt;
 
-use crate::caller::{Caller, EngineHandle};
+use super::{Caller, EngineHandle};
 
 /// Leased messages that the client has not got yet.
 pub(crate) struct Leases {
