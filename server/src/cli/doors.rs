@@ -17,7 +17,8 @@ use crate::chaos::{Chaos, Door};
 /// Where a server is by default.
 pub(super) const LISTEN: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 7480);
-const SQS_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9324);
+pub(super) const SQS_LISTEN: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9324);
 
 /// Connections that the system holds until they are accepted.
 const BACKLOG: u32 = 1024;

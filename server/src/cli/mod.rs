@@ -32,6 +32,8 @@ mod serve;
 mod settings;
 mod signals;
 mod stats;
+#[cfg(test)]
+mod tests;
 mod torture;
 mod verify;
 

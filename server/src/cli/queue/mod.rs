@@ -2,6 +2,8 @@
 
 mod attributes;
 mod show;
+#[cfg(test)]
+mod tests;
 
 use attributes::{Attributes, pair};
 use clap::{Args, Subcommand};

@@ -34,9 +34,9 @@ const TEXT_CHARACTERS_MAX: usize = 2000;
 /// run and a script of the fewest operations that show it. Ctrl-C and SIGTERM end a campaign with the
 /// summary of what was done; a second one ends it at once.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples: forebay torture sim --minutes 10\n          \
-                  forebay torture sim --seed 42                       one run, again\n          \
-                  forebay torture sim --exhaustive --minutes 2\n          \
+#[command(after_help = "Example: forebay torture sim --minutes 10\n         \
+                  forebay torture sim --seed 42                       one run, again\n         \
+                  forebay torture sim --exhaustive --minutes 2\n         \
                   forebay torture sim --script forebay-sim-42.script")]
 pub(super) struct Sim {
     /// The first run's seed; alone, exactly that run is done. Otherwise a new one is drawn
