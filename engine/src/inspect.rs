@@ -16,6 +16,7 @@ use crate::log::{self, ListedSegment, Manifest, Sealed, SegmentHeader, names};
 use crate::record::{Moved, Record, RedriveEnded, RedriveStarted};
 use crate::snapshot::{self, SnapshotError};
 use crate::state::frozen::FrozenQueue;
+use crate::unit::count_of;
 
 /// One line of what a store holds.
 #[derive(Debug)]
@@ -265,7 +266,7 @@ impl fmt::Display for Inspected<'_> {
             }
             Self::Damage(damage) => write!(f, "DAMAGE {damage}"),
             Self::End { torn: Some(torn), torn_bytes } => {
-                write!(f, "end: torn tail of {torn_bytes} bytes: {torn}")
+                write!(f, "end: torn tail of {}: {torn}", count_of(*torn_bytes, "byte"))
             }
             Self::End { .. } => write!(f, "end"),
         }

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::ids::{Epoch, Position, StoreId};
+use crate::unit::count_of;
 
 /// What was found and done.
 #[derive(Debug, Clone)]
@@ -52,21 +53,21 @@ impl fmt::Display for Opening {
         }
         write!(
             f,
-            "recovered store {}: messages {}, queues {}, from a snapshot of entry {} and {} entries \
-             ({} bytes) in {} of {} segments, took {} ms; epoch {}",
+            "recovered store {}: messages {}, queues {}, from a snapshot of entry {} and {} \
+             ({}) in {} of {}, took {} ms; epoch {}",
             self.store,
             self.messages,
             self.queues,
             self.snapshot,
-            self.entries,
-            self.log_bytes,
+            count_of(self.entries, "entry"),
+            count_of(self.log_bytes, "byte"),
             self.segments_read,
-            self.segments,
+            count_of(self.segments as u64, "segment"),
             self.took_ms,
             self.epoch,
         )?;
         if let Some(torn) = &self.torn {
-            write!(f, "; cut a torn tail of {} bytes: {torn}", self.torn_bytes)?;
+            write!(f, "; cut a torn tail of {}: {torn}", count_of(self.torn_bytes, "byte"))?;
         }
         Ok(())
     }

@@ -59,6 +59,16 @@ impl Unit {
     }
 }
 
+/// So many of what the noun names: `1 message`, `2 entries`.
+pub fn count_of(number: u64, noun: &str) -> String {
+    match (number, noun.strip_suffix('y')) {
+        (1, _) => format!("1 {noun}"),
+        (_, Some(stem)) => format!("{number} {stem}ies"),
+        _ if noun.ends_with(['h', 'x']) => format!("{number} {noun}es"),
+        _ => format!("{number} {noun}s"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -73,5 +83,14 @@ mod tests {
         let shown = |bytes| Unit::Bytes.shown(bytes);
         assert_eq!([0, 1000, 1 << 10, 16 << 20].map(shown), ["0B", "1000B", "1KiB", "16MiB"]);
         assert_eq!(Unit::Count.shown(120_000), "120000");
+    }
+
+    #[test]
+    fn one_is_no_plural() {
+        let counts = [(1, "message"), (0, "message"), (2, "entry"), (1, "entry"), (3, "crash")];
+        assert_eq!(
+            counts.map(|(number, noun)| count_of(number, noun)),
+            ["1 message", "0 messages", "2 entries", "1 entry", "3 crashes"]
+        );
     }
 }

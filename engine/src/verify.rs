@@ -13,6 +13,7 @@ use crate::location::Segment;
 use crate::log::replay::{Replay, log_files, replay};
 use crate::log::{self, ListedSegment, Sealed, SegmentHeader, SegmentName, names};
 use crate::snapshot::{self, SnapshotError};
+use crate::unit::count_of;
 
 /// How far a check has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -249,7 +250,7 @@ impl fmt::Display for VerifyReport {
             Outcome::Clean if self.spoiled.is_empty() => writeln!(f, "clean")?,
             Outcome::Clean => writeln!(f, "whole, but for files that can be made anew")?,
             Outcome::TornTail { bytes, at } => {
-                writeln!(f, "torn tail of {bytes} bytes: {at}")?;
+                writeln!(f, "torn tail of {}: {at}", count_of(*bytes, "byte"))?;
             }
             Outcome::Damaged(damages) => {
                 writeln!(f, "DAMAGED, places: {}", damages.len())?;
@@ -260,14 +261,14 @@ impl fmt::Display for VerifyReport {
         self.notes.iter().try_for_each(|note| writeln!(f, "note: {note}"))?;
         write!(
             f,
-            "{} segments, {} indexes, {} snapshots, {} entries, {} records, {} messages, {} bytes",
-            self.segments,
-            self.indexes,
-            self.snapshots,
-            self.entries,
-            self.records,
-            self.messages,
-            self.bytes
+            "{}, {}, {}, {}, {}, {}, {}",
+            count_of(self.segments, "segment"),
+            count_of(self.indexes, "index"),
+            count_of(self.snapshots, "snapshot"),
+            count_of(self.entries, "entry"),
+            count_of(self.records, "record"),
+            count_of(self.messages, "message"),
+            count_of(self.bytes, "byte")
         )
     }
 }

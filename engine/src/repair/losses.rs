@@ -8,6 +8,7 @@ use roaring::RoaringTreemap;
 
 use crate::error::Damage;
 use crate::ids::{Position, QueueId, Seq};
+use crate::unit::count_of;
 
 /// What a repair loses.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -152,7 +153,8 @@ impl fmt::Display for Losses {
             Some(0) => {}
             Some(bytes) => writeln!(
                 f,
-                "lost besides: at most {bytes} bytes of other records: deletes, receives, changes of queues"
+                "lost besides: at most {} of other records: deletes, receives, changes of queues",
+                count_of(bytes, "byte")
             )?,
             None => writeln!(
                 f,
@@ -182,7 +184,13 @@ impl fmt::Display for LostExtent {
                 write!(f, ": all of {}", path.display())?;
             }
             Some(path) => {
-                write!(f, ": {} at offset {}, {} bytes", path.display(), self.offset, self.bytes)?;
+                write!(
+                    f,
+                    ": {} at offset {}, {}",
+                    path.display(),
+                    self.offset,
+                    count_of(self.bytes, "byte")
+                )?;
             }
             None => write!(f, ": no file has them")?,
         }

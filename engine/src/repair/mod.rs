@@ -186,8 +186,10 @@ fn losses(salvage: &Salvage<'_>, salvaged: salvage::Lost, mut notes: Vec<String>
     });
     let queues = queues.collect();
     if salvage.contradictions > 0 {
-        let count = salvage.contradictions;
-        notes.push(format!("{count} records contradict others, and are left out"));
+        notes.push(match salvage.contradictions {
+            1 => "1 record contradicts others, and is left out".to_owned(),
+            count => format!("{count} records contradict others, and are left out"),
+        });
     }
     Losses {
         damages: salvage.damages.clone(),

@@ -3,7 +3,7 @@
 use super::connect::Connect;
 use super::failure::Failure;
 use super::receipt_text::ReceiptText;
-use super::say::say;
+use super::told::say_outcome;
 
 /// Delete received messages
 #[derive(Debug, clap::Args)]
@@ -23,24 +23,6 @@ impl Ack {
         let client = self.connect.open().await?;
         let receipts: Vec<_> = self.receipts.into_iter().map(|text| text.0).collect();
         let failures = client.ack(&self.queue, &receipts).await?;
-        report(&failures, "acked", receipts.len())
+        say_outcome(&failures, "acked", receipts.len())
     }
-}
-
-/// Says on stderr which receipts were refused and why; a failure if there are any.
-pub(super) fn report(
-    failures: &[forebay_protocol::Failure],
-    done: &str,
-    count: usize,
-) -> Result<(), Failure> {
-    for failure in failures {
-        say(format_args!(
-            "forebay: receipt {}: {}: {}",
-            failure.index + 1,
-            failure.code,
-            failure.text
-        ));
-    }
-    say(format_args!("{} of {count} {done}", count - failures.len()));
-    if failures.is_empty() { Ok(()) } else { Err(Failure::Reported) }
 }

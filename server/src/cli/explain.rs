@@ -2,6 +2,7 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
+use forebay_engine::unit::count_of;
 use forebay_protocol::client::{Client, PeekOptions};
 use forebay_protocol::{Explained, Fact, MessageId, PeekedMessage};
 
@@ -175,14 +176,16 @@ fn sentence(fact: &Fact, now_ms: u64) -> String {
         Fact::StorageFull { detail } => format!("the disk is full, sends are refused: {detail}"),
         Fact::MessageWaiting { before } => match before {
             0 => "it waits, and is next".into(),
-            before => format!("it waits, behind about {} that wait too", count(*before, "message")),
+            before => {
+                format!("it waits, behind about {} that wait too", count_of(*before, "message"))
+            }
         },
         Fact::MessageDelayed {} => "it is delayed".into(),
         Fact::MessageInFlight { since_ms, until_ms, receive_count } => format!(
             "it is in flight until {}: received at {}, {} so far counted",
             at(until_ms),
             at(since_ms),
-            count(u64::from(*receive_count), "receive")
+            count_of(u64::from(*receive_count), "receive")
         ),
         Fact::MessageBehind { blocker_seq } => {
             format!("it waits for number {blocker_seq} of its group, which is in flight")
@@ -211,11 +214,7 @@ fn sentence(fact: &Fact, now_ms: u64) -> String {
 }
 
 fn are(number: u64, what: &str) -> String {
-    format!("{} {}", count(number, what), if number == 1 { "is" } else { "are" })
-}
-
-fn count(number: u64, what: &str) -> String {
-    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+    format!("{} {}", count_of(number, what), if number == 1 { "is" } else { "are" })
 }
 
 /// A moment, and how far away it is.

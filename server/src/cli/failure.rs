@@ -3,6 +3,7 @@
 use std::io;
 
 use forebay_engine::error::OpenError;
+use forebay_protocol::ErrorCode;
 use forebay_protocol::client::ClientError;
 
 /// The end of a command that did not succeed.
@@ -37,6 +38,11 @@ impl Failure {
     pub(super) fn io(what: &str, error: &io::Error) -> Self {
         Failure::Because(format!("{what}: {}", plain(&error.to_string())))
     }
+}
+
+/// Whether as many messages of the queue are in flight as may be.
+pub(super) fn is_full(error: &ClientError) -> bool {
+    matches!(error, ClientError::Refused(error) if error.code == ErrorCode::InFlightFull)
 }
 
 /// A failed write to stdout.

@@ -5,15 +5,16 @@
 //! of another message, or of what it once was itself: it stores no copies, and the ack would stand. So a
 //! message goes there with its own id as its deduplication id, as dead letters do in SQS.
 
+use forebay_engine::unit::count_of;
 use forebay_protocol::client::{Client, ClientError, ReceiveOptions};
 use forebay_protocol::{
     Block, ErrorCode, MessageId, OutgoingMessage, ProtocolError, Receipt, ReceivedMessage,
 };
 
 use super::connect::Connect;
-use super::failure::Failure;
+use super::failure::{Failure, is_full};
+use super::interrupted::Interrupted;
 use super::quantity::{count, duration_ms};
-use super::receive::{Interrupted, is_full};
 use super::say::say;
 
 /// Move messages from one queue to another
@@ -84,14 +85,17 @@ impl Forward {
         let source = (to.attributes.fifo == Some(1)).then_some(from.queue_id);
         let mut moved = Moved { source, ..Moved::default() };
         let result = self.move_all(&client, &mut moved).await;
-        let noun = if moved.messages == 1 { "message" } else { "messages" };
-        say(format_args!("{} {noun} forwarded", moved.messages));
-        if moved.gone > 0 {
-            say(format_args!(
-                "forebay: {} messages more were forwarded by a request whose answer was lost, or \
-                 received by others",
-                moved.gone
-            ));
+        say(format_args!("{} forwarded", count_of(moved.messages, "message")));
+        match moved.gone {
+            0 => {}
+            1 => {
+                say("forebay: 1 message more was forwarded by a request whose answer was lost, or \
+                 received by others")
+            }
+            gone => say(format_args!(
+                "forebay: {gone} messages more were forwarded by a request whose answer was lost, or \
+                 received by others"
+            )),
         }
         result?;
         if moved.damaged == 0 { Ok(()) } else { Err(Failure::Reported) }

@@ -11,6 +11,7 @@ use forebay_protocol::{
 use serde::Serialize;
 use uuid::Uuid;
 
+use super::output::json_line;
 use super::receipt_text::receipt_text;
 
 /// A received message.
@@ -102,9 +103,9 @@ enum Body<'a> {
 }
 
 /// A received message as a JSON object.
-pub(super) fn received(store_id: Uuid, message: &ReceivedMessage) -> Vec<u8> {
+pub(super) fn received(store_id: Uuid, message: &ReceivedMessage) -> String {
     let id = MessageId::new(store_id, message.origin_queue_id, message.origin_seq);
-    json(&Received {
+    json_line(&Received {
         message_id: id.to_string(),
         seq: message.seq,
         receipt: receipt_text(&message.receipt),
@@ -118,14 +119,14 @@ pub(super) fn received(store_id: Uuid, message: &ReceivedMessage) -> Vec<u8> {
 }
 
 /// A peeked message as a JSON object.
-pub(super) fn peeked(store_id: Uuid, message: &PeekedMessage) -> Vec<u8> {
+pub(super) fn peeked(store_id: Uuid, message: &PeekedMessage) -> String {
     let id = MessageId::new(store_id, message.origin_queue_id, message.origin_seq);
     let (state, until_ms) = match message.state {
         MessageState::Waiting => ("waiting", None),
         MessageState::InFlight => ("in-flight", Some(message.until_ms)),
         MessageState::Delayed => ("delayed", Some(message.until_ms)),
     };
-    json(&Peeked {
+    json_line(&Peeked {
         message_id: id.to_string(),
         seq: message.seq,
         state,
@@ -170,8 +171,4 @@ fn body(bytes: &Bytes) -> Body<'_> {
         Ok(text) => Body::Text(text),
         Err(_) => Body::Base64(BASE64.encode(bytes)),
     }
-}
-
-fn json(value: &impl Serialize) -> Vec<u8> {
-    serde_json::to_vec(value).expect("numbers and texts always have a JSON form")
 }

@@ -12,6 +12,7 @@ mod explain;
 mod failure;
 mod forward;
 mod inspect;
+mod interrupted;
 mod lines;
 mod message_json;
 mod open_files;
@@ -34,6 +35,7 @@ mod signals;
 mod stats;
 #[cfg(test)]
 mod tests;
+mod told;
 mod torture;
 mod verify;
 

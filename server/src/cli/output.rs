@@ -2,6 +2,7 @@
 
 use std::io::{self, BufWriter, IsTerminal, Stdout, Write};
 
+use serde::Serialize;
 use tokio::task::block_in_place;
 
 use super::failure::Failure;
@@ -41,4 +42,9 @@ impl Output {
     pub(super) fn write_line(&mut self, line: impl AsRef<[u8]>) -> Result<(), Failure> {
         self.write_lines(std::iter::once(line.as_ref()))
     }
+}
+
+/// A value as JSON on one line.
+pub(super) fn json_line(value: &impl Serialize) -> String {
+    serde_json::to_string(value).expect("numbers and texts always have a JSON form")
 }

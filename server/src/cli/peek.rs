@@ -11,6 +11,7 @@ use super::message_json;
 use super::output::Output;
 use super::quantity::{count, duration_ms};
 use super::say::say;
+use super::told::say_reasons;
 
 /// Show messages without receiving them
 ///
@@ -69,7 +70,7 @@ impl Peek {
             let json = |message| message_json::peeked(client.store_id(), message);
             if self.json {
                 let lines: Vec<_> = page.messages.iter().map(json).collect();
-                output.write_lines(lines.iter().map(Vec::as_slice))?;
+                output.write_lines(lines.iter().map(String::as_bytes))?;
             } else {
                 let bodies = page.messages.iter().map(|message| message.block.body().as_ref());
                 output.write_lines(bodies)?;
@@ -104,13 +105,6 @@ impl Peek {
             group: self.group.clone(),
             ..PeekOptions::default()
         }
-    }
-}
-
-/// Says why messages were given back, of those of which somebody said.
-pub(super) fn say_reasons<'m>(messages: impl Iterator<Item = (u64, &'m str)>) {
-    for (seq, reason) in messages.filter(|(_, reason)| !reason.is_empty()) {
-        say(format_args!("{seq} was given back: {reason}"));
     }
 }
 

@@ -9,13 +9,14 @@ use forebay_protocol::{ErrorCode, Fact, Receipt};
 use tokio::task::JoinSet;
 
 use super::connect::Connect;
-use super::failure::Failure;
+use super::failure::{Failure, is_full};
+use super::interrupted::Interrupted;
 use super::message_json;
 use super::output::Output;
-use super::peek::say_reasons;
 use super::quantity::{count, duration_ms};
 use super::receipt_text::receipt_text;
 use super::say::say;
+use super::told::say_reasons;
 
 /// Receive messages
 ///
@@ -245,7 +246,7 @@ impl Receive {
         if self.json {
             let json = |message| message_json::received(client.store_id(), message);
             let lines: Vec<_> = messages.iter().map(json).collect();
-            return output.write_lines(lines.iter().map(Vec::as_slice));
+            return output.write_lines(lines.iter().map(String::as_bytes));
         }
         output.write_lines(messages.iter().map(|message| message.block.body().as_ref()))?;
         if output.is_terminal() {
@@ -266,11 +267,6 @@ fn attempt(text: &str) -> Result<String, String> {
         1..=ATTEMPT_BYTES_MAX => Ok(text.to_owned()),
         bytes => Err(format!("{bytes} bytes, expected 1 to {ATTEMPT_BYTES_MAX}")),
     }
-}
-
-/// Whether as many messages of the queue are in flight as may be.
-pub(super) fn is_full(error: &ClientError) -> bool {
-    matches!(error, ClientError::Refused(error) if error.code == ErrorCode::InFlightFull)
 }
 
 /// Acks on their way, so that the next messages need not wait for them.
@@ -311,12 +307,16 @@ impl Acks {
     /// Waits for all of them.
     async fn finish(mut self) -> Result<(), Failure> {
         self.settle_all().await?;
-        if self.again > 0 {
-            say(format_args!(
-                "forebay: {} messages were received by others too, or will be: their leases ended \
-                 before they were acked",
-                self.again
-            ));
+        match self.again {
+            0 => {}
+            1 => say(
+                "forebay: 1 message was received by others too, or will be: its lease ended before \
+                 it was acked",
+            ),
+            again => say(format_args!(
+                "forebay: {again} messages were received by others too, or will be: their leases ended \
+                 before they were acked"
+            )),
         }
         Ok(())
     }
@@ -332,29 +332,5 @@ impl Acks {
             }
         }
         Ok(())
-    }
-}
-
-/// Ctrl-C: the first ends the command after what it is doing, the second ends the process.
-pub(super) struct Interrupted(tokio::sync::watch::Receiver<bool>);
-
-impl Interrupted {
-    pub(super) fn listen() -> Self {
-        let (sender, receiver) = tokio::sync::watch::channel(false);
-        tokio::spawn(async move {
-            // Without a handler, Ctrl-C ends the process as it always did.
-            while tokio::signal::ctrl_c().await.is_ok() {
-                if sender.send_replace(true) {
-                    std::process::exit(130);
-                }
-            }
-        });
-        Self(receiver)
-    }
-
-    pub(super) async fn wait(&mut self) {
-        if self.0.wait_for(|interrupted| *interrupted).await.is_err() {
-            std::future::pending().await
-        }
     }
 }

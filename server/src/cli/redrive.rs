@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::connect::Connect;
 use super::failure::Failure;
-use super::output::Output;
+use super::output::{Output, json_line};
 
 /// Move the messages of a dead-letter queue back to where they came from
 #[derive(Debug, Args)]
@@ -153,5 +153,5 @@ fn shown_json(redrive: &RedriveInfo) -> String {
         ended_ms: Some(redrive.ended_ms).filter(|ms| *ms > 0),
         reason: &redrive.reason,
     };
-    serde_json::to_string(&json).expect("numbers and texts always have a JSON form")
+    json_line(&json)
 }

@@ -3,11 +3,11 @@
 use forebay_engine::record::REASON_BYTES_MAX;
 use forebay_protocol::client::NackOptions;
 
-use super::ack::report;
 use super::connect::Connect;
 use super::failure::Failure;
 use super::quantity::duration_ms;
 use super::receipt_text::ReceiptText;
+use super::told::say_outcome;
 
 /// Give received messages back, at once or after a delay
 ///
@@ -43,7 +43,7 @@ impl Release {
         let options = NackOptions { delay_ms: delay, uncounted, reason };
         let receipts: Vec<_> = self.receipts.into_iter().map(|text| text.0).collect();
         let failures = client.nack(&self.queue, &receipts, options).await?;
-        report(&failures, "released", receipts.len())
+        say_outcome(&failures, "released", receipts.len())
     }
 }
 

@@ -8,9 +8,11 @@ use forebay_engine::disk::RealDisk;
 use forebay_engine::repair::{
     InDoubt, Losses, QueueLosses, RepairError, SeqSet, check_new, examine,
 };
+use forebay_engine::unit::count_of;
 use serde::Serialize;
 
 use super::failure::Failure;
+use super::output::json_line;
 use super::progress;
 use super::say::say;
 
@@ -125,8 +127,10 @@ impl Repair {
         bar.finish_and_clear();
         written.map_err(failure)?;
         say(format_args!(
-            "{} is a whole store, with {messages} messages in {queues} queues; {} is as it was",
+            "{} is a whole store, with {} in {}; {} is as it was",
             new.display(),
+            count_of(messages, "message"),
+            count_of(queues as u64, "queue"),
             self.dir.display()
         ));
         Err(Failure::Repaired)
@@ -140,7 +144,8 @@ impl Repair {
         }
         check_new(&RealDisk, &real(&self.dir), &real(new)).map_err(failure)?;
         let mut stderr = std::io::stderr();
-        let question = format!("Write {messages} messages to {}? [y/N] ", new.display());
+        let question =
+            format!("Write {} to {}? [y/N] ", count_of(messages, "message"), new.display());
         stderr.write_all(question.as_bytes()).map_err(|error| Failure::io("stderr", &error))?;
         let mut answer = String::new();
         stdin.lock().read_line(&mut answer).map_err(|error| Failure::io("stdin", &error))?;
@@ -213,5 +218,5 @@ fn to_json(losses: &Losses, new: &Path) -> String {
         in_doubt: losses.in_doubt(),
         new: new.display().to_string(),
     };
-    serde_json::to_string(&json).expect("numbers and texts always have a JSON form")
+    json_line(&json)
 }

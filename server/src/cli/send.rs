@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::Bytes;
+use forebay_engine::unit::count_of;
 use forebay_protocol::client::{Client, Producer, ProducerOptions};
 use forebay_protocol::{MessageAttributes, MessageId, OutgoingMessage, QueueAttributes};
 use tokio::task::block_in_place;
@@ -132,8 +133,7 @@ impl Send {
         let flushed = sending.flush().await;
         bar.finish_and_clear();
         let sent = sending.answered();
-        let noun = if sent == 1 { "message" } else { "messages" };
-        say(format_args!("{sent} {noun} sent"));
+        say(format_args!("{} sent", count_of(sent, "message")));
         flushed?;
         pushed
     }

@@ -6,7 +6,7 @@ use serde::{Serialize, Serializer};
 use self::Figure::{Bytes, Count, Flag, Ratio};
 use super::connect::Connect;
 use super::failure::Failure;
-use super::output::Output;
+use super::output::{Output, json_line};
 use crate::byte_size::ByteSize;
 
 /// Show what a server holds and has done
@@ -69,7 +69,7 @@ impl Figures {
     }
 
     fn to_json(&self) -> String {
-        serde_json::to_string(self).expect("numbers and texts always have a JSON form")
+        json_line(self)
     }
 
     fn to_text(&self) -> String {

@@ -9,6 +9,7 @@ use forebay_engine::verify::{Outcome, VerifyReport, verify};
 use serde::Serialize;
 
 use super::failure::Failure;
+use super::output::json_line;
 use super::progress;
 use super::repair::{InDoubtOption, Repair};
 use super::say::say;
@@ -160,5 +161,5 @@ fn to_json(report: &VerifyReport) -> String {
         bytes: report.bytes,
         notes: &report.notes,
     };
-    serde_json::to_string(&json).expect("numbers and texts always have a JSON form")
+    json_line(&json)
 }

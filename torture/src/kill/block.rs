@@ -23,6 +23,7 @@ use std::time::{Duration, Instant};
 use forebay_engine::command::{Command, PeekFilter, Reply};
 use forebay_engine::disk::RealDisk;
 use forebay_engine::ids::Seq;
+use forebay_engine::unit::count_of;
 use forebay_engine::verify::{Outcome as Verified, verify};
 use forebay_engine::{RequestError, Store};
 
@@ -448,9 +449,9 @@ pub fn told(report: &Report, images: &Images) -> String {
         (None, None) => "the negative control was not found out, or not done".to_owned(),
     };
     format!(
-        "{} violations in {} images after power cuts, {} of them with writes missing, {} file systems, {} \
+        "{} in {} images after power cuts, {} of them with writes missing, {} file systems, {} \
          writes and flushes logged; {} images could not be mounted; {control}",
-        report.violations.len(),
+        count_of(report.violations.len() as u64, "violation"),
         images.images,
         images.reordered,
         images.rounds,

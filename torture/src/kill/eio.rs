@@ -10,6 +10,8 @@ use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use forebay_engine::unit::count_of;
+
 use super::campaign::{Campaign, broken, hang};
 use super::checker::Violation;
 use super::crew::{Habits, Work};
@@ -154,10 +156,10 @@ impl Device {
 /// What was done, for people.
 pub fn told(report: &Report, errors: &Errors) -> String {
     format!(
-        "{} violations after {} failures of the device; the server ended by itself after {} of them, and met \
+        "{} after {} of the device; the server ended by itself after {} of them, and met \
          no error in {}",
-        report.violations.len(),
-        errors.faults,
+        count_of(report.violations.len() as u64, "violation"),
+        count_of(errors.faults, "failure"),
         errors.ended,
         errors.unaware,
     )

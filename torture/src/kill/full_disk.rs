@@ -10,6 +10,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use forebay_engine::unit::count_of;
 use forebay_protocol::client::{Client, ClientError};
 use forebay_protocol::{ErrorCode, MessageAttribute, OutgoingMessage};
 use tokio::runtime::Runtime;
@@ -413,13 +414,13 @@ pub fn told(filled: &Filled) -> String {
     match &filled.skipped {
         Some(lacking) => format!("{}: {lacking}", filled.file_system),
         None => format!(
-            "{}: {} violations; filled and drained {} times, {} messages sent, {} deleted; {} receives and \
+            "{}: {}; filled and drained {}, {} sent, {} deleted; {} receives and \
              deletes of small messages had to wait for space; the slowest call took {} ms, and sends were \
              taken again within {} ms",
             filled.file_system,
-            filled.violations.len(),
-            filled.rounds,
-            filled.sent,
+            count_of(filled.violations.len() as u64, "violation"),
+            count_of(u64::from(filled.rounds), "time"),
+            count_of(filled.sent, "message"),
             filled.deleted,
             filled.deferred,
             filled.slowest_call.as_millis(),

@@ -26,6 +26,8 @@ use std::time::{Duration, Instant};
 
 use self::alone::Alone;
 use self::coverage::{Coverage, Occurrences, Try, occurrences};
+use forebay_engine::unit::count_of;
+
 use super::campaign::{Campaign, broken};
 use super::checker::Violation;
 use super::crew::{Crew, Habits, Work};
@@ -393,14 +395,14 @@ fn read_trace(
 pub fn told(faults: &Faults, summary: &Summary) -> String {
     let (failed, all) = total(faults);
     let mut text = format!(
-        "{failed} of {all} sites failed, each with each of its errors, {} runs, {:.0} s: the server did not \
-         start {} times, ended {} times, went on {} times; in {} runs nothing failed",
-        faults.runs,
+        "{failed} of {all} sites failed, each with each of its errors, {}, {:.0} s: the server did not \
+         start {}, ended {}, went on {}; in {} nothing failed",
+        count_of(faults.runs, "run"),
         summary.took.as_secs_f64(),
-        faults.not_started,
-        faults.ended,
-        faults.went_on,
-        faults.missed,
+        count_of(faults.not_started, "time"),
+        count_of(faults.ended, "time"),
+        count_of(faults.went_on, "time"),
+        count_of(faults.missed, "run"),
     );
     for (fault, (failed, all)) in &faults.sites {
         text.push_str(&format!("\n  {fault}: {failed} of {all}"));

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use forebay_engine::disk::Fault;
+use forebay_engine::unit::count_of;
 use serde::Serialize;
 
 /// What is checked. C1 to C9 are what any queue must keep; the others are a store's own.
@@ -209,14 +210,13 @@ impl fmt::Display for Tally {
         }
         write!(
             f,
-            "{} runs, {} crashes: {} power cuts and {} kills; {} stores closed in order; \
-             {} recoveries, and {} more that were interrupted",
-            self.runs,
-            self.crashes(),
-            self.power_cuts,
-            self.kills,
-            self.closings,
-            self.recoveries,
+            "{}, {}: {} and {}; {} closed in order; {}, and {} more that were interrupted",
+            count_of(self.runs, "run"),
+            count_of(self.crashes(), "crash"),
+            count_of(self.power_cuts, "power cut"),
+            count_of(self.kills, "kill"),
+            count_of(self.closings, "store"),
+            count_of(self.recoveries, "recovery"),
             self.recoveries_interrupted
         )
     }

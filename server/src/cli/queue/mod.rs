@@ -7,6 +7,7 @@ mod tests;
 
 use attributes::{Attributes, pair};
 use clap::{Args, Subcommand};
+use forebay_engine::unit::count_of;
 use forebay_protocol::{QueueAttributes, QueueInfo};
 
 use super::connect::Connect;
@@ -185,8 +186,8 @@ impl Queue {
             Action::Sources { name, connect } => sources(&connect, &name, &mut output).await,
             Action::Purge { name, connect } => {
                 let purged = connect.open().await?.purge_queue(&name).await?;
-                let noun = if purged == 1 { "message" } else { "messages" };
-                output.write_line(format!("queue {name} purged of {purged} {noun}"))
+                let messages = count_of(purged, "message");
+                output.write_line(format!("queue {name} purged of {messages}"))
             }
             Action::Delete { name, connect } => {
                 connect.open().await?.delete_queue(&name).await?;

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::attributes::{FOREVER, SWITCHES, words};
 use crate::byte_size::ByteSize;
+use crate::cli::output::json_line;
 
 /// The first moment after the year 9999, in ms since 1970.
 const YEAR_10000_MS: u64 = 253_402_300_800_000;
@@ -42,7 +43,7 @@ pub(super) fn json(queue: &QueueInfo) -> String {
         next_seq: queue.next_seq,
         attributes: json_attributes(&queue.attributes),
     };
-    serde_json::to_string(&json).expect("numbers and texts always have a JSON form")
+    json_line(&json)
 }
 
 /// Quantities as numbers, words as words.

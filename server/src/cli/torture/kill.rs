@@ -4,6 +4,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use forebay_engine::unit::count_of;
 use forebay_torture::kill::{self, CampaignError, Lacking, Options, Report, Summary};
 use forebay_torture::kill::{block, eio, full_disk, strace};
 use serde::Serialize;
@@ -165,12 +166,16 @@ fn killed(options: &Options) -> Result<Told, CampaignError> {
     let report = kill::run(options, &mut |summary| {
         bar.set_position(summary.restarts.into());
         let Summary { tally, .. } = summary;
-        bar.set_message(format!("{} messages sent, {} deleted", tally.sent, tally.deleted));
+        bar.set_message(format!(
+            "{} sent, {} deleted",
+            count_of(tally.sent, "message"),
+            tally.deleted
+        ));
     });
     bar.finish_and_clear();
     let report = report?;
-    let violations = report.violations.len();
-    let text = format!("{violations} violations in {}", summary_text(&report.summary));
+    let violations = count_of(report.violations.len() as u64, "violation");
+    let text = format!("{violations} in {}", summary_text(&report.summary));
     let object = summary_json(&report.summary);
     Ok(told(text, object, report))
 }
@@ -193,8 +198,8 @@ fn straced(options: &Options) -> Result<Result<Told, Lacking>, CampaignError> {
             "ended": faults.ended,
             "went_on": faults.went_on,
         });
-        let violations = report.violations.len();
-        let text = format!("{violations} violations in {}", strace::told(&faults, &report.summary));
+        let violations = count_of(report.violations.len() as u64, "violation");
+        let text = format!("{violations} in {}", strace::told(&faults, &report.summary));
         told(text, object, report)
     }))
 }
@@ -287,17 +292,21 @@ fn clean_up(dir: &Path, existed: bool) -> std::io::Result<()> {
 fn summary_text(summary: &Summary) -> String {
     let Summary { restarts, kills, kills_in_opening, stops, rounds, tally, .. } = summary;
     format!(
-        "{restarts} restarts, {:.0} s\n  \
-           ends of the server: {kills} kills under load, {kills_in_opening} while it opened its store, \
-           {stops} orderly stops\n  \
+        "{}, {:.0} s\n  \
+           ends of the server: {} under load, {kills_in_opening} while it opened its store, \
+           {}\n  \
            messages: {} sent, {} of unknown sends, {} delivered, {} deleted, {} of unknown deletes\n  \
-           everything drained and checked {rounds} times; the slowest start took {} ms",
+           everything drained and checked {}; the slowest start took {} ms",
+        count_of(u64::from(*restarts), "restart"),
         summary.took.as_secs_f64(),
+        count_of(u64::from(*kills), "kill"),
+        count_of(u64::from(*stops), "orderly stop"),
         tally.sent,
         tally.sends_unknown,
         tally.delivered,
         tally.deleted,
         tally.deletes_unknown,
+        count_of(u64::from(*rounds), "time"),
         summary.slowest_start.as_millis(),
     )
 }

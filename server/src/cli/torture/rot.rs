@@ -5,12 +5,14 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use forebay_engine::unit::count_of;
 use forebay_torture::rot::{self, Judgement, Options, Report};
 use serde::Serialize;
 
 use super::minutes::minutes;
 use super::stopping::{check_done, stop_on_signals};
 use crate::cli::failure::Failure;
+use crate::cli::output::json_line;
 use crate::cli::progress;
 use crate::cli::say::say;
 
@@ -113,11 +115,11 @@ impl Rot {
     fn to_text(&self, report: &Report) -> String {
         let summary = &report.summary;
         let mut text = format!(
-            "{} violations in {} of {} cases, {:.0} s, seed {}\n  \
+            "{} in {} of {}, {:.0} s, seed {}\n  \
                the store: {} files, {} bytes, {} messages",
-            report.violations.len(),
+            count_of(report.violations.len() as u64, "violation"),
             summary.cases,
-            summary.cases_total,
+            count_of(summary.cases_total, "case"),
             summary.took.as_secs_f64(),
             self.seed,
             summary.files,
@@ -153,7 +155,7 @@ impl Rot {
             violations: report.violations.iter().map(|violation| violation.text.clone()).collect(),
             case: report.case.clone(),
         };
-        serde_json::to_string(&json).expect("numbers and texts always have a JSON form")
+        json_line(&json)
     }
 }
 

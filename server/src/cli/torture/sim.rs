@@ -4,6 +4,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use forebay_engine::unit::count_of;
 use forebay_torture::Stop;
 use forebay_torture::sim::{
     Campaign, Exhaustive, Failure as Broken, Progress, Script, Tally, attempt, campaign, explore,
@@ -11,9 +12,11 @@ use forebay_torture::sim::{
 };
 use serde::Serialize;
 
+use super::any_seed;
 use super::minutes::minutes;
 use super::stopping::{check_done, stop_on_signals};
 use crate::cli::failure::Failure;
+use crate::cli::output::json_line;
 use crate::cli::progress;
 use crate::cli::say::say;
 
@@ -123,7 +126,7 @@ impl Sim {
             None => None,
         };
         let text = match self.json {
-            true => serde_json::to_string(&summary).expect("numbers and texts have a JSON form"),
+            true => json_line(&summary),
             false => to_text(&summary),
         };
         writeln!(std::io::stdout(), "{text}")?;
@@ -138,7 +141,7 @@ impl Sim {
     }
 
     fn campaign(&self, stop: &Stop) -> (Summary, Option<Broken>) {
-        let seed = self.seed.unwrap_or_else(|| uuid::Uuid::new_v4().as_u64_pair().0 >> 32);
+        let seed = self.seed.unwrap_or_else(|| any_seed() >> 32);
         let seeds = match (self.seeds, self.seed, self.minutes) {
             (Some(seeds), _, _) => Some(seeds),
             (None, _, Some(_)) => None,
@@ -269,8 +272,9 @@ fn to_text(summary: &Summary) -> String {
         Some(violated) => {
             let Violated { check: _, text: what, at, origin, replay, operations } = violated;
             text + &format!(
-                "VIOLATION\n{what}\nat {at}, in {origin}; {operations} operations show it\n\
-                 replay: {replay}"
+                "VIOLATION\n{what}\nat {at}, in {origin}; shown by {}\n\
+                 replay: {replay}",
+                count_of(*operations as u64, "operation")
             )
         }
     }
