@@ -283,6 +283,9 @@ pub struct StoredMessages {
 /// The fastest redrive that has a rate, in messages a second.
 pub const REDRIVE_RATE_MAX: u64 = 100_000;
 
+/// The longest name of a receive that may be asked again, in bytes (SQS).
+pub const ATTEMPT_BYTES_MAX: u64 = 128;
+
 /// The most messages, receipts or changes in one command.
 pub const BATCH_MESSAGES_MAX: usize = 4096;
 

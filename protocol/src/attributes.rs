@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use bytes::BytesMut;
 
 use crate::error::ErrorCode;
+use crate::limits::MESSAGE_BYTES_MAX;
 use crate::wire::{
     Fault, Input, TooLong, UnknownAttributes, Unreadable, Wire, decode_pairs, encode_fields,
     encode_pairs,
@@ -162,7 +163,7 @@ attributes! {
         1 visibility_timeout_ms 30 * SECOND_MS, 0, 12 * HOUR_MS, "How long a received message stays hidden from other receives.";
         2 delay_ms 0, 0, 100 * YEAR_MS, "How long a message waits before its first delivery.";
         3 receive_wait_ms 0, 0, 20 * SECOND_MS, "How long a receive waits when there is nothing to receive.";
-        4 message_bytes_max MIB, KIB, 16 * MIB, "The largest message that a send may have: body, and names, types and values of attributes.";
+        4 message_bytes_max MIB, KIB, MESSAGE_BYTES_MAX, "The largest message that a send may have: body, and names, types and values of attributes.";
         5 retention_ms 4 * DAY_MS, MINUTE_MS, 100 * YEAR_MS, "How long a message is kept; the most is for ever.";
         6 in_flight_max 120_000, 1, 100_000_000, "The most messages that are leased at once.";
         7 receive_count_max 0, 0, 1000, "How often a message is received before it is a dead letter; 0: never one.";

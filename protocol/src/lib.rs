@@ -13,6 +13,7 @@
 //!
 //! | module | what |
 //! | --- | --- |
+//! | `limits` | what requests may ask for at the most |
 //! | `error` | the table of error codes |
 //! | `wire` | integers, texts, lists, errors: how a value becomes bytes |
 //! | `receipt`, `message_attributes`, `block`, `message_id`, `redrive_id`, `attributes` | the nouns that requests carry |
@@ -27,6 +28,7 @@ mod attributes;
 mod block;
 mod error;
 mod frame;
+mod limits;
 mod message_attributes;
 mod message_id;
 mod operation;
@@ -42,6 +44,10 @@ pub use error::{ErrorCode, ProtocolError, Retry};
 pub use frame::{
     CONNECTION, FRAME_BYTES_MAX_BEFORE_WELCOME, FRAME_HEADER_BYTES, FRAME_LENGTH_BYTES, Frame,
     FrameDecoder, FrameError,
+};
+pub use limits::{
+    ATTEMPT_BYTES_MAX, CREDIT_BYTES_MAX, CREDITS_MAX, MESSAGE_BYTES_MAX, REASON_BYTES_MAX,
+    RECEIVE_MESSAGES_MAX, REDRIVE_RATE_MAX,
 };
 pub use message_attributes::{
     AcceptedIds, DataType, MESSAGE_ATTRIBUTES_MAX, MessageAttribute, MessageAttributes,

@@ -8,7 +8,7 @@ use super::waiters::{Demand, Until, Waiter};
 use super::walk::REST_MS as WALK_REST_MS;
 use super::{Core, Decided, Decision};
 use crate::attributes::{RECEIVE_WAIT_MS_MAX, VISIBILITY_MS_MAX, check_range};
-use crate::command::{BATCH_MESSAGES_MAX, Delivery, Reply, ReplyTo};
+use crate::command::{ATTEMPT_BYTES_MAX, BATCH_MESSAGES_MAX, Delivery, Reply, ReplyTo};
 use crate::error::RequestError;
 use crate::ids::{LeaseId, QueueId, WaitId};
 use crate::receipt::Receipt;
@@ -18,9 +18,6 @@ use crate::time::LogTime;
 /// A receive that may not wait waits for so long at the most until it is certain that there is nothing: while
 /// dead letters are read and synced, and the walk along the backlog goes on.
 const CERTAIN_WAIT_MS: u64 = 1_000;
-
-/// The longest name of a receive that may be asked again (SQS).
-const ATTEMPT_BYTES_MAX: u64 = 128;
 
 /// What a receive asks for, before it is held against the queue's attributes.
 pub(super) struct Asked {

@@ -26,7 +26,7 @@ pub struct ProducerBatch {
 /// What a receive asks for. The default is one message, by the queue's attributes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ReceiveOptions {
-    /// The most messages, from 1 to 4096.
+    /// The most messages, from 1 to [`RECEIVE_MESSAGES_MAX`](crate::RECEIVE_MESSAGES_MAX).
     pub max: u32,
     /// How long to wait for the first; `None` for the queue's `receive_wait_ms`.
     pub wait_ms: Option<u64>,
@@ -64,7 +64,7 @@ pub struct Delivery {
 pub struct PeekOptions {
     /// The first seq; 1 begins at the oldest message.
     pub from_seq: u64,
-    /// The most messages, from 1 to 4096.
+    /// The most messages, from 1 to [`RECEIVE_MESSAGES_MAX`](crate::RECEIVE_MESSAGES_MAX).
     pub max: u32,
     /// The most bytes of bodies; 0 leaves it to the server.
     pub bytes_max: u32,

@@ -11,7 +11,8 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::feeds::{Feed, Note, Pushed, Share, Stage};
 use super::{Client, ClientError, Delivery, Order};
-use crate::operation::{CREDIT_BYTES_MAX, CREDITS_MAX, Subscribe};
+use crate::limits::{CREDIT_BYTES_MAX, CREDITS_MAX};
+use crate::operation::Subscribe;
 
 /// Numbers the subscriptions of this process.
 static SUBSCRIPTIONS: AtomicU64 = AtomicU64::new(0);
@@ -32,7 +33,8 @@ pub struct SubscribeOptions {
     /// The most bytes that may, but for what one [`Delivery`] exceeds them by. From 1 to 512 MiB.
     /// Default: 16 MiB.
     pub window_bytes: u32,
-    /// The most messages of a [`Delivery`], from 1 to 4096. Default: 512.
+    /// The most messages of a [`Delivery`], from 1 to
+    /// [`RECEIVE_MESSAGES_MAX`](crate::RECEIVE_MESSAGES_MAX). Default: 512.
     pub batch_max: u32,
     /// The most bytes of bodies of a [`Delivery`]; 0, the default, leaves it to the server.
     pub bytes_max: u32,

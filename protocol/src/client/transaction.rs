@@ -57,7 +57,7 @@ impl Transaction {
         self
     }
 
-    /// Does all of it, at most 4096 receipts and messages together. When this returns they are as
+    /// Does all of it, at most `batch_messages_max` receipts and messages together. When this returns they are as
     /// durable as their queues promise.
     ///
     /// After a lost answer the request is sent again, and then refused with `MessageGone` if its

@@ -2,8 +2,8 @@
 
 layout! {
     /// Adds to what a subscription may push. Errors: `UnknownSubscription`, and `OutOfRange` if there
-    /// would then be more than [`CREDITS_MAX`](super::CREDITS_MAX) or
-    /// [`CREDIT_BYTES_MAX`](super::CREDIT_BYTES_MAX).
+    /// would then be more than [`CREDITS_MAX`](crate::CREDITS_MAX) or
+    /// [`CREDIT_BYTES_MAX`](crate::CREDIT_BYTES_MAX).
     pub struct Credit {
         /// The correlation of the [`Subscribe`](super::Subscribe).
         pub subscription: u32,

@@ -1,5 +1,6 @@
 //! Hello opens a connection; Welcome answers it with the version to speak and the limits to keep.
 
+use crate::limits::{MESSAGE_BYTES_MAX, RECEIVE_MESSAGES_MAX};
 use bytes::{Bytes, BytesMut};
 use uuid::Uuid;
 
@@ -64,8 +65,8 @@ impl Default for Limits {
     fn default() -> Limits {
         Limits {
             frame_bytes_max: 18 << 20,
-            message_bytes_max: 16 << 20,
-            batch_messages_max: 4096,
+            message_bytes_max: MESSAGE_BYTES_MAX as u32,
+            batch_messages_max: RECEIVE_MESSAGES_MAX,
             in_flight_requests_max: 1024,
             in_flight_bytes_max: 64 << 20,
             idle_timeout_ms: 60_000,

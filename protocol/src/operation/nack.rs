@@ -3,9 +3,6 @@
 use super::ack::Failure;
 use crate::receipt::Receipt;
 
-/// The longest reason, in bytes.
-pub const REASON_BYTES_MAX: usize = 256;
-
 layout! {
     /// Gives messages back, each on its own. Errors: `UnknownQueue`, `EmptyBatch`, `BatchTooLarge`,
     /// `OutOfRange` for the reason, `StorageFull`.
@@ -18,7 +15,7 @@ layout! {
         pub delay_ms: u64,
         /// Whether this attempt is taken off the receive count again.
         pub uncounted: bool,
-        /// Why, at most [`REASON_BYTES_MAX`]; empty leaves the reason that the messages have.
+        /// Why, at most [`REASON_BYTES_MAX`](crate::REASON_BYTES_MAX); empty leaves the reason that the messages have.
         pub reason: String,
     }
 }

@@ -5,15 +5,12 @@ use crate::error::ProtocolError;
 use crate::message_attributes::MessageAttributes;
 use crate::receipt::Receipt;
 
-/// The most messages one receive may ask for.
-pub const RECEIVE_MESSAGES_MAX: u32 = 4096;
-
 layout! {
     /// Asks for messages. Errors: `UnknownQueue`, `OutOfRange`.
     pub struct Receive {
         /// The queue's name.
         pub queue: String,
-        /// The most messages to get, from 1 to [`RECEIVE_MESSAGES_MAX`].
+        /// The most messages to get, from 1 to [`RECEIVE_MESSAGES_MAX`](crate::RECEIVE_MESSAGES_MAX).
         pub max: u32,
         /// How long to wait for the first message; `None` for the queue's `receive_wait_ms`.
         pub wait_ms: Option<u64>,

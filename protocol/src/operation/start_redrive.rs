@@ -1,8 +1,5 @@
 //! StartRedrive moves a dead-letter queue's messages back, in the background.
 
-/// The fastest redrive that has a rate, in messages a second.
-pub const REDRIVE_RATE_MAX: u32 = 100_000;
-
 layout! {
     /// Starts to move what is in a dead-letter queue now. Errors: `UnknownQueue`, `OutOfRange`,
     /// `NotDeadLetterQueue`, `BadDestination`, `RedriveRunning`, `TooManyRedrives`, `StorageFull`.
@@ -11,7 +8,7 @@ layout! {
         pub queue: String,
         /// The queue that gets the messages; empty: each goes to the queue that it came from.
         pub destination: String,
-        /// Messages a second, to [`REDRIVE_RATE_MAX`]; 0: no limit.
+        /// Messages a second, to [`REDRIVE_RATE_MAX`](crate::REDRIVE_RATE_MAX); 0: no limit.
         pub rate: u32,
     }
 }

@@ -5,12 +5,6 @@
 
 use super::receive::ReceivedMessage;
 
-/// The most credits that a subscription may have at one time.
-pub const CREDITS_MAX: u32 = 65_536;
-
-/// The most bytes of credit that a subscription may have at one time.
-pub const CREDIT_BYTES_MAX: u32 = 1 << 30;
-
 layout! {
     /// Asks for all messages of a queue from now on. Errors: `UnknownQueue`, `OutOfRange`,
     /// `TooManySubscriptions`.
@@ -18,12 +12,12 @@ layout! {
         /// The queue's name.
         pub queue: String,
         /// How many messages may be pushed before a [`Credit`](super::Credit) adds more, at most
-        /// [`CREDITS_MAX`].
+        /// [`CREDITS_MAX`](crate::CREDITS_MAX).
         pub credits: u32,
-        /// How many bytes, as the `length` of frames counts them, at most [`CREDIT_BYTES_MAX`].
+        /// How many bytes, as the `length` of frames counts them, at most [`CREDIT_BYTES_MAX`](crate::CREDIT_BYTES_MAX).
         pub credit_bytes: u32,
         /// The most messages of a [`Delivered`], from 1 to
-        /// [`RECEIVE_MESSAGES_MAX`](super::RECEIVE_MESSAGES_MAX).
+        /// [`RECEIVE_MESSAGES_MAX`](crate::RECEIVE_MESSAGES_MAX).
         pub batch_max: u32,
         /// The most bytes of bodies of a [`Delivered`]; the first message comes whatever its size.
         /// 0 leaves it to the server.

@@ -4,6 +4,7 @@
 //! the engine at once, whatever ends it on the way: a closed connection, a cancelled task, a
 //! panic. The value itself sees to that: dropped before [`Leases::written`], it gives back.
 
+use forebay_engine::attributes::FIFO_SUFFIX;
 use forebay_engine::command::{Command, Delivery};
 use forebay_engine::ids::QueueId;
 use forebay_engine::receipt::SealedReceipt;
@@ -43,7 +44,7 @@ impl Leases {
 
     /// Whether the order of messages counts: the name says so.
     pub(crate) fn is_fifo(&self) -> bool {
-        self.queue.ends_with(".fifo")
+        self.queue.ends_with(FIFO_SUFFIX)
     }
 
     /// The leased messages, in order.

@@ -5,7 +5,7 @@
 use forebay_protocol::client::{
     Client, ClientError, Delivery, ReceiveOptions, SubscribeOptions, Subscription,
 };
-use forebay_protocol::{ErrorCode, Fact, Receipt};
+use forebay_protocol::{ATTEMPT_BYTES_MAX, ErrorCode, Fact, Receipt};
 use tokio::task::JoinSet;
 
 use super::connect::Connect;
@@ -68,8 +68,6 @@ pub(super) struct Receive {
 const BATCH_MESSAGES: u64 = 1000;
 /// Acks under way at once.
 const ACKS_MAX: usize = 8;
-/// The longest name of an attempt.
-const ATTEMPT_BYTES_MAX: usize = 128;
 
 impl Receive {
     pub(super) async fn run(self) -> Result<(), Failure> {

@@ -1,6 +1,6 @@
 //! `forebay release`: gives received messages back to the queue.
 
-use forebay_engine::record::REASON_BYTES_MAX;
+use forebay_protocol::REASON_BYTES_MAX;
 use forebay_protocol::client::NackOptions;
 
 use super::connect::Connect;

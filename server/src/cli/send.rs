@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use forebay_engine::unit::count_of;
 use forebay_protocol::client::{Client, Producer, ProducerOptions};
-use forebay_protocol::{MessageAttributes, MessageId, OutgoingMessage, QueueAttributes};
+use forebay_protocol::{MESSAGE_BYTES_MAX, MessageAttributes, MessageId, OutgoingMessage};
 use tokio::task::block_in_place;
 
 use super::attributes::AttributeArguments;
@@ -97,16 +97,12 @@ impl Send {
 
     /// All of the input; no more of it than any queue may take, and a byte to be refused for.
     fn read_body(&self) -> Result<Bytes, Failure> {
-        let bytes_max = QueueAttributes::TABLE
-            .iter()
-            .find_map(|row| (row.name == "message_bytes_max").then_some(row.max))
-            .unwrap_or(u64::MAX - 1);
         let mut body = Vec::new();
-        let read = self.input()?.take(bytes_max + 1).read_to_end(&mut body);
+        let read = self.input()?.take(MESSAGE_BYTES_MAX + 1).read_to_end(&mut body);
         read.map_err(|error| Failure::io(&self.input_name(), &error))?;
-        if body.len() as u64 > bytes_max {
+        if body.len() as u64 > MESSAGE_BYTES_MAX {
             return Err(Failure::because(format!(
-                "{}: more than {bytes_max} bytes, the largest message of any queue",
+                "{}: more than {MESSAGE_BYTES_MAX} bytes, the largest message of any queue",
                 self.input_name()
             )));
         }

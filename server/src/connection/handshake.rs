@@ -1,15 +1,12 @@
 //! The first frame of a connection: `Hello`, and what it is answered with.
 
 use forebay_engine::attributes::MESSAGE_BYTES_MAX;
-use forebay_engine::command::BATCH_MESSAGES_MAX;
 use forebay_engine::ids::StoreId;
 use forebay_protocol::{
     ErrorCode, Frame, Opcode, ProtocolError, RECEIVE_MESSAGES_MAX, Request, Welcome,
 };
 
 use crate::limits::Limits;
-
-const _: () = assert!(BATCH_MESSAGES_MAX == RECEIVE_MESSAGES_MAX as usize);
 
 /// What the server calls itself.
 const SERVER: &str = concat!("forebay ", env!("CARGO_PKG_VERSION"));

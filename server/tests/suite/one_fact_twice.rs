@@ -2,8 +2,10 @@
 //! two could drift apart.
 
 use bytes::Bytes;
-use forebay_engine::attributes::{ATTRIBUTES, TEXT_ATTRIBUTES, Value};
+use forebay_engine::attributes::{self, ATTRIBUTES, TEXT_ATTRIBUTES, Value};
 use forebay_engine::attributes_section::AttributesSection;
+use forebay_engine::command;
+use forebay_engine::record;
 use forebay_engine::unit::Unit;
 use forebay_protocol::{Block, MessageAttribute, MessageAttributes, QueueAttributes};
 use proptest::prelude::*;
@@ -78,4 +80,13 @@ fn queue_attributes_have_the_same_numbers_defaults_and_ranges() {
             (protocol.id, protocol.name.to_owned(), protocol.type_name)
         );
     }
+}
+
+#[test]
+fn requests_have_the_same_limits() {
+    assert_eq!(forebay_protocol::RECEIVE_MESSAGES_MAX as usize, command::BATCH_MESSAGES_MAX);
+    assert_eq!(forebay_protocol::MESSAGE_BYTES_MAX, attributes::MESSAGE_BYTES_MAX);
+    assert_eq!(forebay_protocol::ATTEMPT_BYTES_MAX as u64, command::ATTEMPT_BYTES_MAX);
+    assert_eq!(forebay_protocol::REASON_BYTES_MAX, record::REASON_BYTES_MAX);
+    assert_eq!(u64::from(forebay_protocol::REDRIVE_RATE_MAX), command::REDRIVE_RATE_MAX);
 }
