@@ -59,10 +59,12 @@ pub enum RequestError {
         expected: String,
     },
     /// A number outside its range.
-    #[error("{}", out_of_range(parameter, *value, *min, *max))]
+    #[error("{}", out_of_range(parameter, *unit, *value, *min, *max))]
     OutOfRange {
         /// The parameter.
         parameter: &'static str,
+        /// What it counts.
+        unit: Unit,
         /// What was given.
         value: u64,
         /// The smallest allowed.
@@ -237,8 +239,8 @@ pub enum RequestError {
 }
 
 /// In the words in which a duration or a size is given.
-fn out_of_range(parameter: &str, value: u64, min: u64, max: u64) -> String {
-    let [value, min, max] = [value, min, max].map(|number| Unit::of(parameter).shown(number));
+fn out_of_range(parameter: &str, unit: Unit, value: u64, min: u64, max: u64) -> String {
+    let [value, min, max] = [value, min, max].map(|number| unit.shown(number));
     format!("{parameter} is {value}, expected {min} to {max}")
 }
 

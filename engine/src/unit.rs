@@ -12,35 +12,21 @@ pub enum Unit {
     Milliseconds,
 }
 
-const SIZES: [(&str, u64); 3] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
+/// The units of bytes, largest first, and by how many bits each is shifted.
+pub const SIZES: [(&str, u32); 4] = [("TiB", 40), ("GiB", 30), ("MiB", 20), ("KiB", 10)];
 
 const TIMES: [(&str, u64); 5] =
     [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
 
 impl Unit {
-    /// What a parameter or an attribute counts.
-    pub fn of(parameter: &str) -> Self {
-        match parameter {
-            "visibility"
-            | "visibility-timeout"
-            | "delay"
-            | "wait"
-            | "receive-wait"
-            | "retention"
-            | "deduplication-window" => Unit::Milliseconds,
-            "message-bytes-max" => Unit::Bytes,
-            _ => Unit::Count,
-        }
-    }
-
     /// So many of it, exactly.
     pub fn shown(self, value: u64) -> String {
         match self {
             Unit::Count => value.to_string(),
             Unit::Bytes => {
-                let whole = |(_, bytes): &&(&str, u64)| value > 0 && value.is_multiple_of(*bytes);
+                let whole = |(_, bits): &&(&str, u32)| value > 0 && value.is_multiple_of(1 << bits);
                 match SIZES.iter().find(whole) {
-                    Some((name, bytes)) => format!("{}{name}", value / bytes),
+                    Some((name, bits)) => format!("{}{name}", value >> bits),
                     None => format!("{value}B"),
                 }
             }
@@ -82,6 +68,7 @@ mod tests {
         assert_eq!(shown(93_784_005), "1d2h3m4s5ms");
         let shown = |bytes| Unit::Bytes.shown(bytes);
         assert_eq!([0, 1000, 1 << 10, 16 << 20].map(shown), ["0B", "1000B", "1KiB", "16MiB"]);
+        assert_eq!([5 << 30, 1 << 40].map(shown), ["5GiB", "1TiB"]);
         assert_eq!(Unit::Count.shown(120_000), "120000");
     }
 

@@ -9,6 +9,7 @@ use client::{Client, DAY_MS};
 use forebay_engine::RequestError;
 use forebay_engine::attributes::{AttributeChanges, VISIBILITY_MS_MAX};
 use forebay_engine::command::Command;
+use forebay_engine::unit::Unit;
 
 #[test]
 fn nobody_else_gets_the_message_before_the_last_millisecond() {
@@ -80,8 +81,9 @@ fn it_lasts_twelve_hours_from_the_receive_however_often_it_is_changed() {
     for hour in 0..12 {
         let left = VISIBILITY_MS_MAX - hour * 3_600_000;
         let beyond = client.change("jobs", receipt, left + 1);
-        let (parameter, value, min, max) = ("visibility", left + 1, 0, left);
-        assert_eq!(beyond, Err(RequestError::OutOfRange { parameter, value, min, max }));
+        let (parameter, unit) = ("visibility", Unit::Milliseconds);
+        let (value, min, max) = (left + 1, 0, left);
+        assert_eq!(beyond, Err(RequestError::OutOfRange { parameter, unit, value, min, max }));
         client.change("jobs", receipt, left).unwrap();
         if hour == 5 {
             client.commit_and_kill();

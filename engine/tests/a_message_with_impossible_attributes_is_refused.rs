@@ -6,6 +6,7 @@ mod common;
 use common::{Answers, ask, message, open, show};
 use forebay_engine::command::{Command, NewMessage};
 use forebay_engine::disk::SimDisk;
+use forebay_engine::unit::Unit;
 use forebay_engine::{RequestError, SimClock, checksum};
 
 #[test]
@@ -24,7 +25,13 @@ fn attributes_longer_than_the_message_are_refused_and_cost_nobody_anything() {
         let batch = vec![message(b"good", None), with_attributes(attributes_bytes)];
         let refused = ask(&mut store, &mut answers, send(batch)).unwrap_err();
         let (value, min, max) = (u64::from(attributes_bytes), 0, 5);
-        let expected = RequestError::OutOfRange { parameter: "attributes bytes", value, min, max };
+        let expected = RequestError::OutOfRange {
+            parameter: "attributes bytes",
+            unit: Unit::Count,
+            value,
+            min,
+            max,
+        };
         assert_eq!(refused, expected);
     }
     // All of a message may be attributes.

@@ -20,7 +20,6 @@ use forebay_engine::command::{
 use forebay_engine::disk::Fault;
 use forebay_engine::ids::{ProducerId, QueueId, RedriveId, Seq};
 use forebay_engine::receipt::SealedReceipt;
-use forebay_engine::unit::Unit;
 
 /// The variant's name. A new variant does not compile until it is in the list.
 fn variant(error: &RequestError) -> &'static str {
@@ -343,7 +342,7 @@ fn of_an_attribute_outside_its_range() {
         let below = row.min.checked_sub(1);
         for value in below.into_iter().chain([row.max + 1, u64::MAX]) {
             let name = row.name;
-            let shown = |number| Unit::of(name).shown(number);
+            let shown = |number| row.unit.shown(number);
             let (found, min, max) = (shown(value), shown(row.min), shown(row.max));
             let text = format!("{name} is {found}, expected {min} to {max}");
             let mut attributes = AttributeChanges::default();

@@ -5,27 +5,22 @@
 use std::fmt;
 use std::str::FromStr;
 
+use forebay_engine::unit::{SIZES, Unit};
+
 /// A number of bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct ByteSize(pub u64);
 
-/// The units, largest first, so that the first one that divides a size is the one to show.
-const UNITS: [(&str, u32); 4] = [("TiB", 40), ("GiB", 30), ("MiB", 20), ("KiB", 10)];
-
 impl fmt::Display for ByteSize {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let exact = UNITS.iter().find(|(_, bits)| self.0 != 0 && self.0.is_multiple_of(1 << bits));
-        match exact {
-            Some((unit, bits)) => write!(f, "{}{unit}", self.0 >> bits),
-            None => write!(f, "{}B", self.0),
-        }
+        f.write_str(&Unit::Bytes.shown(self.0))
     }
 }
 
 impl ByteSize {
     /// About so many bytes, as one reads them: `12.3MiB`. For sizes that are told, not set.
     pub(crate) fn rounded(self) -> String {
-        match UNITS.iter().find(|(_, bits)| self.0 >> bits != 0) {
+        match SIZES.iter().find(|(_, bits)| self.0 >> bits != 0) {
             Some((unit, bits)) => format!("{:.1}{unit}", self.0 as f64 / (1_u64 << bits) as f64),
             None => self.to_string(),
         }
@@ -49,7 +44,7 @@ impl FromStr for ByteSize {
         let (number, unit) = trimmed.split_at(digits);
         let number: u64 = number.parse().map_err(|_| not_a_size())?;
         let unit = unit.trim_start();
-        let bits = match UNITS.iter().find(|(name, _)| name.eq_ignore_ascii_case(unit)) {
+        let bits = match SIZES.iter().find(|(name, _)| name.eq_ignore_ascii_case(unit)) {
             Some((_, bits)) => *bits,
             None if unit.is_empty() || unit.eq_ignore_ascii_case("B") => 0,
             None => return Err(not_a_size()),

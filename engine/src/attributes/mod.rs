@@ -59,6 +59,8 @@ pub struct AttributeRow {
     pub name: &'static str,
     /// The number that stands for it in records (FORMAT.md, "Attributes").
     pub id: u16,
+    /// What it counts.
+    pub unit: Unit,
     /// Its value in a queue that was created without it.
     pub default: u64,
     /// The smallest value.
@@ -84,7 +86,7 @@ pub const TEXT_BIT: u16 = 0x8000;
 macro_rules! attributes {
     (
         numbers { $( $(#[$doc:meta])* $id:literal $field:ident: $type:ty, $name:literal,
-            $default:expr, $min:expr, $max:expr; )* }
+            $unit:ident, $default:expr, $min:expr, $max:expr; )* }
         texts { $( $(#[$text_doc:meta])* $text_id:literal $text_field:ident: $text_type:ty,
             $text_name:literal, $check:expr; )* }
     ) => {
@@ -104,7 +106,7 @@ macro_rules! attributes {
 
         /// Every number, in the order of their ids.
         pub const ATTRIBUTES: &[AttributeRow] = &[$( AttributeRow {
-            name: $name, id: $id, default: $default, min: $min, max: $max,
+            name: $name, id: $id, unit: Unit::$unit, default: $default, min: $min, max: $max,
         }, )*];
 
         /// Every text, in the order of their ids.
@@ -152,7 +154,7 @@ macro_rules! attributes {
             /// Checks each given value by itself.
             pub fn check(&self) -> Result<(), RequestError> {
                 $( if let Some(Value::Number(value)) = self.$field.as_ref().map(Field::value) {
-                    check_range($name, value, $min, $max)?;
+                    check_range_in(Unit::$unit, $name, value, $min, $max)?;
                 } )*
                 $( if let Some(value) = &self.$text_field { $check($text_name, value)?; } )*
                 Ok(())
@@ -176,7 +178,8 @@ macro_rules! attributes {
                 match (id, &value) {
                     $( ($id, Value::Number(number)) => {
                         let (parameter, value, min, max) = ($name, *number, $min, $max);
-                        let error = RequestError::OutOfRange { parameter, value, min, max };
+                        let unit = Unit::$unit;
+                        let error = RequestError::OutOfRange { parameter, unit, value, min, max };
                         self.$field = Some(<$type>::from_value(value.into()).ok_or(error)?);
                     } )*
                     $( ($text_id, _) => {
@@ -195,7 +198,7 @@ macro_rules! attributes {
                 current: &Attributes,
             ) -> Option<(&'static str, String, String)> {
                 $( if let Some(given) = &self.$field && *given != current.$field {
-                    let shown = |value: &$type| shown_in_unit($name, value);
+                    let shown = |value: &$type| shown_in_unit(Unit::$unit, value);
                     return Some(($name, shown(given), shown(&current.$field)));
                 } )*
                 $( if let Some(given) = &self.$text_field && *given != current.$text_field {
@@ -224,33 +227,33 @@ macro_rules! attributes {
 attributes! {
     numbers {
         /// How long a received message stays invisible, in ms.
-        1 visibility_timeout_ms: u64, "visibility-timeout", 30_000, 0, VISIBILITY_MS_MAX;
+        1 visibility_timeout_ms: u64, "visibility-timeout", Milliseconds, 30_000, 0, VISIBILITY_MS_MAX;
         /// How long a sent message stays invisible, in ms.
-        2 delay_ms: u64, "delay", 0, 0, DELAY_MS_MAX;
+        2 delay_ms: u64, "delay", Milliseconds, 0, 0, DELAY_MS_MAX;
         /// How long a receive waits for a message, in ms.
-        3 receive_wait_ms: u64, "receive-wait", 0, 0, RECEIVE_WAIT_MS_MAX;
+        3 receive_wait_ms: u64, "receive-wait", Milliseconds, 0, 0, RECEIVE_WAIT_MS_MAX;
         /// The largest message in bytes: the body, and name, type and value of each attribute.
-        4 message_bytes_max: u64, "message-bytes-max", 1 << 20, 1 << 10, MESSAGE_BYTES_MAX;
+        4 message_bytes_max: u64, "message-bytes-max", Bytes, 1 << 20, 1 << 10, MESSAGE_BYTES_MAX;
         /// How long a message is kept, in ms; [`RETENTION_MS_MAX`] is for ever.
-        5 retention_ms: u64, "retention", 4 * 24 * 3600 * 1000, 60_000, RETENTION_MS_MAX;
+        5 retention_ms: u64, "retention", Milliseconds, 4 * 24 * 3600 * 1000, 60_000, RETENTION_MS_MAX;
         /// The most messages in flight at once.
-        6 in_flight_max: u64, "in-flight-max", 120_000, 1, 100_000_000;
+        6 in_flight_max: u64, "in-flight-max", Count, 120_000, 1, 100_000_000;
         /// How often a message is received before it is a dead letter; 0: never one.
-        7 receive_count_max: u64, "receive-count-max", 0, 0, 1000;
+        7 receive_count_max: u64, "receive-count-max", Count, 0, 0, 1000;
         /// Whether the queue is FIFO. Set when it is created.
-        8 fifo: bool, "fifo", 0, 0, 1;
+        8 fifo: bool, "fifo", Count, 0, 0, 1;
         /// Whether a message sent without a deduplication id takes the digest of its body for one.
-        9 content_based_deduplication: bool, "content-based-deduplication", 0, 0, 1;
+        9 content_based_deduplication: bool, "content-based-deduplication", Count, 0, 0, 1;
         /// Among which messages a deduplication id is looked for.
-        10 deduplication_scope: DeduplicationScope, "deduplication-scope", 0, 0, 1;
+        10 deduplication_scope: DeduplicationScope, "deduplication-scope", Count, 0, 0, 1;
         /// Stored for SQS; nothing is limited.
-        11 fifo_throughput_limit: FifoThroughputLimit, "fifo-throughput-limit", 0, 0, 1;
+        11 fifo_throughput_limit: FifoThroughputLimit, "fifo-throughput-limit", Count, 0, 0, 1;
         /// How long a deduplication id is remembered, in ms.
-        12 deduplication_window_ms: u64, "deduplication-window", 300_000, 300_000, 604_800_000;
+        12 deduplication_window_ms: u64, "deduplication-window", Milliseconds, 300_000, 300_000, 604_800_000;
         /// What a send is answered behind.
-        13 durability: Durability, "durability", 0, 0, 1;
+        13 durability: Durability, "durability", Count, 0, 0, 1;
         /// Which queues may have this one as their dead-letter queue.
-        14 redrive_permission: RedrivePermission, "redrive-permission", 0, 0, 2;
+        14 redrive_permission: RedrivePermission, "redrive-permission", Count, 0, 0, 2;
     }
     texts {
         /// The name of the queue that gets this one's dead letters; empty: there is none.
@@ -265,8 +268,8 @@ attributes! {
 }
 
 /// A number's value in words, as it is typed.
-fn shown_in_unit(name: &str, value: &impl Field) -> String {
-    match (Unit::of(name), value.value()) {
+fn shown_in_unit(unit: Unit, value: &impl Field) -> String {
+    match (unit, value.value()) {
         (Unit::Count, _) => value.shown(),
         (unit, Value::Number(number)) => unit.shown(number),
         (_, _) => value.shown(),
@@ -307,12 +310,31 @@ impl AttributeChanges {
     }
 }
 
-/// Checks that `value` lies in `min..=max`, naming the parameter when it does not.
+/// Checks that a number of things lies in `min..=max`, naming the parameter when it does not.
 pub fn check_range(name: &'static str, value: u64, min: u64, max: u64) -> Result<(), RequestError> {
-    if (min..=max).contains(&value) {
-        Ok(())
-    } else {
-        Err(RequestError::OutOfRange { parameter: name, value, min, max })
+    check_range_in(Unit::Count, name, value, min, max)
+}
+
+/// The same of a duration in milliseconds.
+pub fn check_range_ms(
+    name: &'static str,
+    value: u64,
+    min: u64,
+    max: u64,
+) -> Result<(), RequestError> {
+    check_range_in(Unit::Milliseconds, name, value, min, max)
+}
+
+fn check_range_in(
+    unit: Unit,
+    parameter: &'static str,
+    value: u64,
+    min: u64,
+    max: u64,
+) -> Result<(), RequestError> {
+    match (min..=max).contains(&value) {
+        true => Ok(()),
+        false => Err(RequestError::OutOfRange { parameter, unit, value, min, max }),
     }
 }
 

@@ -3,7 +3,7 @@
 
 use super::room::{CHANGE_BYTES, check_batch, items_bytes};
 use super::{Core, Decided, Decision};
-use crate::attributes::{VISIBILITY_MS_MAX, check_range};
+use crate::attributes::{VISIBILITY_MS_MAX, check_range_ms};
 use crate::broken::{Mistake, makes};
 use crate::command::{MessageState, Reply, ReplyTo};
 use crate::error::RequestError;
@@ -176,7 +176,7 @@ impl<R: ReplyTo> Core<R> {
         ms: u64,
         now: LogTime,
     ) -> Result<Change, RequestError> {
-        check_range("visibility", ms, 0, VISIBILITY_MS_MAX)?;
+        check_range_ms("visibility", ms, 0, VISIBILITY_MS_MAX)?;
         let (receipt, is_there) = self.check_receipt(queue, receipt, now)?;
         let seq = receipt.seq;
         let found = self.state.by_id(queue).expect("the caller found the queue");
@@ -194,7 +194,7 @@ impl<R: ReplyTo> Core<R> {
             return Ok(Change { seq, until, lost: Some(receipt.lease), is_in_count: true });
         };
         let longest = VISIBILITY_MS_MAX.saturating_sub(now.ms_since(held.received));
-        check_range("visibility", ms, 0, longest)?;
+        check_range_ms("visibility", ms, 0, longest)?;
         Ok(Change { seq, until, lost: None, is_in_count: held.lease == receipt.lease })
     }
 

@@ -7,7 +7,7 @@ use super::room::{HEADERS_BYTES, LEASED_ITEM_BYTES, leased_bytes};
 use super::waiters::{Demand, Until, Waiter};
 use super::walk::REST_MS as WALK_REST_MS;
 use super::{Core, Decided, Decision};
-use crate::attributes::{RECEIVE_WAIT_MS_MAX, VISIBILITY_MS_MAX, check_range};
+use crate::attributes::{RECEIVE_WAIT_MS_MAX, VISIBILITY_MS_MAX, check_range, check_range_ms};
 use crate::command::{ATTEMPT_BYTES_MAX, BATCH_MESSAGES_MAX, Delivery, Reply, ReplyTo};
 use crate::error::RequestError;
 use crate::ids::{LeaseId, QueueId, WaitId};
@@ -36,9 +36,9 @@ impl<R: ReplyTo> Core<R> {
         let (id, attributes) = (queue.id, Arc::clone(&queue.attributes));
         check_range("max", u64::from(max), 1, BATCH_MESSAGES_MAX as u64)?;
         let wait_ms = wait_ms.unwrap_or(attributes.receive_wait_ms);
-        check_range("wait", wait_ms, 0, RECEIVE_WAIT_MS_MAX)?;
+        check_range_ms("wait", wait_ms, 0, RECEIVE_WAIT_MS_MAX)?;
         let visibility_ms = visibility_ms.unwrap_or(attributes.visibility_timeout_ms);
-        check_range("visibility", visibility_ms, 0, VISIBILITY_MS_MAX)?;
+        check_range_ms("visibility", visibility_ms, 0, VISIBILITY_MS_MAX)?;
         let attempt_bytes = attempt.as_ref().map_or(1, |attempt| attempt.len() as u64);
         check_range("attempt bytes", attempt_bytes, 1, ATTEMPT_BYTES_MAX)?;
         let messages_max = self.leases_max(max);
@@ -87,7 +87,7 @@ impl<R: ReplyTo> Core<R> {
             return Err(RequestError::UnknownQueue { name: format!("number {queue}") });
         }
         check_range("max", u64::from(demand.messages_max), 1, BATCH_MESSAGES_MAX as u64)?;
-        check_range("visibility", demand.visibility_ms.unwrap_or(0), 0, VISIBILITY_MS_MAX)?;
+        check_range_ms("visibility", demand.visibility_ms.unwrap_or(0), 0, VISIBILITY_MS_MAX)?;
         let demand = Demand { messages_max: self.leases_max(demand.messages_max), ..demand };
         Ok(Decided::Waits(queue, demand, None, Until::Ended(wait)))
     }

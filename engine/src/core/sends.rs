@@ -9,7 +9,9 @@ use siphasher::sip128::{Hasher128, SipHasher24};
 use super::room::{PRODUCED_BYTES, check_batch, sent_bytes};
 use super::transact::Refused;
 use super::{Core, Decided, Decision};
-use crate::attributes::{Attributes, DELAY_MS_MAX, DeduplicationScope, Durability, check_range};
+use crate::attributes::{
+    Attributes, DELAY_MS_MAX, DeduplicationScope, Durability, check_range, check_range_ms,
+};
 use crate::attributes_section::AttributesSection;
 use crate::command::{Deduplication, NewMessage, ProducerBatch, Reply, ReplyTo, StoredMessages};
 use crate::error::RequestError;
@@ -191,7 +193,7 @@ fn check_message(
     if bytes > max {
         return Err(RequestError::MessageTooLarge { queue: name.to_owned(), index, bytes, max });
     }
-    check_range("delay", message.delay_ms.unwrap_or(0), 0, DELAY_MS_MAX)?;
+    check_range_ms("delay", message.delay_ms.unwrap_or(0), 0, DELAY_MS_MAX)?;
     let refuse = |reason| Err(RequestError::MessageInvalid { index, reason });
     let group = Group(section.group_crc());
     match (attributes.fifo, message.deduplication) {

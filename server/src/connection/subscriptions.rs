@@ -10,7 +10,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use forebay_engine::attributes::{VISIBILITY_MS_MAX, check_range};
+use forebay_engine::attributes::{VISIBILITY_MS_MAX, check_range, check_range_ms};
 use forebay_engine::command::Command;
 use forebay_engine::error::RequestError;
 use forebay_engine::ids::{QueueId, WaitId};
@@ -254,7 +254,7 @@ fn check_ranges(subscribe: &Subscribe) -> Result<(), RequestError> {
     check_range("credits", subscribe.credits.into(), 0, CREDITS_MAX.into())?;
     check_range("credit-bytes", subscribe.credit_bytes.into(), 0, CREDIT_BYTES_MAX.into())?;
     check_range("batch-max", subscribe.batch_max.into(), 1, RECEIVE_MESSAGES_MAX.into())?;
-    check_range("visibility", subscribe.visibility_ms.unwrap_or(0), 0, VISIBILITY_MS_MAX)
+    check_range_ms("visibility", subscribe.visibility_ms.unwrap_or(0), 0, VISIBILITY_MS_MAX)
 }
 
 fn unknown(correlation: u32) -> ProtocolError {

@@ -53,7 +53,7 @@ async fn an_attribute_out_of_range_is_refused_with_the_range() {
         QueueAttributes { message_bytes_max: Some(1 << 40), ..QueueAttributes::default() };
     let (code, text) = refusal(client.create_queue("orders", attributes).await);
     assert_eq!(code, ErrorCode::OutOfRange);
-    assert!(text.contains("message-bytes-max is 1024GiB, expected 1KiB to"), "{text}");
+    assert!(text.contains("message-bytes-max is 1TiB, expected 1KiB to"), "{text}");
     assert_served(&client).await;
 }
 

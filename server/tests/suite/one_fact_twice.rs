@@ -57,9 +57,9 @@ fn queue_attributes_have_the_same_numbers_defaults_and_ranges() {
         assert!(name.starts_with(engine.name), "{name}, {}", engine.name);
         assert_eq!(engine.id, protocol.id, "{name}");
         // A refusal of it is in the words in which it is given.
-        let is_duration = Unit::of(engine.name) == Unit::Milliseconds;
+        let is_duration = engine.unit == Unit::Milliseconds;
         assert_eq!(is_duration, name.ends_with("-ms"), "{name}");
-        let is_size = Unit::of(engine.name) == Unit::Bytes;
+        let is_size = engine.unit == Unit::Bytes;
         assert_eq!(is_size, name.contains("-bytes-"), "{name}");
         assert_eq!(
             (engine.default, engine.min, engine.max),

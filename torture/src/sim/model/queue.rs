@@ -6,6 +6,7 @@ use bytes::Bytes;
 use forebay_engine::attributes::{Attributes, DeduplicationScope, RETENTION_MS_MAX};
 use forebay_engine::command::{MessageState, NewMessage};
 use forebay_engine::ids::{QueueId, Seq};
+use forebay_engine::unit::Unit;
 use forebay_engine::{DeadLetter, LogTime, RequestError};
 
 use crate::sim::model::Held;
@@ -416,8 +417,8 @@ impl ModelQueue {
         } else {
             let max = DAY_HALF_MS.saturating_sub(now.ms_since(message.received));
             if ms > max {
-                let (parameter, value, min) = ("visibility", ms, 0);
-                return Err(RequestError::OutOfRange { parameter, value, min, max });
+                let (parameter, unit, value, min) = ("visibility", Unit::Milliseconds, ms, 0);
+                return Err(RequestError::OutOfRange { parameter, unit, value, min, max });
             }
         }
         message.hidden = Some(Hidden::InFlight(now.plus_ms(ms)));
