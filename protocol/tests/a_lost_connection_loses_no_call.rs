@@ -5,7 +5,7 @@ mod scripted;
 
 use std::time::Duration;
 
-use forebay_protocol::client::{Client, ClientError, ClientOptions};
+use forebay_protocol::client::{Client, ClientError, ClientOptions, OnWait};
 use forebay_protocol::*;
 use scripted::{Peer, Script, options, reply_bytes};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -233,14 +233,28 @@ async fn a_first_connect_fails_at_once_unless_told_to_wait() {
         "{failed:?}"
     );
 
-    // A full server refuses for now, and a client that waits comes back.
+    // A full server refuses for now, and a client that waits comes back, and says so once.
     let script = Script::listen().await;
-    let patient = ClientOptions { connect_retry: true, ..options() };
+    let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+    let patient = ClientOptions {
+        connect_patience: Duration::from_secs(60),
+        on_wait: OnWait::new(move |failure| tell.send(failure.clone()).unwrap()),
+        ..options()
+    };
     let connecting = tokio::spawn(Client::connect(script.addr(), patient));
+    let (mut peer, correlation) = script.accept_hello().await;
+    peer.refuse(correlation, ErrorCode::TooManyConnections).await;
     let (mut peer, correlation) = script.accept_hello().await;
     peer.refuse(correlation, ErrorCode::TooManyConnections).await;
     let _peer = script.accept().await;
     assert!(connecting.await.unwrap().is_ok());
+    let waits = told.recv().await;
+    assert!(matches!(waits, Some(ClientError::Connect { may_pass: true, .. })), "{waits:?}");
+    assert_eq!(told.recv().await, None);
+
+    let impatient = ClientOptions { connect_patience: Duration::from_millis(1), ..options() };
+    let failed = Client::connect(&*addr, impatient).await.err();
+    assert!(matches!(failed, Some(ClientError::Connect { .. })), "{failed:?}");
 }
 
 /// Whoever waits for a server to come would wait in vain.
@@ -264,7 +278,7 @@ async fn where_no_server_can_be_that_is_told_from_one_that_is_not_there_yet() {
 #[tokio::test]
 async fn a_refused_greeting_is_final() {
     let script = Script::listen().await;
-    let patient = ClientOptions { connect_retry: true, ..options() };
+    let patient = ClientOptions { connect_patience: Duration::from_secs(60), ..options() };
     let connecting = tokio::spawn(Client::connect(script.addr(), patient));
     let (mut peer, correlation) = script.accept_hello().await;
     peer.refuse(correlation, ErrorCode::VersionUnsupported).await;

@@ -1,4 +1,5 @@
-//! The dialer: connects, again and again if it must, with pauses that double up to a maximum.
+//! The dialer: connects, again and again if it must; to a server that went away with pauses that double up
+//! to a maximum.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::Duration;
@@ -10,6 +11,9 @@ use super::connection::Connection;
 use super::error::ClientError;
 use super::greeting::{NotGreeted, greet};
 use super::options::ClientOptions;
+
+/// How often a server is looked for that has not been there yet.
+const FIRST_LOOK: Duration = Duration::from_millis(100);
 
 /// Where to connect, and how that went since a call was last answered.
 pub(super) struct Dialer {
@@ -24,16 +28,25 @@ impl Dialer {
         Dialer { addr, options, attempts: 0, trouble_since: None }
     }
 
-    /// The first connection: fails at once, unless the options say otherwise.
-    pub(super) async fn dial_first(&mut self) -> Result<Connection, ClientError> {
-        if self.options.connect_retry {
-            return self.dial().await;
-        }
-        match greet(&self.addr, &self.options).await {
-            Ok(greeted) => Ok(Connection::new(greeted)),
-            Err(NotGreeted::Now(cause)) => Err(self.not_connected(cause, true)),
-            Err(NotGreeted::Wrong(cause)) => Err(self.not_connected(cause, false)),
-            Err(NotGreeted::Refused(error)) => Err(ClientError::Refused(error)),
+    /// The first connection: fails when the patience is at an end, which may be at once.
+    pub(super) async fn dial_first(&self) -> Result<Connection, ClientError> {
+        let (patience, began) = (self.options.connect_patience, Instant::now());
+        let mut is_told = false;
+        loop {
+            let error = match greet(&self.addr, &self.options).await {
+                Ok(greeted) => return Ok(Connection::new(greeted)),
+                Err(NotGreeted::Now(cause)) => self.not_connected(cause, true),
+                Err(NotGreeted::Wrong(cause)) => return Err(self.not_connected(cause, false)),
+                Err(NotGreeted::Refused(error)) => return Err(ClientError::Refused(error)),
+            };
+            let left = patience.saturating_sub(began.elapsed());
+            if left.is_zero() {
+                return Err(error);
+            }
+            if !std::mem::replace(&mut is_told, true) {
+                self.options.on_wait.tell(&error);
+            }
+            sleep(FIRST_LOOK.min(left)).await;
         }
     }
 

@@ -61,7 +61,7 @@ pub use messages::{
     DamagedMessage, Delivery, NackOptions, PeekOptions, PeekPage, PendingAck, PendingSend,
     ProducerBatch, ReceiveOptions,
 };
-pub use options::ClientOptions;
+pub use options::{ClientOptions, OnWait};
 pub use producer::{Producer, ProducerOptions};
 pub use subscription::{SubscribeOptions, Subscription};
 pub use transaction::Transaction;
@@ -102,14 +102,14 @@ impl Client {
     /// Connects to a server at `addr`, as `host:port`. Must be called in a tokio runtime, in which
     /// the connection then lives.
     ///
-    /// Errors: [`ClientError::Connect`] or [`ClientError::Refused`] at the first failure; with
-    /// `connect_retry`, what cannot pass, or [`ClientError::GaveUp`].
+    /// Errors: [`ClientError::Connect`] or [`ClientError::Refused`]: at the first failure, unless it may pass
+    /// within `connect_patience`.
     pub async fn connect(
         addr: impl Into<String>,
         options: ClientOptions,
     ) -> Result<Client, ClientError> {
         let batches = options.retry_sends.then(Batches::new);
-        let mut dialer = Dialer::new(addr.into(), options);
+        let dialer = Dialer::new(addr.into(), options);
         let connection = dialer.dial_first().await?;
         let (welcome_sender, welcome) = watch::channel(connection.welcome().clone());
         let window = Window::new(&connection.welcome().limits);

@@ -1,8 +1,8 @@
 //! How a command reaches its server.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use forebay_protocol::client::{Client, ClientError, ClientOptions};
+use forebay_protocol::client::{Client, ClientOptions, OnWait};
 
 use super::failure::{Failure, plain};
 use super::quantity::{duration_ms, wrong_port};
@@ -41,8 +41,6 @@ fn server_address(text: &str) -> Result<String, String> {
 const GIVE_UP_AFTER: Duration = Duration::from_secs(60);
 /// ... and one that may go on for long, for a server that has not been there.
 const FIRST_PATIENCE: Duration = Duration::from_secs(5);
-/// How often a server is looked for.
-const LOOK: Duration = Duration::from_millis(100);
 
 impl Connect {
     /// Connects; fails at once when there is no server, unless it is to be waited for.
@@ -58,27 +56,18 @@ impl Connect {
 
     async fn open_within(&self, patience: Duration) -> Result<Client, Failure> {
         let given = self.give_up_after.map(Duration::from_millis);
+        let patience = given.unwrap_or(patience);
         let options = ClientOptions {
             name: concat!("forebay ", env!("CARGO_PKG_VERSION")).to_owned(),
+            connect_patience: patience,
+            on_wait: OnWait::new(move |failure| {
+                let failure = plain(&failure.to_string());
+                let patience = humantime::format_duration(patience);
+                say(format_args!("forebay: {failure}; waiting for it for up to {patience}"));
+            }),
             give_up_after: Some(given.unwrap_or(GIVE_UP_AFTER)),
             ..ClientOptions::default()
         };
-        let (patience, began) = (given.unwrap_or(patience), Instant::now());
-        let mut is_said = false;
-        loop {
-            let connected = Client::connect(self.server.as_str(), options.clone()).await;
-            let left = patience.saturating_sub(began.elapsed());
-            match connected {
-                Err(error @ ClientError::Connect { may_pass: true, .. }) if !left.is_zero() => {
-                    if !std::mem::replace(&mut is_said, true) {
-                        let (error, patience) =
-                            (plain(&error.to_string()), humantime::format_duration(patience));
-                        say(format_args!("forebay: {error}; waiting for it for up to {patience}"));
-                    }
-                    tokio::time::sleep(LOOK.min(left)).await;
-                }
-                connected => return Ok(connected?),
-            }
-        }
+        Ok(Client::connect(self.server.as_str(), options).await?)
     }
 }

@@ -6,6 +6,7 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use forebay_protocol::client::{Client, ClientOptions, ReceiveOptions};
 use forebay_protocol::{OutgoingMessage, ReceivedMessage};
@@ -37,7 +38,8 @@ impl Chaotic {
     }
 
     async fn connect(&self) -> Client {
-        let options = ClientOptions { connect_retry: true, ..ClientOptions::default() };
+        let connect_patience = Duration::from_secs(60);
+        let options = ClientOptions { connect_patience, ..ClientOptions::default() };
         Client::connect(self.process.server(), options).await.unwrap()
     }
 
