@@ -1,27 +1,24 @@
 //! The server: it accepts connections until it is to end, then drains them.
 //!
-//! Invariants:
-//! - A connection's end, its panic too, costs nobody else anything.
-//! - Accepting never spins: an error that would come again at once is waited out.
-//! - The order of the end: accept no more; each connection refuses new requests, writes the
-//!   answers it owes and says why it closes; after [`Limits::drain_timeout`] what is left is cut.
-//!   The engine outlives all of it, so that undelivered messages can be given back.
+//! The order of the end: accept no more; each connection refuses new requests, writes the
+//! answers it owes and says why it closes; after [`Limits::drain_timeout`] what is left is cut.
+//! The engine outlives all of it, so that undelivered messages can be given back.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use forebay_protocol::{ErrorCode, ProtocolError};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
-use tokio::task::{JoinError, JoinSet};
+use tokio::task::JoinSet;
 
-use crate::accept::{ACCEPT_BACKOFF, concerns_one_peer};
+use crate::accept::{accept, drain, report};
 use crate::caller::EngineHandle;
 use crate::chaos::Duplicates;
 use crate::connection::{Connection, Shared, refuse};
-use crate::ending::{Ending, EndingReceiver, ended};
+use crate::ending::{Ending, EndingReceiver};
 use crate::limits::Limits;
 use crate::memory::Memory;
-use crate::socket;
 use crate::workers::Workers;
 
 /// The most refusals under way; beyond it a connection is closed without a word.
@@ -83,32 +80,11 @@ pub async fn run_within(
     mut ending: EndingReceiver,
 ) -> Ending {
     let mut server = Server::new(engine, limits, budget, ending.clone());
-    let mut backoff = ACCEPT_BACKOFF.0;
-    let reason = loop {
-        tokio::select! {
-            reason = ended(&mut ending) => break reason,
-            Some(ended) = server.connections.join_next() => report(ended),
-            Some(ended) = server.refusals.join_next() => report(ended),
-            accepted = listener.accept() => match accepted {
-                Ok((stream, peer)) => {
-                    backoff = ACCEPT_BACKOFF.0;
-                    server.take(stream, peer);
-                }
-                Err(error) if concerns_one_peer(&error) => {
-                    tracing::debug!(%error, "a connection was gone before it was accepted");
-                }
-                Err(error) => {
-                    tracing::warn!(%error, wait = ?backoff, "cannot accept connections");
-                    // Connections that close meanwhile give back what accept lacks.
-                    tokio::time::sleep(backoff).await;
-                    backoff = (2 * backoff).min(ACCEPT_BACKOFF.1);
-                }
-            },
-        }
-    };
-    // From here on a connect is refused by the system.
-    drop(listener);
-    server.drain().await;
+    let take = |connections: &mut JoinSet<()>, stream, peer| server.take(connections, stream, peer);
+    let (reason, connections) = accept(listener, &mut ending, take).await;
+    tracing::info!(connections = connections.len(), "draining");
+    drain(connections, server.shared.limits.drain_timeout, "connections").await;
+    server.refusals.shutdown().await;
     reason
 }
 
@@ -117,7 +93,6 @@ struct Server {
     /// Room for connections.
     room: Arc<Semaphore>,
     workers: Arc<Workers>,
-    connections: JoinSet<()>,
     refusals: JoinSet<()>,
 }
 
@@ -126,13 +101,17 @@ impl Server {
         let Budget { connections: room, memory, disk_reads, duplicates, workers } = budget;
         let limits = Arc::new(limits);
         let shared = Shared { engine, memory, disk_reads, duplicates, limits, ending };
-        Self { shared, room, workers, connections: JoinSet::new(), refusals: JoinSet::new() }
+        Self { shared, room, workers, refusals: JoinSet::new() }
     }
 
-    fn take(&mut self, stream: TcpStream, peer: std::net::SocketAddr) {
+    /// Serves a connection, or refuses it.
+    fn take(&mut self, connections: &mut JoinSet<()>, stream: TcpStream, peer: SocketAddr) {
         let connections_max = self.shared.limits.connections_max;
         let Ok(place) = Arc::clone(&self.room).try_acquire_owned() else {
             tracing::info!(%peer, connections_max, "refused a connection: there are too many");
+            while let Some(ended) = self.refusals.try_join_next() {
+                report(ended);
+            }
             if self.refusals.len() < REFUSALS_MAX {
                 let text = format!("the server has {connections_max} connections, its maximum");
                 let error = ProtocolError::new(ErrorCode::TooManyConnections, text);
@@ -140,42 +119,11 @@ impl Server {
             }
             return;
         };
-        if let Err(error) = socket::prepare(&stream) {
-            tracing::debug!(%peer, %error, "a connection was gone before it was served");
-            return;
-        }
         let shared = self.shared.clone();
         let serve = move |stream| async move {
             Connection::new(stream, shared).serve(peer).await;
             drop(place);
         };
-        self.workers.serve(&mut self.connections, (stream, peer), serve);
-    }
-
-    /// Waits until all connections have ended, but not for ever.
-    async fn drain(mut self) {
-        let connections = self.connections.len();
-        tracing::info!(connections, "draining");
-        let all_ended = async {
-            while let Some(ended) = self.connections.join_next().await {
-                report(ended);
-            }
-        };
-        let drain_timeout = self.shared.limits.drain_timeout;
-        if tokio::time::timeout(drain_timeout, all_ended).await.is_err() {
-            let connections = self.connections.len();
-            tracing::warn!(connections, ?drain_timeout, "connections were cut: drain timed out");
-            self.connections.shutdown().await;
-        }
-        self.refusals.shutdown().await;
-    }
-}
-
-/// The edge at which a task's panic ends: it is logged, and nothing else happens.
-pub(crate) fn report(ended: Result<(), JoinError>) {
-    if let Err(error) = ended
-        && error.is_panic()
-    {
-        tracing::error!(%error, "a connection's task panicked; the others go on");
+        self.workers.serve(connections, (stream, peer), serve);
     }
 }

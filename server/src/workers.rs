@@ -16,6 +16,8 @@ use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
+use crate::socket;
+
 /// Where connections are served. When it is dropped its threads end, with all that is on them.
 #[derive(Debug)]
 pub struct Workers(Vec<Worker>);
@@ -56,7 +58,7 @@ impl Workers {
         }])
     }
 
-    /// Has a connection served by the worker that has the fewest.
+    /// Has a connection served by the worker that has the fewest, if it is still there.
     pub(crate) fn serve<F>(
         &self,
         connections: &mut JoinSet<()>,
@@ -65,6 +67,10 @@ impl Workers {
     ) where
         F: Future<Output = ()> + Send + 'static,
     {
+        if let Err(error) = socket::prepare(&stream) {
+            tracing::debug!(%peer, %error, "a connection was gone before it was served");
+            return;
+        }
         let load = |worker: &&Worker| worker.connections.load(Ordering::Relaxed);
         let worker = self.0.iter().min_by_key(load).expect("there is a worker");
         let counted = Counted::new(&worker.connections);

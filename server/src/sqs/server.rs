@@ -20,12 +20,11 @@ use super::known::Known;
 use super::recent::Recent;
 use super::rooms::Rooms;
 use super::stream::{Stream, Unwritten};
-use crate::accept::{ACCEPT_BACKOFF, concerns_one_peer};
+use crate::accept::{accept, drain};
 use crate::caller::EngineHandle;
 use crate::ending::{EndingReceiver, ended};
 use crate::limits::Limits;
-use crate::server::{Budget, report};
-use crate::socket;
+use crate::server::Budget;
 
 /// The time for a request's head, from the end of the request before it, if connections may not be idle
 /// for less.
@@ -63,55 +62,20 @@ pub async fn run(
         purged: Recent::new(pause),
         changing: tokio::sync::Mutex::default(),
     });
-    let mut connections = JoinSet::new();
-    let mut backoff = ACCEPT_BACKOFF.0;
-    loop {
-        tokio::select! {
-            _ = ended(&mut ending) => break,
-            Some(ended) = connections.join_next() => report(ended),
-            accepted = listener.accept() => match accepted {
-                Ok((stream, peer)) => {
-                    backoff = ACCEPT_BACKOFF.0;
-                    let place = Arc::clone(&budget.connections).try_acquire_owned();
-                    if place.is_err() {
-                        tracing::info!(%peer, connections_max, "closed a connection: there are too many");
-                    } else if let Err(error) = socket::prepare(&stream) {
-                        tracing::debug!(%peer, %error, "a connection was gone before it was served");
-                    } else {
-                        let endpoint = Arc::clone(&endpoint);
-                        let serve = move |stream| async move {
-                            serve(stream, peer, endpoint).await;
-                            drop(place);
-                        };
-                        budget.workers.serve(&mut connections, (stream, peer), serve);
-                    }
-                }
-                Err(error) if concerns_one_peer(&error) => {
-                    tracing::debug!(%error, "a connection was gone before it was accepted");
-                }
-                Err(error) => {
-                    tracing::warn!(%error, wait = ?backoff, "cannot accept connections");
-                    tokio::time::sleep(backoff).await;
-                    backoff = (2 * backoff).min(ACCEPT_BACKOFF.1);
-                }
-            },
-        }
-    }
-    drop(listener);
-    let all_ended = async {
-        while let Some(ended) = connections.join_next().await {
-            report(ended);
-        }
+    let on_peer = |connections: &mut JoinSet<()>, stream, peer| {
+        let Ok(place) = Arc::clone(&budget.connections).try_acquire_owned() else {
+            tracing::info!(%peer, connections_max, "closed a connection: there are too many");
+            return;
+        };
+        let endpoint = Arc::clone(&endpoint);
+        let serve = move |stream| async move {
+            serve(stream, peer, endpoint).await;
+            drop(place);
+        };
+        budget.workers.serve(connections, (stream, peer), serve);
     };
-    if tokio::time::timeout(drain_timeout, all_ended).await.is_err() {
-        let connections_left = connections.len();
-        tracing::warn!(
-            connections_left,
-            ?drain_timeout,
-            "SQS connections were cut: drain timed out"
-        );
-        connections.shutdown().await;
-    }
+    let (_, connections) = accept(listener, &mut ending, on_peer).await;
+    drain(connections, drain_timeout, "SQS connections").await;
 }
 
 async fn serve(stream: TcpStream, peer: SocketAddr, endpoint: Arc<Endpoint>) {
