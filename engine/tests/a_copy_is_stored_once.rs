@@ -93,6 +93,45 @@ fn over_restarts_and_compactions() {
     }
 }
 
+/// The window at that time is what a replay tells copies by.
+#[test]
+fn over_changes_of_the_window_when_everything_derived_is_lost() {
+    for lost in [0, u64::MAX] {
+        let mut client = client();
+        let set = |client: &mut Client, windows: u64| {
+            let window_ms = Some(WINDOW_MS * windows);
+            let changes =
+                AttributeChanges { deduplication_window_ms: window_ms, ..Default::default() };
+            let alter = Command::AlterQueue { name: QUEUE.to_owned(), attributes: changes.into() };
+            client.ask(alter).unwrap();
+        };
+        set(&mut client, 12);
+        send(&mut client, "a", 7);
+        client.advance(WINDOW_MS * 3);
+        send(&mut client, "a", 8);
+        set(&mut client, 24);
+        // Garbage, so that all of that is compacted.
+        let body = "x".repeat(400);
+        for id in 100..200 {
+            client.send_in_groups(QUEUE, &[("b", Some(id), &body)]);
+        }
+        let is_garbage = |seq| seq > 2;
+        while client.receive_max(QUEUE, 10, 60_000).into_iter().fold(0, |count, delivery| {
+            if is_garbage(delivery.seq.0) {
+                client.ack(QUEUE, delivery.receipt).unwrap();
+            }
+            count + 1
+        }) > 0
+        {}
+        client.keep_all();
+        assert!(client.stats().disk.compactions > 0);
+        client.close();
+        common::lose_derived(&client.disk, lost);
+        client.open().unwrap();
+        assert_eq!(send(&mut client, "a", 7), 1, "{lost:x}");
+    }
+}
+
 #[test]
 fn a_purge_empties_the_window() {
     for lost in [0, u64::MAX] {

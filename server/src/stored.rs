@@ -5,9 +5,10 @@ use std::sync::Arc;
 use forebay_engine::StoredMessage;
 use forebay_engine::error::ReadError;
 use forebay_engine::location::Location;
+use forebay_protocol::MessageAttributes;
 use tokio::sync::Semaphore;
 
-use crate::caller::EngineHandle;
+use crate::caller::{EngineHandle, Leases};
 
 /// Each message, if it is in memory. What whoever reads a backlog will want next is read meanwhile.
 pub(crate) fn read_hot<'l>(
@@ -48,4 +49,28 @@ fn read_on(engine: &EngineHandle) {
         let engine = engine.clone();
         tokio::task::spawn_blocking(move || engine.read_on());
     }
+}
+
+/// Which messages go back although they were read: in a FIFO queue those that come behind one of their group
+/// that the disk did not give, and that will come again. Which group that is of, its bytes would tell; but the
+/// messages of a group come together, so it can hold up no other than that of the one behind it.
+pub(crate) fn held_back(leases: &Leases, bodies: &[Result<StoredMessage, ReadError>]) -> Vec<bool> {
+    let mut held_back = vec![false; bodies.len()];
+    let (mut is_behind_lost, mut blocked) = (false, None);
+    for (held_back, body) in held_back.iter_mut().zip(bodies).filter(|_| leases.is_fifo()) {
+        match body {
+            Ok(stored) => {
+                let section = stored.payload.slice(..stored.attributes_bytes as usize);
+                let group = MessageAttributes::decode(section).ok().and_then(|found| found.group);
+                if std::mem::take(&mut is_behind_lost) {
+                    blocked.clone_from(&group);
+                }
+                *held_back = blocked.is_some() && blocked == group;
+            }
+            Err(ReadError::Disk(_)) => is_behind_lost = true,
+            // It is set aside, and holds up nobody.
+            Err(ReadError::Damaged(_)) => {}
+        }
+    }
+    held_back
 }

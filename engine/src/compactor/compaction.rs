@@ -42,8 +42,6 @@ pub(crate) struct Compaction {
     /// Whose file the output is written into.
     reserve: Reserve,
     output: Output,
-    /// The new segment, once its file has its name.
-    named: Option<Arc<Segment>>,
     newest: LogTime,
     counters: Arc<Counters>,
 }
@@ -180,7 +178,6 @@ impl Compaction {
             judge: Judge::new(views, older),
             reserve,
             output,
-            named: None,
             newest: LogTime::default(),
             counters,
         })
@@ -189,9 +186,9 @@ impl Compaction {
     /// Ends a compaction that failed: removes what it made, and gives back the reserve if that was
     /// not used up.
     pub(crate) fn abandon(self) -> Option<Reserve> {
-        if let Some(segment) = &self.named {
-            self.remove(&segment.path);
-            self.remove(&names::index(&segment.path));
+        if let Some(segment) = self.output.named() {
+            self.remove(segment);
+            self.remove(&names::index(segment));
             return None;
         }
         let reserve = self.reserve;
@@ -267,7 +264,6 @@ impl Compaction {
         let (segment, bytes) = self.output.finish(disk, data, self.newest, rest)?;
         // The header page was left for the end.
         let written = bytes - written + SEGMENT_HEADER_BYTES;
-        self.named = Some(segment.clone());
         let last = self.group.last().expect("a group has segments").last;
         let (index, index_bytes) = self.write_index(&segment, last, bytes);
         self.counters.compacted_bytes_written.add(written + index_bytes);

@@ -170,6 +170,10 @@ impl Judge {
         let Some(view) = self.view(queue) else { return };
         let mut changes = attributes.changes();
         changes.retain_current(&view.attributes);
+        // A replay tells copies by the window of that time.
+        if view.attributes.fifo {
+            changes.deduplication_window_ms = attributes.changes().deduplication_window_ms;
+        }
         if time == view.modified || changes.iter().next().is_some() {
             out.queue_changed(queue, time, &changes);
         }

@@ -39,6 +39,7 @@ pub(crate) struct Output {
     salt: Salt,
     index: HeapIndex,
     bytes_max: u64,
+    named: Option<PathBuf>,
     /// Behind the last byte that was written.
     written: u64,
     buffer: BytesMut,
@@ -61,6 +62,7 @@ impl Output {
             salt,
             index: HeapIndex::default(),
             bytes_max: SEGMENT_BYTES_MAX,
+            named: None,
             written: SEGMENT_HEADER_BYTES,
             buffer: BytesMut::new(),
             newest: None,
@@ -154,8 +156,14 @@ impl Output {
         }
         let path = names::segment(data, header.name());
         disk.rename(&self.path, &path)?;
+        self.named = Some(path.clone());
         disk.sync_dir(&names::log_dir(data))?;
         Ok((header.segment(file.clone(), path), self.written))
+    }
+
+    /// The segment's name, from when it has it.
+    pub(crate) fn named(&self) -> Option<&Path> {
+        self.named.as_deref()
     }
 
     /// Where the next bytes go.

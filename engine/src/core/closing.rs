@@ -73,11 +73,11 @@ impl<R: ReplyTo> Core<R> {
         );
         for message in self.stored.drain(..).map(|stored| place_of(&stored)) {
             let Indexed { queue, seq, slot, .. } = message;
+            control_bytes -= slot.bytes as usize;
             // A queue created and deleted within the entry has no index.
             if !self.state.contains(queue) {
                 continue;
             }
-            control_bytes -= slot.bytes as usize;
             self.index.add(message);
             sent_bytes += u64::from(slot.bytes) - SENT_OVERHEAD_BYTES as u64;
             match ends.last_mut() {

@@ -156,8 +156,10 @@ impl<'d> Salvage<'d> {
         }
         self.in_doubt.retain(|id, messages| ids.binary_search(id).is_ok() && !messages.is_empty());
         let queues_lost = self.control_bytes_lost / CREATING_BYTES_MIN;
-        let last = u64::from(self.state.last_queue().0).saturating_add(queues_lost);
-        self.state.set_last_queue(QueueId(u32::try_from(last).unwrap_or(u32::MAX - 1)));
+        // So many are assumed; but queues can still be created, whatever is lost.
+        let last = u64::from(self.state.last_queue().0);
+        let assumed = queues_lost.min((u64::from(u32::MAX) - last) / 2);
+        self.state.set_last_queue(QueueId((last + assumed) as u32));
         let mut homeless = std::mem::take(&mut self.homeless);
         homeless.retain(|queue, _| !self.deleted.contains(queue) && self.control_bytes_lost > 0);
         Lost { messages: lost, homeless }

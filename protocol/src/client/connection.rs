@@ -31,6 +31,7 @@ pub(super) struct Connection {
     buffer: BytesMut,
     welcome: Welcome,
     outgoing: Outgoing,
+    began_at: Instant,
     /// Since when nothing was written.
     written_at: Instant,
     /// Since when there was no sign of life from the server.
@@ -52,11 +53,17 @@ impl Connection {
             buffer,
             welcome,
             outgoing: Outgoing::default(),
+            began_at: now,
             written_at: now,
             heard_at: now,
             leaving: None,
             answered: false,
         }
+    }
+
+    /// How long it has stood.
+    pub(super) fn age(&self) -> Duration {
+        self.began_at.elapsed()
     }
 
     pub(super) fn welcome(&self) -> &Welcome {

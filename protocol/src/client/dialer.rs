@@ -86,6 +86,11 @@ impl Dialer {
         self.trouble_since = None;
     }
 
+    /// The longest pause between two attempts.
+    pub(super) fn longest_pause(&self) -> Duration {
+        self.options.backoff_max
+    }
+
     /// None before the first attempt; then doubling, and somewhere in the upper half of that, so
     /// that clients who lost a server together do not return together.
     fn pause(&self) -> Duration {

@@ -25,7 +25,8 @@ pub(super) async fn run(
     let mut calls = Calls::default();
     loop {
         let end = connection.drive(&mut calls, &mut incoming).await;
-        if connection.answered {
+        // One that stood for long was no trouble either, though nothing was asked of it.
+        if connection.answered || connection.age() > dialer.longest_pause() {
             dialer.reset();
         }
         // The socket closes before the next one opens: one client is one connection.

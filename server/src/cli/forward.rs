@@ -104,14 +104,9 @@ impl Forward {
     async fn move_all(&self, client: &Client, moved: &mut Moved) -> Result<(), Failure> {
         let mut left = if self.max == 0 { u64::MAX } else { self.max };
         let mut interrupted = Interrupted::listen();
-        while left > 0 {
+        while left > 0 && !interrupted.has_come() {
             let receiving = client.receive(&self.from, self.options(left));
-            let delivery = tokio::select! {
-                // A message that is there is dealt with before an interrupt is heeded.
-                biased;
-                delivery = receiving => delivery,
-                () = interrupted.wait() => break,
-            };
+            let Some(delivery) = interrupted.or_received(receiving).await else { break };
             let delivery = match delivery {
                 Ok(delivery) => delivery,
                 Err(error) if is_full(&error) && moved.messages > 0 => {

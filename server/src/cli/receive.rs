@@ -96,15 +96,10 @@ impl Receive {
     ) -> Result<(), Failure> {
         let mut left = if self.max == 0 { u64::MAX } else { self.max };
         let (mut damaged, mut received) = (0, 0);
-        while left > 0 {
+        while left > 0 && !interrupted.has_come() {
             let attempt = self.attempt.as_deref().unwrap_or_default();
             let receiving = client.receive_attempt(&self.queue, self.options(left), attempt);
-            let delivery = tokio::select! {
-                // A message that is there is dealt with before an interrupt is heeded.
-                biased;
-                delivery = receiving => delivery,
-                () = interrupted.wait() => break,
-            };
+            let Some(delivery) = interrupted.or_received(receiving).await else { break };
             let delivery = match delivery {
                 Ok(delivery) => delivery,
                 // What was received is in flight until its ack has arrived.

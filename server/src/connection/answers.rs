@@ -3,12 +3,13 @@
 use forebay_engine::command::{Command, MessageState};
 use forebay_engine::error::ReadError;
 use forebay_engine::location::Location;
-use forebay_protocol::{MessageAttributes, Peeked, PeekedMessage, Received, Reply};
+use forebay_protocol::{Peeked, PeekedMessage, Received, Reply};
 
 use super::Connection;
-use super::bodies::{Body, Fetched, Wanted};
-use crate::caller::{Answer, Answered, Caller, Kind, Leases};
+use super::bodies::{Fetched, Wanted};
+use crate::caller::{Answer, Answered, Caller, Kind};
 use crate::replies::{self, Translated};
+use crate::stored;
 
 impl Connection {
     /// Turns what the engine answered into a reply, at once or when its bodies are read.
@@ -56,7 +57,7 @@ impl Connection {
         let Fetched { ticket, answer, bodies, charge } = fetched;
         match answer {
             Wanted::Received(mut leases) => {
-                let held_back = held_back(&leases, &bodies);
+                let held_back = stored::held_back(&leases, &bodies);
                 let left_out =
                     leases.take_unless(|index| bodies[index].is_ok() && !held_back[index]);
                 let (mut found, mut lost) = (Vec::new(), Vec::new());
@@ -119,28 +120,4 @@ impl Connection {
             self.shared.engine.submit(command, Caller::nobody());
         }
     }
-}
-
-/// Which messages go back although they were read: in a FIFO queue those that come behind one of their group
-/// that the disk did not give, and that will come again. Which group that is of, its bytes would tell; but the
-/// messages of a group come together, so it can hold up no other than that of the one behind it.
-fn held_back(leases: &Leases, bodies: &[Body]) -> Vec<bool> {
-    let mut held_back = vec![false; bodies.len()];
-    let (mut is_behind_lost, mut blocked) = (false, None);
-    for (held_back, body) in held_back.iter_mut().zip(bodies).filter(|_| leases.is_fifo()) {
-        match body {
-            Ok(stored) => {
-                let section = stored.payload.slice(..stored.attributes_bytes as usize);
-                let group = MessageAttributes::decode(section).ok().and_then(|found| found.group);
-                if std::mem::take(&mut is_behind_lost) {
-                    blocked.clone_from(&group);
-                }
-                *held_back = blocked.is_some() && blocked == group;
-            }
-            Err(ReadError::Disk(_)) => is_behind_lost = true,
-            // It is set aside, and holds up nobody.
-            Err(ReadError::Damaged(_)) => {}
-        }
-    }
-    held_back
 }

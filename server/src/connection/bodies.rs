@@ -50,13 +50,10 @@ pub(super) struct Bodies {
     reading: Option<Pin<Box<dyn Future<Output = Vec<Fetched>> + Send>>>,
 }
 
-/// One answer's bodies, as far as they are known.
+/// An answer whose bodies are to be read.
 struct Fetch {
     ticket: Ticket,
     answer: Wanted,
-    hot: Vec<Option<Body>>,
-    /// Covers the bodies, or nothing.
-    charge: Charge,
 }
 
 /// A batch of disk reads is closed when it has this many bytes.
@@ -76,24 +73,23 @@ impl Bodies {
         room_to_write: bool,
     ) -> Option<Fetched> {
         let mut charge = Charge::default();
-        let mut hot: Vec<Option<Body>> = Vec::new();
         if room_to_write && self.memory.try_raise(&mut charge, answer.bytes()) {
-            hot = stored::read_hot(&self.engine, answer.locations());
+            let hot = stored::read_hot(&self.engine, answer.locations());
             if hot.iter().all(Option::is_some) {
                 let bodies = hot.into_iter().flatten().collect();
                 return Some(Fetched { ticket, answer, bodies, charge: Arc::new(charge) });
             }
-        } else {
-            hot.resize_with(answer.locations().count(), || None);
         }
-        self.waiting.push_back(Fetch { ticket, answer, hot, charge });
+        // Nothing is held while it waits: what is before it may need that memory.
+        self.waiting.push_back(Fetch { ticket, answer });
         None
     }
 
-    /// The next batch of answers, when its bodies are read; waits for ever when none is wanted.
+    /// The next batch of answers, when its bodies are read; waits for ever when none is wanted. None is begun
+    /// without `room_to_write`; but one that has begun goes on, for others wait for what it holds.
     /// Nothing is lost when this future is dropped.
-    pub(super) async fn fetched(&mut self) -> Vec<Fetched> {
-        if self.reading.is_none() && !self.waiting.is_empty() {
+    pub(super) async fn fetched(&mut self, room_to_write: bool) -> Vec<Fetched> {
+        if room_to_write && self.reading.is_none() && !self.waiting.is_empty() {
             let batch = self.next_batch();
             let (engine, memory) = (self.engine.clone(), self.memory.clone());
             let disk_reads = Arc::clone(&self.disk_reads);
@@ -136,33 +132,19 @@ impl Wanted {
 }
 
 async fn read_batch(
-    mut batch: Vec<Fetch>,
+    batch: Vec<Fetch>,
     engine: EngineHandle,
     memory: Memory,
     disk_reads: Arc<Semaphore>,
 ) -> Vec<Fetched> {
-    let mut charge = Charge::default();
-    for fetch in &mut batch {
-        charge.merge(std::mem::take(&mut fetch.charge));
-    }
     let batch_bytes = batch.iter().map(|fetch| fetch.answer.bytes()).sum();
-    let more = memory.wait_for(&charge, batch_bytes).await;
-    charge.merge(more);
-    let charge = Arc::new(charge);
-    let cold: Vec<Location> = batch.iter().flat_map(Fetch::cold).cloned().collect();
+    let charge = Arc::new(memory.wait_for(&Charge::default(), batch_bytes).await);
+    let locations = batch.iter().flat_map(|fetch| fetch.answer.locations()).cloned().collect();
     // Only places go to the blocking thread. The leases stay here, where dropping them counts.
-    let mut bodies = stored::read_all(&engine, &disk_reads, cold).await.into_iter();
-    let mut next = || bodies.next().expect("one body was read for each cold location");
-    let fill = |fetch: Fetch| {
-        let bodies = fetch.hot.into_iter().map(|body| body.unwrap_or_else(&mut next)).collect();
-        Fetched { ticket: fetch.ticket, answer: fetch.answer, bodies, charge: Arc::clone(&charge) }
+    let mut bodies = stored::read_all(&engine, &disk_reads, locations).await.into_iter();
+    let fill = |Fetch { ticket, answer }: Fetch| {
+        let bodies = bodies.by_ref().take(answer.locations().count()).collect();
+        Fetched { ticket, answer, bodies, charge: Arc::clone(&charge) }
     };
     batch.into_iter().map(fill).collect()
-}
-
-impl Fetch {
-    fn cold(&self) -> impl Iterator<Item = &Location> {
-        let places = self.answer.locations().zip(&self.hot);
-        places.filter_map(|(location, hot)| hot.is_none().then_some(location))
-    }
 }

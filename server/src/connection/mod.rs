@@ -182,7 +182,7 @@ impl Connection {
                 }
             }
             () = self.outbox.filled() => {}
-            fetched = self.bodies.fetched(), if room_to_write => {
+            fetched = self.bodies.fetched(room_to_write) => {
                 for fetched in fetched {
                     self.answer_fetched(fetched);
                 }

@@ -128,9 +128,13 @@ pub(super) async fn cancel(
     let Some(handle) = read_handle(&text) else {
         return Err(SqsError::invalid("Value for parameter TaskHandle is invalid."));
     };
-    queue_of(endpoint, &handle.source_arn, "SourceArn").await?;
+    let queue = queue_of(endpoint, &handle.source_arn, "SourceArn").await?;
     let gone = || SqsError::new(Code::ResourceNotFoundException, "Task does not exist.");
     let id: MessageId = handle.task_id.parse().map_err(|_| gone())?;
+    // The rights that were looked at are those to this queue: a handle may be made up.
+    if id.queue_id() != queue.id.0 {
+        return Err(gone());
+    }
     let redrive = RedriveId(u64::from(id.queue_id()) << 32 | id.seq() & 0xffff_ffff);
     if task_id(endpoint, redrive) != handle.task_id {
         return Err(gone());

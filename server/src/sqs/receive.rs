@@ -153,19 +153,29 @@ async fn fetch(endpoint: &Endpoint, leases: &mut Leases) -> (Vec<StoredMessage>,
         Some(read) => read,
         None => stored::read_all(&endpoint.engine, &endpoint.disk_reads, locations).await,
     };
-    let left_out = leases.take_unless(|index| read[index].is_ok());
-    for (delivery, error) in left_out.iter().zip(read.iter().filter_map(|r| r.as_ref().err())) {
+    let held_back = stored::held_back(leases, &read);
+    let left_out = leases.take_unless(|index| read[index].is_ok() && !held_back[index]);
+    let (mut found, mut lost) = (Vec::with_capacity(read.len()), Vec::new());
+    for (body, is_held_back) in read.into_iter().zip(held_back) {
+        match body {
+            Ok(body) if !is_held_back => found.push(body),
+            body => lost.push(body.err()),
+        }
+    }
+    for (delivery, error) in left_out.iter().zip(lost) {
         let (queue, seq) = (delivery.location.queue, delivery.seq);
-        tracing::error!(%queue, %seq, %error, "a stored message cannot be read");
+        if let Some(error) = &error {
+            tracing::error!(%queue, %seq, %error, "a stored message cannot be read");
+        }
         match error {
-            ReadError::Damaged(_) => {
+            Some(ReadError::Damaged(_)) => {
                 endpoint.engine.submit(Command::SetAside { queue, seq }, Caller::nobody());
             }
             // A disk may read again what it could not read now.
-            ReadError::Disk(_) => leases.give_back(delivery),
+            Some(ReadError::Disk(_)) | None => leases.give_back(delivery),
         }
     }
-    (read.into_iter().flatten().collect(), charge)
+    (found, charge)
 }
 
 /// A message as the client gets it.

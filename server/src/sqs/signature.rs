@@ -278,9 +278,10 @@ fn canonical_request(claim: &Claim, parts: &Parts, body: &[u8]) -> Result<String
     ))
 }
 
-/// The parameters in the URL, decoded. A plus sign is one.
+/// The parameters in the URL, decoded as they are for the request itself: a plus sign is a space.
 fn parameters(parts: &Parts) -> Vec<(String, String)> {
-    let decode = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
+    let decode =
+        |text: &str| percent_decode_str(&text.replace('+', " ")).decode_utf8_lossy().into_owned();
     let pairs = parts.uri.query().unwrap_or_default().split('&').filter(|pair| !pair.is_empty());
     pairs
         .map(|pair| {

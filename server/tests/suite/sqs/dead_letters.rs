@@ -1,5 +1,6 @@
 //! Without these, what a program does about poison would be lost on the way to another queue, or back.
 
+use data_encoding::BASE64;
 use serde_json::{Value, json};
 
 use super::wire::{BAD_ATTRIBUTE_VALUE, BEGIN_MS, INVALID, NOT_FOUND, Sqs};
@@ -288,7 +289,7 @@ async fn a_move_task_brings_dead_letters_back_as_new_messages() {
     let id = dead_letter(&sqs).await;
     moved(&sqs, &sqs.url("dead")).await;
     let started = sqs.ask("StartMessageMoveTask", json!({"SourceArn": arn("dead")})).await;
-    let handle = data_encoding::BASE64.decode(started["TaskHandle"].as_str().unwrap().as_bytes());
+    let handle = BASE64.decode(started["TaskHandle"].as_str().unwrap().as_bytes());
     let handle: Value = serde_json::from_slice(&handle.unwrap()).unwrap();
     assert_eq!(handle["sourceArn"], arn("dead"));
     assert_eq!(handle["taskId"].as_str().map(str::len), Some(36));
@@ -334,6 +335,11 @@ async fn a_running_move_task_is_alone_and_can_be_cancelled() {
     assert_eq!((&task["Status"], &task["TaskHandle"]), (&json!("RUNNING"), &started["TaskHandle"]));
     assert_eq!(task["DestinationArn"], arn("elsewhere"));
     assert_eq!(task["MaxNumberOfMessagesPerSecond"], 1);
+    // Rights are looked at by the queue that a handle names: one that was made up names another queue's task.
+    let handle = BASE64.decode(started["TaskHandle"].as_str().unwrap().as_bytes()).unwrap();
+    let made_up = String::from_utf8(handle).unwrap().replace(&arn("dead"), &arn("elsewhere"));
+    let cancel = json!({"TaskHandle": BASE64.encode(made_up.as_bytes())});
+    sqs.refuses("CancelMessageMoveTask", cancel, NOT_FOUND, "Task does not exist.").await;
     let cancel = json!({"TaskHandle": started["TaskHandle"]});
     let cancelled = sqs.ask("CancelMessageMoveTask", cancel).await;
     assert!(cancelled["ApproximateNumberOfMessagesMoved"].as_u64().unwrap() < 4, "{cancelled}");

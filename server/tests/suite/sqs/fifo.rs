@@ -1,5 +1,8 @@
 //! Without these, FIFO queues would be in order natively and not over SQS.
 
+use forebay::Limits;
+use forebay::sqs::Config;
+use forebay_engine::disk::{Fault, SimDisk};
 use serde_json::{Value, json};
 
 use super::wire::{BAD_ATTRIBUTE_VALUE, INVALID, MISSING, Sqs};
@@ -332,4 +335,38 @@ async fn a_group_that_was_received_goes_to_the_back() {
         bodies.push(messages.map(|m| m["Body"].as_str().unwrap()).collect::<String>());
     }
     assert_eq!(bodies, ["aeb", "daebc"]);
+}
+
+/// Natively it was found by `torture kill --strace`.
+#[tokio::test]
+async fn a_message_that_the_disk_did_not_give_is_not_overtaken_by_its_group() {
+    let disk = SimDisk::new(1);
+    let sqs = Sqs::start_on(disk.clone(), Config::default(), Limits::default()).await;
+    let url = sqs.create("q.fifo", json!({"FifoQueue": "true"})).await;
+    for (group, number) in [("a", "1"), ("a", "2"), ("b", "3"), ("a", "4")] {
+        // Two of these are more than is read at once: what fails is not read again one by one.
+        let members = json!({
+            "QueueUrl": url, "MessageBody": format!("{number}{}", "x".repeat(600_000)),
+            "MessageGroupId": group, "MessageDeduplicationId": number,
+        });
+        sqs.ask("SendMessage", members).await;
+    }
+    // More than is kept of what was sent last.
+    let other = sqs.create("other", json!({})).await;
+    for _ in 0..20 {
+        sqs.send_body(&other, &"x".repeat(1_000_000)).await;
+    }
+    let numbers = async || {
+        let members = json!({"QueueUrl": url, "MaxNumberOfMessages": 10});
+        let received = sqs.ask("ReceiveMessage", members).await;
+        let messages = received["Messages"].as_array().cloned().unwrap_or_default();
+        let number = |message: &Value| message["Body"].as_str().unwrap()[..1].to_owned();
+        messages.iter().map(number).collect::<Vec<_>>()
+    };
+    disk.fail_at(disk.operations(), Fault::ReadIo);
+    let at_first = numbers().await;
+    assert!(at_first.iter().all(|number| number == "3"), "none of group a: {at_first:?}");
+    let mut later = numbers().await;
+    later.retain(|number| number != "3");
+    assert_eq!(later, ["1", "2", "4"]);
 }

@@ -149,6 +149,8 @@ async fn a_request_that_is_not_what_was_signed_is_refused_and_nothing_is_stored(
     }
     for (from, to) in [
         ("MessageBody=a", "MessageBody=b"),
+        // A plus sign that is written as it is means a space.
+        ("b%2Bc", "b+c"),
         ("/q?", "/r?"),
         ("Expires=60", "Expires=61"),
         ("Signature=5778", "Signature=5779"),
