@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use common::{Answers, DATA, Slot, ask, message, open, show, tiny};
+use common::{Answers, DATA, Slot, ask, in_group, message, open, show, tiny};
 use forebay_engine::attributes::AttributeChanges;
 use forebay_engine::command::{Command, Delivery, Reply};
 use forebay_engine::disk::{Disk, SimDisk};
@@ -474,6 +474,47 @@ fn what_is_not_lost_is_as_it_was_with_every_lease_and_count() {
     let mut store = open_new(&disk, &reference.clock.fork()).unwrap();
     let shown = show(&mut store, &mut Answers::default());
     assert_eq!(shown, reference.queues);
+}
+
+/// What was sent before the shorter window stays in memory until the next message is sent; the repair expected
+/// it in the new log, and every one failed.
+#[test]
+fn a_store_whose_deduplication_window_was_made_shorter_is_repaired() {
+    const ORDERS: &str = "orders.fifo";
+    let send = |run: &mut Run, id: u64| {
+        let messages = vec![in_group("a", Some(id), b"order")];
+        let sent = run.ask(Command::Send { queue: ORDERS.to_owned(), messages, batch: None });
+        let Reply::Sent(stored) = sent else { panic!("{sent:?}") };
+        stored.seqs.first().map_or(stored.first.0, |seq| seq.0)
+    };
+    let window = |ms| AttributeChanges { deduplication_window_ms: Some(ms), ..Default::default() };
+    let mut run = Run::new();
+    let attributes = AttributeChanges { fifo: Some(true), ..window(3_600_000) };
+    run.ask(Command::CreateQueue { name: ORDERS.to_owned(), attributes: attributes.into() });
+    for id in 1..=4 {
+        run.clock.advance(if id == 4 { 200_000 } else { 600_000 });
+        assert_eq!(send(&mut run, id), id);
+    }
+    let attributes = window(300_000).into();
+    run.ask(Command::AlterQueue { name: ORDERS.to_owned(), attributes });
+    run.send(&["rotten", "whole"]);
+    run.kill();
+    let (path, offset, bytes) =
+        run.entry_with(|record| record.message().is_some_and(|sent| sent.payload == b"rotten"));
+    let image = run.disk.image(&path).unwrap();
+    let entry = &image[offset as usize..(offset + bytes) as usize];
+    let at = entry.windows(6).position(|bytes| bytes == b"rotten").unwrap() as u64;
+    run.disk.flip_bit(&path, offset + at, 0).unwrap();
+    assert_eq!(bodies(&run.repaired(None)), ["whole"]);
+    let disk = run.disk.fork();
+    let repair = examine(&disk, Path::new(DATA), &mut |_| {}).unwrap();
+    repair.write(Path::new(NEW), None, 16 << 10, &mut |_| {}).unwrap();
+    run.store = Some(open_new(&disk, &run.clock).unwrap());
+    assert_eq!(
+        [3, 4, 2].map(|id| send(&mut run, id)),
+        [3, 4, 5],
+        "copies within the window are found"
+    );
 }
 
 #[test]

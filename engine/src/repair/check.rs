@@ -115,12 +115,15 @@ fn late(queue: &Queue) -> BTreeMap<u64, RoaringTreemap> {
 }
 
 /// Whether copies are looked for of every message of which they were. Of older ones they may be, too: the
-/// window's time says no.
+/// window's time says no. So entries that the window has outlived are not expected: where it was made shorter,
+/// they stay until the next message is sent, and the new log does not keep them.
 fn window_is_in(expected: &Queue, found: &Queue) -> bool {
-    let keys = |queue: &Queue| {
-        let window = queue.deduplication.window().iter();
-        window.map(|Entry { key, seq, time }| (*seq, (key.0, *time))).collect::<BTreeMap<_, _>>()
-    };
-    let found = keys(found);
-    keys(expected).iter().all(|(seq, key)| found.get(seq) == Some(key))
+    let window_ms = expected.attributes.deduplication_window_ms;
+    let window = || expected.deduplication.window().iter();
+    let last = window().map(|entry| entry.time).max().unwrap_or_default();
+    let since = LogTime(last.0.saturating_sub(window_ms));
+    let key = |Entry { key, seq, time }: &Entry| (*seq, (key.0, *time));
+    let found: BTreeMap<_, _> = found.deduplication.window().iter().map(key).collect();
+    let mut wanted = window().filter(|entry| entry.time >= since).map(key);
+    wanted.all(|(seq, key)| found.get(&seq) == Some(&key))
 }
