@@ -110,7 +110,8 @@ impl Options {
         start..start + (let_be / 3).max(self.segment_bytes / 2)
     }
 
-    fn segment_room(&self) -> u64 {
+    /// The most bytes of records that one entry of a segment can hold.
+    pub(crate) fn segment_room(&self) -> u64 {
         (self.segment_bytes - SEGMENT_HEADER_BYTES - entry_bytes(0)) & !7
     }
 }

@@ -1,5 +1,5 @@
 //! Without this: a dead letter on a full or a rotten disk would be delivered without end, be lost,
-//! or hold up its queue.
+//! or hold up its queue; and one that fits no segment would end the process at every start.
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
@@ -10,9 +10,10 @@ mod common;
 mod letters;
 
 use client::{Client, receive, send};
-use forebay_engine::RequestError;
+use forebay_engine::command::RedriveState;
 use forebay_engine::disk::Fault;
-use letters::{bodies_in, jobs_and_dead, let_die};
+use forebay_engine::{Options, RequestError};
+use letters::{bodies_in, fifo, jobs_and_dead, let_die, list, newest, policy, start};
 
 /// Room for a manifest, but for no segment; and sends are refused already.
 fn fill(client: &mut Client, queue: &str) {
@@ -109,8 +110,7 @@ fn a_read_that_failed_is_tried_again_after_a_while() {
 
 #[test]
 fn many_and_large_ones_are_moved_a_bounded_number_at_a_time() {
-    let mut client =
-        Client::with(forebay_engine::Options { segment_bytes: 4 << 20, ..common::tiny() });
+    let mut client = Client::with(Options { segment_bytes: 4 << 20, ..common::tiny() });
     jobs_and_dead(&mut client, 1);
     for _ in 0..30 {
         client.send_all("jobs", &vec![vec![b'x'; 100]; 100]);
@@ -120,4 +120,92 @@ fn many_and_large_ones_are_moved_a_bounded_number_at_a_time() {
     }
     let_die(&mut client, "jobs");
     assert_eq!((client.counts("jobs"), client.counts("dead")[0]), ([0; 4], 3020));
+}
+
+/// A store that was opened with segments of 64 KiB, and is opened again with smaller ones.
+fn with_large_segments() -> Client {
+    Client::with(Options { segment_bytes: 64 << 10, ..common::tiny() })
+}
+
+fn with_smaller_segments(client: &mut Client) {
+    client.keep();
+    client.close();
+    client.options = common::tiny();
+    client.open().unwrap();
+}
+
+#[test]
+fn one_that_no_segment_holds_any_more_is_delivered_as_before() {
+    let mut client = with_large_segments();
+    jobs_and_dead(&mut client, 1);
+    let large = "large".repeat(4_000);
+    for body in ["first", &large, "last"] {
+        client.send("jobs", body);
+    }
+    with_smaller_segments(&mut client);
+    assert_eq!(client.bodies("jobs", 0).len(), 3);
+    // Also where a receive waits for dead letters.
+    let waiting = client.begin(receive("jobs", 1, 20_000, 1_000));
+    client.keep();
+    assert_eq!(client.received(waiting), Some(vec![large.clone()]));
+    client.advance(1_000);
+    client.receive("jobs", 0);
+    client.keep();
+    assert_eq!(bodies_in(&mut client, "dead"), ["first", "last"]);
+    client.commit_and_kill();
+    let delivery = client.receive_one("jobs", 1_000);
+    assert!(delivery.receive_count > 2 && client.body(&delivery) == large);
+    client.ack("jobs", delivery.receipt).unwrap();
+    assert_eq!(client.counts("jobs"), [0; 4]);
+}
+
+#[test]
+fn in_a_fifo_queue_its_group_does_not_wait_for_it() {
+    let mut client = with_large_segments();
+    client.create_fifo("dead.fifo");
+    client.create_with("jobs.fifo", fifo(policy("dead.fifo", 1)));
+    let large = "large".repeat(4_000);
+    client.send_in_groups("jobs.fifo", &[("a", Some(1), &large), ("a", Some(2), "next")]);
+    with_smaller_segments(&mut client);
+    client.receive_max("jobs.fifo", 1, 0);
+    for _ in 0..2 {
+        let delivery = client.receive_one("jobs.fifo", 1_000);
+        client.ack("jobs.fifo", delivery.receipt).unwrap();
+    }
+    assert_eq!(client.counts("jobs.fifo"), [0; 4]);
+}
+
+#[test]
+fn a_redrive_leaves_what_no_segment_holds_any_more_and_says_so() {
+    let mut client = with_large_segments();
+    jobs_and_dead(&mut client, 1);
+    let large = "large".repeat(4_000);
+    for body in ["first", &large, "last"] {
+        client.send("jobs", body);
+    }
+    let_die(&mut client, "jobs");
+    client.send("dead", "by hand");
+    with_smaller_segments(&mut client);
+    start(&mut client, "dead", "", 0);
+    client.keep();
+    assert_eq!(newest(&mut client, "dead"), (RedriveState::Completed, 2, 4));
+    let reason = "1 message was left: it came from no other queue; 1 message was left: it does not fit a segment";
+    assert_eq!(list(&mut client, "dead")[0].reason, reason);
+    assert_eq!(bodies_in(&mut client, "jobs"), ["first", "last"]);
+    assert_eq!(bodies_in(&mut client, "dead"), [large, "by hand".to_owned()]);
+}
+
+/// What may be sent may be moved, although a move takes more.
+#[test]
+fn the_largest_that_may_be_sent_is_moved() {
+    let mut client = Client::new();
+    jobs_and_dead(&mut client, 1);
+    let most = client.options.command_bytes_max() as usize;
+    let is_sent = |client: &mut Client, bytes: usize| {
+        client.ask(send("jobs", &"x".repeat(bytes), None)).is_ok()
+    };
+    let bytes = (0..most).rev().find(|bytes| is_sent(&mut client, *bytes)).unwrap();
+    assert!(most - bytes < 200, "{bytes} of {most}");
+    let_die(&mut client, "jobs");
+    assert_eq!((client.counts("jobs"), client.counts("dead")[0]), ([0; 4], 1));
 }

@@ -1,11 +1,12 @@
 //! Decisions about dead letters: which messages are, and where they go.
 
 use super::Core;
-use super::moves::{Chosen, Moves};
+use super::moves::{Chosen, Moves, moved_bytes};
 #[cfg(feature = "broken")]
 use crate::broken::{Mistake, makes};
 use crate::command::ReplyTo;
 use crate::ids::QueueId;
+use crate::location::Location;
 use crate::log::reader::StoredMessage;
 use crate::record::Moved;
 use crate::state::Queue;
@@ -18,6 +19,8 @@ pub(super) struct DeadLetters {
     found: Vec<Chosen>,
     bytes: u64,
     may_mark: bool,
+    /// The most bytes that a move may take.
+    moved_bytes_max: u64,
     /// There was no room to mark one at least.
     is_starved: bool,
 }
@@ -36,6 +39,11 @@ impl DeadLetters {
         wants
     }
 
+    /// Whether one is too large for any segment to come, and so for a move. It is delivered as before.
+    pub(super) fn is_too_large(&self, location: &Location) -> bool {
+        moved_bytes(location) > self.moved_bytes_max
+    }
+
     /// One was found.
     pub(super) fn add(&mut self, chosen: Chosen) {
         self.bytes += u64::from(chosen.location.bytes);
@@ -50,8 +58,14 @@ impl<R: ReplyTo> Core<R> {
         self.dead_letter_target(queue)?;
         let count = u32::try_from(queue.attributes.receive_count_max).unwrap_or(u32::MAX);
         let may_mark = self.moves.may_begin() && self.check_sends_allowed().is_ok();
-        let (found, bytes, is_starved) = (Vec::new(), 0, false);
-        Some(DeadLetters { receive_count_max: count, found, bytes, may_mark, is_starved })
+        Some(DeadLetters {
+            receive_count_max: count,
+            found: Vec::new(),
+            bytes: 0,
+            may_mark,
+            moved_bytes_max: self.options.segment_room(),
+            is_starved: false,
+        })
     }
 
     fn dead_letter_target(&self, queue: &Queue) -> Option<&Queue> {

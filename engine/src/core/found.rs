@@ -205,8 +205,10 @@ impl Look<'_> {
         let held = self.messages.held(seq);
         let is_dead =
             |held: &Held| self.dead.as_ref().is_some_and(|dead| dead.is_one(held.receive_count));
-        if held.is_some_and(is_dead) {
-            return self.visit_dead((seq, group), found);
+        if held.is_some_and(is_dead)
+            && let Some(flow) = self.visit_dead((seq, group), found)
+        {
+            return flow;
         }
         if !gives {
             self.spared += 1;
@@ -234,20 +236,35 @@ impl Look<'_> {
     }
 
     /// Passes over a dead letter, and marks it if there is room. In a FIFO queue its group waits for it.
-    fn visit_dead(&mut self, (seq, group): (Seq, Group), found: &mut Found) -> ControlFlow<()> {
+    /// `None`: it cannot be moved, and is delivered as any other message.
+    fn visit_dead(
+        &mut self,
+        (seq, group): (Seq, Group),
+        found: &mut Found,
+    ) -> Option<ControlFlow<()>> {
+        let wants = self.dead.as_mut().is_some_and(|dead| dead.wants(self.moves));
+        let located = wants.then(|| self.locate(seq));
+        if let (Some(dead), Some(Some((location, _)))) = (&self.dead, &located)
+            && dead.is_too_large(location)
+        {
+            return None;
+        }
         self.passed += 1;
         if self.is_fifo {
             self.locked.insert(group);
         }
-        if self.dead.as_mut().is_some_and(|dead| dead.wants(self.moves)) {
-            let Some((location, sent)) = self.locate(seq) else { return found.cut() };
-            if !self.has_expired(sent)
-                && let Some(dead) = &mut self.dead
-            {
-                dead.add(Chosen { group, location, sent });
+        match located {
+            None => {}
+            Some(None) => return Some(found.cut()),
+            Some(Some((location, sent))) => {
+                if !self.has_expired(sent)
+                    && let Some(dead) = &mut self.dead
+                {
+                    dead.add(Chosen { group, location, sent });
+                }
             }
         }
-        ControlFlow::Continue(())
+        Some(ControlFlow::Continue(()))
     }
 
     /// Where a message is, and when it was sent. What a damaged index hides comes when that was rebuilt.

@@ -6,7 +6,8 @@
 //! marked is delivered to nobody, and its group waits behind it.
 //!
 //! Invariants. What is marked is on its way to be read, or was read and waits for room in the log.
-//! Its bytes are bounded ([`LANE_BYTES_MAX`]), but for one message that is always let through.
+//! Its bytes are bounded ([`LANE_BYTES_MAX`]), but for one message that is always let through. What no
+//! segment holds is not moved: segments may have been larger when it was sent.
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 
@@ -244,6 +245,12 @@ impl<R: ReplyTo> Core<R> {
         }
     }
 
+    /// Whether the segments to come hold a message once it is moved: not always one that was sent when
+    /// segments were larger.
+    pub(super) fn can_be_moved(&self, location: &Location) -> bool {
+        moved_bytes(location) <= self.options.segment_room()
+    }
+
     /// A batch is done with: others may be marked.
     fn end_batch(&mut self, read: &MovingRead, now: LogTime) {
         let Batch { queue, redrive, messages, bytes } = read.batch;
@@ -336,7 +343,7 @@ impl Moves {
 }
 
 /// More than a moved message takes in the log.
-fn moved_bytes(location: &Location) -> u64 {
+pub(super) fn moved_bytes(location: &Location) -> u64 {
     let most = MOVED_OVERHEAD_BYTES + MOVED_REASON_BYTES_MAX + QUEUE_NAME_BYTES_MAX;
     u64::from(location.bytes) + most as u64
 }

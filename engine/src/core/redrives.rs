@@ -152,12 +152,16 @@ impl<R: ReplyTo> Core<R> {
         };
         let count = running.moved + 1;
         // Who sent it here meant it to be here.
-        if running.destination.is_empty() && stored.dead_letter.is_none() {
-            let has_room = self.redrives.get_mut(from_queue).is_none_or(|run| run.leave(from_seq));
-            if !has_room {
-                let reason = format!(
-                    "more than {LEFT_MAX} messages came from no other queue: they need a destination"
-                );
+        let is_at_home = running.destination.is_empty() && stored.dead_letter.is_none();
+        let is_too_large = !self.can_be_moved(location);
+        if is_at_home || is_too_large {
+            let run = self.redrives.get_mut(from_queue);
+            if !run.is_none_or(|run| run.leave(from_seq, is_too_large)) {
+                let why = match is_too_large {
+                    true => "do not fit a segment",
+                    false => "came from no other queue: they need a destination",
+                };
+                let reason = format!("more than {LEFT_MAX} messages {why}");
                 self.end_redrive(redrive, RedriveOutcome::Failed, &reason, now);
             }
             return;
@@ -253,11 +257,19 @@ impl<R: ReplyTo> Core<R> {
         let (Some(run), Some(queue)) = (self.redrives.get_mut(id), self.state.by_id(id)) else {
             return String::new();
         };
-        match run.left().filter(|seq| queue.messages.contains(*seq)).count() {
-            0 => String::new(),
-            1 => "1 message was left: it came from no other queue".to_owned(),
-            count => format!("{count} messages were left: they came from no other queue"),
-        }
+        let left = run.left().filter(|(seq, _)| queue.messages.contains(*seq));
+        let (large, at_home): (Vec<_>, Vec<_>) = left.partition(|(_, is_too_large)| *is_too_large);
+        let at_home = match at_home.len() {
+            0 => None,
+            1 => Some("1 message was left: it came from no other queue".to_owned()),
+            count => Some(format!("{count} messages were left: they came from no other queue")),
+        };
+        let large = match large.len() {
+            0 => None,
+            1 => Some("1 message was left: it does not fit a segment".to_owned()),
+            count => Some(format!("{count} messages were left: they do not fit a segment")),
+        };
+        at_home.into_iter().chain(large).collect::<Vec<_>>().join("; ")
     }
 
     fn take_redriven(&mut self, id: QueueId, max: u64, now: LogTime) -> Taken {

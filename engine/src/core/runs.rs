@@ -17,7 +17,8 @@ const BATCH_MESSAGES_MAX: u64 = 256;
 /// What a redrive did not use of its rate is good for so long: clocks tick in milliseconds.
 const CREDIT_MS: u64 = 10;
 
-/// So many messages that came from no other queue are left where they are, and passed each time.
+/// So many messages that came from no other queue, or fit no segment, are left where they are, and passed
+/// each time.
 pub(super) const LEFT_MAX: u64 = 65_536;
 
 /// The redrives that run.
@@ -44,6 +45,8 @@ pub(super) struct Run {
     is_postponed: bool,
     /// Messages that it leaves. After a restart it comes upon them once more.
     left: RoaringTreemap,
+    /// Those of them that fit no segment.
+    too_large: RoaringTreemap,
 }
 
 impl Runs {
@@ -58,6 +61,7 @@ impl Runs {
             under_way: 0,
             is_postponed: false,
             left: RoaringTreemap::new(),
+            too_large: RoaringTreemap::new(),
         };
         self.runs.insert(redrive.id.queue(), run);
     }
@@ -143,8 +147,11 @@ impl Run {
     }
 
     /// It leaves a message where it is; false if those are too many.
-    pub(super) fn leave(&mut self, seq: Seq) -> bool {
+    pub(super) fn leave(&mut self, seq: Seq, is_too_large: bool) -> bool {
         self.left.insert(seq.0);
+        if is_too_large {
+            self.too_large.insert(seq.0);
+        }
         self.left.len() <= LEFT_MAX
     }
 
@@ -158,9 +165,9 @@ impl Run {
         self.left.len()
     }
 
-    /// Those that it leaves.
-    pub(super) fn left(&self) -> impl Iterator<Item = Seq> + '_ {
-        self.left.iter().map(Seq)
+    /// Those that it leaves, and whether each fits no segment.
+    pub(super) fn left(&self) -> impl Iterator<Item = (Seq, bool)> + '_ {
+        self.left.iter().map(|seq| (Seq(seq), self.too_large.contains(seq)))
     }
 
     /// It goes on when it may take another message.
