@@ -303,3 +303,49 @@ fn what_a_misplaced_block_shows_twice_is_taken_once() {
         assert!(whole.len() > 1, "block {late} in the place of {early}");
     }
 }
+
+/// What stands behind a message with a greater number was set aside, although it is whole.
+#[test]
+fn where_two_blocks_of_an_entry_are_exchanged_only_what_they_cut_is_set_aside() {
+    let mut client = Client::with(Options { garbage_segment_percent: 1 << 20, ..tiny() });
+    client.create("early");
+    client.create("late");
+    let bodies: Vec<_> = (1..=30).map(|number| vec![number; 150]).collect();
+    client.send_all("early", &bodies);
+    let last = client.receive_max("early", 30, 0).pop().unwrap().location;
+    for _ in 0..8 {
+        client.send_all("late", &[body(99), body(99), body(99)]);
+    }
+    client.keep();
+    client.close();
+    client.disk.flip_bit(&client.files_of("idx")[0], PAGE * 3 + 20, 3).unwrap();
+    client.open().unwrap();
+    let path = client.files_of("log")[0].clone();
+    let bytes = client.disk.image(&path).unwrap();
+    let (one, other) = (10 * 512, last.offset as usize / 512 * 512 - 512);
+    assert!(other - one > 5 * 512, "much stands between them");
+    for (at, bits) in (0..512).map(|at| (at, bytes[one + at] ^ bytes[other + at])) {
+        for bit in (0..8).filter(|bit| bits >> bit & 1 == 1) {
+            for block in [one, other] {
+                client.disk.flip_bit(&path, (block + at) as u64, bit).unwrap();
+            }
+        }
+    }
+    // That the index is broken is found now.
+    client.receive_max("early", 100, 0);
+    client.keep();
+    let received = client.receive_max("early", 100, 0);
+    assert_eq!(received.len(), 30);
+    let is_whole = |seq: u64, payload: &[u8]| payload == bodies[seq as usize - 1];
+    let whole = received.iter().filter(|delivery| match client.store().read(&delivery.location) {
+        Ok(stored) => {
+            assert!(is_whole(delivery.seq.0, &stored.payload), "{}", delivery.seq);
+            true
+        }
+        Err(ReadError::Damaged(_)) => false,
+        Err(error) => panic!("{error}"),
+    });
+    // Each of the four ends of a block cuts one message, and may hide the next.
+    let whole = whole.count();
+    assert!((22..30).contains(&whole), "{whole}");
+}

@@ -331,6 +331,78 @@ fn exchange(
     true
 }
 
+/// One entry with many messages, and where it is; its segment is the active one, or is sealed and has an index.
+fn of_one_large_entry(is_sealed: bool) -> (Run, (PathBuf, u64, u64)) {
+    let mut run = Run::new();
+    // Those with a delay are delivered as said only if their records are applied.
+    let delay_ms = |number: usize| number.is_multiple_of(3).then_some(20_000);
+    let body = |number| format!("{number:02} {}", "x".repeat(100 + number * 7 % 50));
+    let messages = (0..30).map(|number| message(body(number).as_bytes(), delay_ms(number)));
+    let (queue, messages) = (QUEUE.to_owned(), messages.collect());
+    run.ask(Command::Send { queue, messages, batch: None });
+    run.send(&["next"]);
+    while is_sealed && segments(&run.disk).len() < 2 {
+        run.send(&[&"filling".repeat(200)]);
+    }
+    run.keep();
+    run.kill();
+    let entry = run.entry_with(|record| record.message().is_some_and(|sent| sent.seq == Seq(30)));
+    assert_eq!(run.disk.image(entry.0.with_extension("idx")).is_ok(), is_sealed);
+    (run, entry)
+}
+
+/// The messages of an entry, each with its record.
+fn records_of(entry: &[u8]) -> Vec<(Seq, Vec<u8>)> {
+    let mut at = 56;
+    let next = |number| {
+        let size = u32::from_le_bytes(entry[at..at + 4].try_into().unwrap()) as usize;
+        at += size;
+        (Seq(number), entry[at - size..at].to_vec())
+    };
+    (1..=30).map(next).collect()
+}
+
+/// A record proves itself wherever it stands. But messages were told in the order in which they were found: those
+/// behind one with a greater number were dropped and not counted, or the repair ended as not what it told.
+#[test]
+fn whatever_blocks_of_one_entry_are_exchanged_or_copied_all_that_is_whole_is_kept() {
+    for (is_sealed, has_header) in [(true, true), (true, false), (false, true), (false, false)] {
+        let (run, (path, offset, bytes)) = of_one_large_entry(is_sealed);
+        let all: BTreeSet<Seq> = run.repaired(None).into_keys().collect();
+        let (offset, end) = (offset as usize, (offset + bytes) as usize);
+        let image = run.disk.image(&path).unwrap();
+        let records = records_of(&image[offset..end]);
+        let block = |number: usize| number * 512..(number + 1) * 512;
+        let inner = (offset + 56).div_ceil(512)..end / 512;
+        let pairs = inner.clone().flat_map(|one| inner.clone().map(move |other| (one, other)));
+        for (one, other) in pairs.filter(|(one, other)| one != other) {
+            let mut changed = image.to_vec();
+            changed[block(one)].copy_from_slice(&image[block(other)]);
+            // Each pair comes twice: it is exchanged, and one way copied.
+            if one < other {
+                changed[block(other)].copy_from_slice(&image[block(one)]);
+            }
+            if !has_header {
+                changed[offset + 9] ^= 1;
+            }
+            run.disk.put(&path, &changed).unwrap();
+            let case =
+                format!("blocks {one} and {other}, index: {is_sealed}, header: {has_header}");
+            let is_whole =
+                |record: &[u8]| changed.windows(record.len()).any(|found| found == record);
+            let gone = records.iter().filter(|(_, record)| !is_whole(record)).map(|(seq, _)| *seq);
+            let gone: BTreeSet<Seq> = gone.collect();
+            let losses = run.losses();
+            assert_eq!(losses.damages.len(), 1, "{case}: {losses}");
+            let lost: BTreeSet<Seq> = seqs(&only(&losses).lost).into_iter().map(Seq).collect();
+            assert_eq!(lost, gone, "{case}: {losses}");
+            assert!(losses.notes.is_empty(), "{case}: {losses}");
+            let came: BTreeSet<Seq> = run.repaired(Some(InDoubt::Deliver)).into_keys().collect();
+            assert_eq!(came, &all - &gone, "{case}: {losses}");
+        }
+    }
+}
+
 /// Several segments, of which some are compacted, and some indexes.
 fn of_many_segments() -> Run {
     let mut run = Run::new();

@@ -80,8 +80,8 @@ impl Salvage {
         self.index.add_control(control_bytes as u64);
     }
 
-    /// By chance a seal may be right where no record was written, or a block stands where another one was:
-    /// numbers ascend, so what comes behind a greater one is left out.
+    /// By chance a seal may be right where no record was written, or a block stand where one of another entry
+    /// was: numbers ascend, so what comes behind a greater one is left out.
     fn add(&mut self, message: Indexed) {
         if self.index.row(message.queue).is_none_or(|row| row.last < message.seq) {
             self.index.add(message);
@@ -112,6 +112,7 @@ impl Salvage {
             None => Whose::Any,
         };
         let (mut at, mut behind) = (0, 0);
+        let mut messages = Vec::new();
         while at < bytes.len() {
             let found = proven(&bytes[at..], segment.salt, &whose);
             let Some(Proven { record, bytes: size, .. }) = found else {
@@ -129,11 +130,15 @@ impl Salvage {
                 };
                 let is_moved = matches!(record, Record::Moved(_));
                 let Sent { queue, seq, .. } = *sent;
-                self.add(Indexed { queue, seq, slot, is_moved });
+                let is_rotten = sent.check_payload().is_err();
+                messages.push((is_rotten, Indexed { queue, seq, slot, is_moved }));
             }
             at += size;
             behind = at;
         }
+        // Blocks of an entry may stand where others were, or twice: of two the whole one counts.
+        messages.sort_by_key(|(is_rotten, message)| (message.queue, message.seq, *is_rotten));
+        messages.into_iter().for_each(|(_, message)| self.add(message));
         let is_padding = bytes.len() - behind < ENTRY_ALIGN
             && bytes[behind..].iter().all(|byte| *byte == 0)
             && begin + bytes.len() as u64 == stopped.end;

@@ -1,6 +1,6 @@
 //! Reads a damaged log: what is valid, and in what is not the records that prove themselves.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,11 +9,11 @@ use crate::checksum::Salt;
 use crate::disk::DiskFile;
 use crate::entry::{ENTRY_ALIGN, ENTRY_HEADER_BYTES, EntryHeader, SEGMENT_HEADER_BYTES, records};
 use crate::error::{Damage, OpenError};
-use crate::ids::Position;
+use crate::ids::{Position, QueueId, Seq};
 use crate::log::proven::{Proven, Whose, proven};
 use crate::log::replay::{Lost, Replay};
 use crate::log::{ListedSegment, Manifest, SEGMENT_BYTES_MAX, SegmentHeader, SegmentName, names};
-use crate::record::Record;
+use crate::record::{Record, Sent};
 use crate::time::LogTime;
 
 /// So much of a damaged extent is in memory at once, ...
@@ -27,8 +27,14 @@ pub(super) trait Reader {
     /// A segment begins.
     fn segment(&mut self, listed: &ListedSegment) -> Result<(), OpenError>;
 
-    /// A record, in a valid entry or in a hole.
+    /// A record, in a valid entry or in a hole. Of an entry in a hole each queue's messages come in the order
+    /// of their numbers, wherever they stand.
     fn record(&mut self, found: &Found<'_>) -> Result<(), OpenError>;
+
+    /// Where a message was written that is found in a hole, if that is known.
+    fn place(&self, _hole: &Hole, _queue: QueueId, _seq: Seq) -> Option<u64> {
+        None
+    }
 
     /// Entries are lost: what proves itself of them was told, or there is nothing of them.
     fn hole(&mut self, hole: &Hole) -> Result<(), OpenError>;
@@ -163,6 +169,49 @@ impl<'r, R: Reader> Reading<'r, R> {
         }
     }
 
+    /// Tells what was found of an entry in a hole.
+    fn tell_gathered(&mut self, mut gathered: Vec<Gathered<'_>>, hole: &Hole) {
+        if !self.is_as_written(&gathered, hole) {
+            self.restore_order(&mut gathered, hole);
+        }
+        for Gathered { record, bytes, offset, position, log_time } in gathered {
+            self.tell(&Found { record, bytes, offset, position, log_time, hole: Some(hole) });
+        }
+    }
+
+    /// Whether messages stand in the order in which they were written.
+    fn is_as_written(&self, gathered: &[Gathered<'_>], hole: &Hole) -> bool {
+        let (mut numbers, mut behind) = (HashMap::new(), None);
+        gathered.iter().filter_map(|found| found.record.message()).all(
+            |&Sent { queue, seq, .. }| {
+                let place = self.reader.place(hole, queue, seq);
+                let is_placed = place.is_none() || behind.replace(place) < Some(place);
+                is_placed && numbers.insert(queue, seq) < Some(seq)
+            },
+        )
+    }
+
+    /// Blocks of an entry may stand where others were, or twice. Messages come in the order in which they were
+    /// written, each once; queues that are created come before them, and other records behind.
+    fn restore_order(&self, gathered: &mut Vec<Gathered<'_>>, hole: &Hole) {
+        let key = |found: &Gathered<'_>| match (found.record.message(), found.record) {
+            (Some(&Sent { queue, seq, .. }), _) => {
+                (1, Some((self.reader.place(hole, queue, seq), queue, seq)))
+            }
+            (None, Record::QueueCreated { .. }) => (0, None),
+            _ => (2, None),
+        };
+        let is_rotten = |found: &Gathered<'_>| {
+            found.record.message().is_some_and(|sent| sent.check_payload().is_err())
+        };
+        gathered.sort_by_cached_key(|found| (key(found), is_rotten(found)));
+        gathered
+            .dedup_by(|next, before| next.record.message().is_some() && key(next) == key(before));
+        // Where each stands says nothing, but that the entry is not behind it.
+        let first = gathered.iter().map(|found| found.offset).min().unwrap_or_default();
+        gathered.iter_mut().for_each(|found| found.offset = first);
+    }
+
     /// Looks for records that prove themselves.
     fn search(
         &mut self,
@@ -178,28 +227,28 @@ impl<'r, R: Reader> Reading<'r, R> {
             let is_last = (read as u64) < WINDOW_BYTES;
             window.truncate(read);
             let stop = if is_last { read } else { read - ENTRY_BYTES_MAX as usize };
-            let mut at = 0;
-            while at < stop {
+            let (mut at, mut gathered) = (0, Vec::<Gathered<'_>>::new());
+            // An entry that begins before the stop is searched to its end.
+            while at < stop || (at < read && search.is_in_entry(start + at as u64)) {
                 let left = end - start - at as u64;
                 let Some((record, position, size)) = search.next(&window, start, at, left) else {
                     at += 1;
                     continue;
                 };
-                let Some(record) = record else {
-                    at += size;
-                    continue;
-                };
-                let log_time = search.time_of(position).map(|time| self.known(time));
-                self.tell(&Found {
-                    record,
-                    bytes: size as u64,
-                    offset: start + at as u64,
-                    position,
-                    log_time,
-                    hole: Some(&search.hole),
-                });
-                at += size;
+                if gathered.last().is_some_and(|last| last.position != position) {
+                    self.tell_gathered(std::mem::take(&mut gathered), &search.hole);
+                }
+                let is_rotten = record
+                    .and_then(|record| record.message().map(|sent| sent.check_payload().is_err()));
+                if let Some(record) = record {
+                    let (bytes, offset) = (size as u64, start + at as u64);
+                    let log_time = search.time_of(position).map(|time| self.known(time));
+                    gathered.push(Gathered { record, bytes, offset, position, log_time });
+                }
+                // Where a message has lost its payload, a record of another block may begin.
+                at += if is_rotten == Some(true) { 1 } else { size };
             }
+            self.tell_gathered(gathered, &search.hole);
             start += at.max(1) as u64;
             if is_last {
                 break;
@@ -210,6 +259,15 @@ impl<'r, R: Reader> Reading<'r, R> {
         hole.records_bytes = lost_bytes(hole, headers, bytes);
         Ok(())
     }
+}
+
+/// A record of an entry in a hole, until all of the entry is found.
+struct Gathered<'w> {
+    record: Record<'w>,
+    bytes: u64,
+    offset: u64,
+    position: Position,
+    log_time: Option<LogTime>,
 }
 
 /// So many bytes of records are lost at the most, where so many entry headers and bytes of records
@@ -260,6 +318,11 @@ impl Search {
         self.entry.filter(|(position, ..)| *position == entry).map(|(.., time)| time)
     }
 
+    /// Whether what stands there is of the entry whose header was found last.
+    fn is_in_entry(&self, offset: u64) -> bool {
+        self.entry.is_some_and(|(_, end, _)| offset < end)
+    }
+
     /// What begins at `at` of the window: a record, with its entry; or the header of an entry; and the
     /// size of it.
     fn next<'w>(
@@ -282,7 +345,7 @@ impl Search {
             return Some((None, header.position, ENTRY_HEADER_BYTES));
         }
         let whose = match self.entry {
-            Some((position, end, _)) if offset < end => Whose::Entry(position),
+            Some((position, ..)) if self.is_in_entry(offset) => Whose::Entry(position),
             _ => Whose::Among(self.next..=self.hole.last),
         };
         let Proven { record, position, bytes, seal } = proven(bytes, self.salt, &whose)?;

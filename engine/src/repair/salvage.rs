@@ -403,7 +403,9 @@ impl Reader for Salvage<'_> {
         let Found { ref record, position, .. } = *found;
         self.times.note(position, found.log_time);
         if let Some(hole) = found.hole {
-            self.assume_before(hole, found.offset);
+            // Not where it stands: its block may be another one's.
+            let place = record.message().and_then(|sent| self.place(hole, sent.queue, sent.seq));
+            self.assume_before(hole, place.unwrap_or(found.offset));
         }
         match record.message() {
             Some(sent) => {
@@ -420,6 +422,12 @@ impl Reader for Salvage<'_> {
         }
         self.apply(record, position);
         Ok(())
+    }
+
+    fn place(&self, hole: &Hole, queue: QueueId, seq: Seq) -> Option<u64> {
+        let segment = self.segment.as_ref().filter(|_| !hole.is_open())?;
+        let slot = segment.index.as_ref()?.find(queue, seq).ok()??;
+        Some(u64::from(slot.offset)).filter(|offset| hole.bytes.contains(offset))
     }
 
     fn hole(&mut self, hole: &Hole) -> Result<(), OpenError> {
