@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use forebay_engine::StoredMessage;
+use forebay_engine::command::Command;
 use forebay_engine::error::ReadError;
 use forebay_engine::location::Location;
 use forebay_protocol::MessageAttributes;
 use tokio::sync::Semaphore;
 
-use crate::caller::{EngineHandle, Leases};
+use crate::caller::{Caller, EngineHandle, Leases};
 
 /// Each message, if it is in memory. What whoever reads a backlog will want next is read meanwhile.
 pub(crate) fn read_hot<'l>(
@@ -51,10 +52,46 @@ fn read_on(engine: &EngineHandle) {
     }
 }
 
+/// The bodies that can be delivered of leased messages, in order. Those without are taken out of the leases:
+/// what is damaged is set aside, the others go back, for a disk may read again what it could not read now.
+pub(crate) fn deliverable(
+    engine: &EngineHandle,
+    leases: &mut Leases,
+    bodies: Vec<Result<StoredMessage, ReadError>>,
+) -> Vec<StoredMessage> {
+    let held_back = held_back(leases, &bodies);
+    let left_out = leases.take_unless(|index| bodies[index].is_ok() && !held_back[index]);
+    let (mut found, mut lost) = (Vec::with_capacity(bodies.len()), Vec::new());
+    for (body, is_held_back) in bodies.into_iter().zip(held_back) {
+        match body {
+            Ok(body) if !is_held_back => found.push(body),
+            body => lost.push(body.err()),
+        }
+    }
+    for (delivery, error) in left_out.iter().zip(lost) {
+        if let Some(error) = &error {
+            report_unreadable(engine, &delivery.location, error);
+        }
+        if !matches!(error, Some(ReadError::Damaged(_))) {
+            leases.give_back(delivery);
+        }
+    }
+    found
+}
+
+/// Logs why a message has no bytes, and has a damaged one set aside.
+pub(crate) fn report_unreadable(engine: &EngineHandle, location: &Location, error: &ReadError) {
+    let (queue, seq) = (location.queue, location.seq);
+    tracing::error!(queue_id = %queue, %seq, %error, "a stored message cannot be read");
+    if let ReadError::Damaged(_) = error {
+        engine.submit(Command::SetAside { queue, seq }, Caller::nobody());
+    }
+}
+
 /// Which messages go back although they were read: in a FIFO queue those that come behind one of their group
 /// that the disk did not give, and that will come again. Which group that is of, its bytes would tell; but the
 /// messages of a group come together, so it can hold up no other than that of the one behind it.
-pub(crate) fn held_back(leases: &Leases, bodies: &[Result<StoredMessage, ReadError>]) -> Vec<bool> {
+fn held_back(leases: &Leases, bodies: &[Result<StoredMessage, ReadError>]) -> Vec<bool> {
     let mut held_back = vec![false; bodies.len()];
     let (mut is_behind_lost, mut blocked) = (false, None);
     for (held_back, body) in held_back.iter_mut().zip(bodies).filter(|_| leases.is_fifo()) {

@@ -1,13 +1,11 @@
 //! The engine's answers to replies: bodies are fetched, what cannot be delivered is dealt with.
 
-use forebay_engine::command::{Command, MessageState};
-use forebay_engine::error::ReadError;
-use forebay_engine::location::Location;
+use forebay_engine::command::MessageState;
 use forebay_protocol::{Peeked, PeekedMessage, Received, Reply};
 
 use super::Connection;
 use super::bodies::{Fetched, Wanted};
-use crate::caller::{Answer, Answered, Caller, Kind};
+use crate::caller::{Answer, Answered, Kind};
 use crate::replies::{self, Translated};
 use crate::stored;
 
@@ -57,25 +55,9 @@ impl Connection {
         let Fetched { ticket, answer, bodies, charge } = fetched;
         match answer {
             Wanted::Received(mut leases) => {
-                let held_back = stored::held_back(&leases, &bodies);
-                let left_out =
-                    leases.take_unless(|index| bodies[index].is_ok() && !held_back[index]);
-                let (mut found, mut lost) = (Vec::new(), Vec::new());
-                for (body, is_held_back) in bodies.into_iter().zip(held_back) {
-                    match body {
-                        Ok(body) if !is_held_back => found.push(body),
-                        body => lost.push(body.err()),
-                    }
-                }
-                for (delivery, error) in left_out.iter().zip(lost) {
-                    if let Some(error) = &error {
-                        self.report_unreadable(&delivery.location, error);
-                    }
-                    // A disk may read again what it could not read now; damage stays.
-                    if !matches!(error, Some(ReadError::Damaged(_))) {
-                        leases.give_back(delivery);
-                    }
-                }
+                let read = bodies.len();
+                let found = stored::deliverable(&self.shared.engine, &mut leases, bodies);
+                let left_out = read - found.len();
                 let found = leases.deliveries().iter().zip(found);
                 let messages: Vec<_> =
                     found.map(|(delivery, body)| replies::received(delivery, body)).collect();
@@ -83,7 +65,7 @@ impl Connection {
                 leases.let_go_of_messages();
                 if let Kind::Push { wait, .. } = ticket.kind {
                     let subscription = (ticket.correlation, wait);
-                    return self.push(subscription, messages, left_out.len(), leases, charge);
+                    return self.push(subscription, messages, left_out, leases, charge);
                 }
                 self.in_flight.remove(&ticket);
                 let reply = Received { messages, queue_id: leases.queue_id.0 };
@@ -102,22 +84,18 @@ impl Connection {
                 for (message, body) in messages.iter().zip(bodies) {
                     match body {
                         Ok(body) => shown.extend(replies::peeked(message, body).filter(is_wanted)),
-                        Err(error) => self.report_unreadable(&message.location, &error),
+                        Err(error) => {
+                            stored::report_unreadable(
+                                &self.shared.engine,
+                                &message.location,
+                                &error,
+                            );
+                        }
                     }
                 }
                 let reply = Peeked { messages: shown, next_seq };
                 self.outbound.push_bodies(ticket.correlation, &reply.into(), None, charge);
             }
-        }
-    }
-
-    /// Logs why a message has no bytes, and has a damaged one set aside.
-    fn report_unreadable(&self, location: &Location, error: &ReadError) {
-        let (queue_id, seq) = (location.queue, location.seq);
-        tracing::error!(%queue_id, %seq, %error, "a stored message cannot be read");
-        if let ReadError::Damaged(_) = error {
-            let command = Command::SetAside { queue: queue_id, seq };
-            self.shared.engine.submit(command, Caller::nobody());
         }
     }
 }

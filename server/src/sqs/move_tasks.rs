@@ -217,6 +217,10 @@ fn failure_reason(redrive: &RedriveInfo) -> Option<&'static str> {
     match redrive.state {
         RedriveState::Running | RedriveState::Cancelled => None,
         _ if has_left => Some("CouldNotDetermineMessageSource"),
+        // Larger than the segments of this store are by now.
+        _ if redrive.reason.contains("fit a segment") => {
+            Some(Code::UnsupportedOperation.query_name())
+        }
         RedriveState::Completed => None,
         RedriveState::Failed if redrive.reason.ends_with("does not exist") => {
             Some(Code::QueueDoesNotExist.query_name())

@@ -5,7 +5,6 @@ use data_encoding::BASE64;
 use forebay_engine::StoredMessage;
 use forebay_engine::attributes::FIFO_SUFFIX;
 use forebay_engine::command::Command;
-use forebay_engine::error::ReadError;
 use forebay_engine::location::Location;
 use forebay_protocol::{
     MessageAttributes, ReceivedMessage, is_sqs_character, md5_of_message_attributes,
@@ -20,7 +19,7 @@ use super::message_attributes::{self, Filter, is_sqs_text};
 use super::outputs::{Message, Received, Short, Text};
 use super::queues::queue;
 use super::send::{check_id, sequence_number};
-use crate::caller::{Caller, Leases};
+use crate::caller::Leases;
 use crate::deduplication::id_of_body;
 use crate::ending::ended;
 use crate::memory::Charge;
@@ -153,29 +152,7 @@ async fn fetch(endpoint: &Endpoint, leases: &mut Leases) -> (Vec<StoredMessage>,
         Some(read) => read,
         None => stored::read_all(&endpoint.engine, &endpoint.disk_reads, locations).await,
     };
-    let held_back = stored::held_back(leases, &read);
-    let left_out = leases.take_unless(|index| read[index].is_ok() && !held_back[index]);
-    let (mut found, mut lost) = (Vec::with_capacity(read.len()), Vec::new());
-    for (body, is_held_back) in read.into_iter().zip(held_back) {
-        match body {
-            Ok(body) if !is_held_back => found.push(body),
-            body => lost.push(body.err()),
-        }
-    }
-    for (delivery, error) in left_out.iter().zip(lost) {
-        let (queue, seq) = (delivery.location.queue, delivery.seq);
-        if let Some(error) = &error {
-            tracing::error!(%queue, %seq, %error, "a stored message cannot be read");
-        }
-        match error {
-            Some(ReadError::Damaged(_)) => {
-                endpoint.engine.submit(Command::SetAside { queue, seq }, Caller::nobody());
-            }
-            // A disk may read again what it could not read now.
-            Some(ReadError::Disk(_)) | None => leases.give_back(delivery),
-        }
-    }
-    (found, charge)
+    (stored::deliverable(&endpoint.engine, leases, read), charge)
 }
 
 /// A message as the client gets it.
