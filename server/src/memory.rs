@@ -1,5 +1,6 @@
 //! The server's memory budget: what all connections together may hold of requests being received
-//! or worked on, and of answers being read or written.
+//! or worked on, and of the messages of answers being read or written. What else an answer has is not
+//! charged; each connection bounds that.
 //!
 //! Invariants:
 //! - Bytes are charged when they are held, not when they are announced: a length field costs
