@@ -142,6 +142,10 @@ impl From<SourceError> for CopyError {
     }
 }
 
+fn too_large(group: &[SealedSegment]) -> EarlyFailure {
+    EarlyFailure::TooLarge { first: group[0].segment.first, segments: group.len() }
+}
+
 impl Compaction {
     /// Begins to make one segment of `group`; `older` are those before it. Messages that are gone are not read
     /// where they take as many bytes as `options` say.
@@ -208,7 +212,7 @@ impl Compaction {
             }
         };
         let segment = source.sealed.segment.first;
-        let (first, segments) = (self.group[0].segment.first, self.group.len());
+        let group = &self.group;
         let (judge, output, newest) = (&mut self.judge, &mut self.output, &mut self.newest);
         let mut written = 0;
         let passed = source.read(STEP_BYTES, pace, |_, header, body| {
@@ -228,7 +232,7 @@ impl Compaction {
             pace.moved(judged_bytes / BYTES_JUDGED_PER_BYTE);
             *newest = header.log_time;
             if !output.has_room(&needed) {
-                return Err(CopyError::Failed(EarlyFailure::TooLarge { first, segments }));
+                return Err(CopyError::Failed(too_large(group)));
             }
             let added = output.add(header, needed);
             written += added.map_err(|error| CopyError::Failed(error.into()))?;
@@ -256,8 +260,7 @@ impl Compaction {
         let mut rest = EntryBuilder::new();
         rest.append(|out| self.judge.write_rest(out));
         if !self.output.has_room(&rest) {
-            let (first, segments) = (self.group[0].segment.first, self.group.len());
-            return Err(EarlyFailure::TooLarge { first, segments }.into());
+            return Err(too_large(&self.group).into());
         }
         let (disk, data) = (&*self.home.disk, &*self.home.data);
         let written = self.output.written();

@@ -121,16 +121,16 @@ impl Salvage {
             };
             self.add_hole(sealed, stopped, begin + behind as u64, begin + at as u64);
             if let Some(sent) = record.message() {
+                let is_rotten = sent.check_payload().is_err();
                 let slot = Slot {
                     offset: u32::try_from(begin + at as u64).expect("a segment is at most 4 GiB"),
                     bytes: u32::try_from(size).expect("a record is at most 4 GiB"),
                     sent_ms: slot_ms(sent_at(&record, log_time), segment.created),
                     // Rotten attributes say nothing.
-                    group: sent.check_payload().map_or(0, |()| sent.group().0),
+                    group: if is_rotten { 0 } else { sent.group().0 },
                 };
                 let is_moved = matches!(record, Record::Moved(_));
                 let Sent { queue, seq, .. } = *sent;
-                let is_rotten = sent.check_payload().is_err();
                 messages.push((is_rotten, Indexed { queue, seq, slot, is_moved }));
             }
             at += size;
