@@ -173,6 +173,8 @@ pub enum Command {
         queue: String,
         /// What was leased.
         receipts: Vec<SealedReceipt>,
+        /// Not visible before this many ms from now.
+        delay_ms: u64,
     },
     /// Takes a message whose stored bytes are damaged out of delivery until the store is opened
     /// again; it is counted in [`QueueInfo::damaged`].

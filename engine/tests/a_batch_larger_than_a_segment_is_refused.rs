@@ -53,7 +53,7 @@ fn thousands_of_messages_pass_through_tiny_segments() {
             queue: queue(),
             changes: receipts.iter().map(|receipt| (*receipt, 1000)).collect(),
         },
-        Command::ReturnUndelivered { queue: queue(), receipts: receipts.clone() },
+        Command::ReturnUndelivered { queue: queue(), receipts: receipts.clone(), delay_ms: 0 },
     ] {
         let refused = ask(&mut store, &mut answers, command).unwrap_err();
         assert!(matches!(refused, RequestError::BatchTooLarge { .. }), "{refused}");

@@ -134,7 +134,7 @@ fn what_ran_out_or_reached_nobody_is_received_anew() {
     assert_eq!(second.iter().map(|d| d.seq).collect::<Vec<_>>(), [first[0].seq, first[1].seq]);
     assert_ne!(receipts(&second), receipts(&first));
     let queue = QUEUE.to_owned();
-    let returned = Command::ReturnUndelivered { queue, receipts: receipts(&second) };
+    let returned = Command::ReturnUndelivered { queue, receipts: receipts(&second), delay_ms: 0 };
     client.ask(returned).unwrap();
     let third = receive(&mut client, "x");
     assert_eq!(third.iter().map(|d| d.receive_count).collect::<Vec<_>>(), [3, 3]);

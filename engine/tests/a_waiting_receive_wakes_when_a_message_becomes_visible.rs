@@ -93,7 +93,9 @@ fn by_a_visibility_timeout_made_shorter_or_longer_when_it_ends_then() {
 fn by_a_message_that_its_receiver_never_got() {
     let (mut client, wait, receipt) = waiting_for_a_lease();
     let receipts = vec![receipt];
-    client.ask(Command::ReturnUndelivered { queue: "jobs".to_owned(), receipts }).unwrap();
+    client
+        .ask(Command::ReturnUndelivered { queue: "jobs".to_owned(), receipts, delay_ms: 0 })
+        .unwrap();
     assert_eq!(client.received(wait), Some(vec!["leased".to_owned()]));
 }
 

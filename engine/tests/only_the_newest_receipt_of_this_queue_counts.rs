@@ -32,7 +32,9 @@ fn assert_refused(client: &mut Client, queue: &str, receipt: SealedReceipt, text
     }
     let receipts = vec![receipt];
     // Giving back what is no longer held is no error, and does nothing.
-    client.ask(Command::ReturnUndelivered { queue: queue.to_owned(), receipts }).unwrap();
+    client
+        .ask(Command::ReturnUndelivered { queue: queue.to_owned(), receipts, delay_ms: 0 })
+        .unwrap();
     assert_eq!(client.describe("jobs"), before);
 }
 

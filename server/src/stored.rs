@@ -52,8 +52,12 @@ fn read_on(engine: &EngineHandle) {
     }
 }
 
+/// A message that the disk did not give is tried again after so long: otherwise a subscription and a
+/// broken disk would keep each other busy.
+const READ_AGAIN_MS: u64 = 1_000;
+
 /// The bodies that can be delivered of leased messages, in order. Those without are taken out of the leases:
-/// what is damaged is set aside, the others go back, for a disk may read again what it could not read now.
+/// what is damaged is set aside, the others go back, for a disk may read later what it could not read now.
 pub(crate) fn deliverable(
     engine: &EngineHandle,
     leases: &mut Leases,
@@ -68,14 +72,20 @@ pub(crate) fn deliverable(
             body => lost.push(body.err()),
         }
     }
+    let (mut unread, mut read) = (Vec::new(), Vec::new());
     for (delivery, error) in left_out.iter().zip(lost) {
         if let Some(error) = &error {
             report_unreadable(engine, &delivery.location, error);
         }
-        if !matches!(error, Some(ReadError::Damaged(_))) {
-            leases.give_back(delivery);
+        match error {
+            None => read.push(delivery.receipt),
+            Some(ReadError::Disk(_)) => unread.push(delivery.receipt),
+            Some(ReadError::Damaged(_)) => {}
         }
     }
+    // First those that hold up the others.
+    leases.give_back(unread, READ_AGAIN_MS);
+    leases.give_back(read, 0);
     found
 }
 

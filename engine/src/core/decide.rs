@@ -67,8 +67,8 @@ impl<R: ReplyTo> Core<R> {
             Command::Nack { queue, receipts, delay_ms, is_counted, reason } => {
                 self.nack(&queue, &receipts, delay_ms, is_counted, &reason, now)
             }
-            Command::ReturnUndelivered { queue, receipts } => {
-                self.return_undelivered(&queue, &receipts, now)
+            Command::ReturnUndelivered { queue, receipts, delay_ms } => {
+                self.return_undelivered(&queue, &receipts, delay_ms, now)
             }
             Command::Transact { acks, sends } => self.transact(&acks, &sends, now),
             Command::SetAside { queue, seq } => self.set_aside(queue, seq, now),

@@ -209,12 +209,14 @@ impl<R: ReplyTo> Core<R> {
         &mut self,
         name: &str,
         receipts: &[SealedReceipt],
+        delay_ms: u64,
         now: LogTime,
     ) -> Decision {
         let queue = self.queue(name)?.id;
+        check_range_ms("delay", delay_ms, 0, VISIBILITY_MS_MAX)?;
         self.check_changes(items_bytes(receipts.len(), CHANGE_BYTES))?;
         self.expire(queue, now);
-        let mut returned = Vec::new();
+        let (mut returned, until) = (Vec::new(), now.plus_ms(delay_ms));
         for receipt in receipts {
             let Ok((receipt, true)) = self.check_receipt(queue, receipt, now) else { continue };
             let messages = &self.state.by_id(queue).expect("the queue was found").messages;
@@ -222,7 +224,7 @@ impl<R: ReplyTo> Core<R> {
                 held.lease == receipt.lease && matches!(held.state, MessageState::InFlight { .. })
             });
             if in_flight {
-                returned.push((receipt.seq, now));
+                returned.push((receipt.seq, until));
             }
         }
         if !returned.is_empty() {

@@ -58,9 +58,15 @@ impl Leases {
         self.deliveries.extract_if(.., |_| indexes.next().is_some_and(|i| !keep(i))).collect()
     }
 
-    /// Gives one back that was taken out.
-    pub(crate) fn give_back(&self, delivery: &Delivery) {
-        self.give_back_all(vec![delivery.receipt]);
+    /// Gives some back that were taken out; they are not visible before so many ms from now.
+    pub(crate) fn give_back(&self, receipts: Vec<SealedReceipt>, delay_ms: u64) {
+        if receipts.is_empty() {
+            return;
+        }
+        tracing::debug!(queue = self.queue, count = receipts.len(), "undelivered messages go back");
+        let queue = self.queue.clone();
+        let command = Command::ReturnUndelivered { queue, receipts, delay_ms };
+        self.engine.submit(command, Caller::nobody());
     }
 
     /// The bodies were read. From here on the receipts do: a client that reads slowly must not
@@ -81,21 +87,12 @@ impl Leases {
         self.let_go_of_messages();
         (std::mem::take(&mut self.queue), std::mem::take(&mut self.receipts))
     }
-
-    fn give_back_all(&self, receipts: Vec<SealedReceipt>) {
-        if receipts.is_empty() {
-            return;
-        }
-        tracing::debug!(queue = self.queue, count = receipts.len(), "undelivered messages go back");
-        let command = Command::ReturnUndelivered { queue: self.queue.clone(), receipts };
-        self.engine.submit(command, Caller::nobody());
-    }
 }
 
 impl Drop for Leases {
     fn drop(&mut self) {
         self.let_go_of_messages();
         let receipts = std::mem::take(&mut self.receipts);
-        self.give_back_all(receipts);
+        self.give_back(receipts, 0);
     }
 }

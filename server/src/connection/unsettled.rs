@@ -75,7 +75,7 @@ impl Unsettled {
                 let queue = batch[0].0.to_string();
                 tracing::debug!(queue, count = batch.len(), "unsettled messages go back");
                 let receipts = batch.iter().map(|(_, receipt)| *receipt).collect();
-                let command = Command::ReturnUndelivered { queue, receipts };
+                let command = Command::ReturnUndelivered { queue, receipts, delay_ms: 0 };
                 self.engine.submit(command, Caller::nobody());
             }
         }

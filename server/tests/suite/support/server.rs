@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use forebay::{Ending, EndingSender, Engine, EngineHandle, Limits};
 use forebay_engine::disk::{Disk, RealDisk};
-use forebay_engine::{Options, SystemClock};
+use forebay_engine::{Clock, Options, SystemClock};
 use forebay_protocol::client::{Client, ClientOptions};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -50,13 +50,23 @@ impl Server {
         options: Options,
         limits: Limits,
     ) -> Self {
+        Self::start_by(Arc::new(SystemClock), disk, data, options, limits).await
+    }
+
+    /// By a clock of the test's choice.
+    pub(crate) async fn start_by(
+        clock: Arc<dyn Clock>,
+        disk: Arc<dyn Disk>,
+        data: PathBuf,
+        options: Options,
+        limits: Limits,
+    ) -> Self {
         let (tell_ending, ending) = forebay::ending();
         let tell_failure = tell_ending.clone();
         let on_failure = Box::new(move |failure: forebay_engine::LogFailure| {
             tell_failure.send_replace(Some(Ending::StorageFailed { cause: failure.to_string() }));
         });
-        let (engine, _) =
-            Engine::open(disk, Arc::new(SystemClock), &data, options, on_failure).unwrap();
+        let (engine, _) = Engine::open(disk, clock, &data, options, on_failure).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let running = tokio::spawn(forebay::run(listener, engine.handle(), limits, ending));

@@ -56,7 +56,7 @@ pub(super) fn command(op: &Op, receipts: &[Held]) -> Option<Command> {
         }
         Op::ReturnUndelivered { queue, .. } => {
             let receipts = vec![*sealed().first()?];
-            Command::ReturnUndelivered { queue: name(queue), receipts }
+            Command::ReturnUndelivered { queue: name(queue), receipts, delay_ms: 0 }
         }
         _ => return None,
     })
