@@ -5,7 +5,7 @@ mod scripted;
 
 use std::time::Duration;
 
-use forebay_protocol::client::{Client, ClientError, ClientOptions, OnWait};
+use forebay_protocol::client::{Client, ClientError, ClientOptions, OnWait, ReceiveOptions};
 use forebay_protocol::*;
 use scripted::{Peer, Script, options, reply_bytes};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -302,4 +302,27 @@ async fn an_idle_client_pings_and_a_silent_server_is_left() {
     let correlation = next_send(&mut peer).await;
     peer.reply(correlation, SENT).await;
     assert_eq!(answer.await.unwrap(), Ok(SENT));
+}
+
+/// What it brought would be leased to nobody.
+#[tokio::test]
+async fn a_receive_that_nobody_waits_for_any_more_is_not_sent_to_the_next_connection() {
+    let script = Script::listen().await;
+    let (client, peer) = script.client(options()).await;
+    drop(peer);
+    let receiver = client.clone();
+    let receive =
+        tokio::spawn(async move { receiver.receive("q", ReceiveOptions::default()).await });
+    // It is with the session, which has no connection.
+    let (mut peer, hello) = script.accept_hello().await;
+    receive.abort();
+    assert!(receive.await.unwrap_err().is_cancelled());
+    script.welcome(&mut peer, hello).await;
+    let serve = async {
+        let (correlation, request) = peer.request().await;
+        assert!(matches!(request, Request::Ping(_)), "{request:?}");
+        peer.reply(correlation, Pong {}).await;
+    };
+    let (pong, ()) = tokio::join!(client.ping(), serve);
+    pong.unwrap();
 }

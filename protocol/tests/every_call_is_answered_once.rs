@@ -234,3 +234,76 @@ async fn the_connection_closes_with_the_last_client() {
     drop(clone);
     peer.closed().await;
 }
+
+/// A caller that stops waiting, by a timeout say, would keep its messages from everybody for as long as they
+/// are leased.
+#[tokio::test]
+async fn what_a_receive_brings_that_nobody_waits_for_goes_back_uncounted() {
+    let script = Script::listen().await;
+    let (client, mut peer) = script.client(options()).await;
+    let brought = || vec![received(5, Block::new("a")), received(6, Block::new("b"))];
+    let given_back = |request| {
+        let Request::Nack(Nack { queue, receipts, delay_ms: 0, uncounted: true, reason }) = request
+        else {
+            panic!("a nack: {request:?}")
+        };
+        assert_eq!((&*queue, &*reason), ("q", ""));
+        assert_eq!(receipts, brought().into_iter().map(|each| each.receipt).collect::<Vec<_>>());
+    };
+    // Before the answer comes.
+    let receiver = client.clone();
+    let receive =
+        tokio::spawn(async move { receiver.receive("q", ReceiveOptions::default()).await });
+    let (correlation, _) = peer.request().await;
+    receive.abort();
+    assert!(receive.await.unwrap_err().is_cancelled());
+    peer.reply(correlation, Received { messages: brought(), queue_id: 3 }).await;
+    let (correlation, request) = peer.request().await;
+    given_back(request);
+    peer.reply(correlation, Nacked { failures: Vec::new() }).await;
+    // Behind it: the answer to the ping tells that it has come.
+    let mut receive = Box::pin(client.receive("q", ReceiveOptions::default()));
+    let (correlation, pinged) = {
+        let request = async {
+            let (correlation, _) = peer.request().await;
+            correlation
+        };
+        tokio::select! {
+            biased;
+            _ = &mut receive => panic!("nothing has come"),
+            correlation = request => (correlation, client.ping()),
+        }
+    };
+    let serve = async {
+        peer.reply(correlation, Received { messages: brought(), queue_id: 3 }).await;
+        let (correlation, _) = peer.request().await;
+        peer.reply(correlation, Pong {}).await;
+    };
+    let (pong, ()) = tokio::join!(pinged, serve);
+    pong.unwrap();
+    drop(receive);
+    given_back(peer.request().await.1);
+}
+
+/// Whoever asks again by the attempt's name is to get them.
+#[tokio::test]
+async fn what_a_named_attempt_brings_stays_for_whoever_asks_again() {
+    let script = Script::listen().await;
+    let (client, mut peer) = script.client(options()).await;
+    let receiver = client.clone();
+    let receive = tokio::spawn(async move {
+        receiver.receive_attempt("q.fifo", ReceiveOptions::default(), "attempt").await
+    });
+    let (correlation, _) = peer.request().await;
+    receive.abort();
+    assert!(receive.await.unwrap_err().is_cancelled());
+    let messages = vec![received(5, Block::new("a"))];
+    peer.reply(correlation, Received { messages, queue_id: 3 }).await;
+    let serve = async {
+        let (correlation, request) = peer.request().await;
+        assert!(matches!(request, Request::Ping(_)), "{request:?}");
+        peer.reply(correlation, Pong {}).await;
+    };
+    let (pong, ()) = tokio::join!(client.ping(), serve);
+    pong.unwrap();
+}

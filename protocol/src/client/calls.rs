@@ -9,6 +9,8 @@
 //! ```
 //!
 //! A frame that was not wholly written cannot have been carried out, so it is always sent again.
+//!
+//! A receive whose caller stopped waiting is not sent, and gives back what it brings all the same.
 
 use std::collections::BTreeMap;
 
@@ -19,8 +21,8 @@ use super::error::ClientError;
 use super::feeds::{Feed, Feeds};
 use super::window::Permits;
 use crate::error::{ErrorCode, ProtocolError, Retry};
-use crate::frame::{CONNECTION, set_correlation};
-use crate::operation::{Opcode, QueueDeleted, Reply, Request};
+use crate::frame::{CONNECTION, FrameDecoder, set_correlation};
+use crate::operation::{Nack, Opcode, QueueDeleted, Receive, Reply, Request};
 
 /// What the session's own requests take at the most.
 const UNATTENDED_FRAME_BYTES: usize = 24;
@@ -65,7 +67,6 @@ pub(super) struct Calls {
 }
 
 /// What an answer means for the connection.
-#[derive(Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
     /// Nothing: go on.
     Stay,
@@ -73,6 +74,8 @@ pub(super) enum Verdict {
     Leave(String),
     /// Nobody waits for this correlation: the stream cannot be trusted.
     Stray,
+    /// Nobody takes the messages that came: this is to be sent, which gives them back.
+    GiveBack(Call),
 }
 
 impl Call {
@@ -88,13 +91,24 @@ impl Call {
         (Call { operation, frame, resend, answer: Some(answer), _permits: Some(permits) }, receiver)
     }
 
-    /// A small request of the session's own, whose answer nobody waits for. It is never sent to
-    /// another connection.
+    /// A request of the session's own, whose answer nobody waits for. It is never sent to another
+    /// connection.
     pub(super) fn unattended(request: impl Into<Request>) -> Call {
         let request = request.into();
         let mut frame = BytesMut::with_capacity(UNATTENDED_FRAME_BYTES);
-        request.encode(0, &mut frame).expect("a frame of a few numbers is short");
+        request.encode(0, &mut frame).expect("it is smaller than what it is about");
         Call { operation: request.opcode(), frame, resend: false, answer: None, _permits: None }
+    }
+
+    /// What gives back the messages that a receive from `queue` got, and that nobody takes.
+    pub(super) fn giving_back(queue: String, answer: Answer) -> Option<Call> {
+        let Reply::Received(received) = answer.reply else { return None };
+        let receipts = received.messages.into_iter().map(|message| message.receipt);
+        let (receipts, reason): (Vec<_>, _) = (receipts.collect(), String::new());
+        let any = !receipts.is_empty();
+        any.then(|| {
+            Call::unattended(Nack { queue, receipts, delay_ms: 0, uncounted: true, reason })
+        })
     }
 
     /// Whether somebody still waits.
@@ -102,11 +116,14 @@ impl Call {
         self.answer.as_ref().is_some_and(|answer| !answer.is_closed())
     }
 
-    fn finish(self, result: Result<Answer, ClientError>) {
-        if let Some(answer) = self.answer {
-            // Whoever asked may have stopped waiting.
-            let _ = answer.send(result);
-        }
+    /// Whether it is a receive that nobody waits for any more.
+    pub(super) fn abandoned(&self) -> bool {
+        self.operation == Opcode::Receive && !self.wanted()
+    }
+
+    /// Tells who asked. Returns the answer if they have stopped waiting.
+    fn finish(self, result: Result<Answer, ClientError>) -> Option<Answer> {
+        self.answer?.send(result).err()?.ok()
     }
 
     fn unknown(&self, cause: &str) -> ClientError {
@@ -151,7 +168,8 @@ impl Calls {
     }
 
     /// The frames to write to a new connection.
-    pub(super) fn frames(&self) -> impl Iterator<Item = (u32, Bytes)> {
+    pub(super) fn frames(&mut self) -> impl Iterator<Item = (u32, Bytes)> {
+        self.numbered.retain(|_, numbered| !numbered.call.abandoned());
         self.numbered.iter().map(|(&correlation, numbered)| (correlation, numbered.frame.clone()))
     }
 
@@ -190,8 +208,9 @@ impl Calls {
             }
             reply => {
                 let result = numbered.result(reply);
-                numbered.call.finish(result);
-                Verdict::Stay
+                let unclaimed = numbered.call.finish(result);
+                let given_back = unclaimed.and_then(|answer| give_back(&numbered.frame, answer));
+                given_back.map_or(Verdict::Stay, Verdict::GiveBack)
             }
         }
     }
@@ -226,6 +245,19 @@ impl Calls {
                 if exposed { numbered.call.unknown(&error.to_string()) } else { error.clone() };
             numbered.call.finish(Err(error));
         }
+    }
+}
+
+/// What gives back the messages that an unclaimed answer to the request in `frame` brings. Those of a named
+/// attempt stay for whoever asks again.
+fn give_back(frame: &[u8], answer: Answer) -> Option<Call> {
+    let mut bytes = BytesMut::from(frame);
+    let frame = FrameDecoder::new().decode(&mut bytes).ok()??;
+    match Request::decode(&frame) {
+        Ok(Request::Receive(Receive { queue, attempt, .. })) if attempt.is_empty() => {
+            Call::giving_back(queue, answer)
+        }
+        _ => None,
     }
 }
 

@@ -133,6 +133,7 @@ impl Connection {
 
     fn obey(&mut self, calls: &mut Calls, order: Order) {
         match order {
+            Order::Call(call) if call.abandoned() => {}
             Order::Call(call) => self.push(calls, call),
             Order::Subscribe(feed) => {
                 calls.add_feed(feed);
@@ -178,6 +179,7 @@ impl Connection {
             match verdict {
                 Verdict::Stay => self.answered = true,
                 Verdict::Leave(cause) => self.leave(cause),
+                Verdict::GiveBack(call) => self.push(calls, call),
                 Verdict::Stray => {
                     let text = format!(
                         "a reply to correlation {}, which is not waiting",

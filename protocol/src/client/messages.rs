@@ -3,12 +3,13 @@
 use uuid::Uuid;
 
 use super::batches::Batch;
-use super::{Client, ClientError, Pending};
+use super::calls::Call;
+use super::{Client, ClientError, Order, Pending};
 use crate::block::Block;
 use crate::error::ErrorCode;
 use crate::operation::{
     Ack, ChangeVisibility, Failure, MessageState, Nack, OutgoingMessage, Peek, PeekedMessage,
-    Receive, ReceivedMessage, Send, Sent, VisibilityChange,
+    Receive, Received, ReceivedMessage, Send, Sent, VisibilityChange,
 };
 use crate::receipt::Receipt;
 
@@ -164,8 +165,9 @@ impl Client {
         Ok(PendingSend { pending: self.begin(send).await?, _batch: None })
     }
 
-    /// Leases messages. If the future is dropped, or the answer lost, messages leased by it come
-    /// back when their visibility timeout ends.
+    /// Leases messages. If the future is dropped, messages leased by it go back at once, uncounted; if
+    /// the answer is lost, when their visibility timeout ends. A wait goes on at the server although its
+    /// future was dropped.
     pub async fn receive(
         &self,
         queue: &str,
@@ -174,8 +176,8 @@ impl Client {
         self.receive_attempt(queue, options, "").await
     }
 
-    /// Leases messages as [`Client::receive`] does; from a FIFO queue the same attempt again, within
-    /// five minutes, gets the same messages and receipts, and is refused once one of them was deleted or
+    /// Leases messages as [`Client::receive`] does, but those of a named attempt stay leased if the future
+    /// is dropped: from a FIFO queue the same attempt again, within five minutes, gets the same messages and receipts, and is refused once one of them was deleted or
     /// had its visibility changed. So a lost answer holds up no group.
     pub async fn receive_attempt(
         &self,
@@ -184,9 +186,12 @@ impl Client {
         attempt: &str,
     ) -> Result<Delivery, ClientError> {
         let ReceiveOptions { max, wait_ms, visibility_ms, bytes_max } = options;
-        let (queue, attempt) = (queue.to_owned(), attempt.to_owned());
-        let request = Receive { queue, max, wait_ms, visibility_ms, bytes_max, attempt };
-        let received = self.call(request).await?;
+        let (name, attempt) = (queue.to_owned(), attempt.to_owned());
+        let gives_back = attempt.is_empty();
+        let request = Receive { queue: name, max, wait_ms, visibility_ms, bytes_max, attempt };
+        let pending = self.begin(request).await?;
+        let received =
+            PendingReceive { client: self, queue, pending, gives_back }.received().await?;
         Ok(Delivery::verified(received.queue_id, received.messages))
     }
 
@@ -257,9 +262,36 @@ impl Client {
     }
 }
 
+/// A receive that is on its way. Dropped when its answer has come and was not taken, it gives back what
+/// that brings; what comes later, the session gives back.
+struct PendingReceive<'c> {
+    client: &'c Client,
+    queue: &'c str,
+    pending: Pending<Receive>,
+    /// Not those of a named attempt, which stay for whoever asks again.
+    gives_back: bool,
+}
+
+impl PendingReceive<'_> {
+    async fn received(mut self) -> Result<Received, ClientError> {
+        Ok(self.pending.reply().await?.0)
+    }
+}
+
+impl Drop for PendingReceive<'_> {
+    fn drop(&mut self) {
+        if let Some(answer) = self.pending.unclaimed().filter(|_| self.gives_back)
+            && let Some(call) = Call::giving_back(self.queue.to_owned(), answer)
+        {
+            // Without a session the connection has ended, and the server was told so.
+            let _ = self.client.orders.send(Order::Call(call));
+        }
+    }
+}
+
 impl PendingSend {
     /// Waits for the answer. Dropping this instead does not take the send back.
-    pub async fn answer(self) -> Result<Sent, ClientError> {
+    pub async fn answer(mut self) -> Result<Sent, ClientError> {
         Ok(self.pending.reply().await?.0)
     }
 }
@@ -267,7 +299,7 @@ impl PendingSend {
 impl PendingAck {
     /// Waits for the answer: the receipts that were refused. Dropping this instead does not take
     /// the ack back.
-    pub async fn failures(self) -> Result<Vec<Failure>, ClientError> {
+    pub async fn failures(mut self) -> Result<Vec<Failure>, ClientError> {
         let (acked, resent) = self.0.reply().await?;
         let mut failures = acked.failures;
         // What is gone at the second attempt, the first has deleted.

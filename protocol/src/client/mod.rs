@@ -181,8 +181,8 @@ impl Client {
 
 impl<O: Operation> Pending<O> {
     /// The reply, and whether the request was sent more than once.
-    async fn reply(self) -> Result<(O::Reply, bool), ClientError> {
-        let answer = self.answer.await.map_err(|_| ClientError::Closed)??;
+    async fn reply(&mut self) -> Result<(O::Reply, bool), ClientError> {
+        let answer = (&mut self.answer).await.map_err(|_| ClientError::Closed)??;
         let found = answer.reply.name();
         let reply = O::reply(answer.reply).ok_or_else(|| ClientError::Unknown {
             operation: O::OPCODE.name(),
@@ -190,5 +190,11 @@ impl<O: Operation> Pending<O> {
             code: None,
         })?;
         Ok((reply, answer.resent))
+    }
+
+    /// The answer, if it has come and was not taken. None comes from here on.
+    fn unclaimed(&mut self) -> Option<Answer> {
+        self.answer.close();
+        self.answer.try_recv().ok()?.ok()
     }
 }

@@ -80,6 +80,7 @@ async fn reconnect(
 /// Keeps an order for the next connection; whether it needs one.
 fn hold(calls: &mut Calls, order: Order) -> bool {
     match order {
+        Order::Call(call) if call.abandoned() => false,
         Order::Call(call) => {
             calls.add(call);
             true

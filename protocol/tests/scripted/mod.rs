@@ -63,12 +63,17 @@ impl Script {
     /// The next connection, greeted.
     pub(crate) async fn accept(&self) -> Peer {
         let (mut peer, correlation) = self.accept_hello().await;
+        self.welcome(&mut peer, correlation).await;
+        peer
+    }
+
+    /// Answers a connection's Hello.
+    pub(crate) async fn welcome(&self, peer: &mut Peer, correlation: u32) {
         let limits = self.limits.clone();
         let welcome =
             Welcome { version: 1, store_id: Uuid::from_u128(1), server: "script".into(), limits };
         peer.decoder.frame_bytes_max = welcome.limits.frame_bytes_max;
         peer.reply(correlation, welcome).await;
-        peer
     }
 
     /// The next connection, and the correlation of its Hello.
