@@ -58,6 +58,8 @@ impl<R: ReplyTo> Core<R> {
         self.check_dead_letter_queue(&name, given, &attributes)?;
         self.check_fits(attributes_record_bytes(given))?;
         self.check_sends_allowed()?;
+        let number = u64::from(self.state.last_queue().0) + 1;
+        check_range("queue number", number, 1, u64::from(u32::MAX))?;
         let queue = self.state.next_queue();
         let attributes = attributes.as_changes();
         self.record(|out| out.queue_created(queue, now, &attributes, &name));
