@@ -74,8 +74,8 @@ impl<R: ReplyTo> Store<R> {
         options.check()?;
         let (wall_ms, began_ms) = (clock.wall_ms(), clock.boot_ms());
         let counters = Arc::new(Counters::default());
-        let found = log::find(disk.clone(), &*clock, data)?;
-        let (identity, created) = (found.identity, found.created);
+        let found = log::find(disk, &*clock, data)?;
+        let (disk, identity, created) = (found.disk.clone(), found.identity, found.created);
         let mut recovery =
             Recovery::new(disk.clone(), data, identity.store, options.on_progress.clone());
         let known = recovery.load_snapshot(found.manifest.compacted_through)?;

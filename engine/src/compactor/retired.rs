@@ -36,6 +36,6 @@ impl Retired {
         let Some(file) = self.file.as_ref().filter(|_| self.bytes > 0) else { return false };
         self.bytes = self.bytes.saturating_sub(STEP_BYTES);
         // What cannot be cut goes when the file is closed.
-        file.set_size(self.bytes).is_ok()
+        file.shrink_unnamed(self.bytes).is_ok()
     }
 }

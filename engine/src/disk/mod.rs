@@ -5,6 +5,7 @@
 //! Every error names the operation and the path ([`DiskError`]); none is retried here, because a
 //! retried `fdatasync` may report success for data that the kernel has dropped.
 
+mod held;
 mod paced;
 mod pages;
 mod real;
@@ -17,6 +18,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+pub(crate) use held::HeldDisk;
 pub(crate) use paced::PacedDisk;
 pub(crate) use pages::Pages;
 pub use pages::{PAGE_BYTES, PageWriter};
@@ -56,9 +58,10 @@ pub trait Disk: Debug + Send + Sync {
     /// Makes the names in a directory durable.
     fn sync_dir(&self, dir: &Path) -> Result<(), DiskError>;
 
-    /// Takes an exclusive lock on a file, creating it if needed, without waiting. Held until the
-    /// returned guard is dropped or the process ends. A lock held elsewhere is an error of kind
-    /// `WouldBlock`.
+    /// Takes an exclusive lock on a directory, by a file in it that is created if needed, without
+    /// waiting. Held until the returned guard is dropped or the process ends, also if the file is
+    /// removed. A lock held elsewhere is an error of kind `WouldBlock`. Of a file that is there and may
+    /// only be read, the lock is taken too.
     fn lock(&self, path: &Path) -> Result<Box<dyn DiskLock>, DiskError>;
 
     /// Fills the buffer with bytes that nobody can foretell, for salts and keys. They are asked of the
@@ -130,6 +133,12 @@ pub trait DiskFile: Debug + Send + Sync {
         zeros::write_zeros(self, offset, bytes)
     }
 
+    /// Cuts the file to so many bytes, because it has lost its name and is not needed any more. One that
+    /// has another name, as hard links are, is somebody else's too and stays as it is.
+    fn shrink_unnamed(&self, bytes: u64) -> Result<(), DiskError> {
+        self.set_size(bytes)
+    }
+
     /// Sets the file's size: cuts it, or extends it with zeros without reserving space.
     fn set_size(&self, bytes: u64) -> Result<(), DiskError>;
 
@@ -151,7 +160,12 @@ pub trait DiskMap: Debug + Send + Sync {
 }
 
 /// An exclusive lock; released when dropped.
-pub trait DiskLock: Debug + Send + Sync {}
+pub trait DiskLock: Debug + Send + Sync {
+    /// Fails if the directory is not where it was locked: it was moved away, or is hidden by another.
+    fn check(&self) -> Result<(), DiskError> {
+        Ok(())
+    }
+}
 
 /// A disk operation that failed: what was done, to which path, and what the system said.
 #[derive(Debug, thiserror::Error)]

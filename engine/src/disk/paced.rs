@@ -136,23 +136,38 @@ impl DiskFile for PacedFile {
     }
 
     fn set_size(&self, bytes: u64) -> Result<(), DiskError> {
+        self.in_pieces(bytes, |file, size| file.set_size(size))
+    }
+
+    fn shrink_unnamed(&self, bytes: u64) -> Result<(), DiskError> {
+        self.in_pieces(bytes, |file, size| file.shrink_unnamed(size))
+    }
+
+    fn sync(&self) -> Result<(), DiskError> {
+        self.unsynced.store(0, Ordering::Relaxed);
+        self.file.sync()
+    }
+}
+
+impl PacedFile {
+    /// Sets the size, and if it becomes less, a piece at a time.
+    fn in_pieces(
+        &self,
+        bytes: u64,
+        set_size: impl Fn(&dyn DiskFile, u64) -> Result<(), DiskError>,
+    ) -> Result<(), DiskError> {
         let mut size = self.file.size()?;
         loop {
             let piece = self.pace.piece_bytes() * BYTES_CUT_PER_BYTE;
             let rest = size.saturating_sub(bytes);
             if rest <= piece {
                 self.pace.owe(rest / BYTES_CUT_PER_BYTE);
-                return self.file.set_size(bytes);
+                return set_size(&*self.file, bytes);
             }
             size -= piece;
-            self.file.set_size(size)?;
+            set_size(&*self.file, size)?;
             self.pace.moved(piece / BYTES_CUT_PER_BYTE);
         }
-    }
-
-    fn sync(&self) -> Result<(), DiskError> {
-        self.unsynced.store(0, Ordering::Relaxed);
-        self.file.sync()
     }
 }
 

@@ -42,7 +42,7 @@ pub(crate) use tail::{NextSegment, Place, SEGMENT_AGE_MS_MAX, SEGMENT_SPAN_MS_MA
 
 use crate::broken::{Mistake, makes};
 use crate::counters::Counters;
-use crate::disk::{Disk, DiskError, DiskLock, PageWriter};
+use crate::disk::{Disk, DiskError, PageWriter};
 use crate::entry::{EntryBuilder, Stated};
 use crate::ids::{Epoch, Position, StoreId};
 use crate::location::Segment;
@@ -66,6 +66,7 @@ pub(crate) struct ClosedEntry {
 /// The log's files, open for appending.
 #[derive(Debug)]
 pub(crate) struct Log {
+    /// Holds the lock.
     disk: Arc<dyn Disk>,
     data: PathBuf,
     store: StoreId,
@@ -81,8 +82,6 @@ pub(crate) struct Log {
     writer: PageWriter,
     reader: Reader,
     counters: Arc<Counters>,
-    /// Held as long as the log is open.
-    _lock: Box<dyn DiskLock>,
 }
 
 /// An entry that is durable.

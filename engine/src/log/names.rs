@@ -82,9 +82,10 @@ pub(crate) fn is_temporary(name: &str) -> bool {
     name.ends_with(".tmp")
 }
 
-/// Whether a data directory that is not yet a store may hold a file of this name.
+/// Whether a data directory that is not yet a store may hold a file of this name: what an interrupted
+/// creation leaves, and what a new file system has at its root.
 pub(crate) fn may_precede_identity(name: &str) -> bool {
-    name == "LOCK" || is_temporary(name)
+    name == "LOCK" || name == "lost+found" || is_temporary(name)
 }
 
 /// A segment's file name: its first position in 16 hexadecimal digits, behind a hyphen its

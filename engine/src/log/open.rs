@@ -15,7 +15,9 @@ use super::tail::{NextSegment, Tail};
 use super::{Listing, Log, PAGE_BYTES, listed_active};
 use crate::broken::{Mistake, makes};
 use crate::counters::Counters;
-use crate::disk::{Access, Disk, DiskError, DiskFile, DiskLock, PageWriter, remove_if_there};
+use crate::disk::{
+    Access, Disk, DiskError, DiskFile, DiskLock, HeldDisk, PageWriter, remove_if_there,
+};
 use crate::entry::EntryHeader;
 use crate::error::{Damage, OpenError};
 use crate::ids::{Epoch, Position};
@@ -31,13 +33,13 @@ const FIRST_SEGMENT_BYTES_MIN: u64 = 2 * PAGE_BYTES;
 
 /// A log that was found, locked and synced, and not read yet.
 pub(crate) struct FoundLog {
-    disk: Arc<dyn Disk>,
+    /// Holds the lock.
+    pub(crate) disk: Arc<dyn Disk>,
     data: PathBuf,
     pub(crate) identity: Identity,
     /// Whether it was created just now.
     pub(crate) created: bool,
     pub(crate) manifest: Manifest,
-    lock: Box<dyn DiskLock>,
 }
 
 /// What is known of a log from elsewhere: from a snapshot.
@@ -76,7 +78,8 @@ pub(crate) fn find(
     // What a killed process left in the page cache is not yet on disk: before anything that is
     // read here may be answered with, it must be.
     sync_all(&*disk, data, &manifest)?;
-    Ok(FoundLog { disk, data: data.to_path_buf(), identity, created, manifest, lock })
+    let (disk, data) = (Arc::new(HeldDisk::new(disk, lock)), data.to_path_buf());
+    Ok(FoundLog { disk, data, identity, created, manifest })
 }
 
 impl FoundLog {
@@ -89,7 +92,7 @@ impl FoundLog {
         known: Known,
         consumer: &mut dyn Replay,
     ) -> Result<OpenedLog, OpenError> {
-        let Self { disk, data, identity: _, created: _, mut manifest, lock } = self;
+        let Self { disk, data, identity: _, created: _, mut manifest } = self;
         let mut noting = Noting { consumer, log_time: known.log_time, oversized: Vec::new() };
         let files = log_files(&*disk, &data, &manifest, &mut noting)?;
         let end = replay(&*disk, &data, &manifest, known.durable, &mut noting)?;
@@ -138,7 +141,6 @@ impl FoundLog {
             reader: Reader::new(options.tail_cache_bytes),
             writer: PageWriter::default(),
             counters,
-            _lock: lock,
         };
         let warnings = warnings(&files);
         Ok(OpenedLog { log, tail, clock: clock_start, end, segments, warnings })

@@ -9,7 +9,6 @@ use std::io;
 use std::num::NonZeroU64;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::{Advice, OFlags};
@@ -21,11 +20,10 @@ use crate::disk::{PAGE_BYTES, Pages};
 /// The largest direct read, and so the largest buffer that one allocates.
 const READ_BYTES_MAX: usize = 1 << 20;
 
-/// A file's second descriptor, for direct reads.
+/// Direct reads of a file. Each opens it once more: to keep that open would double the files of a store
+/// with many segments.
 #[derive(Debug, Default)]
 pub(super) struct DurableReader {
-    /// Opened at the first read.
-    direct: OnceLock<OwnedFd>,
     /// Set once this file's file system has refused direct reads.
     refused: AtomicBool,
 }
@@ -40,7 +38,8 @@ impl DurableReader {
         buffer: &mut [u8],
     ) -> io::Result<usize> {
         if !self.refused.load(Ordering::Relaxed) {
-            match self.direct(path, fd).and_then(|direct| read_direct(direct, offset, buffer)) {
+            let direct = open_direct(path, fd, OFlags::RDONLY);
+            match direct.and_then(|direct| read_direct(&direct, offset, buffer)) {
                 Err(error) if is_refusal(&error) => {
                     if !self.refused.swap(true, Ordering::Relaxed) {
                         tracing::warn!(
@@ -58,7 +57,6 @@ impl DurableReader {
     /// Reads whole pages as they are, until the buffer is full or the file ends; `None` where that
     /// cannot be done.
     pub(super) fn read_pages(
-        &self,
         fd: &OwnedFd,
         offset: u64,
         buffer: &mut [u8],
@@ -69,11 +67,11 @@ impl DurableReader {
         }
         // The file may have got another name, or lost its last one, since it was opened.
         let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
-        let Ok(direct) = self.direct(Path::new(&path), fd) else { return Ok(None) };
+        let Ok(direct) = open_direct(Path::new(&path), fd, OFlags::RDONLY) else { return Ok(None) };
         let mut done = 0;
         while done < buffer.len() {
             let rest = &mut buffer[done..];
-            match retry_on_intr(|| rustix::io::pread(direct, &mut *rest, offset + done as u64)) {
+            match retry_on_intr(|| rustix::io::pread(&direct, &mut *rest, offset + done as u64)) {
                 Ok(0) => break,
                 Ok(count) => done += count,
                 Err(errno) if is_refusal(&errno.into()) => return Ok(None),
@@ -86,18 +84,9 @@ impl DurableReader {
         }
         Ok(Some(done))
     }
-
-    /// The descriptor for direct reads, opened by path and compared with the file held open.
-    fn direct(&self, path: &Path, fd: &OwnedFd) -> io::Result<&OwnedFd> {
-        if let Some(direct) = self.direct.get() {
-            return Ok(direct);
-        }
-        let direct = open_direct(path, fd, OFlags::RDONLY)?;
-        Ok(self.direct.get_or_init(|| direct))
-    }
 }
 
-/// A descriptor past the page cache of the file `fd`, which has the name `path`.
+/// A descriptor past the page cache of the file `fd`, which has the name `path`; the two are compared.
 pub(super) fn open_direct(path: &Path, fd: &OwnedFd, access: OFlags) -> io::Result<OwnedFd> {
     let direct = open(path, access | OFlags::DIRECT)?;
     let (ours, found) = (rustix::fs::fstat(fd)?, rustix::fs::fstat(&direct)?);
@@ -165,17 +154,17 @@ mod tests {
         std::fs::write(file.path(), &bytes).unwrap();
         let fd = open(file.path(), OFlags::RDONLY).unwrap();
         drop(file);
-        let (reader, mut memory) = (DurableReader::default(), Pages::new(1 << 16));
+        let mut memory = Pages::new(1 << 16);
         for (offset, length, count) in [(0, 8192, 8192), (4096, 1 << 16, 15_904), (32_768, 4096, 0)]
         {
             let buffer = memory.slice(length);
             // `None` where the file system refuses.
-            if let Some(read) = reader.read_pages(&fd, offset, buffer).unwrap() {
+            if let Some(read) = DurableReader::read_pages(&fd, offset, buffer).unwrap() {
                 assert_eq!(read, count);
                 assert_eq!(buffer[..count], bytes[bytes.len().min(offset as usize)..][..count]);
             }
         }
-        let none = reader.read_pages(&fd, 1, memory.slice(4096)).unwrap();
+        let none = DurableReader::read_pages(&fd, 1, memory.slice(4096)).unwrap();
         assert_eq!(none, None, "that is no page");
     }
 

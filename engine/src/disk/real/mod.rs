@@ -7,6 +7,7 @@
 //! - Paths are used as given; a handle keeps the file that it opened, whatever its name becomes.
 
 mod durable;
+mod lock;
 mod map;
 mod past_cache;
 
@@ -16,7 +17,7 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::{FallocateFlags, FlockOperation, Mode, OFlags};
+use rustix::fs::{FallocateFlags, Mode, OFlags};
 use rustix::io::{Errno, retry_on_intr};
 
 use self::durable::DurableReader;
@@ -105,18 +106,7 @@ impl Disk for RealDisk {
     }
 
     fn lock(&self, path: &Path) -> Result<Box<dyn DiskLock>, DiskError> {
-        let fd = open(path, OFlags::CREATE | OFlags::RDWR)
-            .map_err(|errno| failed("lock", path, errno))?;
-        match retry_on_intr(|| rustix::fs::flock(&fd, FlockOperation::NonBlockingLockExclusive)) {
-            Ok(()) => {}
-            Err(Errno::WOULDBLOCK) => return Err(failed("lock", path, held_elsewhere(&fd))),
-            Err(errno) => return Err(failed("lock", path, errno)),
-        }
-        if let Err(error) = write_process_id(&fd) {
-            // The lock is held all the same, and a store on a full disk must open to be drained.
-            tracing::debug!(path = %path.display(), %error, "the lock file names no process");
-        }
-        Ok(Box::new(RealLock { _fd: fd }))
+        lock::lock(path).map(|lock| Box::new(lock) as Box<dyn DiskLock>)
     }
 }
 
@@ -149,7 +139,7 @@ impl DiskFile for RealFile {
     }
 
     fn read_past_cache_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize, DiskError> {
-        match self.durable.read_pages(&self.fd, offset, buffer) {
+        match DurableReader::read_pages(&self.fd, offset, buffer) {
             Ok(None) => self.read_at(offset, buffer),
             Ok(Some(count)) => Ok(count),
             Err(source) => Err(self.failed("read directly", source)),
@@ -190,6 +180,12 @@ impl DiskFile for RealFile {
         self.write_all_at(offset + direct as u64, &bytes[direct..])
     }
 
+    fn shrink_unnamed(&self, bytes: u64) -> Result<(), DiskError> {
+        let found = rustix::fs::fstat(&self.fd);
+        let found = found.map_err(|errno| self.failed("look at", errno.into()))?;
+        if found.st_nlink > 0 { Ok(()) } else { self.set_size(bytes) }
+    }
+
     fn set_size(&self, bytes: u64) -> Result<(), DiskError> {
         // Whoever reserved it and cuts it writes no more.
         self.past_cache.close();
@@ -212,33 +208,6 @@ impl RealFile {
     fn failed(&self, operation: &'static str, source: io::Error) -> DiskError {
         failed(operation, &self.path, source)
     }
-}
-
-/// A held `flock`; closing the descriptor releases it.
-#[derive(Debug)]
-struct RealLock {
-    _fd: OwnedFd,
-}
-
-impl DiskLock for RealLock {}
-
-/// Written over what is there and cut afterwards, which needs no free space.
-fn write_process_id(fd: &OwnedFd) -> io::Result<()> {
-    let line = format!("{}\n", std::process::id());
-    let count = retry_on_intr(|| rustix::io::pwrite(fd, line.as_bytes(), 0))?;
-    Ok(retry_on_intr(|| rustix::fs::ftruncate(fd, count as u64))?)
-}
-
-fn held_elsewhere(fd: &OwnedFd) -> io::Error {
-    let mut line = [0; 16];
-    let count = read_full(fd, 0, &mut line).unwrap_or(0);
-    let first_line = line[..count].split(|byte| *byte == b'\n').next();
-    let holder = first_line.and_then(|digits| str::from_utf8(digits).ok()?.parse::<u32>().ok());
-    let text = match holder {
-        Some(process) => format!("held by process {process}"),
-        None => "held by another process".to_owned(),
-    };
-    io::Error::new(io::ErrorKind::WouldBlock, text)
 }
 
 fn open(path: &Path, flags: OFlags) -> Result<OwnedFd, Errno> {
