@@ -54,7 +54,9 @@ impl SegmentMaker {
     /// The next segment, if there is space for it beside what is kept for the compactor and in the standby
     /// segment. Nobody may have one that was made before.
     pub(crate) fn make(&mut self) -> NextSegment {
-        match self.keep_standby().and_then(|()| self.make_next()) {
+        // The manifest's first: without it nothing is rolled to, however large.
+        let kept = self.listing.keep_reserve().map_err(|error| error.to_string());
+        match kept.and_then(|()| self.keep_standby()).and_then(|()| self.make_next()) {
             Ok(prepared) => NextSegment::Ready(prepared),
             Err(cause) => NextSegment::Full {
                 detail: format!("the next segment cannot be prepared: {cause}"),
@@ -91,6 +93,11 @@ impl SegmentMaker {
             }
         }
         let bytes = self.standby.as_ref().map_or(0, Standby::bytes);
+        if self.counters.standby_rolls.get() != rolls {
+            return Err(
+                "the log has rolled to the standby segment while it was made larger".to_owned()
+            );
+        }
         self.counters.signals.has_standby.set(bytes >= wanted);
         if bytes >= wanted {
             return Ok(());
@@ -115,5 +122,39 @@ impl SegmentMaker {
             tracing::warn!("the standby segment is of no use now: {error}");
             None
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::SimDisk;
+    use crate::ids::{Epoch, Position, StoreId};
+    use crate::log::manifest::Manifest;
+
+    /// The standby segment took what the manifest needed, and then nothing could be rolled to: receives and
+    /// deletes were refused beside the space that was kept for them.
+    #[test]
+    fn on_a_disk_that_is_short_the_manifest_has_its_space_before_the_standby_segment() {
+        let data = PathBuf::from("data");
+        for kib in [24, 40, 100] {
+            let sim = SimDisk::new(1);
+            sim.create_dir(&names::log_dir(&data)).unwrap();
+            sim.set_capacity(Some(sim.used() + (kib << 10)));
+            let store = StoreId(uuid::Uuid::nil());
+            let (epoch, compacted_through, segments) = (Epoch(1), Position(0), Vec::new());
+            let manifest = Manifest { store, epoch, compacted_through, segments };
+            let disk: Arc<dyn Disk> = Arc::new(sim);
+            let listing = Listing::new(disk.clone(), data.clone(), manifest);
+            let options = Options { segment_bytes: 1 << 20, ..Options::default() };
+            let counters = Arc::new(Counters::default());
+            counters.signals.has_reserve.set(true);
+            let mut maker = SegmentMaker::new(disk, listing, data.clone(), &options, counters);
+            let made = maker.make();
+            let NextSegment::Full { standby: Some(standby), .. } = made else {
+                panic!("{kib} KiB: {made:?}")
+            };
+            assert!(standby.capacity() >= 16 << 10, "{kib} KiB: {standby:?}");
+        }
     }
 }
