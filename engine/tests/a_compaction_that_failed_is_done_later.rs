@@ -8,7 +8,7 @@ mod client;
 mod common;
 
 use client::Client;
-use forebay_engine::disk::Fault;
+use forebay_engine::disk::{Disk, Fault};
 
 /// A store that is closed, with garbage in sealed segments and snapshots that know.
 fn with_garbage() -> Client {
@@ -71,4 +71,15 @@ fn whatever_operation_failed_once() {
         assert!(disk.sealed_bytes < 60_000, "operation {operation}: {disk:?}");
     }
     assert!(went_on > 50 && ended > 0, "{went_on} went on, {ended} ended");
+}
+
+/// An administrator makes space by hand, say.
+#[test]
+fn after_the_compactors_space_was_removed() {
+    let mut client = with_garbage();
+    client.open().unwrap();
+    client.disk.remove("data/log/compact.tmp".as_ref()).unwrap();
+    assert!(keep(&mut client));
+    let disk = client.stats().disk;
+    assert!(disk.compactions > 0 && disk.sealed_bytes < 60_000, "{disk:?}");
 }

@@ -292,7 +292,12 @@ impl Keeper {
                     Failure::Swap(error) => return Err(SwapFailed(error)),
                     Failure::Early(failure) => failure,
                 };
-                self.reserve = compaction.and_then(Compaction::abandon);
+                // Of a file that somebody has removed the handle is of no use: another is made.
+                let is_gone = matches!(
+                    &failure,
+                    EarlyFailure::Disk(error) if error.kind() == std::io::ErrorKind::NotFound
+                );
+                self.reserve = compaction.and_then(Compaction::abandon).filter(|_| !is_gone);
                 self.counters.signals.has_reserve.set(self.reserve.is_some());
                 self.compaction_failed(failure, now);
                 Ok(Step::Did)
