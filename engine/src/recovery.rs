@@ -19,7 +19,7 @@ use crate::location::Segment;
 use crate::log::replay::{LogEnd, Replay};
 use crate::log::{Known, ListedSegment, SegmentHeader, names};
 use crate::progress::{OnProgress, Progress};
-use crate::snapshot::{self, Kept, SnapshotError};
+use crate::snapshot::{self, Kept};
 use crate::state::State;
 use crate::time::LogTime;
 use crate::upkeep::SealedSegment;
@@ -83,7 +83,6 @@ impl Base {
                     let known = Contained { parts, from: header.position, through: header.through };
                     return Ok(Some(Self { state, known, log_time: header.log_time }));
                 }
-                Err(SnapshotError::Disk(error)) => return Err(error.into()),
                 // Derived, whatever is wrong with it: an older one or the log is as good.
                 Err(error) => warnings.push(format!("a snapshot is not used: {error}")),
             }

@@ -12,7 +12,7 @@ use crate::index::{IndexError, IndexIdentity, MappedIndex};
 use crate::location::Segment;
 use crate::log::replay::{Replay, log_files, replay};
 use crate::log::{self, ListedSegment, Sealed, SegmentHeader, SegmentName, names};
-use crate::snapshot::{self, SnapshotError};
+use crate::snapshot;
 use crate::unit::count_of;
 
 /// How far a check has come.
@@ -166,7 +166,6 @@ impl<'p> Check<'p> {
                     self.report.snapshots += 1;
                     durable = durable.max(header.through);
                 }
-                Err(SnapshotError::Disk(error)) => return Err(error.into()),
                 Err(error) => self.report.spoiled.push(format!("{error}; it is not used")),
             }
         }

@@ -127,6 +127,40 @@ fn flip_each(taken: &Taken, is_meant: impl Fn(usize) -> bool) {
     }
 }
 
+/// Otherwise the one that was used would go in its place, and the next damage would cost the whole log.
+#[test]
+fn one_that_is_damaged_is_replaced_before_a_good_one() {
+    let taken = Taken::build();
+    let (mut client, _) = taken.check("a bit flipped", |files| {
+        files.get_mut(&taken.newest).unwrap()[100] ^= 1;
+    });
+    client.send("alpha", "more");
+    client.keep_all();
+    let snapshots = client.files_of("snap");
+    assert!(!snapshots.contains(&taken.newest), "{snapshots:?}");
+    assert_eq!(snapshots.len(), 2, "{snapshots:?}");
+    client.stop();
+    // So the store opens from the older of the two as well.
+    let older = position(&snapshots[0]);
+    let (_, opening) = client.copied(|files| drop(files.remove(&snapshots[1]))).unwrap();
+    assert_eq!(opening.snapshot, older);
+}
+
+/// A sector that cannot be read would keep the store closed although everything else is there.
+#[test]
+fn one_that_the_disk_does_not_give_is_not_used() {
+    let taken = Taken::build();
+    let mut client = taken.client.forked();
+    client.disk.make_unreadable(&taken.newest, 0).unwrap();
+    let report = client.verify();
+    assert_eq!((&report.outcome, report.spoiled.len()), (&Outcome::Clean, 1), "{report:?}");
+    let opening = client.open().unwrap();
+    assert_eq!(opening.snapshot, position(&taken.older));
+    assert_eq!(client.show(), taken.queues);
+    let [warning] = &*opening.warnings else { panic!("{:?}", opening.warnings) };
+    assert!(warning.contains(taken.newest.to_str().unwrap()), "{warning}");
+}
+
 #[test]
 fn one_that_is_cut_anywhere_is_not_used() {
     let taken = Taken::build();

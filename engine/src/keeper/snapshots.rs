@@ -31,7 +31,8 @@ pub(super) struct Snapshots {
     home: Home,
     bytes_between: u64,
     ms_between: u64,
-    /// In the order of their positions, at most two.
+    /// Those that may be used, in the order of their positions, at most two: the older one is there for
+    /// the day when the newer one turns out to be damaged.
     kept: Vec<Kept>,
     taking: Option<Taking>,
     /// When the newest was begun, and how many bytes the log had written at its first part.
@@ -221,7 +222,7 @@ impl Snapshots {
         if let Some(kept) = self.kept.last().filter(|_| views.is_kept) {
             counters.snapshots.add(1);
             counters.snapshot_position.set(kept.position.0);
-            snapshot::keep_last_two(&*self.home.disk, &self.home.data)?;
+            snapshot::keep_only(&*self.home.disk, &self.home.data, &self.kept)?;
         }
         Ok(Stepped { finished: Some(views), ..Stepped::default() })
     }

@@ -80,14 +80,13 @@ pub(crate) fn remove(disk: &dyn Disk, data: &Path, position: Position) -> Result
     remove_all(disk, data, &[position])
 }
 
-/// Removes all but the two newest snapshots. The second is there for the day when the first turns
-/// out to be damaged.
-pub(crate) fn keep_last_two(disk: &dyn Disk, data: &Path) -> Result<(), DiskError> {
-    let positions = list(disk, data)?;
-    let older = &positions[..positions.len().saturating_sub(2)];
-    match older.is_empty() {
+/// Removes all other snapshots: older ones, and those that turned out to be damaged.
+pub(crate) fn keep_only(disk: &dyn Disk, data: &Path, kept: &[Kept]) -> Result<(), DiskError> {
+    let mut others = list(disk, data)?;
+    others.retain(|position| kept.iter().all(|kept| kept.position != *position));
+    match others.is_empty() {
         true => Ok(()),
-        false => remove_all(disk, data, older),
+        false => remove_all(disk, data, &others),
     }
 }
 
@@ -102,5 +101,5 @@ fn remove_all(disk: &dyn Disk, data: &Path, positions: &[Position]) -> Result<()
     }
     disk.sync_dir(&names::dir(data))?;
     // Not before the names are gone for good: none must lead to half a snapshot.
-    open.iter().try_for_each(|file| file.set_size(0))
+    open.iter().try_for_each(|file| file.shrink_unnamed(0))
 }

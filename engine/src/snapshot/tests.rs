@@ -313,19 +313,24 @@ fn a_checksum_that_fits_wrong_messages_does_not_help_them() {
     }
 }
 
+fn kept<const N: usize>(positions: [u64; N]) -> [Kept; N] {
+    positions.map(|position| Kept { position: Position(position), bytes: 0 })
+}
+
 #[test]
-fn the_last_two_are_kept_and_other_names_are_nobodys() {
+fn two_are_kept_and_other_names_are_nobodys() {
     let disk = SimDisk::new(1);
     assert_eq!(list(&disk, data()).unwrap(), [], "without the directory there is none");
-    keep_last_two(&disk, data()).unwrap();
-    for position in [3, 0x100, 7] {
+    keep_only(&disk, data(), &kept([])).unwrap();
+    for position in [3, 0x100, 7, 0x50] {
         write(&disk, position, position, &[]).unwrap();
     }
     for name in ["7.snap", "next.tmp", "notes"] {
         disk.create(&names::dir(data()).join(name)).unwrap();
     }
-    assert_eq!(list(&disk, data()).unwrap(), [3, 7, 0x100].map(Position));
-    keep_last_two(&disk, data()).unwrap();
+    assert_eq!(list(&disk, data()).unwrap(), [3, 7, 0x50, 0x100].map(Position));
+    // The one in between is damaged, say.
+    keep_only(&disk, data(), &kept([7, 0x100])).unwrap();
     disk.crash(1);
     assert_eq!(list(&disk, data()).unwrap(), [7, 0x100].map(Position));
 }
@@ -355,7 +360,7 @@ fn with_fault(disk: &SimDisk, operation: u64, fault: Fault) -> bool {
     write(disk, 1, 1, &[]).unwrap();
     write(disk, 3, 4, &first()).unwrap();
     disk.fail_at(disk.operations() + operation, fault);
-    let result = write(disk, 7, 9, second()).and_then(|_| keep_last_two(disk, data()));
+    let result = write(disk, 7, 9, second()).and_then(|_| keep_only(disk, data(), &kept([3, 7])));
     disk.clear_faults();
     result.is_err()
 }
@@ -399,7 +404,7 @@ fn a_crash_at_any_operation_leaves_no_bad_snapshot() {
             outcomes.insert(there);
             // What is left is in nobody's way.
             write(&disk, 7, 9, second()).unwrap();
-            keep_last_two(&disk, data()).unwrap();
+            keep_only(&disk, data(), &kept([3, 7])).unwrap();
             assert_eq!(check_all(&disk), [3, 7]);
         }
         if !struck {
