@@ -29,7 +29,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) struct Found {
     /// Messages that were acked, with the latencies of sends.
     pub(crate) measure: Measure,
-    /// From when a message was sent, or due, until it was delivered; not of the bare server.
+    /// From when a message was sent, or due, until it was delivered, of all that were sent, or due, in the
+    /// time that counts; not of the bare server.
     pub(crate) end_to_end: Option<Measure>,
     /// Messages sent and not acked; not of the bare server.
     pub(crate) depth: Option<Depth>,

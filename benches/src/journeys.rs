@@ -2,6 +2,9 @@
 //!
 //! Bodies carry no time: they were encoded before the clock started. So a message is known by its number,
 //! which its sender learns with the answer, and a consumer may know before.
+//!
+//! A message counts if it was sent, or due, in the time that counts, whenever it came: a stall at the end
+//! of that time holds up what was sent in it. All deliveries are waited for.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
@@ -66,13 +69,13 @@ impl Journeys {
         let Inner { queues, found } = &mut *inner;
         let Some(queue) = queues.get_mut(&queue) else { return };
         for (sent, delivered) in seqs.filter_map(|seq| queue.step(seq, stage)) {
-            if pace.counts(delivered) {
+            if pace.counts(sent) {
                 found.note(1, delivered.saturating_duration_since(sent));
             }
         }
     }
 
-    /// What was found of all that were delivered in the time that counts.
+    /// What was found of all that were sent, or due, in the time that counts, and have been delivered.
     pub(crate) fn found(&self) -> Measure {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner).found.clone()
     }
@@ -111,6 +114,22 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+
+    #[test]
+    fn a_stall_at_the_end_of_the_time_that_counts_is_in_the_figures() {
+        let pace = Pace::start(Duration::from_secs(1));
+        let ms = |ms| pace.from() + Duration::from_millis(ms);
+        let journeys = Journeys::new([(7, 1)]);
+        journeys.sent(7, 1, 1, ms(0) - Duration::from_millis(1), pace);
+        journeys.sent(7, 2, 1, ms(999), pace);
+        journeys.sent(7, 3, 1, ms(1000), pace);
+        // The first comes in the time that counts, the others long after it.
+        journeys.delivered(7, std::iter::once(1), ms(5), pace);
+        journeys.delivered(7, 2..=3, ms(2999), pace);
+        let found = journeys.found();
+        assert_eq!(found.messages, 1, "the first and the last were not sent in time that counts");
+        assert!((found.latency_us(1.0) - 2_000_000.0).abs() < 4_000.0, "{}", found.latency_us(1.0));
+    }
 
     #[test]
     fn a_journey_counts_whichever_end_of_it_is_known_first() {
