@@ -44,7 +44,8 @@ pub(crate) struct Tcp {
     #[arg(long, value_name = "N", value_delimiter = ',')]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=1024))]
     batch: Vec<u32>,
-    /// Queues that are sent to in turn; of send and producer
+    /// Queues; send sends to them in turn, each connection of producer to one of them, so at most as many as
+    /// --connections
     #[arg(long, value_name = "N", default_value = "1", value_delimiter = ',')]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=100_000))]
     queues: Vec<u32>,
@@ -152,7 +153,14 @@ impl Tcp {
 
 /// Refuses what cannot be measured.
 fn check(workload: &Workload) -> Result<(), BenchError> {
-    let Workload { kind, batch, bytes, queues, .. } = *workload;
+    let Workload { kind, batch, bytes, connections, queues, .. } = *workload;
+    // The rest of the queues would get nothing, and still be in the workload's name.
+    if kind == Kind::Producer && queues > connections {
+        return Err(BenchError::usage(format!(
+            "--queues {queues} of --workload producer is more than --connections {connections}, and each \
+             connection sends to one queue"
+        )));
+    }
     let request_bytes = batch as usize * bytes;
     if kind != Kind::Producer && request_bytes > REQUEST_BYTES_MAX {
         return Err(BenchError::usage(format!(
@@ -216,6 +224,10 @@ mod tests {
                  durability=sync",
             ),
             (&["--workload", "producer"], "producer/bytes=1024 connections=16 durability=sync"),
+            (
+                &["--workload", "producer", "--queues", "16"],
+                "producer/bytes=1024 connections=16 queues=16 durability=sync",
+            ),
         ] {
             assert_eq!(names(arguments).unwrap(), [expected]);
         }
@@ -236,6 +248,11 @@ mod tests {
             (&["--messages", "5000"], "--messages is of --workload drain"),
             (&["--workload", "producer", "--batch", "64"], "--batch"),
             (&["--workload", "producer", "--window", "1"], "--window"),
+            (
+                &["--workload", "producer", "--queues", "17"],
+                "--queues 17 of --workload producer is more than --connections 16",
+            ),
+            (&["--workload", "producer", "--queues", "1,4", "--connections", "16,2"], "--queues 4"),
             (&["--workload", "drain", "--seconds", "2"], "--seconds"),
             (&["--server", "127.0.0.1:1", "--forebay", "other"], "--forebay"),
             (&["--batch", "1024", "--payload", "1048576"], "expected at most 8388608"),

@@ -19,7 +19,7 @@ pub(crate) struct Workload {
     pub(crate) connections: usize,
     /// Requests that a connection has unanswered at most.
     pub(crate) window: usize,
-    /// Queues, which are sent to in turn.
+    /// Queues, which are sent to in turn; a connection of [`Kind::Producer`] sends to one of them.
     pub(crate) queues: usize,
     /// What a reply to a send says.
     pub(crate) durability: Durability,

@@ -187,7 +187,13 @@ fn in_words(workload: &Workload) -> String {
         ),
     };
     if queues > 1 {
-        put(&mut text, format_args!(", to {} queues in turn", grouped(queues as f64)));
+        let queues = grouped(queues as f64);
+        match kind {
+            Kind::Producer => {
+                put(&mut text, format_args!(", each connection to one of {queues} queues"))
+            }
+            _ => put(&mut text, format_args!(", to {queues} queues in turn")),
+        }
     }
     if let Some(rate) = rate {
         put(&mut text, format_args!(", {} messages a second being due", grouped(rate.into())));
