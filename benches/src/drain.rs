@@ -19,7 +19,10 @@ use crate::measure::Measure;
 use crate::wire::{Wire, reply_of};
 use crate::workload::Workload;
 
-const FILL_BATCH: u32 = 100;
+/// Messages in a request that fills a queue, at most.
+const FILL_BATCH_MAX: u32 = 100;
+/// Bytes of their bodies, at most, unless one message has more: far below what a server takes in a frame.
+const FILL_BATCH_BYTES: usize = 1 << 20;
 /// Requests that are unanswered while a queue is filled, and one more.
 const FILL_WINDOW: u32 = 8;
 const RECEIVE: u32 = 1;
@@ -32,9 +35,10 @@ pub(crate) async fn fill(
     messages: u32,
 ) -> Result<u64, BenchError> {
     let mut wire = Wire::connect(address).await?;
-    let filling = Workload { batch: FILL_BATCH, window: 1, ..*workload };
+    let batch = fill_batch(workload.bytes);
+    let filling = Workload { batch, window: 1, ..*workload };
     let frames = send_frames(&filling)?;
-    let batches = messages.div_ceil(FILL_BATCH);
+    let batches = messages.div_ceil(batch);
     let mut out = Vec::new();
     for begun in 0..batches {
         out.clear();
@@ -47,7 +51,13 @@ pub(crate) async fn fill(
     for _ in 0..batches.min(FILL_WINDOW) {
         reply_of(&wire.read().await?)?;
     }
-    Ok(u64::from(batches) * u64::from(FILL_BATCH))
+    Ok(u64::from(batches) * u64::from(batch))
+}
+
+/// Messages of so many bytes in a request that fills a queue.
+fn fill_batch(bytes: usize) -> u32 {
+    let most = FILL_BATCH_BYTES.checked_div(bytes).unwrap_or(usize::MAX);
+    u32::try_from(most).unwrap_or(u32::MAX).clamp(1, FILL_BATCH_MAX)
 }
 
 /// Empties the queue.
@@ -156,4 +166,22 @@ fn ack_and_receive(
     let mut out = encode(&Ack { queue: queue.to_owned(), receipts }.into(), ACK)?;
     out.extend_from_slice(receive);
     Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use forebay_protocol::Limits;
+
+    use super::*;
+    use crate::workload::Kind;
+
+    #[test]
+    fn a_request_that_fills_a_queue_fits_into_a_frame_whatever_the_messages_have() {
+        for (bytes, batch) in [(0, 100), (1024, 100), (150_000, 6), (1 << 20, 1)] {
+            assert_eq!(fill_batch(bytes), batch, "{bytes} bytes");
+            let filling = Workload::plain(Kind::Send, batch, bytes, 1, 1);
+            let frame = &send_frames(&filling).unwrap()[0];
+            assert!(frame.len() < Limits::default().frame_bytes_max as usize / 8, "{bytes} bytes");
+        }
+    }
 }

@@ -1,8 +1,8 @@
 //! The load of subscriptions: messages are pushed and acked until none is on its way any more.
 //!
-//! Each connection has credits for `window` batches. It acks what comes together in one request,
-//! waits for no answer, and gives credits back in the same write when a quarter of them is used. A
-//! message counts when its ack is answered: then it is durably gone. The latency is that of a batch,
+//! Each connection has credits for `window` batches, and for 256 MiB. It acks what comes together in one
+//! request, waits for no answer, and gives credits back in the same write when a quarter of either is
+//! used. A message counts when its ack is answered: then it is durably gone. The latency is that of a batch,
 //! from when it was read to the answered ack.
 
 use std::collections::HashMap;
@@ -24,7 +24,7 @@ use crate::{BenchError, send};
 const SUBSCRIPTION: u32 = 1;
 const CREDIT: u32 = 2;
 const FIRST_ACK: u32 = 3;
-/// No load comes near it: messages are what is counted.
+/// Beside the credits in messages, so that a window of large messages does not take all memory.
 const CREDIT_BYTES: u32 = 1 << 28;
 
 /// Has `messages` messages pushed, and acks them.
@@ -65,8 +65,7 @@ pub(crate) async fn subscribers(
             queue: workload.queue_name(0),
             batch: workload.batch,
             credits: workload.batch.saturating_mul(window).min(CREDITS_MAX),
-            used: 0,
-            used_bytes: 0,
+            used: Used::default(),
             acks: HashMap::new(),
             next_ack: FIRST_ACK,
             consumed: consumed.clone(),
@@ -83,14 +82,19 @@ pub(crate) struct Subscriber {
     queue: String,
     batch: u32,
     credits: u32,
-    /// Credits used since some were last given back.
-    used: u32,
-    used_bytes: u32,
+    used: Used,
     /// What is being acked: how many, and since when they are here.
     acks: HashMap<u32, (u64, Instant)>,
     next_ack: u32,
     consumed: Consumed,
     found: Measure,
+}
+
+/// Credits used since some were last given back.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Used {
+    credits: u32,
+    bytes: u32,
 }
 
 impl Subscriber {
@@ -136,9 +140,9 @@ impl Subscriber {
             Reply::Delivered(delivered) if delivered.messages.is_empty() => {}
             Reply::Delivered(delivered) => {
                 let now = Instant::now();
-                self.used += delivered.messages.len() as u32;
+                self.used.credits += delivered.messages.len() as u32;
                 // As `length` counts it.
-                self.used_bytes += u32::try_from(frame.body.len() + 8).expect("a frame is small");
+                self.used.bytes += u32::try_from(frame.body.len() + 8).expect("a frame is small");
                 if let Some(journeys) = &self.consumed.journeys {
                     let seqs = delivered.messages.iter().map(|message| message.seq);
                     journeys.delivered(delivered.queue_id, seqs, now, pace);
@@ -177,12 +181,35 @@ impl Subscriber {
             out = encode(&ack.into(), self.next_ack)?;
             self.next_ack = self.next_ack.checked_add(1).unwrap_or(FIRST_ACK);
         }
-        if self.used >= self.credits.div_ceil(4) {
-            let (credits, credit_bytes) = (self.used, self.used_bytes);
-            (self.used, self.used_bytes) = (0, 0);
-            let credit = Credit { subscription: SUBSCRIPTION, credits, credit_bytes };
+        if let Some(Used { credits, bytes }) = self.used.take(self.credits) {
+            let credit = Credit { subscription: SUBSCRIPTION, credits, credit_bytes: bytes };
             out.extend_from_slice(&encode(&credit.into(), CREDIT)?);
         }
         Ok(out)
+    }
+}
+
+impl Used {
+    /// What is to be given back now, of so many credits that there were: without bytes the server pushes
+    /// nothing either.
+    fn take(&mut self, credits: u32) -> Option<Used> {
+        let is_time = self.credits >= credits.div_ceil(4) || self.bytes >= CREDIT_BYTES / 4;
+        is_time.then(|| std::mem::take(self))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn credits_are_given_back_when_a_quarter_of_the_messages_or_of_the_bytes_is_used() {
+        let mut used = Used { credits: 24, bytes: CREDIT_BYTES / 4 - 1 };
+        assert_eq!(used.take(100), None);
+        used.credits += 1;
+        assert_eq!(used.take(100), Some(Used { credits: 25, bytes: CREDIT_BYTES / 4 - 1 }));
+        assert_eq!(used, Used::default());
+        let mut used = Used { credits: 1, bytes: CREDIT_BYTES / 4 };
+        assert_eq!(used.take(CREDITS_MAX), Some(Used { credits: 1, bytes: CREDIT_BYTES / 4 }));
     }
 }
