@@ -94,7 +94,7 @@ pub(crate) struct Latency {
     pub(crate) p999: f64,
 }
 
-/// The slowest and the fastest round, in messages a second.
+/// The least and the greatest of some figures: of rates, the slowest and the fastest round.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub(crate) struct Spread {
     pub(crate) min: f64,
@@ -300,10 +300,21 @@ fn rate(median: f64, spread: Spread) -> String {
 
 /// The median of the runs' rates, and between what they lie.
 pub(crate) fn rates(runs: &[Measure]) -> (f64, Spread) {
-    let mut rates: Vec<f64> = runs.iter().map(Measure::messages_per_second).collect();
-    rates.sort_by(f64::total_cmp);
-    let at = |index: usize| rates.get(index).copied().unwrap_or(f64::NAN);
-    let last = rates.len().saturating_sub(1);
+    let rates: Vec<f64> = runs.iter().map(Measure::messages_per_second).collect();
+    median_and_spread(&rates)
+}
+
+/// The middle of some figures. NaN if there are none.
+pub(crate) fn median(figures: &[f64]) -> f64 {
+    median_and_spread(figures).0
+}
+
+/// The middle of some figures, of two their mean, and between what they lie. NaN if there are none.
+pub(crate) fn median_and_spread(figures: &[f64]) -> (f64, Spread) {
+    let mut sorted = figures.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let at = |index: usize| sorted.get(index).copied().unwrap_or(f64::NAN);
+    let last = sorted.len().saturating_sub(1);
     let median = (at(last / 2) + at(last.div_ceil(2))) / 2.0;
     (median, Spread { min: at(0), max: at(last) })
 }
@@ -344,6 +355,13 @@ pub(crate) mod tests {
     }
 
     const SEND: Workload = Workload::plain(Kind::Send, 10, 1024, 16, 1);
+
+    #[test]
+    fn a_median_is_in_the_middle() {
+        assert_eq!(median(&[3.0, 1.0, 2.0]), 2.0);
+        assert_eq!(median(&[4.0, 1.0, 2.0, 3.0]), 2.5);
+        assert!(median(&[]).is_nan());
+    }
 
     #[test]
     fn a_report_has_medians_their_share_and_the_spread() {

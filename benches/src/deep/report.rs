@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::deep::proc::Resident;
 use crate::print;
+pub(super) use crate::report::median;
 use crate::size::Size;
 
 /// What a figure is wanted to be.
@@ -75,30 +76,9 @@ pub(super) fn megabytes_per_second(bytes: u64, took: Duration) -> String {
     format!("{:.1} MB/s", bytes as f64 / 1e6 / took.as_secs_f64())
 }
 
-/// The middle of some figures; of two, their mean. NaN if there are none.
-pub(super) fn median(values: &[f64]) -> f64 {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    let at = |index: usize| sorted.get(index).copied().unwrap_or(f64::NAN);
-    let last = sorted.len().saturating_sub(1);
-    (at(last / 2) + at(last.div_ceil(2))) / 2.0
-}
-
 /// The least and the greatest, as a text.
 pub(super) fn spread(values: &[f64]) -> String {
     let least = values.iter().copied().fold(f64::INFINITY, f64::min);
     let greatest = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     format!("{least:.0}..{greatest:.0}")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_median_is_in_the_middle() {
-        assert_eq!(median(&[3.0, 1.0, 2.0]), 2.0);
-        assert_eq!(median(&[4.0, 1.0, 2.0, 3.0]), 2.5);
-        assert!(median(&[]).is_nan());
-    }
 }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use forebay_protocol::Receive;
 
 use crate::BenchError;
+use crate::deep::report::median;
 use crate::deep::store::Store;
 use crate::wire::ask_once;
 
@@ -62,7 +63,23 @@ pub(super) fn median_and_slowest(
     restarts: &[Restart],
     time: impl Fn(&Restart) -> Duration,
 ) -> (Duration, Duration) {
-    let mut times: Vec<Duration> = restarts.iter().map(time).collect();
-    times.sort();
-    (times[times.len() / 2], times[times.len() - 1])
+    let times: Vec<Duration> = restarts.iter().map(time).collect();
+    let seconds: Vec<f64> = times.iter().map(Duration::as_secs_f64).collect();
+    let slowest = times.into_iter().max().expect("there was a restart");
+    (Duration::from_secs_f64(median(&seconds)), slowest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_of_an_even_number_of_restarts_is_between_the_middle_two() {
+        let restarts = [40, 10, 20, 30].map(|ms| {
+            let received = Duration::from_millis(ms);
+            Restart { listening: received, received, messages: 1 }
+        });
+        let found = median_and_slowest(&restarts, |one| one.received);
+        assert_eq!(found, (Duration::from_millis(25), Duration::from_millis(40)));
+    }
 }

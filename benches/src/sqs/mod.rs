@@ -10,10 +10,12 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::measure::Measure;
+use crate::measured::seconds;
 use crate::pace::WARM_UP;
 use crate::process::Process;
 use crate::process::this_program;
 use crate::processor_time::processor_time;
+use crate::report::{Latency, median_and_spread, rates, together};
 use crate::server::scratch_directory;
 use crate::workload::{Kind, Workload};
 use crate::{BenchError, print, queues, send};
@@ -39,7 +41,7 @@ pub(crate) struct Sqs {
     #[arg(long = "data", alias = "data-dir", value_name = "DIR", default_value = ".")]
     data_dir: PathBuf,
     /// Seconds that a run counts, after half a second to warm up
-    #[arg(long, value_name = "S", default_value_t = 2.0)]
+    #[arg(long, value_name = "S", default_value_t = 2.0, value_parser = seconds)]
     seconds: f64,
     /// Runs of each
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
@@ -49,8 +51,7 @@ pub(crate) struct Sqs {
 impl Sqs {
     /// Runs all three in turns and prints the medians.
     pub(crate) async fn run(self) -> Result<(), BenchError> {
-        let counted = Duration::try_from_secs_f64(self.seconds)
-            .map_err(|error| BenchError::new(format!("--seconds {}: {error}", self.seconds)))?;
+        let counted = Duration::from_secs_f64(self.seconds);
         let forebay = match &self.forebay {
             Some(path) => path.clone(),
             None => this_program()?,
@@ -112,25 +113,17 @@ async fn watched(
 
 /// Prints what the runs of one server found, and gives the median rate.
 fn tell(name: &str, runs: &[Run]) -> f64 {
-    let mut rates: Vec<f64> = runs.iter().map(|run| run.measure.messages_per_second()).collect();
-    rates.sort_by(f64::total_cmp);
-    let mut costs_us: Vec<f64> = runs.iter().map(Run::request_us).collect();
-    costs_us.sort_by(f64::total_cmp);
-    let mut all = runs[0].measure.clone();
-    runs[1..].iter().for_each(|run| all.add(&run.measure));
-    let median = rates[rates.len() / 2];
+    let measures: Vec<Measure> = runs.iter().map(|run| run.measure.clone()).collect();
+    let (rate, rates) = rates(&measures);
+    let latency = Latency::of(&together(&measures));
+    let costs_us: Vec<f64> = runs.iter().map(Run::request_us).collect();
+    let (cost_us, costs_us) = median_and_spread(&costs_us);
     print::line(format_args!(
-        "{name:>10}: {median:>9.0} messages/s ({:.0} to {:.0}), p50 {:.0} us, p99 {:.0} us, \
-         {:.1} us of processors a request ({:.1} to {:.1})",
-        rates[0],
-        rates[rates.len() - 1],
-        all.latency_us(0.5),
-        all.latency_us(0.99),
-        costs_us[costs_us.len() / 2],
-        costs_us[0],
-        costs_us[costs_us.len() - 1],
+        "{name:>10}: {rate:>9.0} messages/s ({:.0} to {:.0}), p50 {:.0} us, p99 {:.0} us, \
+         {cost_us:.1} us of processors a request ({:.1} to {:.1})",
+        rates.min, rates.max, latency.p50, latency.p99, costs_us.min, costs_us.max,
     ));
-    median
+    rate
 }
 
 impl Run {

@@ -245,6 +245,8 @@ fn what_cannot_be_measured_is_wrong_usage() {
         (&["tcp", "--messages", "5000"], "--messages is of --workload drain"),
         (&["tcp", "--connections", "0"], "--connections"),
         (&["tcp", "--seconds", "0"], "0.1 to 86400"),
+        (&["sqs", "--seconds", "0"], "0.1 to 86400"),
+        (&["sqs", "--seconds", "1e18"], "0.1 to 86400"),
         (&["table", "no such workload"], "--list shows them"),
         (&["log", "--batch", "0"], "--batch"),
     ] {
