@@ -123,7 +123,7 @@ async fn in_turns(
     row.probe = probe;
     if counts_syncs(workload, options) {
         progress.doing(format!("{workload}: counting syncs"));
-        let server = own.ok_or_else(|| BenchError::new("only an own server is traced"))?;
+        let server = own.expect("the command line has refused this with a server that is not ours");
         let counting = Counting::start(server.id(), lasting.data())?;
         let before = sent(forebay, workload).await?;
         send::send(forebay, workload, options.counted).await?;

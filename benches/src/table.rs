@@ -20,8 +20,9 @@ pub(crate) struct Table {
     place: Place,
     #[command(flatten)]
     measured: Measured,
-    /// Count the server's syncs in one more run of each workload; needs strace
-    #[arg(long)]
+    /// Count the server's syncs in one more run of each workload of sends; needs strace, and a server that
+    /// is started here
+    #[arg(long, conflicts_with = "server")]
     count_syncs: bool,
 }
 

@@ -248,6 +248,8 @@ fn what_cannot_be_measured_is_wrong_usage() {
         (&["sqs", "--seconds", "0"], "0.1 to 86400"),
         (&["sqs", "--seconds", "1e18"], "0.1 to 86400"),
         (&["table", "no such workload"], "--list shows them"),
+        // Nobody listens there: it is refused before anything is measured.
+        (&["table", "--count-syncs", "--server", "127.0.0.1:1"], "'--server <ADDR>'"),
         (&["log", "--batch", "0"], "--batch"),
     ] {
         let failed = forebay(["bench"].iter().chain(arguments)).output().unwrap();
