@@ -34,8 +34,14 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Starts a server. It is not there yet: [`Process::heard`] wants its first line.
+    /// Starts a server, with none of the environment's settings of Forebay: what is measured is what the
+    /// command says. It is not there yet: [`Process::heard`] wants its first line.
     pub(crate) fn spawn(mut command: Command) -> Result<Self, BenchError> {
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("FOREBAY_") {
+                command.env_remove(name);
+            }
+        }
         let program = command.get_program().to_string_lossy().into_owned();
         let mut child = command
             .stdin(Stdio::null())

@@ -75,6 +75,20 @@ fn every_workload_over_tcp_runs_and_is_told_beside_its_limit() {
 }
 
 #[test]
+fn the_environment_changes_nothing_in_the_server_that_is_measured() {
+    let dir = TempDir::new().unwrap();
+    let arguments = ["bench", "tcp", "--connections", "2", "--seconds", "0.2"];
+    let run = forebay(arguments.iter().chain(&QUICK))
+        .arg(dir.path())
+        // Too few for two connections, and no value at all.
+        .env("FOREBAY_CONNECTIONS_MAX", "1")
+        .env("FOREBAY_IDLE_TIMEOUT", "soon")
+        .output()
+        .unwrap();
+    assert_eq!(run.status.code(), Some(0), "{}", text(&run.stderr));
+}
+
+#[test]
 fn a_lone_sender_is_told_beside_a_sync_and_a_round_trip() {
     let lines = bench(&["tcp", "--connections", "1", "--batch", "1", "--payload", "100"]);
     for name in ["fdatasync_us", "round_trip_us", "ping_us"] {
