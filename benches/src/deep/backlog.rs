@@ -9,7 +9,7 @@ use std::time::Duration;
 use forebay_protocol::DescribeQueue;
 
 use crate::deep::disk_use::{disk_use, log_bytes_since_snapshot};
-use crate::deep::filling::{Requests, Senders, send_all};
+use crate::deep::filling::{BODY_BYTES_MAX, Requests, Senders, send_all};
 use crate::deep::report::{self, Wanted, judged, median, mib, per_second, row, spread};
 use crate::deep::restart::{Restart, median_and_slowest, restart};
 use crate::deep::setup::Setup;
@@ -48,7 +48,8 @@ pub(super) struct Backlog {
     messages: u64,
     /// Bytes of each one's body
     #[arg(long, value_name = "N", default_value_t = 100)]
-    bytes: usize,
+    #[arg(value_parser = clap::value_parser!(u32).range(0..=BODY_BYTES_MAX))]
+    bytes: u32,
     /// How often each server is killed and started again
     #[arg(long, value_name = "N", default_value_t = 5)]
     #[arg(value_parser = clap::value_parser!(u32).range(1..))]
@@ -93,7 +94,7 @@ impl Backlog {
         let worth = u64::from(SEND_BATCH);
         let count = self.messages.div_ceil(worth);
         let window = WINDOW_MESSAGES_MAX.min(self.messages / (2 * WINDOWS as u64));
-        let frames = frames_to(QUEUE, SENDERS.window, SEND_BATCH, self.bytes)?;
+        let frames = frames_to(QUEUE, SENDERS.window, SEND_BATCH, self.bytes as usize)?;
         let rates = send_all(deep, SENDERS, Requests { frames, count, worth, window }).await?;
         let (first, last) = (rates[0], rates[rates.len() - 1]);
         row(format_args!("sends, first {window}"), per_second("messages", first));
@@ -152,7 +153,8 @@ impl Backlog {
     }
 
     fn draining(&self) -> Workload {
-        Workload::plain(Kind::Drain { messages: SHALLOW }, RECEIVE_BATCH, self.bytes, RECEIVERS, 1)
+        let (kind, bytes) = (Kind::Drain { messages: SHALLOW }, self.bytes as usize);
+        Workload::plain(kind, RECEIVE_BATCH, bytes, RECEIVERS, 1)
     }
 
     /// Kills and restarts the deep server and an empty one, in turns.

@@ -48,6 +48,7 @@ pub(super) struct Churn {
     /// A round ends when the compactor has had nothing to do for so many seconds; what was acked before
     /// it is known to the compactor after 15 seconds
     #[arg(long, value_name = "S", default_value_t = 20)]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..=86_400))]
     lone_seconds: u64,
 }
 

@@ -13,8 +13,8 @@ use tokio::task::JoinSet;
 
 use crate::BenchError;
 use crate::deep::consumers::Dice;
-use crate::deep::filling::{Requests, Senders, send_all};
-use crate::deep::marked::Marked;
+use crate::deep::filling::{BODY_BYTES_MAX, Requests, Senders, send_all};
+use crate::deep::marked::{MARK_BYTES, Marked};
 use crate::deep::report::{self, Wanted, judged, median, mib, per_second, row, spread};
 use crate::deep::setup::Setup;
 use crate::deep::store::Store;
@@ -60,14 +60,15 @@ pub(crate) struct Delayed {
     messages: u64,
     /// Their delays are less than so many seconds
     #[arg(long, value_name = "S", default_value_t = 3600)]
-    #[arg(value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..=365 * 86_400))]
     span: u64,
     /// Delayed messages that are received when they are due
     #[arg(long, value_name = "N", default_value_t = 2_000_000)]
+    #[arg(value_parser = clap::value_parser!(u64).range(BATCH..))]
     due_messages: u64,
     /// They are due within so many seconds, which begin when they are sent
     #[arg(long, value_name = "S", default_value_t = 120)]
-    #[arg(value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..=86_400))]
     due_span: u64,
     /// Turns of either kind of sends
     #[arg(long, value_name = "N", default_value_t = 10)]
@@ -75,12 +76,19 @@ pub(crate) struct Delayed {
     turns: u64,
     /// Bytes of a body
     #[arg(long, value_name = "N", default_value_t = 100)]
-    bytes: usize,
+    #[arg(value_parser = clap::value_parser!(u32).range(MARK_BYTES as i64..=BODY_BYTES_MAX))]
+    bytes: u32,
 }
 
 impl Delayed {
     pub(super) async fn run(&self) -> Result<(), BenchError> {
         let Self { setup, messages, span, due_messages, due_span, bytes, .. } = self;
+        let turns = self.turns;
+        if messages / turns < BATCH {
+            return Err(BenchError::usage(format!(
+                "--messages {messages} in --turns {turns} are less than one request of {BATCH} each"
+            )));
+        }
         report::head(format_args!(
             "delayed: messages={messages} span={span} due-messages={due_messages} \
              due-span={due_span} bytes={bytes} segment-bytes={} durability=sync",
@@ -102,7 +110,7 @@ impl Delayed {
             for (rates, queue) in rates.iter_mut().zip([DELAYED, QUEUE]) {
                 let frames = match queue == DELAYED {
                     true => self.delayed_frames(&mut dice)?,
-                    false => frames_to(QUEUE, FRAMES as usize, BATCH as u32, self.bytes)?,
+                    false => frames_to(QUEUE, FRAMES as usize, BATCH as u32, self.bytes as usize)?,
                 };
                 let requests = Requests { frames, count, worth: BATCH, window: u64::MAX };
                 let began = Instant::now();
@@ -158,7 +166,7 @@ impl Delayed {
             lateness: Mutex::new(Measure::new()),
             of_sent_late: AtomicU64::new(0),
         });
-        let (address, bytes) = (store.address(), self.bytes);
+        let (address, bytes) = (store.address(), self.bytes as usize);
         let work = async {
             let mut running = JoinSet::new();
             for _ in 0..CONSUMERS {

@@ -16,8 +16,8 @@ use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
 use crate::BenchError;
-use crate::deep::filling::{Requests, Senders, send_all};
-use crate::deep::marked::Marked;
+use crate::deep::filling::{BODY_BYTES_MAX, Requests, Senders, check_encoded, send_all};
+use crate::deep::marked::{MARK_BYTES, Marked};
 use crate::deep::report::{self, Wanted, judged, median, row};
 use crate::deep::setup::Setup;
 use crate::deep::store::Store;
@@ -44,21 +44,25 @@ const ACK: u32 = 2;
 pub(crate) struct Fair {
     #[command(flatten)]
     setup: Setup,
-    /// Messages of the noisy tenant
+    /// Messages of the noisy tenant, at most 10000000
     #[arg(long, value_name = "N", default_value_t = 1_000_000)]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
     noise: u64,
     /// Quiet tenants
     #[arg(long, value_name = "N", default_value_t = 99)]
-    #[arg(value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     tenants: u64,
     /// Messages of each quiet tenant that wait in the beginning
     #[arg(long, value_name = "N", default_value_t = 100)]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     messages: u64,
     /// Consumers, each with a connection and one message at a time
     #[arg(long, value_name = "N", default_value_t = 16)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=1000))]
     consumers: u32,
     /// How long a consumer works on a message
     #[arg(long, value_name = "MS", default_value_t = 1)]
+    #[arg(value_parser = clap::value_parser!(u64).range(0..=60_000))]
     work_ms: u64,
     /// Messages in a second that the quiet tenants send, all together
     #[arg(long, value_name = "N", default_value_t = 200)]
@@ -70,10 +74,12 @@ pub(crate) struct Fair {
     turns: u32,
     /// Seconds of a turn that are counted
     #[arg(long, value_name = "S", default_value_t = 8)]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..=86_400))]
     seconds: u64,
     /// Bytes of a body
     #[arg(long, value_name = "N", default_value_t = 100)]
-    bytes: usize,
+    #[arg(value_parser = clap::value_parser!(u32).range(MARK_BYTES as i64..=BODY_BYTES_MAX))]
+    bytes: u32,
 }
 
 /// Consumers and a sender at one queue.
@@ -95,13 +101,16 @@ struct Turn {
 
 impl Fair {
     pub(super) async fn run(&self) -> Result<(), BenchError> {
-        let Self { setup, noise, tenants, messages, consumers, work_ms, pace, .. } = self;
+        let Self { setup, noise, tenants, messages, consumers, work_ms, pace, bytes, .. } = self;
+        check_encoded(format_args!("--noise {noise}"), *noise, *bytes)?;
+        let quiet = format_args!("--tenants {tenants} with --messages {messages}");
+        check_encoded(quiet, tenants * messages, *bytes)?;
         report::head(format_args!(
             "fair: noise={noise} tenants={tenants} messages={messages} consumers={consumers} \
              work-ms={work_ms} pace={pace} segment-bytes={} durability=sync",
             setup.segment_bytes
         ));
-        let marked = Marked::new(self.bytes)?;
+        let marked = Marked::new(*bytes)?;
         let mut store = Store::fresh(setup).await?;
         for queue in [WITH_NOISE, WITHOUT] {
             let visibility_timeout_ms = Some(VISIBILITY_MS);
@@ -109,7 +118,7 @@ impl Fair {
             let create = CreateQueue { name: queue.to_owned(), attributes };
             ask_once(&store.address(), create).await?;
         }
-        let noisy = vec![NOISY; self.noise as usize];
+        let noisy = vec![NOISY; *noise as usize];
         fill(&mut store, &marked, WITH_NOISE, &noisy).await?;
         let quiet: Vec<u64> = (0..tenants * messages).map(|at| 1 + at % tenants).collect();
         for queue in [WITH_NOISE, WITHOUT] {

@@ -14,9 +14,9 @@ use forebay_protocol::{CreateQueue, DescribeQueue, OutgoingMessage, QueueAttribu
 
 use crate::BenchError;
 use crate::deep::consumers::{Consumers, Failures};
-use crate::deep::filling::{Requests, Senders, send_all};
+use crate::deep::filling::{BODY_BYTES_MAX, Requests, Senders, check_encoded, send_all};
 use crate::deep::ledger_of_groups::GroupLedger;
-use crate::deep::marked::Marked;
+use crate::deep::marked::{MARK_BYTES, Marked};
 use crate::deep::report::{self, Wanted, judged, median, per_second, row, spread};
 use crate::deep::setup::Setup;
 use crate::deep::store::Store;
@@ -31,6 +31,8 @@ const VISIBILITY_MS: u64 = 600_000;
 const FAILING_VISIBILITY_MS: u64 = 2_000;
 const SENDERS: Senders = Senders { connections: 16, window: 8 };
 const SEND_BATCH: u64 = 100;
+/// The judge has a byte of memory for each message.
+const JUDGED_MAX: u64 = 1_000_000_000;
 const RECEIVE_BATCH: u32 = 10;
 const LOOK: Duration = Duration::from_millis(50);
 /// Whatever fails: after so long without an ack something hangs.
@@ -42,9 +44,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) struct Fifo {
     #[command(flatten)]
     setup: Setup,
-    /// Groups
+    /// Groups, at most 10000000
     #[arg(long, value_name = "N", default_value_t = 1_000_000)]
-    #[arg(value_parser = clap::value_parser!(u64).range(1..=u64::from(u32::MAX)))]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
     groups: u64,
     /// Messages of each group, an even number
     #[arg(long, value_name = "N", default_value_t = 10)]
@@ -52,11 +54,12 @@ pub(crate) struct Fifo {
     messages: u64,
     /// Consumers, each with a connection
     #[arg(long, value_name = "N", default_value_t = 64)]
-    #[arg(value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=1000))]
     consumers: u32,
     /// Bytes of a body
     #[arg(long, value_name = "N", default_value_t = 100)]
-    bytes: usize,
+    #[arg(value_parser = clap::value_parser!(u32).range(MARK_BYTES as i64..=BODY_BYTES_MAX))]
+    bytes: u32,
     /// How often the server is killed while consumers fail
     #[arg(long, value_name = "N", default_value_t = 3)]
     kills: u32,
@@ -65,6 +68,13 @@ pub(crate) struct Fifo {
 impl Fifo {
     pub(super) async fn run(&self) -> Result<(), BenchError> {
         let Self { setup, groups, messages, consumers, bytes, .. } = self;
+        check_encoded(format_args!("--groups {groups}"), *groups, *bytes)?;
+        if groups * messages > JUDGED_MAX {
+            return Err(BenchError::usage(format!(
+                "--groups {groups} of --messages {messages} are {} messages, expected at most {JUDGED_MAX}",
+                groups * messages
+            )));
+        }
         report::head(format_args!(
             "fifo: groups={groups} messages={messages} consumers={consumers} bytes={bytes} \
              segment-bytes={} durability=sync",

@@ -3,6 +3,7 @@
 //!
 //! A closed loop, as in [`crate::send`]; here the number of requests is fixed and not the time.
 
+use std::fmt::Display;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -14,6 +15,31 @@ use crate::BenchError;
 use crate::deep::store::Store;
 use crate::frames::{correlation, push_frame};
 use crate::wire::{Wire, reply_of};
+
+/// The largest body: a request of 128 of them fits into a frame.
+pub(super) const BODY_BYTES_MAX: i64 = 128 << 10;
+/// The most memory for requests that are encoded beforehand.
+const ENCODED_BYTES_MAX: u64 = 2 << 30;
+/// What a message takes there besides its body, more or less.
+const OVERHEAD_BYTES: u64 = 64;
+
+/// Refuses messages whose requests take too much memory when they are encoded beforehand. A program that
+/// gets no memory aborts, and would leave its server behind. `options` says what was asked for.
+pub(super) fn check_encoded(
+    options: impl Display,
+    messages: u64,
+    bytes: u32,
+) -> Result<(), BenchError> {
+    let each = u64::from(bytes) + OVERHEAD_BYTES;
+    if messages <= ENCODED_BYTES_MAX / each {
+        return Ok(());
+    }
+    let most = ENCODED_BYTES_MAX / each;
+    Err(BenchError::usage(format!(
+        "{options} of --bytes {bytes}, encoded beforehand, are {messages} messages of about {each} bytes, \
+         expected at most {most} messages"
+    )))
+}
 
 /// Who sends.
 #[derive(Debug, Clone, Copy)]

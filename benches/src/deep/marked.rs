@@ -19,7 +19,8 @@ pub(super) struct Marked {
 
 impl Marked {
     /// Bodies of so many bytes.
-    pub(super) fn new(bytes: usize) -> Result<Self, BenchError> {
+    pub(super) fn new(bytes: u32) -> Result<Self, BenchError> {
+        let bytes = bytes as usize;
         if bytes < MARK_BYTES {
             return Err(BenchError::new(format!("a body has at least {MARK_BYTES} bytes")));
         }

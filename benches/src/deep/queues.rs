@@ -7,7 +7,7 @@ use forebay_protocol::{CreateQueue, DescribeQueue, QueueAttributes};
 
 use crate::BenchError;
 use crate::deep::disk_use::disk_use;
-use crate::deep::filling::{Requests, Senders, send_all};
+use crate::deep::filling::{BODY_BYTES_MAX, Requests, Senders, check_encoded, send_all};
 use crate::deep::report::{self, Wanted, judged, median, mib, per_second, row, spread};
 use crate::deep::restart::{median_and_slowest, restart};
 use crate::deep::setup::Setup;
@@ -33,11 +33,12 @@ pub(super) struct Queues {
     queues: u64,
     /// Messages in each, in steps of 10
     #[arg(long, value_name = "N", default_value_t = 1000)]
-    #[arg(value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
     messages: u64,
     /// Bytes of each one's body
     #[arg(long, value_name = "N", default_value_t = 100)]
-    bytes: usize,
+    #[arg(value_parser = clap::value_parser!(u32).range(0..=BODY_BYTES_MAX))]
+    bytes: u32,
     /// How often the server is killed and started again
     #[arg(long, value_name = "N", default_value_t = 5)]
     #[arg(value_parser = clap::value_parser!(u32).range(1..))]
@@ -51,6 +52,8 @@ pub(super) struct Queues {
 impl Queues {
     pub(super) async fn run(&self, setup: &Setup) -> Result<(), BenchError> {
         let Self { queues, messages, bytes, .. } = self;
+        let options = format_args!("{BATCH} messages for each of --queues {queues}");
+        check_encoded(options, BATCH * queues, *bytes)?;
         report::head(format_args!(
             "deep queues: queues={queues} messages={messages} bytes={bytes} batch={BATCH} \
              segment-bytes={} durability=sync",
@@ -95,7 +98,7 @@ impl Queues {
     fn spread_frames(&self) -> Result<Vec<BytesMut>, BenchError> {
         let mut frames = Vec::new();
         for number in 0..self.queues {
-            frames.append(&mut frames_to(&name(number), 1, BATCH as u32, self.bytes)?);
+            frames.append(&mut frames_to(&name(number), 1, BATCH as u32, self.bytes as usize)?);
         }
         Ok(frames)
     }
@@ -152,8 +155,8 @@ impl Queues {
     ) -> Result<(), BenchError> {
         // As many frames, and so as many bytes, as there are queues: the load's own memory is read
         // in the same way.
-        let into_one =
-            frames_to(&name(self.queues), self.queues as usize, BATCH as u32, self.bytes)?;
+        let (one, frames, bytes) = (name(self.queues), self.queues as usize, self.bytes as usize);
+        let into_one = frames_to(&one, frames, BATCH as u32, bytes)?;
         let count = ROUND_REQUESTS_MAX.max(self.queues).min(self.queues * each);
         let (mut one, mut all) = (Vec::new(), Vec::new());
         for _ in 0..self.rounds {

@@ -30,6 +30,7 @@ pub(super) struct Survivors {
     body: u32,
     /// Seconds for which the disk is looked at after the last ack
     #[arg(long, value_name = "S", default_value_t = 90)]
+    #[arg(value_parser = clap::value_parser!(u64).range(0..=86_400))]
     watch_seconds: u64,
 }
 

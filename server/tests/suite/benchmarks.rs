@@ -265,6 +265,23 @@ fn what_cannot_be_measured_is_wrong_usage() {
         // Nobody listens there: it is refused before anything is measured.
         (&["table", "--count-syncs", "--server", "127.0.0.1:1"], "'--server <ADDR>'"),
         (&["log", "--batch", "0"], "--batch"),
+        // These would take more memory than there is.
+        (&["fair", "--noise", "99999999999999"], "--noise"),
+        (&["fair", "--noise", "10000000", "--bytes", "1000"], "--noise 10000000 of --bytes 1000"),
+        (&["fair", "--bytes", "99999999999999"], "--bytes"),
+        (
+            &["fair", "--tenants", "1000000", "--messages", "1000000"],
+            "--tenants 1000000 with --messages 1000000",
+        ),
+        (&["fifo", "--groups", "4294967295", "--messages", "200"], "--groups"),
+        (
+            &["fifo", "--groups", "10000000", "--messages", "200"],
+            "--groups 10000000 of --messages 200",
+        ),
+        (&["delayed", "--messages", "2000", "--turns", "100"], "--messages 2000 in --turns 100"),
+        (&["delayed", "--due-span", "99999999999999"], "--due-span"),
+        (&["deep", "queues", "--queues", "999999", "--bytes", "10000"], "--queues 999999"),
+        (&["deep", "backlog", "--bytes", "99999999999999"], "--bytes"),
     ] {
         let failed = forebay(["bench"].iter().chain(arguments)).output().unwrap();
         assert_eq!(failed.status.code(), Some(2), "{arguments:?}");
