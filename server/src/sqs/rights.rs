@@ -3,6 +3,7 @@
 //! A key of the server's account may do what its rights or the policy allow, one of another account only
 //! what the policy allows, and never what is the owner's alone; what the policy denies, nobody may. A statement
 //! whose conditions cannot be judged ([`super::conditions`]) allows nothing, and denies whatever else it says.
+//! One that allows the server's account something grants that account's keys nothing by itself.
 
 use std::net::IpAddr;
 
@@ -99,16 +100,17 @@ async fn check_one(
     });
     let arn = queue.map_or_else(|| "*".to_owned(), |queue| endpoint.addresses.arn(queue));
     let principal = key.arn(own);
+    let is_own = key.account(own) == own;
     let access = Access {
         principal: &principal,
         account: key.account(own),
+        is_own,
         action,
         resource: &arn,
         region: &endpoint.addresses.region,
         circumstances,
     };
     let said = policy.map_or(Said::Nothing, |policy| access.of_policy(&policy));
-    let is_own = key.account(own) == own;
     // No policy lets another account do what is the owner's alone.
     let by_policy = is_own || !OWNERS_ACTIONS.contains(&action);
     let is_allowed = match said {
@@ -143,6 +145,8 @@ enum Said {
 struct Access<'a> {
     principal: &'a str,
     account: &'a str,
+    /// Whether this is the account that the queue is of.
+    is_own: bool,
     action: &'a str,
     resource: &'a str,
     region: &'a str,
@@ -180,13 +184,16 @@ impl Access<'_> {
                 (None, None) => or_silent,
             }
         };
-        says("Principal", "NotPrincipal", &|named| self.is_principal(named))
-            && says("Action", "NotAction", &|pattern| {
-                matches(pattern, &format!("sqs:{}", self.action), Case::Ignored)
-            })
-            && says("Resource", "NotResource", &|pattern| {
-                matches(pattern, self.resource, Case::Respected)
-            })
+        // To allow the owning account something grants its keys nothing by itself, as in IAM. Where an
+        // account is excepted or denied, all its keys are.
+        let only_users = self.is_own && !or_silent && statement.get("Principal").is_some();
+        says("Principal", "NotPrincipal", &|named| {
+            self.is_user(named) || !only_users && self.is_account(named)
+        }) && says("Action", "NotAction", &|pattern| {
+            matches(pattern, &format!("sqs:{}", self.action), Case::Ignored)
+        }) && says("Resource", "NotResource", &|pattern| {
+            matches(pattern, self.resource, Case::Respected)
+        })
     }
 
     /// What a key of a condition, in lower case, stands for; `None`: this request has none such.
@@ -208,11 +215,12 @@ impl Access<'_> {
         })
     }
 
-    fn is_principal(&self, named: &str) -> bool {
-        named == "*"
-            || named == self.principal
-            || named == self.account
-            || named == format!("arn:aws:iam::{}:root", self.account)
+    fn is_user(&self, named: &str) -> bool {
+        named == "*" || named == self.principal
+    }
+
+    fn is_account(&self, named: &str) -> bool {
+        named == self.account || named == format!("arn:aws:iam::{}:root", self.account)
     }
 }
 
@@ -240,6 +248,7 @@ mod tests {
         let access = Access {
             principal: "arn:aws:iam::111111111111:user/ada",
             account: "111111111111",
+            is_own: false,
             action: "SendMessage",
             resource: "arn:aws:sqs:us-east-1:000000000000:q",
             region: "us-east-1",

@@ -398,6 +398,37 @@ async fn a_policy_lets_other_accounts_in_and_keeps_out_whom_it_denies() {
 }
 
 #[tokio::test]
+async fn an_own_account_that_a_policy_allows_something_leaves_it_to_the_rights_of_its_keys() {
+    let sqs = locked().await;
+    let status = async |key: (&str, &str)| {
+        signed(&sqs, key, "ReceiveMessage", json!({"QueueUrl": "q"})).await.status
+    };
+    let permit = json!({
+        "QueueUrl": "q", "Label": "own", "AWSAccountIds": ["000000000000"], "Actions": ["*"],
+    });
+    assert_eq!(signed(&sqs, OWNER, "AddPermission", permit).await.status, 200);
+    assert_eq!((status(OWNER).await, status(SENDER).await), (200, 403));
+    let account = || json!({"AWS": "000000000000"});
+    let user = || json!({"AWS": "arn:aws:iam::000000000000:user/sender"});
+    for (effect, member, principal, owner, sender) in [
+        ("Allow", "Principal", account(), 200, 403),
+        ("Allow", "Principal", json!({"AWS": "arn:aws:iam::000000000000:root"}), 200, 403),
+        ("Allow", "Principal", user(), 200, 200),
+        ("Allow", "Principal", json!("*"), 200, 200),
+        // All but the account.
+        ("Allow", "NotPrincipal", account(), 200, 403),
+        ("Deny", "Principal", account(), 403, 403),
+    ] {
+        let policy = json!({"Statement": {
+            "Effect": effect, member: principal, "Action": "SQS:ReceiveMessage", "Resource": "*",
+        }});
+        let set = json!({"QueueUrl": "q", "Attributes": {"Policy": policy.to_string()}});
+        assert_eq!(signed(&sqs, OWNER, "SetQueueAttributes", set).await.status, 200);
+        assert_eq!((status(OWNER).await, status(SENDER).await), (owner, sender), "{policy}");
+    }
+}
+
+#[tokio::test]
 async fn a_policy_acts_from_its_answer_on_whichever_door_it_came_through() {
     let sqs = locked().await;
     let client = sqs.client().await;
