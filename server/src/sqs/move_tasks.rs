@@ -1,7 +1,9 @@
 //! Message move tasks: the engine's redrives under the names of SQS.
 
 use data_encoding::BASE64;
-use forebay_engine::command::{Command, QueueInfo, RedriveInfo, RedriveState, Reply};
+use forebay_engine::command::{
+    Command, LIST_QUEUES_MAX, QueueInfo, RedriveInfo, RedriveState, Reply,
+};
 use forebay_engine::error::RequestError;
 use forebay_engine::ids::RedriveId;
 use forebay_protocol::MessageId;
@@ -70,6 +72,26 @@ pub(super) async fn start(
         }
         Ok(_) => Err(unexpected()),
         Err(error) => Err(refused(error)),
+    }
+}
+
+/// The queues that have this one as their dead-letter queue; none, if it is not there.
+pub(super) async fn sources(endpoint: &Endpoint, queue: &str) -> Result<Vec<String>> {
+    let (mut sources, mut after) = (Vec::new(), String::new());
+    loop {
+        let name = queue.to_owned();
+        let command = Command::ListDeadLetterSources { name, after, max: LIST_QUEUES_MAX };
+        let (names, more) = match endpoint.ask(command).await {
+            Ok(Reply::DeadLetterSources { names, more }) => (names, more),
+            Ok(_) => return Err(unexpected()),
+            Err(RequestError::UnknownQueue { .. }) => (Vec::new(), false),
+            Err(error) => return Err(error.into()),
+        };
+        after = names.last().cloned().unwrap_or_default();
+        sources.extend(names);
+        if !more || after.is_empty() {
+            return Ok(sources);
+        }
     }
 }
 

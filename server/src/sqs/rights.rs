@@ -47,38 +47,64 @@ pub(super) async fn check(
     request: &Request<'_>,
     circumstances: &Circumstances,
 ) -> Result<()> {
-    // Rights to single actions are rights to batches of them.
-    let action = request.action().name().trim_end_matches("Batch");
-    let (queue, destination) = queues(endpoint, request);
-    check_one(endpoint, key, action, queue.as_deref(), circumstances).await?;
-    match destination {
-        Some(destination) => {
-            let action = Action::SendMessage.name();
-            check_one(endpoint, key, action, Some(&destination), circumstances).await
-        }
-        None => Ok(()),
+    let queue = queue(endpoint, request);
+    for action in needed(request.action()) {
+        check_one(endpoint, key, action, queue.as_deref(), circumstances).await?;
     }
+    for destination in destinations(endpoint, request, queue.as_deref()).await? {
+        let action = Action::SendMessage.name();
+        check_one(endpoint, key, action, Some(&destination), circumstances).await?;
+    }
+    Ok(())
 }
 
-/// The queue that a request is about, and another one that it sends to.
-fn queues(endpoint: &Endpoint, request: &Request<'_>) -> (Option<String>, Option<String>) {
-    let of_arn =
-        |arn: &Option<String>| Some(endpoint.addresses.queue_of_arn(arn.as_deref()?)?.to_owned());
+/// The actions that a key must be allowed for this one, on the queue that it is about: for a move task also
+/// what the task does there.
+/// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-api-permissions-reference.html>
+fn needed(action: Action) -> impl Iterator<Item = &'static str> {
+    const MOVES: &[Action] =
+        &[Action::ReceiveMessage, Action::DeleteMessage, Action::GetQueueAttributes];
+    let also = match action {
+        Action::StartMessageMoveTask | Action::CancelMessageMoveTask => MOVES,
+        Action::ListMessageMoveTasks => &[Action::GetQueueAttributes],
+        _ => &[],
+    };
+    // Rights to single actions are rights to batches of them.
+    let name = action.name().trim_end_matches("Batch");
+    [name].into_iter().chain(also.iter().map(|action| action.name()))
+}
+
+/// The queue that a request is about.
+fn queue(endpoint: &Endpoint, request: &Request<'_>) -> Option<String> {
+    let of_arn = |arn: Option<&str>| Some(endpoint.addresses.queue_of_arn(arn?)?.to_owned());
     match request {
-        Request::CreateQueue(input) => (input.queue_name.clone(), None),
-        Request::GetQueueUrl(input) => (input.queue_name.clone(), None),
-        Request::StartMessageMoveTask(input) => {
-            (of_arn(&input.source_arn), of_arn(&input.destination_arn))
-        }
-        Request::ListMessageMoveTasks(input) => (of_arn(&input.source_arn), None),
+        Request::CreateQueue(input) => input.queue_name.clone(),
+        Request::GetQueueUrl(input) => input.queue_name.clone(),
+        Request::StartMessageMoveTask(input) => of_arn(input.source_arn.as_deref()),
+        Request::ListMessageMoveTasks(input) => of_arn(input.source_arn.as_deref()),
         Request::CancelMessageMoveTask(input) => {
-            let source = super::move_tasks::source_arn(input.task_handle.as_deref());
-            (of_arn(&source), None)
+            of_arn(super::move_tasks::source_arn(input.task_handle.as_deref()).as_deref())
         }
         request => {
             let name = request.queue_url().and_then(|url| queue_of_url(url).ok());
-            (name.map(str::to_owned), None)
+            name.map(str::to_owned)
         }
+    }
+}
+
+/// The queues that a request sends messages of its queue to: those that they came from, if it names none.
+async fn destinations(
+    endpoint: &Endpoint,
+    request: &Request<'_>,
+    queue: Option<&str>,
+) -> Result<Vec<String>> {
+    let Request::StartMessageMoveTask(input) = request else { return Ok(Vec::new()) };
+    match (&input.destination_arn, queue) {
+        (Some(arn), _) => {
+            Ok(endpoint.addresses.queue_of_arn(arn).map(str::to_owned).into_iter().collect())
+        }
+        (None, Some(queue)) => super::move_tasks::sources(endpoint, queue).await,
+        (None, None) => Ok(Vec::new()),
     }
 }
 

@@ -429,6 +429,68 @@ async fn an_own_account_that_a_policy_allows_something_leaves_it_to_the_rights_o
 }
 
 #[tokio::test]
+async fn a_move_task_needs_the_rights_to_what_it_does() {
+    let sqs = locked().await;
+    let arn = |queue: &str| format!("arn:aws:sqs:us-east-1:000000000000:{queue}");
+    let own = async |action: &str, members: Value| {
+        let done = signed(&sqs, OWNER, action, members).await;
+        assert_eq!(done.status, 200, "{done:?}");
+        done.json()
+    };
+    own("CreateQueue", json!({"QueueName": "dead"})).await;
+    let redrive = json!({"deadLetterTargetArn": arn("dead"), "maxReceiveCount": 1}).to_string();
+    for queue in ["orders-1", "other"] {
+        let attributes = json!({"RedrivePolicy": redrive});
+        own("CreateQueue", json!({"QueueName": queue, "Attributes": attributes})).await;
+    }
+    let permit = async |queue: &str, actions: &[&str]| {
+        let actions: Vec<_> = actions.iter().map(|action| format!("SQS:{action}")).collect();
+        let policy = json!({"Statement": {
+            "Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::000000000000:user/sender"},
+            "Action": actions, "Resource": "*",
+        }});
+        let attributes = json!({"Policy": policy.to_string()});
+        own("SetQueueAttributes", json!({"QueueUrl": queue, "Attributes": attributes})).await;
+    };
+    let refuses = async |action: &str, members: &Value, lacks: &str, queue: &str| {
+        let refused = signed(&sqs, SENDER, action, members.clone()).await;
+        assert_refused(&refused, 403, "AccessDenied");
+        let message = refused.json()["message"].as_str().unwrap().to_owned();
+        let lacks = format!("perform: sqs:{} on resource: {} ", lacks.to_lowercase(), arn(queue));
+        assert!(message.contains(&lacks), "{message}");
+    };
+    let back = json!({"SourceArn": arn("dead")});
+    let to = |queue: &str| json!({"SourceArn": arn("dead"), "DestinationArn": arn(queue)});
+    let handle = own("StartMessageMoveTask", back.clone()).await["TaskHandle"].clone();
+    let cancel = json!({"TaskHandle": handle});
+    let moves = ["ReceiveMessage", "DeleteMessage", "GetQueueAttributes"];
+    for (action, members, also) in [
+        ("CancelMessageMoveTask", &cancel, &moves[..]),
+        ("ListMessageMoveTasks", &back, &moves[2..]),
+        ("StartMessageMoveTask", &to("orders-1"), &moves[..]),
+    ] {
+        let needed: Vec<_> = [action].into_iter().chain(also.iter().copied()).collect();
+        for lacks in &needed {
+            let others: Vec<_> = needed.iter().copied().filter(|other| other != lacks).collect();
+            // Something, so that it is a policy.
+            permit("dead", &[&others[..], &["GetQueueUrl"]].concat()).await;
+            refuses(action, members, lacks, "dead").await;
+        }
+        permit("dead", &needed).await;
+        let done = signed(&sqs, SENDER, action, members.clone()).await;
+        assert_ne!(done.status, 403, "{done:?}");
+    }
+    // Its own rights are to send to one of the queues that dead letters came from.
+    refuses("StartMessageMoveTask", &to("other"), "SendMessage", "other").await;
+    refuses("StartMessageMoveTask", &back, "SendMessage", "other").await;
+    permit("other", &["SendMessage"]).await;
+    for members in [to("other"), back] {
+        let done = signed(&sqs, SENDER, "StartMessageMoveTask", members).await;
+        assert_ne!(done.status, 403, "{done:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_policy_acts_from_its_answer_on_whichever_door_it_came_through() {
     let sqs = locked().await;
     let client = sqs.client().await;
