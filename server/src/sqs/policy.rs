@@ -20,7 +20,7 @@ const STATEMENTS_MAX: usize = 20;
 /// The most principals of all statements of a policy.
 const PRINCIPALS_MAX: usize = 50;
 
-/// The most conditions of all statements of a policy.
+/// The most conditions of a statement.
 const CONDITIONS_MAX: usize = 10;
 
 /// The members of a policy, and of a statement: nothing else may stand there.
@@ -44,7 +44,8 @@ const PATTERNS: [&str; 4] = ["Action", "NotAction", "Resource", "NotResource"];
 pub(super) fn check(text: &str) -> Result<()> {
     let refused = || invalid(Name::Policy);
     if text.len() > POLICY_BYTES_MAX {
-        return Err(refused());
+        let text = "Submitted policy is over max allowed size.";
+        return Err(SqsError::new(Code::OverLimit, text));
     }
     let policy: Map<String, Value> = serde_json::from_str(text).map_err(|_| refused())?;
     if !policy.keys().all(|member| MEMBERS.contains(&member.as_str())) {
@@ -68,19 +69,26 @@ pub(super) fn check(text: &str) -> Result<()> {
         );
         return Err(SqsError::new(Code::OverLimit, text));
     }
-    let (mut principals, mut conditions) = (0, 0);
+    let mut principals = 0;
     for statement in statements {
         if !is_statement(statement) {
             return Err(refused());
         }
         for member in ["Action", "NotAction"] {
-            check_actions(several(&statement[member]).count())?;
+            let actions = several(&statement[member]).count();
+            if actions > ACTIONS_MAX {
+                let text = format!(
+                    "{actions} actions were found in a statement from the submitted policy, max \
+                     allowed is {ACTIONS_MAX}"
+                );
+                return Err(SqsError::new(Code::OverLimit, text));
+            }
         }
         principals += principals_of(statement).ok_or_else(refused)?;
-        conditions += conditions_of(statement).ok_or_else(refused)?;
+        let conditions = conditions_of(statement).ok_or_else(refused)?;
+        check_count(conditions, "Conditions", CONDITIONS_MAX)?;
     }
-    check_count(principals, "Principals", PRINCIPALS_MAX)?;
-    check_count(conditions, "Conditions", CONDITIONS_MAX)
+    check_count(principals, "Principals", PRINCIPALS_MAX)
 }
 
 /// Checks the number of statements that AddPermission makes of a policy's.
@@ -88,7 +96,7 @@ pub(super) fn check_statements(count: usize) -> Result<()> {
     check_count(count, "Statements", STATEMENTS_MAX)
 }
 
-/// Checks the number of a statement's actions.
+/// Checks the number of actions that AddPermission is given.
 pub(super) fn check_actions(count: usize) -> Result<()> {
     check_count(count, "Actions", ACTIONS_MAX)
 }

@@ -236,8 +236,8 @@ async fn a_policy_that_is_none_is_refused() {
 }
 
 #[tokio::test]
-async fn a_policy_has_twenty_statements_fifty_principals_ten_conditions_and_seven_actions_in_each()
-{
+async fn a_policy_has_twenty_statements_fifty_principals_and_in_each_ten_conditions_and_seven_actions()
+ {
     let sqs = Sqs::start().await;
     let url = sqs.create("q", json!({})).await;
     let statement = |principals: usize, actions: usize| {
@@ -258,8 +258,16 @@ async fn a_policy_has_twenty_statements_fifty_principals_ten_conditions_and_seve
         json!({"QueueUrl": url, "Attributes": {"Policy": policy}})
     };
     let twenty = || vec![statement(1, 1); 20];
-    let ten = || vec![conditional(4), conditional(4)];
-    for most in [vec![statement(25, 7); 2], vec![statement(50, 1)], ten(), twenty()] {
+    // As a queue has it that twenty topics send to.
+    let of_topic = |topic: usize| {
+        let mut statement = statement(1, 1);
+        let topic = format!("arn:aws:sns:us-east-1:000000000000:topic-{topic}");
+        statement["Condition"] = json!({"ArnEquals": {"aws:SourceArn": topic}});
+        statement
+    };
+    let topics = |count: usize| (0..count).map(of_topic).collect::<Vec<_>>();
+    let ten = || vec![conditional(9), conditional(9)];
+    for most in [vec![statement(25, 7); 2], vec![statement(50, 1)], ten(), topics(20), twenty()] {
         sqs.ask("SetQueueAttributes", set(most)).await;
     }
     for (more, message) in [
@@ -267,12 +275,16 @@ async fn a_policy_has_twenty_statements_fifty_principals_ten_conditions_and_seve
             vec![statement(1, 1); 21],
             "21 statements were found in the submitted policy, max allowed is 20",
         ),
+        (topics(21), "21 statements were found in the submitted policy, max allowed is 20"),
         (
             vec![statement(25, 1), statement(26, 1)],
             "51 Principals were found, maximum allowed is 50.",
         ),
-        (vec![statement(1, 8)], "8 Actions were found, maximum allowed is 7."),
-        (vec![conditional(4), conditional(5)], "11 Conditions were found, maximum allowed is 10."),
+        (
+            vec![statement(1, 8)],
+            "8 actions were found in a statement from the submitted policy, max allowed is 7",
+        ),
+        (vec![conditional(1), conditional(10)], "11 Conditions were found, maximum allowed is 10."),
     ] {
         sqs.refuses("SetQueueAttributes", set(more), OVER_LIMIT, message).await;
     }
@@ -283,4 +295,27 @@ async fn a_policy_has_twenty_statements_fifty_principals_ten_conditions_and_seve
     let message = "21 Statements were found, maximum allowed is 20.";
     sqs.refuses("AddPermission", one_more, OVER_LIMIT, message).await;
     assert_eq!(policy(&sqs).await, Some(json!({ "Statement": twenty() })));
+}
+
+#[tokio::test]
+async fn a_policy_is_no_longer_than_eight_kibibytes() {
+    let sqs = Sqs::start().await;
+    let url = sqs.create("q", json!({})).await;
+    let policy = |bytes: usize| {
+        let begin =
+            r#"{"Statement":{"Effect":"Allow","Principal":"*","Action":"SQS:SendMessage","Sid":""#;
+        format!("{begin}{}\"}}}}", "s".repeat(bytes - begin.len() - 3))
+    };
+    let set = |bytes: usize| json!({"QueueUrl": url, "Attributes": {"Policy": policy(bytes)}});
+    let message = "Submitted policy is over max allowed size.";
+    sqs.refuses("SetQueueAttributes", set(8193), OVER_LIMIT, message).await;
+    let created = json!({"QueueName": "r", "Attributes": {"Policy": policy(8193)}});
+    sqs.refuses("CreateQueue", created, OVER_LIMIT, message).await;
+    sqs.ask("SetQueueAttributes", set(8192)).await;
+    let permit = json!({
+        "QueueUrl": url, "Label": "l", "AWSAccountIds": ["111111111111"],
+        "Actions": ["SendMessage"],
+    });
+    sqs.refuses("AddPermission", permit, OVER_LIMIT, message).await;
+    assert_eq!(sqs.attributes(&url).await["Policy"], policy(8192));
 }
