@@ -57,8 +57,31 @@ pub(crate) fn queue_of_url(url: &str) -> Result<&str> {
 
 /// The queue whose path this is: `/<account>/<queue>`; `None` of any other path.
 pub(crate) fn queue_of_path(path: &str) -> Option<&str> {
-    let (account, queue) = path.strip_prefix('/')?.trim_end_matches('/').split_once('/')?;
-    (!account.is_empty() && !queue.is_empty() && !queue.contains('/')).then_some(queue)
+    match segments(path)[..] {
+        [_, queue] => Some(queue),
+        _ => None,
+    }
+}
+
+/// A path without empty segments and dots, as requests are signed.
+pub(super) fn normal_path(path: &str) -> String {
+    let segments = segments(path);
+    let end = if path.ends_with('/') && !segments.is_empty() { "/" } else { "" };
+    format!("/{}{end}", segments.join("/"))
+}
+
+/// The segments of a path but for those that say nothing: empty ones, dots, and two dots with what is before
+/// them.
+fn segments(path: &str) -> Vec<&str> {
+    let mut segments = Vec::new();
+    for segment in path.split('/') {
+        match segment {
+            "" | "." => {}
+            ".." => drop(segments.pop()),
+            segment => segments.push(segment),
+        }
+    }
+    segments
 }
 
 #[cfg(test)]
@@ -114,10 +137,30 @@ mod tests {
         for url in ["http://localhost:9324", "http://q", "http://q?x"] {
             assert_eq!(queue_of_url(url).unwrap_err().code, Code::QueueDoesNotExist, "{url}");
         }
-        assert_eq!(queue_of_path("/000000000000/q"), Some("q"));
-        assert_eq!(queue_of_path("/000000000000/q/"), Some("q"));
-        for path in ["/", "/q", "//q", "/a/b/c", ""] {
+        for path in ["/a/q", "/a/q/", "//a//q", "/./a/q/.", "/b/../a/c/../q", "/../a/q"] {
+            assert_eq!(queue_of_path(path), Some("q"), "{path}");
+        }
+        for path in ["/", "/q", "//q", "/./q", "/../q", "/a/b/c", "/a/q/..", ""] {
             assert_eq!(queue_of_path(path), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_path_is_signed_without_what_says_nothing() {
+        for (path, normal) in [
+            ("/", "/"),
+            ("", "/"),
+            ("//", "/"),
+            ("/./", "/"),
+            ("/a/..", "/"),
+            ("/a/q", "/a/q"),
+            ("/a/q/", "/a/q/"),
+            ("//a/./q//", "/a/q/"),
+            ("/a/b/../q", "/a/q"),
+            ("/../a", "/a"),
+            ("/a/%2e/.b", "/a/%2e/.b"),
+        ] {
+            assert_eq!(normal_path(path), normal, "{path}");
         }
     }
 }

@@ -343,9 +343,9 @@ fn query_request(parts: &Parts, body: &[u8]) -> Result<Option<Request<'static>>>
 fn stand_in(request: &mut Request<'_>, parts: &Parts) {
     if let Some(url) = request.queue_url_mut()
         && url.is_none()
-        && queue_of_path(parts.uri.path()).is_some()
+        && let Some(queue) = queue_of_path(parts.uri.path())
     {
-        *url = Some(parts.uri.path().to_owned());
+        *url = Some(queue.to_owned());
     }
 }
 

@@ -13,6 +13,7 @@ use time::format_description::well_known::Rfc2822;
 use time::macros::format_description;
 use time::{Duration, OffsetDateTime, PrimitiveDateTime, UtcOffset};
 
+use super::address::normal_path;
 use super::credentials::{Credentials, Key};
 use super::error::{Code, Result, SqsError};
 
@@ -82,19 +83,26 @@ pub(super) fn verify<'c>(
         return Err(mismatch(text));
     }
     check_signed_headers(&claim, parts)?;
-    let canonical = canonical_request(&claim, parts, body)?;
-    let hash = HEXLOWER.encode(&Sha256::digest(canonical.as_bytes()));
+    let signed = what_is_signed(&claim, parts, body)?;
     let time = time.format(TIME).map_err(|error| SqsError::internal(error.to_string()))?;
-    let to_sign = format!("{ALGORITHM}\n{time}\n{date}/{region}/{SERVICE}/{TERMINATOR}\n{hash}");
     let mut signing_key = format!("AWS4{}", key.secret).into_bytes();
     for part in [date, region, SERVICE, TERMINATOR] {
         signing_key = keyed(&signing_key, part.as_bytes()).finalize().into_bytes().to_vec();
     }
     let signature = HEXLOWER.decode(claim.signature.as_bytes()).unwrap_or_default();
-    // In constant time.
-    match keyed(&signing_key, to_sign.as_bytes()).verify_slice(&signature) {
-        Ok(()) => Ok(key),
-        Err(_) => Err(mismatch(
+    let is_over = |path: &str| {
+        let canonical = format!("{}\n{}\n{signed}", parts.method, in_canonical_form(path));
+        let hash = HEXLOWER.encode(&Sha256::digest(canonical.as_bytes()));
+        let to_sign =
+            format!("{ALGORITHM}\n{time}\n{date}/{region}/{SERVICE}/{TERMINATOR}\n{hash}");
+        // In constant time.
+        keyed(&signing_key, to_sign.as_bytes()).verify_slice(&signature).is_ok()
+    };
+    // Some clients sign a path as they send it; both mean the same queue.
+    let (path, normal) = (parts.uri.path(), normal_path(parts.uri.path()));
+    match is_over(&normal) || normal != path && is_over(path) {
+        true => Ok(key),
+        false => Err(mismatch(
             "The request signature we calculated does not match the signature you provided. Check \
              your AWS Secret Access Key and signing method. Consult the service documentation for \
              details.",
@@ -237,16 +245,21 @@ fn check_signed_headers(claim: &Claim, parts: &Parts) -> Result<()> {
     Ok(())
 }
 
-fn canonical_request(claim: &Claim, parts: &Parts, body: &[u8]) -> Result<String> {
-    let encode = |text: &str| utf8_percent_encode(text, UNRESERVED).to_string();
-    // What stands encoded in the path is encoded once more.
-    let path: Vec<_> = parts.uri.path().split('/').map(encode).collect();
+/// A path as it is signed: what stands encoded in it is encoded once more.
+fn in_canonical_form(path: &str) -> String {
+    path.split('/').map(encode).collect::<Vec<_>>().join("/")
+}
+
+/// What a signature covers behind method and path.
+fn what_is_signed(claim: &Claim, parts: &Parts, body: &[u8]) -> Result<String> {
     let mut pairs: Vec<_> = parameters(parts)
         .iter()
         .filter(|(name, _)| name != "X-Amz-Signature")
-        .map(|(name, value)| format!("{}={}", encode(name), encode(value)))
+        .map(|(name, value)| (encode(name), encode(value)))
         .collect();
+    // By names first: `Name.1=` stands before `Name.10=`, though its text does not.
     pairs.sort();
+    let pairs: Vec<_> = pairs.iter().map(|(name, value)| format!("{name}={value}")).collect();
     let mut headers = String::new();
     for name in claim.signed_headers.split(';') {
         let values = parts.headers.get_all(name).into_iter();
@@ -269,13 +282,11 @@ fn canonical_request(claim: &Claim, parts: &Parts, body: &[u8]) -> Result<String
         let text = "The value passed in as x-amz-content-sha256 does not match the body's.";
         return Err(mismatch(text));
     }
-    Ok(format!(
-        "{}\n{}\n{}\n{headers}\n{}\n{hash}",
-        parts.method,
-        path.join("/"),
-        pairs.join("&"),
-        claim.signed_headers
-    ))
+    Ok(format!("{}\n{headers}\n{}\n{hash}", pairs.join("&"), claim.signed_headers))
+}
+
+fn encode(text: &str) -> String {
+    utf8_percent_encode(text, UNRESERVED).to_string()
 }
 
 /// The parameters in the URL, decoded as they are for the request itself: a plus sign is a space.

@@ -67,6 +67,29 @@ const URL_TOKEN: &str = "/000000000000/q?Action=SendMessage&MessageBody=a%20b%2B
     &X-Amz-Security-Token=a%2Fsession%2Btoken%3D%3D\
     &X-Amz-Signature=1bdc96c11be722b708e4e9b109d08e5de2c4ad0292f90e45fdb24773b56659ff";
 
+/// Ten names: by their text the tenth would be the first.
+const URL_NAMES: &str = "/000000000000/q?Action=GetQueueAttributes\
+    &AttributeName.1=ApproximateNumberOfMessages\
+    &AttributeName.2=ApproximateNumberOfMessagesDelayed\
+    &AttributeName.3=ApproximateNumberOfMessagesNotVisible&AttributeName.4=CreatedTimestamp\
+    &AttributeName.5=DelaySeconds&AttributeName.6=LastModifiedTimestamp\
+    &AttributeName.7=MaximumMessageSize&AttributeName.8=MessageRetentionPeriod\
+    &AttributeName.9=QueueArn&AttributeName.10=VisibilityTimeout\
+    &X-Amz-Algorithm=AWS4-HMAC-SHA256\
+    &X-Amz-Credential=AKIDEXAMPLE%2F20231114%2Fus-east-1%2Fsqs%2Faws4_request\
+    &X-Amz-Date=20231114T221320Z&X-Amz-Expires=60&X-Amz-SignedHeaders=host\
+    &X-Amz-Signature=5a58945f026899ca739a515ad96ae5e732edfacebd1db5aad0371ffe91d693d7";
+
+/// A path that says more than it must, signed without that.
+const URL_DOTS: &str = "//000000000000/./x/../q/?Action=SendMessage&MessageBody=x\
+    &X-Amz-Algorithm=AWS4-HMAC-SHA256\
+    &X-Amz-Credential=AKIDEXAMPLE%2F20231114%2Fus-east-1%2Fsqs%2Faws4_request\
+    &X-Amz-Date=20231114T221320Z&X-Amz-Expires=60&X-Amz-SignedHeaders=host\
+    &X-Amz-Signature=61d521be045438269fbbf5039d2dcb1239307f806952478b1ef3ec3c343da54a";
+
+/// The signature of the same path as it is.
+const DOTS_AS_THEY_ARE: &str = "5b27d2c37fe0e2411b7221d2376e2f51eecdea3b03ba1aeeb9544a2bcb4f6a87";
+
 /// A server that knows the keys, with a queue `q`.
 async fn locked() -> Sqs {
     let clock = SimClock::new(BEGIN_MS);
@@ -166,6 +189,39 @@ async fn a_request_that_is_not_what_was_signed_is_refused_and_nothing_is_stored(
     let name = "com.amazon.coral.service#InvalidSignatureException";
     assert_eq!(refused.json(), json!({"__type": name, "message": message}));
     assert_eq!(stored(&sqs).await, 0);
+}
+
+#[tokio::test]
+async fn parameters_are_signed_in_the_order_of_their_names() {
+    let sqs = locked().await;
+    let told = get(&sqs, URL_NAMES).await;
+    assert_eq!(told.status, 200, "{told:?}");
+    let result = &told.xml()["GetQueueAttributesResponse"]["GetQueueAttributesResult"];
+    assert_eq!(result["Attribute"].as_array().map(Vec::len), Some(10));
+    // Whatever order they come in.
+    let (first, tenth) = ("AttributeName.1=Approx", "AttributeName.10=Vis");
+    let swapped = URL_NAMES.replace("&AttributeName.10=VisibilityTimeout", "");
+    let swapped = swapped.replace(first, &format!("{tenth}ibilityTimeout&{first}"));
+    assert_eq!(get(&sqs, &swapped).await.status, 200);
+    let renamed = URL_NAMES.replace(tenth, "AttributeName.11=Vis");
+    assert_refused(&get(&sqs, &renamed).await, 403, "SignatureDoesNotMatch");
+}
+
+#[tokio::test]
+async fn a_path_is_signed_as_it_is_or_without_empty_segments_and_dots() {
+    let sqs = locked().await;
+    let (path, signature) = URL_DOTS.rsplit_once('=').unwrap();
+    for signature in [signature, DOTS_AS_THEY_ARE] {
+        let sent = get(&sqs, &format!("{path}={signature}")).await;
+        assert_eq!(sent.status, 200, "{sent:?}");
+    }
+    assert_eq!(stored(&sqs).await, 2);
+    for (from, to) in [("x/..", "x/y/.."), ("/q/", "/q"), ("/q/", "/r/")] {
+        let path = URL_DOTS.replace(from, to);
+        assert_ne!(path, URL_DOTS);
+        assert_refused(&get(&sqs, &path).await, 403, "SignatureDoesNotMatch");
+    }
+    assert_eq!(stored(&sqs).await, 2);
 }
 
 #[tokio::test]
