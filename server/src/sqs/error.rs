@@ -11,7 +11,7 @@ pub(crate) struct SqsError {
     pub(crate) message: String,
 }
 
-/// What is said of a text that has characters which SQS does not take.
+/// What is said of a text that has characters which SQS does not take, where it is no body.
 pub(super) const INVALID_CHARACTERS: &str = "Invalid characters found. Valid unicode characters are #x9 | #xA | #xD | #x20 to #xD7FF | #xE000 \
      to #xFFFD | #x10000 to #x10FFFF";
 
@@ -132,9 +132,19 @@ impl SqsError {
         Self::new(Code::MissingParameter, text)
     }
 
-    /// A text that has characters which SQS does not take.
+    /// A text that is none, whatever it may be a part of.
     pub(crate) fn invalid_characters() -> Self {
         Self::new(Code::InvalidMessageContents, INVALID_CHARACTERS)
+    }
+
+    /// A character of a body that SQS does not take.
+    pub(crate) fn invalid_character(character: char) -> Self {
+        let text = format!(
+            "Invalid binary character '#x{:X}' was found in the message body, the set of allowed \
+             characters is #x9 | #xA | #xD | [#x20-#xD7FF] | [#xE000-#xFFFD] | [#x10000-#x10FFFF].",
+            u32::from(character)
+        );
+        Self::new(Code::InvalidMessageContents, text)
     }
 
     pub(crate) fn unknown_queue() -> Self {

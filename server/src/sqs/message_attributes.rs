@@ -8,9 +8,9 @@ use bytes::Bytes;
 use data_encoding::{BASE64, BASE64_MIME_PERMISSIVE};
 use forebay_protocol::{
     DataType, MESSAGE_ATTRIBUTES_MAX, MessageAttribute, is_attribute_name_character,
-    is_sqs_character,
 };
 
+use super::characters::refused_character;
 use super::error::{Code, INVALID_CHARACTERS, Result, SqsError};
 use super::inputs::{AttributeValue, ValueMap};
 use super::outputs::Value;
@@ -131,8 +131,8 @@ fn check_name(name: &str) -> Result<()> {
 
 fn check_value(attribute: &MessageAttribute, kind: DataType) -> Result<()> {
     let text = str::from_utf8(&attribute.value).unwrap_or_default();
-    if kind == DataType::String && !is_sqs_text(text) {
-        // Of a body it is InvalidMessageContents.
+    if kind == DataType::String && refused_character(text).is_some() {
+        // In a body it is InvalidMessageContents, which names the character.
         return Err(SqsError::invalid(INVALID_CHARACTERS));
     }
     let alone = forebay_protocol::MessageAttributes {
@@ -146,14 +146,6 @@ fn check_value(attribute: &MessageAttribute, kind: DataType) -> Result<()> {
         )),
         _ => SqsError::invalid(broken.text),
     })
-}
-
-/// Whether SQS takes every character of a text.
-pub(super) fn is_sqs_text(text: &str) -> bool {
-    // Most texts are ASCII. The processor looks at many characters at once where it need not stop at one.
-    let is_plain = |byte: u8| matches!(byte, b' '..=0x7f | b'\t' | b'\n' | b'\r');
-    let are_plain = |bytes: &[u8]| bytes.iter().fold(true, |are, byte| are & is_plain(*byte));
-    text.as_bytes().chunks(256).all(are_plain) || text.chars().all(is_sqs_character)
 }
 
 /// The trace header of a send, if its system attributes have one.

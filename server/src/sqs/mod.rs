@@ -12,6 +12,7 @@
 //! | module | what |
 //! | --- | --- |
 //! | `digests` | MD5s of several bodies at once |
+//! | `characters` | which characters SQS takes |
 //! | `error`, `address`, `attribute_name`, `names`, `member`, `inputs`, `outputs` | words: errors, URLs and ARNs, attributes of queues, what the protocols call things, what members are, what each action takes and gives |
 //! | `query`, `xml`, `query_json` | the Query protocol to JSON and back, and its own JSON |
 //! | `credentials` | access keys |
@@ -28,6 +29,7 @@ mod address;
 mod alarm;
 mod attribute_name;
 mod batch;
+mod characters;
 mod conditions;
 mod config;
 mod credentials;

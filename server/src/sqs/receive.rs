@@ -6,16 +6,15 @@ use forebay_engine::StoredMessage;
 use forebay_engine::attributes::FIFO_SUFFIX;
 use forebay_engine::command::Command;
 use forebay_engine::location::Location;
-use forebay_protocol::{
-    MessageAttributes, ReceivedMessage, is_sqs_character, md5_of_message_attributes,
-};
+use forebay_protocol::{MessageAttributes, ReceivedMessage, md5_of_message_attributes};
 
 use super::attribute_name::Name;
+use super::characters::{refused_character, replace_refused};
 use super::digests::{Md5, md5s};
 use super::endpoint::{Asked, Endpoint};
 use super::error::{Result, SqsError};
 use super::inputs;
-use super::message_attributes::{self, Filter, is_sqs_text};
+use super::message_attributes::{self, Filter};
 use super::outputs::{Message, Received, Short, Text};
 use super::queues::queue;
 use super::send::{check_id, sequence_number};
@@ -191,12 +190,11 @@ fn message(
 /// A body as the text that SQS can carry. One that came over SQS is that already.
 fn text(body: &Bytes) -> Text {
     if let Some(text) = Text::of(body)
-        && is_sqs_text(text.as_str())
+        && refused_character(text.as_str()).is_none()
     {
         return text;
     }
-    let lossy = String::from_utf8_lossy(body);
-    lossy.replace(|character| !is_sqs_character(character), "\u{fffd}").into()
+    replace_refused(&String::from_utf8_lossy(body)).into_owned().into()
 }
 
 fn system_attribute(

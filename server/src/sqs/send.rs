@@ -8,11 +8,12 @@ use forebay_engine::error::RequestError;
 use forebay_protocol::{Block, MessageAttribute, MessageAttributes, md5_of_message_attributes};
 
 use super::batch;
+use super::characters::refused_character;
 use super::digests::md5s;
 use super::endpoint::{Asked, Endpoint, unexpected};
 use super::error::{Code, Result, SqsError};
 use super::inputs::{self, SendEntry};
-use super::message_attributes::{attributes, is_sqs_text, trace_header};
+use super::message_attributes::{attributes, trace_header};
 use super::outputs::{FailedEntry, Sent, SentBatch, SentEntry, Short};
 use super::queues::queue;
 use crate::deduplication::deduplication;
@@ -170,8 +171,8 @@ fn prepare(
     let is_fifo = queue.ends_with(FIFO_SUFFIX);
     let body = entry.message_body.filter(|body| !body.is_empty());
     let body = body.ok_or_else(|| SqsError::missing("MessageBody"))?;
-    if !is_sqs_text(&body) {
-        return Err(SqsError::invalid_characters());
+    if let Some(character) = refused_character(&body) {
+        return Err(SqsError::invalid_character(character));
     }
     let attributes = attributes(entry.message_attributes)?;
     let given_trace = trace_header(entry.message_system_attributes)?;

@@ -145,12 +145,29 @@ async fn characters_that_sqs_does_not_take_are_refused() {
     let url = sqs.create("q", json!({})).await;
     let message = "Invalid characters found. Valid unicode characters are #x9 | #xA | #xD | #x20 to \
                    #xD7FF | #xE000 to #xFFFD | #x10000 to #x10FFFF";
-    for bad in ["\u{1}", "a\u{8}b", "\u{fffe}", "\u{ffff}", "\u{0}"] {
+    for (bad, first) in [
+        ("\u{1}", "1"),
+        ("a\u{8}b", "8"),
+        ("\t\u{1f}\u{0}", "1F"),
+        ("\u{e9}\u{fffe}\u{1}", "FFFE"),
+        ("\u{ffff}", "FFFF"),
+        ("\u{0}", "0"),
+    ] {
+        let of_body = format!(
+            "Invalid binary character '#x{first}' was found in the message body, the set of allowed \
+             characters is #x9 | #xA | #xD | [#x20-#xD7FF] | [#xE000-#xFFFD] | [#x10000-#x10FFFF]."
+        );
         let members = json!({"QueueUrl": url, "MessageBody": bad});
-        sqs.refuses("SendMessage", members, BAD_CONTENTS, message).await;
+        sqs.refuses("SendMessage", members, BAD_CONTENTS, &of_body).await;
+        let batch = json!({"QueueUrl": url, "Entries": [{"Id": "a", "MessageBody": bad}]});
+        let failed = sqs.ask("SendMessageBatch", batch).await["Failed"][0].clone();
+        let expected = json!({
+            "Id": "a", "SenderFault": true, "Code": BAD_CONTENTS.query, "Message": of_body,
+        });
+        assert_eq!(failed, expected);
         let attributes = json!({"a": string(bad)});
         let members = json!({"QueueUrl": url, "MessageBody": "x", "MessageAttributes": attributes});
-        // Of an attribute AWS says the same under another name.
+        // In an attribute it is another error.
         sqs.refuses("SendMessage", members, INVALID, message).await;
     }
     assert_eq!(sqs.attributes(&url).await["ApproximateNumberOfMessages"], "0");
