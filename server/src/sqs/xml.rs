@@ -3,6 +3,7 @@
 use quick_xml::escape::escape;
 use serde_json::Value;
 
+use super::characters::replace_refused;
 use super::error::SqsError;
 use super::names::{self, Shape};
 
@@ -88,9 +89,11 @@ fn element(out: &mut String, name: &str, inside: impl FnOnce(&mut String)) {
 }
 
 fn put_text(out: &mut String, name: &str, text: &str) {
+    // An error may quote what a client sent, and a name may be from the native protocol.
+    let text = replace_refused(text);
     element(out, name, |out| {
         // As AWS writes it; what stood so in the text has its ampersand escaped.
-        out.push_str(&escape(text).replace("&#13;", "&#xD;"));
+        out.push_str(&escape(&*text).replace("&#13;", "&#xD;"));
     });
 }
 

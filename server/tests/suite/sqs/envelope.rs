@@ -75,6 +75,19 @@ async fn an_answer_in_query_is_xml_with_a_request_id() {
 }
 
 #[tokio::test]
+async fn what_xml_cannot_have_is_no_part_of_an_answer() {
+    let sqs = Sqs::start().await;
+    sqs.create("q", json!({})).await;
+    let path = "/000000000000/q?Action=SendMessage&MessageBody=x&MessageGroupId=%01%EF%BF%BE%09";
+    let refused = sqs.get(path).await;
+    let is_in_xml = |character: char| matches!(character, '\t' | '\n' | '\r' | ' '..='\u{fffd}' | '\u{10000}'..);
+    assert!(refused.body.chars().all(is_in_xml), "{refused:?}");
+    let message = refused.xml()["ErrorResponse"]["Error"]["Message"].clone();
+    let begin = "Value \u{fffd}\u{fffd}\t for parameter MessageGroupId is invalid.";
+    assert!(message.as_str().unwrap().starts_with(begin), "{message}");
+}
+
+#[tokio::test]
 async fn an_answer_in_query_is_json_for_who_accepts_that() {
     let sqs = Sqs::start().await;
     sqs.create("q", json!({})).await;
