@@ -64,6 +64,8 @@ const IN_REQUESTS: &[Member] = &[
     list("Entries", "ChangeMessageVisibilityBatchRequestEntry"),
     map("Attributes", "Attribute"),
     map("MessageAttributes", "MessageAttribute"),
+    // As JSON spells it: AWS takes both.
+    map("MessageAttributes", "MessageAttributes"),
     map("MessageSystemAttributes", "MessageSystemAttribute"),
     tags("Tags", "Tag"),
     // As the AWS SDKs for Java spell it.

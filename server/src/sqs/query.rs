@@ -117,7 +117,11 @@ impl Node {
                     (member.json, value)
                 }
             };
-            members.insert(json.to_owned(), value);
+            match (members.get_mut(json), value) {
+                // Both spellings of a map: what is in either is in it.
+                (Some(Value::Object(entries)), Value::Object(more)) => entries.extend(more),
+                (_, value) => drop(members.insert(json.to_owned(), value)),
+            }
         }
         Ok(Value::Object(members))
     }
@@ -164,7 +168,7 @@ impl Node {
         for (place, mut node) in single.into_iter().chain(numbered) {
             let missing = |part: &str| SqsError::missing(&format!("{place}.{part}"));
             // What a message's attribute lacks is said where its rules are.
-            let may_lack = name == "MessageAttribute";
+            let may_lack = matches!(name, "MessageAttribute" | "MessageAttributes");
             let key = match node.below.remove(key_name).and_then(|node| node.value) {
                 Some(key) => key,
                 None if may_lack => String::new(),

@@ -186,6 +186,35 @@ async fn a_letter_of_any_script_may_be_in_the_name_of_an_attribute() {
 }
 
 #[tokio::test]
+async fn attributes_of_messages_have_either_name_in_query() {
+    let sqs = Sqs::start().await;
+    let url = sqs.create("q", json!({})).await;
+    let attribute = |name: &str, number: u32, value: &str| {
+        let place = format!("{name}.{number}");
+        format!(
+            "&{place}.Name={value}&{place}.Value.DataType=String&{place}.Value.StringValue={value}"
+        )
+    };
+    let one = |name: &str| attribute(name, 1, "a");
+    let entry = "SendMessageBatchRequestEntry.1";
+    let in_entry = one(&format!("{entry}.MessageAttributes"));
+    let both = one("MessageAttribute") + &attribute("MessageAttributes", 1, "b");
+    let (a, b) = (("a", string("a")), ("b", string("b")));
+    for (parameters, expected) in [
+        (format!("SendMessage&MessageBody=x{}", one("MessageAttributes")), vec![&a]),
+        (format!("SendMessageBatch&{entry}.Id=i&{entry}.MessageBody=x{in_entry}"), vec![&a]),
+        (format!("SendMessage&MessageBody=x{both}"), vec![&a, &b]),
+    ] {
+        let sent = sqs.get(&format!("/000000000000/q?Action={parameters}")).await;
+        assert_eq!(sent.status, 200, "{sent:?}");
+        let message = sqs.receive_one(&url, 3600).await;
+        let expected: serde_json::Map<_, _> =
+            expected.into_iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+        assert_eq!(message["MessageAttributes"], Value::Object(expected), "{parameters}");
+    }
+}
+
+#[tokio::test]
 async fn attributes_that_break_a_rule_are_refused() {
     let sqs = Sqs::start().await;
     let url = sqs.create("q", json!({})).await;
