@@ -25,8 +25,8 @@ pub(super) struct Parameters {
     given: usize,
 }
 
-/// So many names deep is the deepest parameter: `Entry.1.MessageAttribute.1.Value.StringValue`.
-const DEPTH_MAX: usize = 6;
+/// So many names deep is the deepest parameter: `Entry.1.MessageAttribute.1.Value.StringListValue.1`.
+const DEPTH_MAX: usize = 7;
 
 /// Parameters as a tree: by the names between the dots.
 #[derive(Debug, Default)]
@@ -266,7 +266,7 @@ mod tests {
             "TagKey.x=1",
             "Tag.1.Key=k",
             "Tag.1.Value=v",
-            "a.b.c.d.e.f.g=1",
+            "a.b.c.d.e.f.g.h=1",
             "QueueUrl.1=u",
             "DelaySeconds=",
             "TagKey.0=1",

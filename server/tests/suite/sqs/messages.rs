@@ -215,6 +215,29 @@ async fn attributes_of_messages_have_either_name_in_query() {
 }
 
 #[tokio::test]
+async fn a_list_value_fails_its_entry_alone_in_both_protocols() {
+    let sqs = Sqs::start().await;
+    let url = sqs.create("q", json!({})).await;
+    let lists = json!({"a": {"DataType": "String", "StringListValues": ["x", "y"]}});
+    let batch = json!({"QueueUrl": url, "Entries": [
+        {"Id": "list", "MessageBody": "x", "MessageAttributes": lists},
+        {"Id": "plain", "MessageBody": "y"},
+    ]});
+    let json = sqs.ask("SendMessageBatch", batch.clone()).await;
+    let xml = sqs.ask_xml("SendMessageBatch", batch).await;
+    for (failed, sent) in [
+        (&json["Failed"][0], &json["Successful"][0]),
+        (&xml["BatchResultErrorEntry"], &xml["SendMessageBatchResultEntry"]),
+    ] {
+        assert_eq!((&failed["Id"], &sent["Id"]), (&json!("list"), &json!("plain")), "{json} {xml}");
+        assert_eq!(failed["Code"], UNSUPPORTED.query);
+        let message = "Message attribute list values in SendMessage operation are not supported.";
+        assert_eq!(failed["Message"], message);
+    }
+    assert_eq!(sqs.bodies(&url, 0).await, ["y", "y"]);
+}
+
+#[tokio::test]
 async fn attributes_that_break_a_rule_are_refused() {
     let sqs = Sqs::start().await;
     let url = sqs.create("q", json!({})).await;
