@@ -157,11 +157,15 @@ fn check_accounts(accounts: &[String]) -> Result<()> {
     let is_account =
         |id: &str| id.len() == ACCOUNT_DIGITS && id.bytes().all(|byte| byte.is_ascii_digit());
     let bad = accounts.iter().find(|id| !is_account(id)).map(String::as_str);
-    // No account at all is none that can be verified.
-    match bad.or(accounts.is_empty().then_some("")) {
+    match bad {
+        // No account at all is none that can be verified.
+        None if accounts.is_empty() => {
+            Err(SqsError::invalid_value("[]", "PrincipalId", "Unable to verify."))
+        }
         None => Ok(()),
         Some(id) => {
-            Err(SqsError::invalid_value(format!("[{id}]"), "PrincipalId", "Unable to verify."))
+            let reason = "Unable to verify principal.";
+            Err(SqsError::invalid_value(format!("[{id}]"), "PrincipalId", reason))
         }
     }
 }

@@ -146,8 +146,9 @@ async fn a_permission_is_for_accounts() {
             "QueueUrl": url, "Label": "l", "AWSAccountIds": ["111111111111", id],
             "Actions": ["SendMessage"],
         });
-        let message =
-            format!("Value [{id}] for parameter PrincipalId is invalid. Reason: Unable to verify.");
+        let message = format!(
+            "Value [{id}] for parameter PrincipalId is invalid. Reason: Unable to verify principal."
+        );
         sqs.refuses("AddPermission", members, INVALID, &message).await;
     }
     let nobody = json!({
