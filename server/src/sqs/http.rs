@@ -27,7 +27,7 @@ use super::outputs::Output;
 use super::query::Parameters;
 use super::rights::{self, Circumstances};
 use super::stream::{AnswerBody, Unwritten};
-use super::{query_json, signature, xml};
+use super::{cors, query_json, signature, xml};
 use crate::memory::Charge;
 
 /// The longest body: ten of the largest messages, which is more than any batch may have, are told how long
@@ -113,7 +113,7 @@ fn prefers_json(parts: &Parts) -> bool {
 
 impl Exchange<'_> {
     async fn run(self, parts: &Parts, body: Incoming) -> http::Response<AnswerBody> {
-        match read(self.endpoint, &self.client.alarm, parts, body).await {
+        let mut response = match read(self.endpoint, &self.client.alarm, parts, body).await {
             Ok((body, _charge)) => {
                 let response = self.respond(parts, &body).await;
                 self.endpoint.rooms.give_back(body);
@@ -125,7 +125,11 @@ impl Exchange<'_> {
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
                 response
             }
+        };
+        if self.endpoint.credentials.is_some() {
+            cors::allow(parts, response.headers_mut());
         }
+        response
     }
 
     async fn respond(&self, parts: &Parts, body: &Bytes) -> http::Response<AnswerBody> {
@@ -135,6 +139,9 @@ impl Exchange<'_> {
         };
         let key = match &self.endpoint.credentials {
             None => None,
+            Some(_) if cors::is_preflight(parts) => {
+                return self.response(StatusCode::OK, Bytes::new(), None);
+            }
             Some(credentials) => {
                 let region = &self.endpoint.addresses.region;
                 match signature::verify(credentials, region, now(), parts, body) {

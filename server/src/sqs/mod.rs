@@ -22,6 +22,7 @@
 //! | `queues`, `permissions`, `move_tasks`, `send`, `receive`, `receipts` | what the actions do |
 //! | `action` | the table of actions |
 //! | `signature`, `conditions`, `rights` | who has signed a request, what policies ask besides, what each may do |
+//! | `cors` | what web pages of other origins may |
 //! | `alarm`, `stream`, `http`, `server` | how long a connection waits, its bytes, one request, all connections |
 
 mod action;
@@ -32,6 +33,7 @@ mod batch;
 mod characters;
 mod conditions;
 mod config;
+mod cors;
 mod credentials;
 mod digests;
 mod endpoint;

@@ -652,6 +652,57 @@ async fn no_policy_lets_another_account_do_what_is_the_owners_alone() {
     assert_eq!(signed(&sqs, SENDER, "TagQueue", tag).await.status, 200);
 }
 
+/// What a browser asks before it lets a page of another origin ask.
+const PREFLIGHT: &str = "OPTIONS / HTTP/1.1\r\nHost: queues.example\r\n\
+    Origin: https://page.example\r\nAccess-Control-Request-Method: POST\r\n\
+    Access-Control-Request-Headers: authorization,x-amz-date,x-amz-target\r\n\
+    Connection: close\r\n\r\n";
+
+#[tokio::test]
+async fn a_page_of_another_origin_may_ask_where_requests_are_signed() {
+    let sqs = locked().await;
+    let allowed = sqs.send(PREFLIGHT.as_bytes()).await;
+    assert_eq!((allowed.status, &*allowed.body), (200, ""), "{allowed:?}");
+    for (name, value) in [
+        ("access-control-allow-origin", "*"),
+        ("access-control-allow-methods", "GET, POST"),
+        ("access-control-allow-headers", "authorization,x-amz-date,x-amz-target"),
+    ] {
+        assert_eq!(allowed.header(name), Some(value));
+    }
+    let origin = format!("Origin: https://page.example\r\n{PLAIN}");
+    let sent = post(&sqs, &origin, BODY).await;
+    // An error, too, may be read.
+    let refused = post(&sqs, &origin, "{}").await;
+    assert_eq!((sent.status, refused.status), (200, 403));
+    for answer in [sent, refused] {
+        assert_eq!(answer.header("access-control-allow-origin"), Some("*"));
+        let exposed = answer.header("access-control-expose-headers").unwrap();
+        for header in ["x-amzn-RequestId", "x-amzn-query-error", "Date"] {
+            assert!(exposed.split(", ").any(|name| name == header), "{exposed}");
+        }
+        assert_eq!(answer.header("access-control-allow-credentials"), None);
+    }
+    // Who is no page is told nothing of it, and what is no preflight must be signed.
+    assert_eq!(post(&sqs, PLAIN, BODY).await.header("access-control-allow-origin"), None);
+    let options = PREFLIGHT.replace("Access-Control-Request-Method", "X-Method");
+    assert_refused(&sqs.send(options.as_bytes()).await, 403, "AccessDenied");
+    assert_eq!(stored(&sqs).await, 2);
+}
+
+#[tokio::test]
+async fn no_page_of_another_origin_may_ask_where_nobody_signs() {
+    let sqs = Sqs::start().await;
+    let page = "GET /?Action=ListQueues HTTP/1.1\r\nHost: h\r\nOrigin: https://page.example\r\n\
+                Connection: close\r\n\r\n";
+    for (request, status) in [(PREFLIGHT, 404), (page, 200)] {
+        let answer = sqs.send(request.as_bytes()).await;
+        assert_eq!(answer.status, status);
+        let of_cors = |(name, _): &&(String, String)| name.starts_with("access-control-");
+        assert_eq!(answer.headers.iter().find(of_cors), None);
+    }
+}
+
 #[tokio::test]
 async fn a_name_rests_for_the_pause_and_no_longer() {
     let clock = SimClock::new(BEGIN_MS);
