@@ -218,15 +218,20 @@ impl Sender {
         let now = Instant::now();
         let mut next = Some(frame);
         while let Some(frame) = next {
-            let slot = frame.correlation as usize - 1;
-            let since = self.since[slot];
-            match reply_of(&frame)? {
-                Reply::Sent(sent) => {
-                    if let Some(journeys) = &self.watched.journeys {
-                        journeys.sent(sent.queue_id, sent.first_seq, sent.count, since, pace);
-                    }
-                }
+            // First what it says: a server that is leaving says so to no request.
+            let sent = match reply_of(&frame)? {
+                Reply::Sent(sent) => sent,
                 other => return Err(BenchError::new(format!("unexpected answer: {other:?}"))),
+            };
+            let slot = (frame.correlation as usize).checked_sub(1);
+            let Some((slot, since)) = slot.and_then(|slot| Some((slot, *self.since.get(slot)?)))
+            else {
+                let text =
+                    format!("an answer to request {}, which was not made", frame.correlation);
+                return Err(BenchError::new(text));
+            };
+            if let Some(journeys) = &self.watched.journeys {
+                journeys.sent(sent.queue_id, sent.first_seq, sent.count, since, pace);
             }
             if pace.counts(now) {
                 self.found.count_at(now, self.workload.batch.into());

@@ -175,6 +175,35 @@ fn an_interrupted_benchmark_leaves_no_queue_on_a_server_that_goes_on() {
     assert_eq!(queues(), 0);
 }
 
+/// What a server says to no request was taken for an answer to one: each connection panicked.
+#[test]
+fn a_server_that_is_stopped_ends_a_benchmark_and_is_named_as_the_cause() {
+    let dir = TempDir::new().unwrap();
+    let mut server = Process::serve(&dir.path().join("data"), ([127, 0, 0, 1], 0).into());
+    let mut child = forebay(["bench", "tcp", "--batch", "1", "--server", &server.server()])
+        .args(["--seconds", "3600", "--segment-bytes", "4MiB", "--data"])
+        .arg(dir.path())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let has_some = || {
+        let shown = output(&server, &["queue", "list"]);
+        text(&shown.stdout).lines().any(|line| line.split_whitespace().nth(1) > Some("0"))
+    };
+    while !has_some() {
+        assert!(child.try_wait().unwrap().is_none(), "it measures for an hour");
+        std::thread::yield_now();
+    }
+    server.terminate();
+    let Output { status, stderr, .. } = child.wait_with_output().unwrap();
+    assert_eq!(status.code(), Some(1));
+    let stderr = text(&stderr);
+    assert!(stderr.lines().all(|line| line.starts_with("forebay")), "{stderr}");
+    assert!(!stderr.contains("panicked"), "{stderr}");
+    server.wait();
+}
+
 #[test]
 fn a_queue_of_somebody_else_is_not_measured_with() {
     let dir = TempDir::new().unwrap();
