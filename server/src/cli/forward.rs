@@ -16,6 +16,7 @@ use super::failure::{Failure, is_full};
 use super::interrupted::Interrupted;
 use super::quantity::{count, duration_ms};
 use super::say::say;
+use super::told::say_in_flight_limit;
 
 /// Move messages from one queue to another
 ///
@@ -104,6 +105,7 @@ impl Forward {
     async fn move_all(&self, client: &Client, moved: &mut Moved) -> Result<(), Failure> {
         let mut left = if self.max == 0 { u64::MAX } else { self.max };
         let mut interrupted = Interrupted::listen();
+        let mut is_limit_said = false;
         while left > 0 && !interrupted.has_come() {
             let receiving = client.receive(&self.from, self.options(left));
             let Some(delivery) = interrupted.or_received(receiving).await else { break };
@@ -120,8 +122,14 @@ impl Forward {
             }
             moved.damaged += delivery.damaged.len() as u64;
             let count = delivery.messages.len() as u64;
-            if count == 0 && delivery.damaged.is_empty() && !self.follow {
-                break;
+            if count == 0 && delivery.damaged.is_empty() {
+                if !self.follow {
+                    break;
+                }
+                if !is_limit_said {
+                    let saying = say_in_flight_limit(client, &self.from);
+                    is_limit_said = interrupted.or_received(saying).await.unwrap_or(false);
+                }
             }
             left -= count;
             if count > 0 {

@@ -2,6 +2,8 @@
 //!
 //! Invariant: with `--ack` a message is acked after its line was written and flushed, never before.
 
+use std::time::Duration;
+
 use forebay_protocol::client::{
     Client, ClientError, Delivery, ReceiveOptions, SubscribeOptions, Subscription,
 };
@@ -16,7 +18,7 @@ use super::output::Output;
 use super::quantity::{count, duration_ms};
 use super::receipt_text::receipt_text;
 use super::say::say;
-use super::told::say_reasons;
+use super::told::{say_in_flight_limit, say_reasons};
 
 /// Receive messages
 ///
@@ -28,7 +30,8 @@ use super::told::say_reasons;
 /// a received message in its group: without --ack no more than 1000 of a group come.
 ///
 /// Exit status 0 also if fewer came, or the queue's limit of messages in flight ended it behind some;
-/// 1 if that kept it from receiving any; a FIFO queue answers with none then, as in SQS.
+/// 1 if that kept it from receiving any, also after a wait; a FIFO queue answers with none then, as in
+/// SQS. With --follow it says so on stderr, once, and goes on.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: forebay receive orders --max 0 --ack > orders.txt\n         \
                         forebay receive accounts.fifo --max 10 --json --attempt job-7")]
@@ -68,6 +71,10 @@ pub(super) struct Receive {
 const BATCH_MESSAGES: u64 = 1000;
 /// Acks under way at once.
 const ACKS_MAX: usize = 8;
+/// After so long without a message it is found out whether the in-flight limit keeps them back, ...
+const SILENCE: Duration = Duration::from_secs(2);
+/// ... and then again after twice as long, up to this.
+const SILENCE_MAX: Duration = Duration::from_secs(60);
 
 impl Receive {
     pub(super) async fn run(self) -> Result<(), Failure> {
@@ -96,9 +103,11 @@ impl Receive {
     ) -> Result<(), Failure> {
         let mut left = if self.max == 0 { u64::MAX } else { self.max };
         let (mut damaged, mut received) = (0, 0);
+        let mut wait_ms = self.wait_ms();
         while left > 0 && !interrupted.has_come() {
             let attempt = self.attempt.as_deref().unwrap_or_default();
-            let receiving = client.receive_attempt(&self.queue, self.options(left), attempt);
+            let receiving =
+                client.receive_attempt(&self.queue, self.options(left, wait_ms), attempt);
             let Some(delivery) = interrupted.or_received(receiving).await else { break };
             let delivery = match delivery {
                 Ok(delivery) => delivery,
@@ -112,6 +121,11 @@ impl Receive {
             };
             let count = delivery.messages.len() as u64;
             if count == 0 && delivery.damaged.is_empty() {
+                // A receive that waits also waits at the in-flight limit, and then brings nothing: only one
+                // that does not wait is refused.
+                if wait_ms.replace(0) != Some(0) {
+                    continue;
+                }
                 if self.max == 0 {
                     self.say_what_waits(client).await;
                 }
@@ -122,6 +136,7 @@ impl Receive {
             // An attempt that is made again gets what it got, however many are asked for now.
             left = left.saturating_sub(count);
             received += count;
+            wait_ms = self.wait_ms();
             // The same attempt again would get the same messages.
             if self.attempt.is_some() {
                 break;
@@ -180,6 +195,7 @@ impl Receive {
         interrupted: &mut Interrupted,
     ) -> Result<(), Failure> {
         let mut damaged = 0;
+        let (mut silence, mut is_limit_said) = (SILENCE, false);
         loop {
             let delivery = tokio::select! {
                 // In a flood there is always a message.
@@ -189,7 +205,16 @@ impl Receive {
                     Some(delivery) => delivery?,
                     None => break,
                 },
+                () = tokio::time::sleep(silence), if !is_limit_said => {
+                    silence = (2 * silence).min(SILENCE_MAX);
+                    let saying = say_in_flight_limit(client, &self.queue);
+                    // The server may be away.
+                    let Some(is_said) = interrupted.or_received(saying).await else { break };
+                    is_limit_said = is_said;
+                    continue;
+                }
             };
+            silence = SILENCE;
             damaged += delivery.damaged.len();
             self.deal_with(client, delivery, output, acks).await?;
         }
@@ -214,16 +239,19 @@ impl Receive {
         Ok(())
     }
 
-    fn options(&self, left: u64) -> ReceiveOptions {
-        let wait = match self.wait {
+    fn wait_ms(&self) -> Option<u64> {
+        match self.wait {
             Some(wait) => Some(wait),
             // All that there is, and no more.
             None if self.max == 0 => Some(0),
             None => None,
-        };
+        }
+    }
+
+    fn options(&self, left: u64, wait_ms: Option<u64>) -> ReceiveOptions {
         ReceiveOptions {
             max: u32::try_from(left.min(BATCH_MESSAGES)).expect("a batch fits a u32"),
-            wait_ms: wait,
+            wait_ms,
             visibility_ms: self.visibility,
             bytes_max: 0,
         }

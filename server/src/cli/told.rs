@@ -1,5 +1,8 @@
 //! What several commands tell on stderr alike.
 
+use forebay_protocol::Fact;
+use forebay_protocol::client::Client;
+
 use super::failure::Failure;
 use super::say::say;
 
@@ -8,6 +11,26 @@ pub(super) fn say_reasons<'m>(messages: impl Iterator<Item = (u64, &'m str)>) {
     for (seq, reason) in messages.filter(|(_, reason)| !reason.is_empty()) {
         say(format_args!("{seq} was given back: {reason}"));
     }
+}
+
+/// Says that a queue's in-flight limit keeps messages back, if it does; whether that was said.
+pub(super) async fn say_in_flight_limit(client: &Client, queue: &str) -> bool {
+    // That it cannot be asked is no reason to fail: whoever receives goes on.
+    let Ok(explained) = client.explain(queue, None).await else { return false };
+    let waiting = explained.facts.iter().find_map(|fact| match fact {
+        Fact::Waiting { messages, .. } => Some(*messages),
+        _ => None,
+    });
+    let max = explained.facts.iter().find_map(|fact| match fact {
+        Fact::InFlightLimit { max } => Some(*max),
+        _ => None,
+    });
+    let (Some(messages), Some(max)) = (waiting, max) else { return false };
+    say(format_args!(
+        "forebay: queue {queue:?} has as many messages in flight as it may, {max}; messages that wait: \
+         {messages}"
+    ));
+    true
 }
 
 /// Says on stderr which receipts were refused and why; a failure if there are any.

@@ -634,6 +634,35 @@ fn a_receive_that_the_in_flight_limit_ends_is_done_with_what_it_got() {
     assert_eq!(text(&all.stdout), "1\n2\n3\n4\n5\n6\n7\n8\n");
 }
 
+/// A waiting receive is not refused at the limit: it ends with nothing, as at an empty queue.
+#[test]
+fn a_receive_that_waits_at_the_in_flight_limit_says_so() {
+    let dir = TempDir::new().unwrap();
+    let server = server(&dir);
+    let few = ["queue", "create", "few", "--in-flight-max", "1", "--receive-wait", "100ms"];
+    output(&server, &few);
+    output_of(&server, &["send", "few", "--lines"], b"1\n2\n3\n");
+    assert_eq!(text(&output(&server, &["receive", "few", "--visibility", "1h"]).stdout), "1\n");
+    let full =
+        "InFlightFull: queue \"few\" has as many messages in flight as it may: its maximum is 1\n";
+    for wait in [&["--wait", "100ms"][..], &[], &["--max", "0", "--wait", "100ms"]] {
+        let none = output(&server, &[&["receive", "few"], wait].concat());
+        assert_eq!((none.status.code(), text(&none.stdout)), (Some(1), ""), "{wait:?}");
+        assert_eq!(text(&none.stderr), format!("forebay: {full}"), "{wait:?}");
+    }
+    let mut follow = piped(&server.server(), &["receive", "few", "--follow", "--ack"]);
+    let mut line = String::new();
+    BufReader::new(follow.stderr.as_mut().unwrap()).read_line(&mut line).unwrap();
+    let told = "forebay: queue \"few\" has as many messages in flight as it may, 1; messages that wait: 2\n";
+    assert_eq!(line, told);
+    follow.kill().unwrap();
+    follow.wait().unwrap();
+    // At an empty queue it ends quietly.
+    output(&server, &["queue", "purge", "few"]);
+    let none = output(&server, &["receive", "few", "--wait", "100ms"]);
+    assert_eq!((none.status.code(), text(&none.stderr)), (Some(0), ""));
+}
+
 /// A receive that overtook the acks of the one before got nothing of their group, and ended it at 1000.
 #[test]
 fn receive_until_empty_gets_all_of_a_fifo_group() {
