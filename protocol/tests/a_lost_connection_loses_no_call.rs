@@ -5,7 +5,7 @@ mod scripted;
 
 use std::time::Duration;
 
-use forebay_protocol::client::{Client, ClientError, ClientOptions, OnWait, ReceiveOptions};
+use forebay_protocol::client::{Client, ClientError, ClientOptions, OnWait, ReceiveOptions, Wait};
 use forebay_protocol::*;
 use scripted::{Peer, Script, options, reply_bytes};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -238,7 +238,10 @@ async fn a_first_connect_fails_at_once_unless_told_to_wait() {
     let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
     let patient = ClientOptions {
         connect_patience: Duration::from_secs(60),
-        on_wait: OnWait::new(move |failure| tell.send(failure.clone()).unwrap()),
+        on_wait: OnWait::new(move |wait| match wait {
+            Wait::First(failure) => tell.send(failure.clone()).unwrap(),
+            other => panic!("{other:?}"),
+        }),
         ..options()
     };
     let connecting = tokio::spawn(Client::connect(script.addr(), patient));
@@ -249,12 +252,50 @@ async fn a_first_connect_fails_at_once_unless_told_to_wait() {
     let _peer = script.accept().await;
     assert!(connecting.await.unwrap().is_ok());
     let waits = told.recv().await;
-    assert!(matches!(waits, Some(ClientError::Connect { may_pass: true, .. })), "{waits:?}");
+    let is_full =
+        |error: &ProtocolError| error.code == ErrorCode::TooManyConnections && error.text.len() > 1;
+    assert!(matches!(&waits, Some(ClientError::Refused(error)) if is_full(error)), "{waits:?}");
     assert_eq!(told.recv().await, None);
 
     let impatient = ClientOptions { connect_patience: Duration::from_millis(1), ..options() };
     let failed = Client::connect(&*addr, impatient).await.err();
     assert!(matches!(failed, Some(ClientError::Connect { .. })), "{failed:?}");
+}
+
+/// A client that said nothing looked as if it hung.
+#[tokio::test]
+async fn a_lost_server_is_told_once_and_so_is_its_return() {
+    let script = Script::listen().await;
+    let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+    let telling = ClientOptions {
+        on_wait: OnWait::new(move |wait| match wait {
+            Wait::Lost(ClientError::Connect { addr, .. }) => {
+                tell.send(format!("lost {addr}")).unwrap()
+            }
+            Wait::Back { addr, .. } => tell.send(format!("back {addr}")).unwrap(),
+            other => panic!("{other:?}"),
+        }),
+        ..options()
+    };
+    let (client, peer) = script.client(telling).await;
+    // One that is there again at the first attempt was not missed.
+    drop(peer);
+    let mut peer = script.accept().await;
+    let answer = send(&client);
+    next_send(&mut peer).await;
+    drop(peer);
+    for _ in 0..3 {
+        let (mut peer, correlation) = script.accept_hello().await;
+        peer.refuse(correlation, ErrorCode::ShuttingDown).await;
+    }
+    let mut peer = script.accept().await;
+    let correlation = next_send(&mut peer).await;
+    peer.reply(correlation, SENT).await;
+    assert_eq!(answer.await.unwrap(), Ok(SENT));
+    let addr = script.addr();
+    assert_eq!(told.recv().await, Some(format!("lost {addr}")));
+    assert_eq!(told.recv().await, Some(format!("back {addr}")));
+    assert!(told.try_recv().is_err());
 }
 
 /// Whoever waits for a server to come would wait in vain.

@@ -10,7 +10,7 @@ use tracing::{debug, info};
 use super::connection::Connection;
 use super::error::ClientError;
 use super::greeting::{NotGreeted, greet};
-use super::options::ClientOptions;
+use super::options::{ClientOptions, Wait};
 
 /// How often a server is looked for that has not been there yet.
 const FIRST_LOOK: Duration = Duration::from_millis(100);
@@ -36,6 +36,7 @@ impl Dialer {
             let error = match greet(&self.addr, &self.options).await {
                 Ok(greeted) => return Ok(Connection::new(greeted)),
                 Err(NotGreeted::Now(cause)) => self.not_connected(cause, true),
+                Err(NotGreeted::NotNow(error)) => ClientError::Refused(error),
                 Err(NotGreeted::Wrong(cause)) => return Err(self.not_connected(cause, false)),
                 Err(NotGreeted::Refused(error)) => return Err(ClientError::Refused(error)),
             };
@@ -44,7 +45,7 @@ impl Dialer {
                 return Err(error);
             }
             if !std::mem::replace(&mut is_told, true) {
-                self.options.on_wait.tell(&error);
+                self.options.on_wait.tell(Wait::First(&error));
             }
             sleep(FIRST_LOOK.min(left)).await;
         }
@@ -54,6 +55,7 @@ impl Dialer {
     pub(super) async fn dial(&mut self) -> Result<Connection, ClientError> {
         let since = *self.trouble_since.get_or_insert_with(Instant::now);
         let mut cause = "the last connection was lost before anything was answered".to_owned();
+        let mut is_told = false;
         loop {
             let elapsed = since.elapsed();
             let too_long = self.options.give_up_after.is_some_and(|limit| elapsed >= limit);
@@ -66,12 +68,21 @@ impl Dialer {
             cause = match greet(&self.addr, &self.options).await {
                 Ok(greeted) => {
                     info!(addr = self.addr, attempts = self.attempts, "connected");
+                    if is_told {
+                        let (addr, after) = (&*self.addr, since.elapsed());
+                        self.options.on_wait.tell(Wait::Back { addr, after });
+                    }
                     return Ok(Connection::new(greeted));
                 }
                 // A name may be known again that was known before.
                 Err(NotGreeted::Now(cause) | NotGreeted::Wrong(cause)) => cause,
+                Err(NotGreeted::NotNow(error)) => error.to_string(),
                 Err(NotGreeted::Refused(error)) => return Err(ClientError::Refused(error)),
             };
+            // A server that was merely restarted may be back at once: that is no news.
+            if !std::mem::replace(&mut is_told, true) {
+                self.options.on_wait.tell(Wait::Lost(&self.not_connected(cause.clone(), true)));
+            }
             debug!(addr = self.addr, attempts = self.attempts, cause, "not connected");
         }
     }

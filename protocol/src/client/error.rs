@@ -11,7 +11,8 @@ pub enum ClientError {
     Connect {
         /// The server's address.
         addr: String,
-        /// What went wrong: resolving, connecting, or the greeting.
+        /// What went wrong: resolving, connecting, or the greeting. (A server that greets with an error
+        /// has [`ClientError::Refused`] the connection.)
         cause: String,
         /// Whether another attempt may do better: not if the address cannot be resolved, or what answers there
         /// is no such server.
@@ -56,7 +57,7 @@ pub enum ClientError {
         bytes_max: usize,
     },
     /// No connection could be made for as long as the options allow, and the request was not sent.
-    #[error("gave up on {addr} after {after_ms} ms: {cause}")]
+    #[error("gave up on {addr} after {:.1} s: {cause}", *after_ms as f64 / 1000.0)]
     GaveUp {
         /// The server's address.
         addr: String,

@@ -32,6 +32,8 @@ pub(super) struct Greeted {
 pub(super) enum NotGreeted {
     /// Another attempt may do better.
     Now(String),
+    /// The server refuses this client for now, and another attempt may do better.
+    NotNow(ProtocolError),
     /// The address cannot be resolved, or what answers there speaks another protocol: another attempt finds the
     /// same, as a rule.
     Wrong(String),
@@ -95,7 +97,7 @@ fn welcome(frame: &Frame) -> Result<Welcome, NotGreeted> {
             Err(NotGreeted::Refused(ProtocolError::new(ErrorCode::VersionUnsupported, text)))
         }
         Ok(Reply::Error(error)) if error.retry == Retry::Never => Err(NotGreeted::Refused(error)),
-        Ok(Reply::Error(error)) => Err(NotGreeted::Now(error.to_string())),
+        Ok(Reply::Error(error)) => Err(NotGreeted::NotNow(error)),
         Ok(other) => Err(no_server(&format_args!("Hello was answered with {}", other.name()))),
         Err(error) => Err(no_server(&error)),
     }

@@ -61,7 +61,7 @@ pub use messages::{
     DamagedMessage, Delivery, NackOptions, PeekOptions, PeekPage, PendingAck, PendingSend,
     ProducerBatch, ReceiveOptions,
 };
-pub use options::{ClientOptions, OnWait};
+pub use options::{ClientOptions, OnWait, Wait};
 pub use producer::{Producer, ProducerOptions};
 pub use subscription::{SubscribeOptions, Subscription};
 pub use transaction::Transaction;

@@ -20,7 +20,8 @@ pub struct ClientOptions {
     /// For how long the first connect is tried again, if another attempt may do better. Default: zero, it
     /// fails at once.
     pub connect_patience: Duration,
-    /// Is told that the first connect failed and is tried again. Default: nobody is.
+    /// Is told when the client waits for its server: at the first connect, and whenever the server is lost.
+    /// Default: nobody is.
     pub on_wait: OnWait,
     /// How long the server may be away before the calls that wait for it fail. Default: `None`,
     /// they wait for ever.
@@ -50,21 +51,38 @@ impl Default for ClientOptions {
     }
 }
 
-/// Is told once, with the first failure, that a client waits for its server.
+/// What becomes of a client that waits for its server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Wait<'a> {
+    /// The first connect failed so, and is tried again.
+    First(&'a ClientError),
+    /// A connection was lost, and the first attempt to make another failed so. It is tried again until
+    /// `give_up_after` is over.
+    Lost(&'a ClientError),
+    /// After [`Wait::Lost`]: there is a connection again.
+    Back {
+        /// The server's address.
+        addr: &'a str,
+        /// How long there was none.
+        after: Duration,
+    },
+}
+
+/// Is told that a client waits for its server: once for each wait, not for each attempt.
 #[derive(Clone, Default)]
 pub struct OnWait(Option<Arc<Tell>>);
 
-type Tell = dyn Fn(&ClientError) + Send + Sync;
+type Tell = dyn Fn(Wait<'_>) + Send + Sync;
 
 impl OnWait {
-    /// Calls `tell` before the first wait.
-    pub fn new(tell: impl Fn(&ClientError) + Send + Sync + 'static) -> Self {
+    /// Calls `tell` before a wait, and after one that a lost connection began.
+    pub fn new(tell: impl Fn(Wait<'_>) + Send + Sync + 'static) -> Self {
         Self(Some(Arc::new(tell)))
     }
 
-    pub(super) fn tell(&self, failure: &ClientError) {
+    pub(super) fn tell(&self, wait: Wait<'_>) {
         if let Some(tell) = &self.0 {
-            tell(failure);
+            tell(wait);
         }
     }
 }

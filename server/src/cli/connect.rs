@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use forebay_protocol::client::{Client, ClientOptions, OnWait};
+use forebay_protocol::client::{Client, ClientError, ClientOptions, OnWait, Wait};
 
 use super::failure::{Failure, plain};
 use super::quantity::{duration_ms, wrong_port};
@@ -57,17 +57,34 @@ impl Connect {
     async fn open_within(&self, patience: Duration) -> Result<Client, Failure> {
         let given = self.give_up_after.map(Duration::from_millis);
         let patience = given.unwrap_or(patience);
+        let give_up_after = given.unwrap_or(GIVE_UP_AFTER);
         let options = ClientOptions {
             name: concat!("forebay ", env!("CARGO_PKG_VERSION")).to_owned(),
             connect_patience: patience,
-            on_wait: OnWait::new(move |failure| {
-                let failure = plain(&failure.to_string());
-                let patience = humantime::format_duration(patience);
-                say(format_args!("forebay: {failure}; waiting for it for up to {patience}"));
-            }),
-            give_up_after: Some(given.unwrap_or(GIVE_UP_AFTER)),
+            on_wait: OnWait::new(move |wait| say_wait(&wait, patience, give_up_after)),
+            give_up_after: Some(give_up_after),
             ..ClientOptions::default()
         };
         Ok(Client::connect(self.server.as_str(), options).await?)
+    }
+}
+
+/// Nobody is to take a command that waits for one that hangs.
+fn say_wait(wait: &Wait<'_>, patience: Duration, give_up_after: Duration) {
+    let shown = humantime::format_duration;
+    match wait {
+        Wait::First(failure) => {
+            let failure = plain(&failure.to_string());
+            say(format_args!("forebay: {failure}; waiting for it for up to {}", shown(patience)));
+        }
+        Wait::Lost(ClientError::Connect { addr, cause, .. }) => say(format_args!(
+            "forebay: lost {addr}: {}; waiting for it for up to {}",
+            plain(cause),
+            shown(give_up_after)
+        )),
+        Wait::Lost(failure) => say(format_args!("forebay: {}", plain(&failure.to_string()))),
+        Wait::Back { addr, after } => {
+            say(format_args!("forebay: {addr} is back after {:.1} s", after.as_secs_f64()));
+        }
     }
 }

@@ -59,11 +59,10 @@ impl From<ClientError> for Failure {
     fn from(error: ClientError) -> Self {
         let text = plain(&error.to_string());
         match error {
-            ClientError::Connect { may_pass: true, .. } | ClientError::GaveUp { .. } => {
-                Failure::Because(format!(
-                    "{text}; is a server running? start one with: forebay serve"
-                ))
-            }
+            // One that answers, be it with a refusal, runs; one that was lost did.
+            ClientError::Connect { may_pass: true, .. } => Failure::Because(format!(
+                "{text}; is a server running? start one with: forebay serve"
+            )),
             _ => Failure::Because(text),
         }
     }

@@ -1,12 +1,25 @@
 //! Progress for people: a line on stderr when that is a terminal, nothing otherwise.
 
 use std::pin::pin;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 /// Work that takes no longer is not worth a line.
 const PATIENCE: Duration = Duration::from_secs(1);
+
+/// The line that is shown, if there is one: a process has one at a time.
+static LINE: Mutex<Option<ProgressBar>> = Mutex::new(None);
+
+/// Does what writes to stderr with the line taken away meanwhile.
+pub(super) fn without_line(write: impl FnOnce()) {
+    let line = LINE.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    match line.filter(|line| !line.is_finished()) {
+        Some(line) => line.suspend(write),
+        None => write(),
+    }
+}
 
 /// A count that grows to an unknown total.
 pub(super) fn counter(unit: &str) -> ProgressBar {
@@ -76,6 +89,7 @@ fn styled(bar: ProgressBar, template: &str) -> ProgressBar {
         bar.set_style(style);
     }
     bar.enable_steady_tick(Duration::from_millis(100));
+    *LINE.lock().unwrap_or_else(PoisonError::into_inner) = Some(bar.clone());
     bar
 }
 

@@ -9,11 +9,11 @@ use bytes::Bytes;
 use forebay_engine::unit::count_of;
 use forebay_protocol::client::{Client, Producer, ProducerOptions};
 use forebay_protocol::{MESSAGE_BYTES_MAX, MessageAttributes, MessageId, OutgoingMessage};
-use tokio::task::block_in_place;
 
 use super::attributes::AttributeArguments;
 use super::connect::Connect;
 use super::failure::Failure;
+use super::interrupted::Interrupted;
 use super::lines::Lines;
 use super::output::Output;
 use super::producing::{NamedProducer, Sending};
@@ -28,7 +28,7 @@ use super::say::say;
 /// With --lines each line is a message: the bytes up to \n, be they text or not. An empty line is
 /// an empty message. Sends are batched and ride over a server's restart by reconnecting; a batch
 /// whose answer was lost is sent again, and stored once. Group, ids and attributes then are those of
-/// every message.
+/// every message. Ctrl-C ends it, with exit status 1, and says how many messages were acknowledged.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: seq 1000000 | forebay send orders --lines\n         \
                         forebay send orders 'one order' --attr colour=red --attr pieces:Number=5\n         \
@@ -62,6 +62,19 @@ pub(super) struct Send {
 struct Common {
     delay: Option<Duration>,
     attributes: MessageAttributes,
+}
+
+/// Where messages are read from.
+type Input = Box<dyn Read + std::marker::Send>;
+
+/// How the pushing of lines ended.
+enum PushEnd {
+    /// There are no more.
+    OfInput,
+    /// By Ctrl-C, between two lines.
+    Interrupted,
+    /// By Ctrl-C, in the middle of a push that did not come to an end: what was begun is not to be waited for.
+    Cut,
 }
 
 impl Send {
@@ -115,7 +128,7 @@ impl Send {
         let message_bytes_max = queue.attributes.message_bytes_max.unwrap_or(u64::MAX);
         let attributes_bytes = common.attributes.counted_bytes() as u64;
         let line_bytes_max = message_bytes_max.saturating_sub(attributes_bytes);
-        let mut lines = Lines::new(self.input()?, line_bytes_max);
+        let lines = Lines::new(self.input()?, line_bytes_max);
         let mut sending = match &self.producer {
             Some(id) => Sending::Named(NamedProducer::new(client, &self.queue, id)),
             None => {
@@ -123,39 +136,74 @@ impl Send {
                 Sending::Unnamed(Producer::new(client, self.queue.as_str(), options))
             }
         };
+        let mut interrupted = Interrupted::listen();
         let bar = progress::counter("messages");
-        let pushed = self.push_lines(&mut lines, &mut sending, common, &bar).await;
+        let mut pushed = 0;
+        let all = self.push_lines(lines, &mut sending, common, &bar, &mut interrupted, &mut pushed);
+        let ended = all.await;
         // What was read before a bad line is sent all the same, and counted.
-        let flushed = sending.flush().await;
+        let flushed = match &ended {
+            Ok(PushEnd::Cut) => None,
+            _ => interrupted.or_received(sending.flush()).await,
+        };
         bar.finish_and_clear();
         let sent = sending.answered();
         say(format_args!("{} sent", count_of(sent, "message")));
-        flushed?;
-        pushed
+        match (flushed, ended) {
+            (Some(Err(failure)), _) | (_, Err(failure)) => Err(failure),
+            (Some(Ok(())), Ok(PushEnd::OfInput)) => Ok(()),
+            _ if pushed == sent => Err(Failure::because("interrupted")),
+            _ => Err(Failure::because(format!(
+                "interrupted; {} not acknowledged, and may be stored too",
+                match pushed - sent {
+                    1 => "1 message more was".to_owned(),
+                    more => format!("{more} messages more were"),
+                }
+            ))),
+        }
     }
 
     async fn push_lines(
         &self,
-        lines: &mut Lines<Box<dyn Read + std::marker::Send>>,
+        mut lines: Lines<Input>,
         sending: &mut Sending,
         common: &Common,
         bar: &indicatif::ProgressBar,
-    ) -> Result<(), Failure> {
+        interrupted: &mut Interrupted,
+        pushed: &mut u64,
+    ) -> Result<PushEnd, Failure> {
         let failed = |error: &dyn std::error::Error| {
             Failure::because(format!("{}: {error}", self.input_name()))
         };
         loop {
             while let Some(line) = lines.buffered().map_err(|error| failed(&error))? {
-                sending.push(common.message(line)).await?;
+                *pushed += 1;
+                match interrupted.or_received(sending.push(common.message(line))).await {
+                    Some(result) => result?,
+                    None => return Ok(PushEnd::Cut),
+                }
             }
             bar.set_position(sending.answered());
-            if !block_in_place(|| lines.fill()).map_err(|error| failed(&error))? {
-                return Ok(());
+            // A read may take for ever, and is left then.
+            let filling = tokio::task::spawn_blocking(move || {
+                let filled = lines.fill();
+                (lines, filled)
+            });
+            let filled = tokio::select! {
+                biased;
+                () = interrupted.wait() => return Ok(PushEnd::Interrupted),
+                filled = filling => filled,
+            };
+            let (read, filled) =
+                filled.map_err(|error| Failure::because(format!("reading lines: {error}")))?;
+            lines = read;
+            if !filled.map_err(|error| failed(&error))? {
+                return Ok(PushEnd::OfInput);
             }
         }
     }
 
-    fn input(&self) -> Result<Box<dyn Read + std::marker::Send>, Failure> {
+    fn input(&self) -> Result<Input, Failure> {
         match &self.file {
             Some(path) => match File::open(path) {
                 Ok(file) => Ok(Box::new(file)),

@@ -117,6 +117,70 @@ fn what_may_go_on_for_long_waits_for_a_server_and_says_so() {
     follow.wait().unwrap();
 }
 
+/// A client that said nothing for a minute looked as if it hung.
+#[test]
+fn a_server_that_is_lost_and_its_return_are_told_once() {
+    let dir = TempDir::new().unwrap();
+    let (data, address) = (dir.path().join("data"), free_address());
+    let server = Process::serve(&data, address);
+    assert!(output(&server, &["queue", "create", "orders"]).status.success());
+    let follow = ["receive", "orders", "--follow", "--ack", "--give-up-after", "1h"];
+    let mut follow = piped(&address.to_string(), &follow);
+    let mut bodies = BufReader::new(follow.stdout.take().unwrap()).lines();
+    let mut told = BufReader::new(follow.stderr.take().unwrap()).lines();
+    output(&server, &["send", "orders", "one"]);
+    assert_eq!(bodies.next().unwrap().unwrap(), "one");
+    server.kill();
+    let lost = format!("forebay: lost {address}: Connection refused; waiting for it for up to 1h");
+    assert_eq!(told.next().unwrap().unwrap(), lost);
+    let server = Process::serve(&data, address);
+    let back = told.next().unwrap().unwrap();
+    assert!(back.starts_with(&format!("forebay: {address} is back after ")), "{back}");
+    output(&server, &["send", "orders", "two"]);
+    assert_eq!(bodies.next().unwrap().unwrap(), "two");
+    follow.kill().unwrap();
+    follow.wait().unwrap();
+}
+
+#[test]
+fn interrupted_lines_are_counted() {
+    let dir = TempDir::new().unwrap();
+    let server = server(&dir);
+    let mut send = piped(&server.server(), &["send", "orders", "--lines"]);
+    let mut stdin = send.stdin.take().unwrap();
+    stdin.write_all(b"one\ntwo\n").unwrap();
+    let both = output(&server, &["receive", "orders", "--max", "2", "--wait", "20s"]);
+    assert_eq!(text(&both.stdout).lines().next(), Some("one"));
+    interrupt(&send);
+    let Output { status, stderr, .. } = send.wait_with_output().unwrap();
+    assert_eq!(text(&stderr), "2 messages sent\nforebay: interrupted\n");
+    assert_eq!(status.code(), Some(1));
+    // Those of which nobody knows, for the server is away, are counted too.
+    let arguments = ["send", "orders", "--lines", "--give-up-after", "1h"];
+    let mut send = piped(&server.server(), &arguments);
+    let mut stdin_of_second = send.stdin.take().unwrap();
+    stdin_of_second.write_all(b"three\n").unwrap();
+    output(&server, &["receive", "orders", "--wait", "20s"]);
+    server.kill();
+    let mut stderr = BufReader::new(send.stderr.take().unwrap());
+    let mut line = String::new();
+    stderr.read_line(&mut line).unwrap();
+    assert!(line.starts_with("forebay: lost "), "{line}");
+    stdin_of_second.write_all(b"four\nfive\n").unwrap();
+    drop(stdin_of_second);
+    // Not a moment before they were read is of interest: in either case nothing is claimed to be stored.
+    interrupt(&send);
+    let told: Vec<String> = stderr.lines().map(Result::unwrap).collect();
+    assert_eq!(told[0], "1 message sent");
+    assert!(told[1].starts_with("forebay: interrupted"), "{told:?}");
+    assert_eq!(send.wait().unwrap().code(), Some(1));
+}
+
+fn interrupt(child: &Child) {
+    let pid = rustix::process::Pid::from_child(child);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+}
+
 #[test]
 fn where_waiting_makes_no_sense_nobody_waits() {
     let no_name = format!("{}:7480", "x".repeat(64));
@@ -310,8 +374,7 @@ fn following_prints_what_comes_and_ends_cleanly_on_ctrl_c() {
         output(&server, &["send", "orders", body]);
         assert_eq!(lines.next().unwrap().unwrap(), body);
     }
-    let pid = rustix::process::Pid::from_child(&follow);
-    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    interrupt(&follow);
     let Output { status, stderr, .. } = follow.wait_with_output().unwrap();
     assert_eq!((status.code(), text(&stderr)), (Some(0), ""));
     let shown = output(&server, &["queue", "show", "orders", "--json"]);
