@@ -5,6 +5,7 @@
 //! 1 when the log failed.
 
 use std::io::Write;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -29,8 +30,8 @@ use crate::workers::Workers;
 /// Start a server
 ///
 /// Each setting is a flag, an environment variable and a key of the file given with --config, in
-/// this order of strength. SIGTERM and SIGINT end the server after what it has begun; a second
-/// signal ends it at once.
+/// this order of strength. SIGTERM, SIGINT and SIGHUP end the server after what it has begun; a second
+/// SIGTERM or SIGINT ends it at once. Under nohup, SIGHUP does nothing.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: forebay serve --data ./forebay-data --listen 127.0.0.1:7480")]
 pub(super) struct Serve {
@@ -111,6 +112,7 @@ async fn serve(settings: &Settings, plan: Option<&Path>) -> Result<(), Failure> 
     if let Some(chaos) = &chaos {
         chaos.announce(doors.control.as_ref().map(|control| control.address));
     }
+    warn_if_reachable(doors.native.address);
     announce(&opening, data, &doors, settings.sqs_credentials.is_none());
     let workers = Workers::start().map_err(|error| Failure::io("cannot start", &error))?;
     let mut budget = Budget::new(&limits).on(workers);
@@ -163,6 +165,17 @@ fn check_open(settings: &Settings) -> Result<(), Failure> {
             )))
         }
         _ => Ok(()),
+    }
+}
+
+/// The native protocol asks nobody who they are.
+fn warn_if_reachable(native: SocketAddr) {
+    if !native.ip().is_loopback() {
+        tracing::warn!(
+            listen = %native,
+            "other machines may reach the native protocol, which has no authentication: whoever reaches it may \
+             do everything; access keys and policies of SQS do not apply to it"
+        );
     }
 }
 

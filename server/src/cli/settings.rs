@@ -27,7 +27,8 @@ pub(super) struct Settings {
     /// The directory of the store, created if it is missing [default: ./forebay-data]
     #[arg(long, value_name = "DIR", env = "FOREBAY_DATA")]
     pub(super) data: Option<PathBuf>,
-    /// Where to listen; port 0 takes a free one [default: 127.0.0.1:7480]
+    /// Where to listen; port 0 takes a free one. There is no authentication: whoever reaches it may do
+    /// everything, whatever access keys and policies SQS has [default: 127.0.0.1:7480]
     #[arg(long, value_name = "ADDR", env = "FOREBAY_LISTEN", value_parser = listen_address)]
     pub(super) listen: Option<SocketAddr>,
     /// Where to serve the API of Amazon SQS; off: nowhere [default: 127.0.0.1:9324]

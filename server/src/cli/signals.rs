@@ -1,15 +1,19 @@
-//! SIGTERM and SIGINT, which end a server or a campaign.
+//! SIGTERM, SIGINT and SIGHUP, which end a server or a campaign.
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::failure::Failure;
 use crate::ending::{Ending, EndingSender};
 
-/// Both of them.
+/// All of them.
 pub(super) struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    /// `None`: whoever started this has it ignore them, as `nohup` does.
+    hang_up: Option<Signal>,
 }
+
+const HANG_UP: &str = "SIGHUP";
 
 impl Signals {
     pub(super) fn listen() -> Result<Self, Failure> {
@@ -18,14 +22,25 @@ impl Signals {
         Ok(Self {
             terminate: listen(SignalKind::terminate())?,
             interrupt: listen(SignalKind::interrupt())?,
+            hang_up: match is_ignored(SignalKind::hangup()) {
+                true => None,
+                false => Some(listen(SignalKind::hangup())?),
+            },
         })
     }
 
     /// Waits for the next one.
     pub(super) async fn next(&mut self) -> &'static str {
+        let hung_up = async {
+            match &mut self.hang_up {
+                Some(hang_up) => hang_up.recv().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             _ = self.terminate.recv() => "SIGTERM",
             _ = self.interrupt.recv() => "SIGINT",
+            _ = hung_up => HANG_UP,
         }
     }
 
@@ -43,10 +58,24 @@ impl Signals {
         let signal = self.next().await;
         shut_down(&tell_ending);
         tracing::info!(signal, "shutting down; a second signal ends the process at once");
-        let signal = self.next().await;
+        let signal = loop {
+            match self.next().await {
+                // A terminal that closes may send it twice: its shell does so too.
+                HANG_UP => {}
+                signal => break signal,
+            }
+        };
         tracing::warn!(signal, "ended at once");
         std::process::exit(1);
     }
+}
+
+/// Whether the process was started with a signal ignored, as far as the system says.
+fn is_ignored(signal: SignalKind) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    mask >> (signal.as_raw_value() - 1) & 1 == 1
 }
 
 /// Tells the server to end. A failure that came before stays the reason.

@@ -31,6 +31,7 @@ mod repairing;
 mod repeating;
 mod slow_clients;
 mod sqs;
+mod starting_and_stopping;
 mod subscriptions;
 mod torture;
 mod unheard;

@@ -20,7 +20,7 @@ pub(super) fn check_done(stop: &Stop) -> Result<(), Failure> {
     }
 }
 
-/// Is set by Ctrl-C and SIGTERM from here on.
+/// Is set by Ctrl-C, SIGTERM and SIGHUP from here on.
 pub(super) fn stop_on_signals() -> Result<Stop, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build();
     let runtime = runtime.map_err(|error| Failure::io("cannot listen for signals", &error))?;
