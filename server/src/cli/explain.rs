@@ -9,10 +9,12 @@ use forebay_protocol::{Explained, Fact, MessageId, PeekedMessage};
 use super::connect::Connect;
 use super::failure::Failure;
 use super::output::Output;
+use super::told::missing_dead_letter_queue;
 
 /// Say why a receive gets nothing, or where a message is
 ///
-/// About a queue: what waits, is delayed, in flight or set aside, and what holds it up. About a
+/// About a queue: what waits, is delayed, in flight or set aside, what holds it up, and whether its
+/// dead-letter queue is missing. About a
 /// message, by the id that send and receive show: where it is, or how it ended.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: forebay explain orders\n         \
@@ -35,7 +37,15 @@ impl Explain {
             None => {
                 let explained = client.explain(&self.queue, None).await?;
                 let say = |fact| sentence(fact, explained.now_ms);
-                explained.facts.iter().map(say).collect()
+                let mut lines: Vec<String> = explained.facts.iter().map(say).collect();
+                let queue = client.describe_queue(&self.queue).await?;
+                if let Some(name) = missing_dead_letter_queue(&client, &queue.attributes).await {
+                    lines.push(format!(
+                        "its dead-letter queue {name:?} does not exist: until it does, messages stay in this \
+                         queue, however often they are received"
+                    ));
+                }
+                lines
             }
         };
         let mut output = Output::new();

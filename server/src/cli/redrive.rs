@@ -1,7 +1,8 @@
 //! `forebay redrive`: moves the messages of a dead-letter queue back.
 
 use clap::{Args, Subcommand};
-use forebay_protocol::{REDRIVE_RATE_MAX, RedriveId, RedriveInfo, RedriveState};
+use forebay_protocol::client::ClientError;
+use forebay_protocol::{ErrorCode, REDRIVE_RATE_MAX, RedriveId, RedriveInfo, RedriveState};
 use serde::Serialize;
 
 use super::connect::Connect;
@@ -24,7 +25,9 @@ enum Action {
     /// The server goes on by itself, also after a restart. Each message goes back to the queue that it
     /// came from; it is a new message there, received 0 times. Messages that somebody has received,
     /// or whose delay has not passed, are left unless they become visible meanwhile. Without --to,
-    /// those that were sent to the dead-letter queue itself are left too; list says how many.
+    /// those that were sent to the dead-letter queue itself are left too; list says how many. The queue
+    /// must be the --dead-letter-queue of at least one that exists; from any other, forebay forward moves
+    /// messages.
     #[command(after_help = "Example: forebay redrive start dead\n\
                             Example: forebay redrive start dead --to orders --rate 100")]
     Start {
@@ -88,7 +91,8 @@ impl Redrive {
         match self.action {
             Action::Start { queue, to, rate, connect } => {
                 let client = connect.open().await?;
-                let started = client.start_redrive(&queue, &to, rate.unwrap_or(0)).await?;
+                let started = client.start_redrive(&queue, &to, rate.unwrap_or(0)).await;
+                let started = started.map_err(|error| refused(error, &queue, &to))?;
                 let (redrive, to_move) = (RedriveId(started.redrive), started.to_move);
                 output.write_line(format!("redrive {redrive} started, messages: {to_move}"))
             }
@@ -102,6 +106,19 @@ impl Redrive {
                 output.write_line(format!("redrive {redrive} cancelled, moved: {moved}"))
             }
         }
+    }
+}
+
+/// Why there is no redrive, and what can be done instead.
+fn refused(error: ClientError, queue: &str, to: &str) -> Failure {
+    match &error {
+        ClientError::Refused(refusal) if refusal.code == ErrorCode::NotDeadLetterQueue => {
+            let to = if to.is_empty() { "QUEUE" } else { to };
+            Failure::because(format!(
+                "{error}; to move its messages to another queue: forebay forward {queue} {to}"
+            ))
+        }
+        _ => error.into(),
     }
 }
 

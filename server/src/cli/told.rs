@@ -1,7 +1,7 @@
 //! What several commands tell on stderr alike.
 
-use forebay_protocol::Fact;
-use forebay_protocol::client::Client;
+use forebay_protocol::client::{Client, ClientError};
+use forebay_protocol::{ErrorCode, Fact, QueueAttributes};
 
 use super::failure::Failure;
 use super::say::say;
@@ -31,6 +31,21 @@ pub(super) async fn say_in_flight_limit(client: &Client, queue: &str) -> bool {
          {messages}"
     ));
     true
+}
+
+/// The dead-letter queue that a queue names, if there is none of that name. That it cannot be asked is no
+/// reason to fail.
+pub(super) async fn missing_dead_letter_queue(
+    client: &Client,
+    attributes: &QueueAttributes,
+) -> Option<String> {
+    let name = attributes.dead_letter_queue.as_deref().filter(|name| !name.is_empty())?;
+    match client.describe_queue(name).await {
+        Err(ClientError::Refused(error)) if error.code == ErrorCode::UnknownQueue => {
+            Some(name.to_owned())
+        }
+        _ => None,
+    }
 }
 
 /// Says on stderr which receipts were refused and why; a failure if there are any.

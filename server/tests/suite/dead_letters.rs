@@ -166,3 +166,41 @@ fn the_command_line_shows_and_redrives() {
     assert_eq!(wrong.status.code(), Some(2));
     assert!(id.trim().parse::<MessageId>().is_ok());
 }
+
+/// Nothing else would show why messages come again and again.
+#[test]
+fn a_dead_letter_queue_that_does_not_exist_is_told() {
+    let dir = TempDir::new().unwrap();
+    let server = Process::serve(&dir.path().join("data"), ([127, 0, 0, 1], 0).into());
+    let run = |arguments: &str| {
+        let done = output(&server, &arguments.split(' ').collect::<Vec<_>>());
+        let (stdout, stderr) = (done.stdout, String::from_utf8(done.stderr).unwrap());
+        (String::from_utf8(stdout).unwrap(), stderr, done.status.code())
+    };
+    run("queue create dead");
+    run("queue create jobs --dead-letter-queue dead --receive-count-max 1");
+    let missing = "its dead-letter queue \"dead\" does not exist: until it does";
+    let shown = "dead letter queue            dead (does not exist: messages stay)\n";
+    assert!(!run("explain jobs").0.contains(missing));
+    assert!(!run("queue show jobs").0.contains(shown));
+    run("queue delete dead");
+    assert!(run("explain jobs").0.contains(missing));
+    assert!(run("queue show jobs").0.contains(shown));
+    let json: Value = serde_json::from_str(&run("queue show jobs --json").0).unwrap();
+    assert_eq!(json["attributes"]["dead_letter_queue"], "dead");
+    run("queue create dead");
+    assert!(!run("explain jobs").0.contains(missing));
+}
+
+#[test]
+fn what_cannot_be_redriven_is_refused_with_a_way_out() {
+    let dir = TempDir::new().unwrap();
+    let server = Process::serve(&dir.path().join("data"), ([127, 0, 0, 1], 0).into());
+    output(&server, &["queue", "create", "dead"]);
+    let refused = output(&server, &["redrive", "start", "dead", "--to", "jobs"]);
+    let told = String::from_utf8(refused.stderr).unwrap();
+    assert_eq!(refused.status.code(), Some(1), "{told}");
+    assert!(told.contains("NotDeadLetterQueue: "), "{told}");
+    let hint = "; to move its messages to another queue: forebay forward dead jobs\n";
+    assert!(told.ends_with(hint), "{told}");
+}

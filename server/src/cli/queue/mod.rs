@@ -13,6 +13,7 @@ use forebay_protocol::{QueueAttributes, QueueInfo};
 use super::connect::Connect;
 use super::failure::Failure;
 use super::output::Output;
+use super::told::missing_dead_letter_queue;
 
 /// Create, list, show, change, tag, purge or delete queues
 #[derive(Debug, Args)]
@@ -158,8 +159,16 @@ impl Queue {
                 list(&connect, &prefix, json, &mut output).await
             }
             Action::Show { name, json, connect } => {
-                let queue = connect.open().await?.describe_queue(&name).await?;
-                output.write_line(if json { show::json(&queue) } else { show::text(&queue) })
+                let client = connect.open().await?;
+                let mut queue = client.describe_queue(&name).await?;
+                if json {
+                    return output.write_line(show::json(&queue));
+                }
+                if let Some(missing) = missing_dead_letter_queue(&client, &queue.attributes).await {
+                    let told = format!("{missing} (does not exist: messages stay)");
+                    queue.attributes.dead_letter_queue = Some(told);
+                }
+                output.write_line(show::text(&queue))
             }
             Action::Set { fifo: true, .. } => Err(Failure::Usage(
                 "--fifo is for queue create: a queue is FIFO or not for as long as it exists"
