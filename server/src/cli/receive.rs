@@ -50,7 +50,7 @@ pub(super) struct Receive {
     visibility: Option<u64>,
     /// From a FIFO queue: the same attempt again, within five minutes, gets the same messages with the
     /// same receipts, if the answer to the first was lost and the server was not restarted; refused once
-    /// one of them was acked, given back or changed. Up to 1000 messages, and up to 128 bytes
+    /// one of them was acked, given back or changed. 1 to 1000 messages; an ID of up to 128 bytes
     #[arg(long, value_name = "ID", conflicts_with = "follow", value_parser = attempt)]
     attempt: Option<String>,
     /// Ack each message once it is written
@@ -78,6 +78,7 @@ const SILENCE_MAX: Duration = Duration::from_secs(60);
 
 impl Receive {
     pub(super) async fn run(self) -> Result<(), Failure> {
+        self.check_attempt()?;
         let client = match self.follow || self.max == 0 {
             true => self.connect.open_patiently().await?,
             false => self.connect.open().await?,
@@ -92,6 +93,25 @@ impl Receive {
         // Whatever ended it: what was written is acked.
         let acked = acks.finish().await;
         received.and(acked)
+    }
+
+    /// What a server would let pass: it would give messages, and not know them again.
+    fn check_attempt(&self) -> Result<(), Failure> {
+        if self.attempt.is_none() {
+            return Ok(());
+        }
+        let Self { queue, max, .. } = self;
+        if !queue.ends_with(".fifo") {
+            return Err(Failure::Usage(format!(
+                "--attempt is for FIFO queues, whose names end in .fifo; this one is {queue:?}"
+            )));
+        }
+        if !(1..=BATCH_MESSAGES).contains(max) {
+            return Err(Failure::Usage(format!(
+                "--max is {max}, expected 1 to {BATCH_MESSAGES} with --attempt"
+            )));
+        }
+        Ok(())
     }
 
     async fn receive_all(

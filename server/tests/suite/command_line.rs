@@ -72,6 +72,20 @@ fn wrong_usage_is_status_2_and_failure_is_status_1() {
         assert!(stdout.is_empty(), "{arguments:?}");
         assert!(text(&stderr).contains(named), "{arguments:?}: {}", text(&stderr));
     }
+    let attempt = |queue, max| ["receive", queue, "--max", max, "--attempt", "1"];
+    for (arguments, named) in [
+        (attempt("orders", "10"), "--attempt is for FIFO queues, whose names end in .fifo"),
+        (attempt("orders.fifo", "0"), "--max is 0, expected 1 to 1000 with --attempt"),
+        (attempt("orders.fifo", "1001"), "--max is 1001, expected 1 to 1000 with --attempt"),
+        (["torture", "kill", "--eio", "--images", "3", "--json"], "--images <N>"),
+        (["torture", "kill", "--block", "--faults", "3", "--json"], "--faults <N>"),
+        (["torture", "kill", "--strace", "--restarts", "3", "--json"], "--restarts <N>"),
+        (["torture", "kill", "--full-disk", "--minutes", "3", "--json"], "--minutes <M>"),
+    ] {
+        let refused = forebay(arguments).output().unwrap();
+        assert_eq!(refused.status.code(), Some(2), "{arguments:?}");
+        assert!(text(&refused.stderr).contains(named), "{arguments:?}: {}", text(&refused.stderr));
+    }
     // Nothing listens on port 1.
     let failed = forebay(["queue", "list", "--server", "127.0.0.1:1"]).output().unwrap();
     assert_eq!(failed.status.code(), Some(1));

@@ -38,10 +38,10 @@ const VIOLATIONS_SHOWN: usize = 10;
                   forebay torture kill --block --images 10000 --data /dev/shm/torture")]
 pub(super) struct Kill {
     /// So many restarts, 1 to 4294967295 [default: 200]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", conflicts_with = "way", value_parser = clap::value_parser!(u32).range(1..))]
     restarts: Option<u32>,
     /// For so many minutes, also parts of one
-    #[arg(long, value_name = "M", value_parser = minutes)]
+    #[arg(long, value_name = "M", conflicts_with = "full_disk", value_parser = minutes)]
     minutes: Option<Duration>,
     /// An empty or missing directory for the store, on the disk that is to be tested
     #[arg(long, value_name = "DIR", default_value = DIR)]
@@ -59,13 +59,13 @@ pub(super) struct Kill {
     #[arg(long, group = "way")]
     block: bool,
     /// Images to check, from 1 on
-    #[arg(long, value_name = "N", default_value_t = 1000, requires = "block", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 1000, requires = "block", conflicts_with_all = ["strace", "full_disk", "eio"], value_parser = clap::value_parser!(u64).range(1..))]
     images: u64,
     /// Instead: let the device fail below an ext4 (needs root, FUSE, qemu-storage-daemon and nbdkit)
     #[arg(long, group = "way")]
     eio: bool,
     /// How often it fails, from 1 on
-    #[arg(long, value_name = "N", default_value_t = 50, requires = "eio", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 50, requires = "eio", conflicts_with_all = ["strace", "full_disk", "block"], value_parser = clap::value_parser!(u64).range(1..))]
     faults: u64,
     /// A JSON object
     #[arg(long)]
