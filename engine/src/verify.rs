@@ -260,7 +260,7 @@ impl fmt::Display for VerifyReport {
         self.notes.iter().try_for_each(|note| writeln!(f, "note: {note}"))?;
         write!(
             f,
-            "{}, {}, {}, {}, {}, {}, {}",
+            "{}, {}, {}, {}, {}, {} (deleted ones included), {}",
             count_of(self.segments, "segment"),
             count_of(self.indexes, "index"),
             count_of(self.snapshots, "snapshot"),

@@ -40,6 +40,13 @@ impl Failure {
     }
 }
 
+/// A refusal's words about the only message of a batch, without its place there. `subject` stands for it where it
+/// is what the sentence is about.
+pub(super) fn of_the_only_message(text: &str, subject: &str) -> String {
+    let text = text.replacen("message 0 of the batch: ", "", 1);
+    text.replacen("message 0 of the batch ", &format!("{subject} "), 1)
+}
+
 /// Whether as many messages of the queue are in flight as may be.
 pub(super) fn is_full(error: &ClientError) -> bool {
     matches!(error, ClientError::Refused(error) if error.code == ErrorCode::InFlightFull)

@@ -12,7 +12,7 @@ use forebay_protocol::{
 };
 
 use super::connect::Connect;
-use super::failure::{Failure, is_full};
+use super::failure::{Failure, is_full, of_the_only_message};
 use super::interrupted::Interrupted;
 use super::quantity::{count, duration_ms};
 use super::say::say;
@@ -190,12 +190,10 @@ impl Forward {
     /// Why a message stays, without where it is in the request.
     fn refused(&self, seq: u64, error: ClientError) -> Failure {
         let ClientError::Refused(error) = error else { return error.into() };
-        let mut reason = error.text;
-        let places = [("sends[0].messages[0]: ", ""), ("sends[0]: ", "")];
-        let subjects = [("message 0 of the batch: ", ""), ("message 0 of the batch ", "it ")];
-        for (place, instead) in places.into_iter().chain(subjects) {
+        let mut reason = of_the_only_message(&error.text, "it");
+        for place in ["sends[0].messages[0]: ", "sends[0]: "] {
             if let Some(rest) = reason.strip_prefix(place) {
-                reason = format!("{instead}{rest}");
+                reason = rest.to_owned();
             }
         }
         let Self { from, to, .. } = self;

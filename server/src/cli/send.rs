@@ -12,7 +12,7 @@ use forebay_protocol::{MESSAGE_BYTES_MAX, MessageAttributes, MessageId, Outgoing
 
 use super::attributes::AttributeArguments;
 use super::connect::Connect;
-use super::failure::Failure;
+use super::failure::{Failure, of_the_only_message};
 use super::interrupted::Interrupted;
 use super::lines::Lines;
 use super::output::Output;
@@ -99,11 +99,13 @@ impl Send {
         };
         let message = common.message(body);
         let sent = match &self.producer {
-            Some(id) => {
-                NamedProducer::new(client.clone(), &self.queue, id).send_one(message).await?
-            }
-            None => client.send(&self.queue, vec![message]).await?,
+            Some(id) => NamedProducer::new(client.clone(), &self.queue, id).send_one(message).await,
+            None => client.send(&self.queue, vec![message]).await.map_err(Failure::from),
         };
+        let sent = sent.map_err(|failure| match failure {
+            Failure::Because(text) => Failure::Because(of_the_only_message(&text, "the message")),
+            other => other,
+        })?;
         let id = MessageId::new(client.store_id(), sent.queue_id, sent.first_seq);
         Output::new().write_line(id.to_string())
     }

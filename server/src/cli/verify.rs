@@ -1,7 +1,7 @@
 //! `forebay verify`: checks every checksum of a store that no server has open.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use forebay_engine::disk::RealDisk;
 use forebay_engine::error::OpenError;
@@ -86,9 +86,9 @@ impl Verify {
         });
         bar.finish_and_clear();
         let Some(new) = self.repair else {
-            let is_damaged = is_damaged(&report);
+            let is_repairable = is_damaged(&report) && is_of_a_store(&self.dir);
             let told = report.map_err(Failure::from).and_then(|report| told(&report, self.json));
-            if is_damaged {
+            if is_repairable {
                 say(format_args!(
                     "forebay verify {} --repair says what a repair would lose, and what it would keep",
                     self.dir.display()
@@ -127,6 +127,11 @@ fn is_damage(error: &OpenError) -> bool {
         OpenError::Disk(error) => error.kind() == std::io::ErrorKind::NotFound,
         _ => false,
     }
+}
+
+/// Whether there is anything of a store in the directory: in any other a repair finds nothing.
+fn is_of_a_store(dir: &Path) -> bool {
+    ["store.toml", "MANIFEST", "log"].iter().any(|name| dir.join(name).exists())
 }
 
 fn told(report: &VerifyReport, json: bool) -> Result<(), Failure> {

@@ -49,6 +49,25 @@ fn a_directory_in_use_is_refused_by_the_name_of_its_holder() {
     assert!(output(&server, &["queue", "list"]).status.success(), "the holder is undisturbed");
 }
 
+/// A repair of what is no store would find nothing.
+#[test]
+fn verify_speaks_of_a_repair_only_where_there_is_a_store() {
+    let dir = TempDir::new().unwrap();
+    let hint = |data: &Path| {
+        let verify = forebay(["verify"]).arg(data).output().unwrap();
+        assert_eq!(verify.status.code(), Some(1));
+        String::from_utf8_lossy(&verify.stderr).contains("--repair")
+    };
+    let foreign = dir.path().join("foreign");
+    fs::create_dir(&foreign).unwrap();
+    fs::write(foreign.join("notes"), "mine").unwrap();
+    assert!(!hint(&dir.path().join("missing")));
+    assert!(!hint(&foreign));
+    let data = store(&dir);
+    fs::remove_file(data.join("MANIFEST")).unwrap();
+    assert!(hint(&data));
+}
+
 #[test]
 fn a_directory_of_a_newer_format_is_refused_and_left_as_it_is() {
     let dir = TempDir::new().unwrap();

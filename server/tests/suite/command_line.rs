@@ -344,6 +344,41 @@ fn attributes_that_cannot_be_are_wrong_usage() {
 }
 
 #[test]
+fn a_refused_message_is_not_said_to_be_of_a_batch() {
+    let dir = TempDir::new().unwrap();
+    let server = server(&dir);
+    output(&server, &["queue", "create", "small", "--message-bytes-max", "1KiB"]);
+    let body = "x".repeat(1025);
+    for producer in [&[][..], &["--producer", "p"]] {
+        let refused = output(&server, &[&["send", "small", &body], producer].concat());
+        let told =
+            "forebay: MessageTooLarge: the message has 1025 bytes, queue \"small\" allows 1024\n";
+        assert_eq!((refused.status.code(), text(&refused.stderr)), (Some(1), told));
+    }
+}
+
+/// Whoever is told that no server runs starts a second one.
+#[test]
+fn a_server_that_refuses_a_connection_is_not_said_to_be_missing() {
+    let dir = TempDir::new().unwrap();
+    let arguments = ["--sqs-listen", "off", "--connections-max", "1"];
+    let localhost = ([127, 0, 0, 1], 0).into();
+    let server = Process::serve_with(&dir.path().join("data"), localhost, &arguments);
+    output(&server, &["queue", "create", "orders"]);
+    output(&server, &["send", "orders", "one"]);
+    let mut follow = piped(&server.server(), &["receive", "orders", "--follow"]);
+    let mut line = String::new();
+    BufReader::new(follow.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    let refused = output(&server, &["queue", "list"]);
+    let told = text(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(told.starts_with("forebay: TooManyConnections: "), "{told}");
+    assert!(!told.contains("start one"), "{told}");
+    follow.kill().unwrap();
+    follow.wait().unwrap();
+}
+
+#[test]
 fn a_line_over_the_queues_limit_is_named_by_its_number_and_those_before_it_are_sent() {
     let dir = TempDir::new().unwrap();
     let server = server(&dir);
@@ -570,6 +605,8 @@ fn a_store_is_verified_and_inspected_offline() {
     let verified: Value = serde_json::from_slice(&verified.stdout).unwrap();
     assert_eq!((&verified["outcome"], &verified["messages"]), (&"clean".into(), &1.into()));
     assert_eq!(verified["indexes"], 0, "nothing was sealed yet");
+    let said = forebay(["verify"]).arg(&data).output().unwrap();
+    assert!(text(&said.stdout).contains(", 1 message (deleted ones included), "), "{said:?}");
     assert!(verified["snapshots"].as_u64() >= Some(1), "one is taken at the end: {verified}");
     let inspected = forebay(["inspect"]).arg(&data).output().unwrap();
     assert_eq!(inspected.status.code(), Some(0));
