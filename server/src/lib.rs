@@ -9,7 +9,7 @@
 //!
 //! | module | what |
 //! | --- | --- |
-//! | `byte_size`, `limits`, `memory`, `ending`, `socket`, `accept` | sizes as people write them, the bounds, the budget, the end, what is set on sockets, accepting connections |
+//! | `byte_size`, `duration`, `limits`, `memory`, `ending`, `socket`, `accept` | sizes and durations as people write them, the bounds, the budget, the end, what is set on sockets, accepting connections |
 //! | `caller` | the way of answers back from the engine; undelivered messages |
 //! | `workers` | the threads that serve connections |
 //! | `deduplication`, `replies`, `dispatch` | the protocol's words to the engine's and back |
@@ -28,6 +28,7 @@ pub mod cli;
 mod connection;
 mod deduplication;
 mod dispatch;
+mod duration;
 mod ending;
 mod limits;
 mod memory;

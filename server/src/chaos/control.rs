@@ -15,6 +15,7 @@ use tokio::net::TcpListener;
 use super::plan::AHEAD_MAX;
 use super::{Chaos, Fate};
 use crate::caller::EngineHandle;
+use crate::duration::duration;
 
 /// What may be asked.
 const USAGE: &str = "expected GET /, POST /clock?ahead=1h or POST /kill\n";
@@ -79,12 +80,9 @@ fn respond(
 fn ahead(query: Option<&str>) -> Result<Duration, String> {
     let text = query.and_then(|query| query.strip_prefix("ahead="));
     let text = text.ok_or_else(|| USAGE.to_owned())?;
-    let wrong = |why: String| {
-        format!("ahead is \"{text}\", expected a duration: 90s, 12h, 30days: {why}\n")
-    };
-    let ahead = humantime::parse_duration(text).map_err(|error| wrong(error.to_string()))?;
+    let ahead = duration(text).map_err(|wrong| format!("ahead: {wrong}\n"))?;
     match ahead <= AHEAD_MAX {
         true => Ok(ahead),
-        false => Err(wrong("at most 100years".to_owned())),
+        false => Err(format!("ahead is \"{text}\", expected at most 100years\n")),
     }
 }

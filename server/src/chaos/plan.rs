@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer};
 
+use crate::duration;
+
 /// How much may be asked of a delay, or of the time between two kills.
 const TIME_MAX: Duration = Duration::from_secs(24 * 3600);
 
@@ -153,8 +155,7 @@ impl fmt::Display for Plan {
 /// A duration as people write it.
 fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     let text = String::deserialize(deserializer)?;
-    let wrong = |error| serde::de::Error::custom(format!("\"{text}\" is no duration: {error}"));
-    humantime::parse_duration(&text).map_err(wrong)
+    duration::duration(&text).map_err(serde::de::Error::custom)
 }
 
 #[cfg(test)]
@@ -195,7 +196,10 @@ mod tests {
                 "delay.at-most is 2days, expected 1ms to 1day",
             ),
             ("clock = { every = '1s', ahead = '101years' }", "expected 1ms to 100years"),
-            ("kill = { every = 'often' }", "\"often\" is no duration"),
+            (
+                "kill = { every = 'often' }",
+                "\"often\" is no duration, expected a number and its unit",
+            ),
             ("kil = { every = '1s' }", "kil"),
         ] {
             let found = plan(text).unwrap_err();

@@ -20,6 +20,11 @@ pub(super) const LISTEN: SocketAddr =
 pub(super) const SQS_LISTEN: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9324);
 
+/// Where addresses are given.
+const NATIVE: &str = "--listen";
+const SQS: &str = "--sqs-listen";
+const CONTROL: &str = "control of the chaos plan";
+
 /// Connections that the system holds until they are accepted.
 const BACKLOG: u32 = 1024;
 
@@ -51,6 +56,8 @@ pub(super) struct Listening {
 struct BoundAddress {
     socket: TcpSocket,
     address: SocketAddr,
+    /// Where it was given.
+    setting: &'static str,
     /// Nobody asked for it: that it is taken is no reason not to start.
     is_default: bool,
 }
@@ -60,14 +67,21 @@ impl Bound {
     pub(super) fn bind(settings: &Settings, chaos: Option<&Chaos>) -> Result<Self, Failure> {
         let placed = |door, address| chaos.map_or(address, |chaos| chaos.place(door, address));
         let native = placed(Door::Native, settings.listen.unwrap_or(LISTEN));
-        let native = BoundAddress::bind(native)?;
-        let sqs = match settings.sqs_listen {
-            Some(SqsListen::Off) => None,
-            Some(SqsListen::At(address)) => Some(BoundAddress::bind(placed(Door::Sqs, address))?),
-            None => unless_taken(BoundAddress::bind(SQS_LISTEN))
+        let given = match settings.sqs_listen {
+            Some(SqsListen::At(address)) => Some(placed(Door::Sqs, address)),
+            Some(SqsListen::Off) | None => None,
+        };
+        let control = chaos.and_then(Chaos::control);
+        let all = [(NATIVE, Some(native)), (SQS, given), (CONTROL, control)];
+        check_distinct(&all.map(|(setting, address)| address.map(|address| (setting, address))))?;
+        let native = BoundAddress::bind(native, NATIVE)?;
+        let sqs = match (given, settings.sqs_listen) {
+            (Some(address), _) => Some(BoundAddress::bind(address, SQS)?),
+            (None, Some(_)) => None,
+            (None, None) => unless_taken(BoundAddress::bind(SQS_LISTEN, SQS))
                 .map(|bound| BoundAddress { is_default: true, ..bound }),
         };
-        let control = chaos.and_then(Chaos::control).map(BoundAddress::bind).transpose()?;
+        let control = control.map(|address| BoundAddress::bind(address, CONTROL)).transpose()?;
         Ok(Self { native, sqs, control })
     }
 
@@ -106,26 +120,30 @@ impl Listening {
     async fn behind(self, chaos: &Arc<Chaos>, door: Door) -> Result<Self, Failure> {
         let Self { listener, address } = self;
         let inside = Arc::clone(chaos).stand_before(door, listener).await;
-        let listener = inside.map_err(|error| cannot_listen(address, &error))?;
+        let setting = match door {
+            Door::Native => NATIVE,
+            Door::Sqs => SQS,
+        };
+        let listener = inside.map_err(|error| cannot_listen(setting, address, &error))?;
         Ok(Self { listener, address })
     }
 }
 
 impl BoundAddress {
-    fn bind(address: SocketAddr) -> Result<Self, Failure> {
+    fn bind(address: SocketAddr, setting: &'static str) -> Result<Self, Failure> {
         let began = Instant::now();
         let is_patient = || {
             std::thread::sleep(ADDRESS_LOOK);
             began.elapsed() < ADDRESS_PATIENCE
         };
         match bind_when_free(address, is_patient) {
-            Ok(socket) => Ok(Self { socket, address, is_default: false }),
-            Err(error) => Err(cannot_listen(address, &error)),
+            Ok(socket) => Ok(Self { socket, address, setting, is_default: false }),
+            Err(error) => Err(cannot_listen(setting, address, &error)),
         }
     }
 
     fn listen(self) -> Result<Listening, Failure> {
-        let cannot = |error| cannot_listen(self.address, &error);
+        let cannot = |error| cannot_listen(self.setting, self.address, &error);
         let listener = self.socket.listen(BACKLOG).map_err(cannot)?;
         let address = listener.local_addr().map_err(cannot)?;
         Ok(Listening { listener, address })
@@ -162,8 +180,33 @@ fn unless_taken<T>(got: Result<T, Failure>) -> Option<T> {
     got.ok()
 }
 
-fn cannot_listen(address: SocketAddr, error: &std::io::Error) -> Failure {
-    Failure::io(&format!("cannot listen on {address}"), error)
+fn cannot_listen(setting: &str, address: SocketAddr, error: &std::io::Error) -> Failure {
+    Failure::io(&format!("{setting}: cannot listen on {address}"), error)
+}
+
+/// Two sockets of one process may be bound to one address; only one can listen, and that would show when the
+/// store was opened.
+fn check_distinct(given: &[Option<(&str, SocketAddr)>]) -> Result<(), Failure> {
+    let given: Vec<_> = given.iter().flatten().collect();
+    for (at, (setting, address)) in given.iter().enumerate() {
+        for (other_setting, other) in &given[at + 1..] {
+            if is_one_place(*address, *other) {
+                return Err(Failure::Usage(format!(
+                    "{setting} is {address} and {other_setting} is {other}, expected two addresses"
+                )));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn is_one_place(one: SocketAddr, other: SocketAddr) -> bool {
+    // The unspecified address stands for all of its family.
+    let covers = |all: SocketAddr, it: SocketAddr| {
+        all.ip() == it.ip() || all.ip().is_unspecified() && all.is_ipv4() == it.is_ipv4()
+    };
+    // Port 0 is any that is free.
+    one.port() == other.port() && one.port() != 0 && (covers(one, other) || covers(other, one))
 }
 
 #[cfg(test)]

@@ -41,6 +41,7 @@ mod verify;
 
 use std::process::ExitCode;
 
+use clap::error::{ContextKind, ContextValue};
 use clap::{Parser, Subcommand};
 
 use self::failure::Failure;
@@ -81,7 +82,10 @@ enum Command {
 
 /// Runs the command that the process was started with.
 pub fn run() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(refused) => return end_of_parsing(&refused),
+    };
     match execute(arguments.command) {
         // Whoever read the output has enough: `forebay peek q | head -1`.
         Ok(()) | Err(Failure::OutputClosed) => ExitCode::SUCCESS,
@@ -97,6 +101,27 @@ pub fn run() -> ExitCode {
             ExitCode::from(2)
         }
     }
+}
+
+/// Shows help, or what is wrong, which may come from the environment.
+fn end_of_parsing(refused: &clap::Error) -> ExitCode {
+    // Whether anybody reads it or not.
+    let _ = refused.print();
+    if let Some(ContextValue::String(argument)) = refused.get(ContextKind::InvalidArg)
+        && let Some(variable) = variable_of(argument, std::env::args().skip(1))
+        && std::env::var_os(&variable).is_some()
+    {
+        say(format_args!("forebay: the value is that of the environment variable {variable}"));
+    }
+    u8::try_from(refused.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from)
+}
+
+/// The variable that sets an argument, as an error shows it, `--server <ADDR>`, that is not given as a flag.
+fn variable_of(argument: &str, given: impl IntoIterator<Item = String>) -> Option<String> {
+    let flag = argument.split(' ').next().filter(|flag| flag.starts_with("--"))?;
+    let is_flag = |word: &String| word.split('=').next() == Some(flag);
+    let name = flag[2..].to_uppercase().replace('-', "_");
+    (!given.into_iter().any(|word| is_flag(&word))).then(|| format!("FOREBAY_{name}"))
 }
 
 fn execute(command: Command) -> Result<(), Failure> {

@@ -9,7 +9,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use forebay_engine::disk::RealDisk;
+use forebay_engine::disk::{Disk, RealDisk};
+use forebay_engine::error::OpenError;
 use forebay_engine::progress::OnProgress;
 use forebay_engine::{Clock, Opening, SystemClock};
 use tracing::level_filters::LevelFilter;
@@ -96,7 +97,11 @@ async fn serve(settings: &Settings, plan: Option<&Path>) -> Result<(), Failure> 
     let data = settings.data.as_deref().unwrap_or(Path::new(DATA));
     let chaos =
         chaos::prepare(plan, data).map_err(|error| Failure::Usage(format!("--chaos: {error}")))?;
-    let bound = Bound::bind(settings, chaos.as_deref())?;
+    // Of a server that runs already its store says more than its address.
+    let bound = Bound::bind(settings, chaos.as_deref()).map_err(|failure| match failure {
+        Failure::Because(_) => held(data).unwrap_or(failure),
+        other => other,
+    })?;
     let (tell_ending, ending) = ending();
     // Before the store is opened, which may take long: the second signal ends that too.
     tokio::spawn(Signals::listen()?.supervise(tell_ending.clone()));
@@ -177,6 +182,15 @@ fn warn_if_reachable(native: SocketAddr) {
              do everything; access keys and policies of SQS do not apply to it"
         );
     }
+}
+
+/// Who has the store open, if there is one that somebody has.
+fn held(data: &Path) -> Option<Failure> {
+    let path = data.join("LOCK");
+    // Locking creates it.
+    let error = path.exists().then(|| RealDisk.lock(&path))?.err()?;
+    let is_held = error.kind() == std::io::ErrorKind::WouldBlock;
+    is_held.then(|| OpenError::InUse { path, detail: error.source.to_string() }.into())
 }
 
 /// Opens the engine; a failure of its log ends the server.

@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::time::Duration;
 
 use forebay_engine::options::SEGMENT_BYTES_MAX;
 use serde::{Deserialize, Deserializer};
@@ -17,6 +18,7 @@ use tracing::level_filters::LevelFilter;
 use super::failure::Failure;
 use super::quantity::wrong_port;
 use crate::byte_size::ByteSize;
+use crate::duration::duration;
 use crate::limits::Limits;
 use crate::sqs;
 
@@ -30,6 +32,7 @@ pub(super) struct Settings {
     /// Where to listen; port 0 takes a free one. There is no authentication: whoever reaches it may do
     /// everything, whatever access keys and policies SQS has [default: 127.0.0.1:7480]
     #[arg(long, value_name = "ADDR", env = "FOREBAY_LISTEN", value_parser = listen_address)]
+    #[serde(deserialize_with = "from_listen_address")]
     pub(super) listen: Option<SocketAddr>,
     /// Where to serve the API of Amazon SQS; off: nowhere [default: 127.0.0.1:9324]
     #[arg(long, value_name = "ADDR", env = "FOREBAY_SQS_LISTEN")]
@@ -58,9 +61,9 @@ pub(super) struct Settings {
     pub(super) sqs_open: Option<bool>,
     /// How long the name of a queue that was deleted over SQS is not used again, and one that was purged
     /// not purged again; 0s: not at all [default: 60s]
-    #[arg(long, value_name = "DURATION", env = "FOREBAY_SQS_PAUSE")]
-    #[serde(deserialize_with = "from_text")]
-    pub(super) sqs_pause: Option<humantime::Duration>,
+    #[arg(long, value_name = "DURATION", env = "FOREBAY_SQS_PAUSE", value_parser = duration)]
+    #[serde(deserialize_with = "from_duration")]
+    pub(super) sqs_pause: Option<Duration>,
     /// The size of a log file, 1MiB to 4GiB [default: 256MiB]
     #[arg(long, value_name = "SIZE", env = "FOREBAY_SEGMENT_BYTES")]
     #[serde(deserialize_with = "from_text")]
@@ -78,12 +81,12 @@ pub(super) struct Settings {
     #[serde(deserialize_with = "from_text")]
     pub(super) memory_bytes_max: Option<ByteSize>,
     /// Close a connection that says nothing for this long; 0s: never [default: 5m]
-    #[arg(long, value_name = "DURATION", env = "FOREBAY_IDLE_TIMEOUT")]
-    #[serde(deserialize_with = "from_text")]
-    pub(super) idle_timeout: Option<humantime::Duration>,
+    #[arg(long, value_name = "DURATION", env = "FOREBAY_IDLE_TIMEOUT", value_parser = duration)]
+    #[serde(deserialize_with = "from_duration")]
+    pub(super) idle_timeout: Option<Duration>,
     /// What to log on stderr: off, error, warn, info, debug or trace [default: info]
     #[arg(long, value_name = "LEVEL", env = "FOREBAY_LOG_LEVEL", value_parser = log_level)]
-    #[serde(deserialize_with = "from_text")]
+    #[serde(deserialize_with = "from_log_level")]
     pub(super) log_level: Option<LevelFilter>,
 }
 
@@ -190,7 +193,7 @@ impl Settings {
             limits.memory_bytes_max = memory_bytes_max.0;
         }
         if let Some(idle_timeout) = self.idle_timeout {
-            limits.idle_timeout = idle_timeout.into();
+            limits.idle_timeout = idle_timeout;
         }
         limits
     }
@@ -199,7 +202,7 @@ impl Settings {
     pub(super) fn sqs(&self) -> Result<sqs::Config, Failure> {
         let region = self.sqs_region.clone().unwrap_or_else(|| sqs::REGION.to_owned());
         let account = self.sqs_account.clone().unwrap_or_else(|| sqs::ACCOUNT.to_owned());
-        let pause = self.sqs_pause.map_or(sqs::PAUSE, Into::into);
+        let pause = self.sqs_pause.unwrap_or(sqs::PAUSE);
         let config = sqs::Config::new(self.sqs_url.clone(), region, account, pause);
         let Some(path) = &self.sqs_credentials else { return Ok(config) };
         let text = std::fs::read_to_string(path)
@@ -243,20 +246,44 @@ fn log_level(text: &str) -> Result<LevelFilter, &'static str> {
     text.parse().map_err(|_| "expected off, error, warn, info, debug or trace")
 }
 
-/// A value that the file gives as the command line would: as a text.
+/// A value that the file gives as the command line would: as a text. A bare number is one too.
+fn parsed<'de, D, T, E>(
+    deserializer: D,
+    parse: impl FnOnce(&str) -> Result<T, E>,
+) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    E: Display,
+{
+    let text = match toml::Value::deserialize(deserializer)? {
+        toml::Value::String(text) => text,
+        other => other.to_string(),
+    };
+    parse(&text).map(Some).map_err(serde::de::Error::custom)
+}
+
 fn from_text<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
 where
     D: Deserializer<'de>,
     T: FromStr<Err: Display>,
 {
-    let text = String::deserialize(deserializer)?;
-    text.parse().map(Some).map_err(serde::de::Error::custom)
+    parsed(deserializer, str::parse)
+}
+
+fn from_duration<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
+    parsed(from, duration)
+}
+
+fn from_listen_address<'de, D: Deserializer<'de>>(from: D) -> Result<Option<SocketAddr>, D::Error> {
+    parsed(from, listen_address)
+}
+
+fn from_log_level<'de, D: Deserializer<'de>>(from: D) -> Result<Option<LevelFilter>, D::Error> {
+    parsed(from, log_level)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]
@@ -277,6 +304,7 @@ mod tests {
     fn a_setting_outside_its_range_is_named_with_the_range() {
         for (text, error) in [
             ("segment-bytes = '1023KiB'", "segment-bytes is 1023KiB, expected 1MiB to 4GiB"),
+            ("segment-bytes = 1", "segment-bytes is 1B, expected 1MiB to 4GiB"),
             ("segment-bytes = '5GiB'", "segment-bytes is 5GiB, expected 1MiB to 4GiB"),
             ("snapshot-bytes = '63KiB'", "snapshot-bytes is 63KiB, expected at least 64KiB"),
             ("memory-bytes-max = '31MiB'", "memory-bytes-max is 31MiB, expected at least 32MiB"),
@@ -299,6 +327,11 @@ mod tests {
             ("lisen = '127.0.0.1:1'", "lisen"),
             ("segment-bytes = '1MB'", "1MB"),
             ("sqs-listen = 'on'", "or off"),
+            ("idle-timeout = 'x'", "\"x\" is no duration, expected a number and its unit: 500ms"),
+            ("sqs-pause = 60", "\"60\" is no duration, expected a number and its unit: 500ms"),
+            ("listen = 'localhost:1'", "expected an IP address and a port: 127.0.0.1:7480"),
+            ("segment-bytes = true", "\"true\" is not a size, expected a whole number and B, KiB"),
+            ("log-level = 'loud'", "expected off, error, warn, info, debug or trace"),
         ] {
             let error = toml::from_str::<Settings>(text).expect_err("this must be refused");
             assert!(error.to_string().contains(named), "{error}");

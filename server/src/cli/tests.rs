@@ -79,7 +79,7 @@ fn assert_defaults(values: &BTreeMap<String, String>) {
     assert_eq!(given.sqs_listen, Some(SqsListen::At(SQS_LISTEN)));
     assert_eq!(given.sqs_region.as_deref(), Some(REGION));
     assert_eq!(given.sqs_account.as_deref(), Some(ACCOUNT));
-    assert_eq!(given.sqs_pause.map(Into::into), Some(PAUSE));
+    assert_eq!(given.sqs_pause, Some(PAUSE));
     assert_eq!(given.log_level, Some(LOG_LEVEL));
     for name in
         ["segment-bytes", "snapshot-bytes", "connections-max", "memory-bytes-max", "idle-timeout"]

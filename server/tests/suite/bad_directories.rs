@@ -8,7 +8,7 @@ use std::process::Output;
 
 use tempfile::TempDir;
 
-use crate::support::{Process, forebay, output};
+use crate::support::{Process, forebay, free_address, output};
 
 /// What a server that must not start says.
 #[track_caller]
@@ -158,8 +158,39 @@ fn an_address_in_use_is_refused_before_the_store_is_touched() {
     assert_eq!(served.status.code(), Some(1));
     let stderr = String::from_utf8(served.stderr).unwrap();
     assert!(
-        stderr.contains(&format!("cannot listen on {address}: Address already in use")),
+        stderr.contains(&format!("--listen: cannot listen on {address}: Address already in use")),
         "{stderr}"
     );
+    assert!(!data.exists());
+}
+
+/// That it runs already says more than that its address is taken.
+#[test]
+fn a_server_that_is_started_twice_is_refused_by_the_name_of_the_first() {
+    let dir = TempDir::new().unwrap();
+    let data = dir.path().join("data");
+    let server = Process::serve(&data, ([127, 0, 0, 1], 0).into());
+    let again = forebay(["serve", "--listen", &server.server(), "--sqs-listen", "off", "--data"])
+        .arg(&data)
+        .output()
+        .unwrap();
+    let stderr = String::from_utf8(again.stderr).unwrap();
+    assert_eq!(again.status.code(), Some(1));
+    assert!(stderr.contains(&format!("held by process {}", server.id())), "{stderr}");
+}
+
+/// Both were bound, and only when the store was made one of them could not be listened on.
+#[test]
+fn one_address_for_two_protocols_is_refused_before_the_store_is_touched() {
+    let dir = TempDir::new().unwrap();
+    let data = dir.path().join("data");
+    let address = free_address().to_string();
+    let served = forebay(["serve", "--listen", &address, "--sqs-listen", &address, "--data"])
+        .arg(&data)
+        .output()
+        .unwrap();
+    let stderr = String::from_utf8(served.stderr).unwrap();
+    assert_eq!(served.status.code(), Some(2), "{stderr}");
+    assert!(stderr.contains("expected two addresses"), "{stderr}");
     assert!(!data.exists());
 }

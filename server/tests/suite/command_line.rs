@@ -649,6 +649,31 @@ fn flags_are_stronger_than_variables_and_variables_than_the_file() {
     assert!(!first.ends_with(":0\n") && !first.ends_with(":1\n"), "{first}");
 }
 
+/// Nobody looks for a mistake in what they did not type.
+#[test]
+fn a_value_that_cannot_be_is_said_to_come_from_the_environment() {
+    let list = |arguments: &[&str]| {
+        let mut list = forebay([&["queue", "list"], arguments].concat());
+        let refused = list.env("FOREBAY_SERVER", "here").output().unwrap();
+        (refused.status.code(), text(&refused.stderr).to_owned())
+    };
+    let (status, told) = list(&[]);
+    assert_eq!(status, Some(2));
+    assert!(told.contains("the port is missing"), "{told}");
+    let variable = "forebay: the value is that of the environment variable FOREBAY_SERVER\n";
+    assert!(told.ends_with(variable), "{told}");
+    for flag in [&["--server", "there"][..], &["--server=there"]] {
+        let (status, told) = list(flag);
+        assert_eq!(status, Some(2));
+        assert!(told.contains("there") && !told.contains("environment"), "{told}");
+    }
+    let mut serve = forebay(["serve"]);
+    let refused = serve.env("FOREBAY_IDLE_TIMEOUT", "x").output().unwrap();
+    let told = text(&refused.stderr);
+    assert!(told.contains("expected a number and its unit: 500ms"), "{told}");
+    assert!(told.contains("FOREBAY_IDLE_TIMEOUT"), "{told}");
+}
+
 /// Whoever typed it must be able to see what was wrong with it.
 #[test]
 fn what_cannot_be_is_refused_in_the_words_in_which_it_was_given() {
