@@ -80,6 +80,12 @@ impl Options {
         GROUP_BYTES_MAX.min(self.segment_room() / 2)
     }
 
+    /// What a new store takes of the disk before its first message: the segment that is written, the next one, and
+    /// what is kept for receives, deletes and the compactor.
+    pub fn new_store_bytes(&self) -> u64 {
+        2 * self.segment_bytes + self.standby_bytes() + self.compaction_reserve_bytes()
+    }
+
     /// What is kept free for the compactor, so that it can work on a full disk.
     pub(crate) fn compaction_reserve_bytes(&self) -> u64 {
         (self.segment_bytes / 16).max(SEGMENT_BYTES_MIN)

@@ -14,8 +14,7 @@ use crate::disk::{Disk, DiskError};
 use crate::options::Options;
 
 /// Why no segment is made although there may be space for one.
-const RESERVE_FIRST: &str =
-    "the space without which the compactor cannot give any back comes first";
+const RESERVE_FIRST: &str = "the disk is full: what is free goes to the compactor's reserve first, without which it could reclaim nothing";
 
 /// Makes them, one step at a time.
 #[derive(Debug)]

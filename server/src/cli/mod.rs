@@ -7,6 +7,7 @@ mod ack;
 mod attributes;
 mod bench;
 mod connect;
+mod disk_space;
 mod doors;
 mod explain;
 mod failure;

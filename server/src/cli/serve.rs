@@ -15,6 +15,7 @@ use forebay_engine::progress::OnProgress;
 use forebay_engine::{Clock, Opening, SystemClock};
 use tracing::level_filters::LevelFilter;
 
+use super::disk_space;
 use super::doors::{Bound, Doors, LISTEN, Listening};
 use super::failure::Failure;
 use super::open_files;
@@ -109,6 +110,7 @@ async fn serve(settings: &Settings, plan: Option<&Path>) -> Result<(), Failure> 
         Some(chaos) => Arc::new(chaos.clock()),
         None => Arc::new(SystemClock),
     };
+    disk_space::warn_if_short(data, &settings.options());
     let (engine, opening) = open_engine(settings, data, clock, tell_ending).await?;
     if let Some(chaos) = &chaos {
         chaos.mark(opening.created).map_err(|error| Failure::because(error.to_string()))?;

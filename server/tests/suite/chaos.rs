@@ -157,7 +157,10 @@ async fn time_that_is_moved_ahead_has_passed_for_whoever_waits_and_stays_past() 
     }
     assert_eq!(server.ask("GET /")["clock_ahead_ms"], 80 * 3_600_000);
     let refused = http(server.control, "POST /clock?ahead=soon").unwrap();
-    assert!(refused.contains("\"soon\" is no duration, expected a number and its unit"), "{refused}");
+    assert!(
+        refused.contains("\"soon\" is no duration, expected a number and its unit"),
+        "{refused}"
+    );
 }
 
 #[tokio::test]
