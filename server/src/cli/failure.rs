@@ -77,7 +77,7 @@ impl From<ClientError> for Failure {
 
 impl From<OpenError> for Failure {
     fn from(error: OpenError) -> Self {
-        Failure::Because(error.to_string())
+        Failure::plain(&error)
     }
 }
 

@@ -23,7 +23,8 @@ pub(super) struct Release {
     /// Receipts, as receive shows them
     #[arg(required = true, value_name = "RECEIPT")]
     receipts: Vec<ReceiptText>,
-    /// How long the messages stay invisible from now on, up to 12h from their receive
+    /// How long the messages stay invisible from now on, up to 12h from their receive. It also extends a
+    /// lease: the receipt stays good until another receive gets the message
     #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = duration_ms)]
     delay: u64,
     /// Why, up to 256 bytes
