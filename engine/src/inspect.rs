@@ -164,11 +164,8 @@ impl Show<'_> {
             let read = snapshot::read(self.disk, data, self.store, position, &mut |queue| {
                 out(Inspected::Snapshot { path: &path, queue: &queue.into() });
             });
-            match read {
-                Err(error) => {
-                    (self.out)(Inspected::Derived { path: &path, detail: error.to_string() });
-                }
-                Ok(_) => {}
+            if let Err(error) = read {
+                (self.out)(Inspected::Derived { path: &path, detail: error.to_string() });
             }
         }
         Ok(())
