@@ -2,6 +2,8 @@
 //!
 //! Without it two servers could append to one log, each over the other's messages.
 
+#![allow(clippy::unwrap_used, reason = "a test")]
+
 mod common;
 
 use std::collections::BTreeMap;
