@@ -35,6 +35,7 @@ use super::crew::Habits;
 use super::export::{Exported, make_ext4, need_exports};
 use super::history::{Call, Delivery, History, Micros, Outcome, What, queues};
 use super::server::Launch;
+use super::strace::need_tracing;
 use super::system::{Lacking, Mount, need};
 use super::{CampaignError, Options, Report, io_error, prepare};
 use crate::random::Random;
@@ -112,7 +113,7 @@ pub fn run(
     let began = Instant::now();
     let mut done = Images::default();
     let mut random = Random::new(options.seed);
-    if let Err(lacking) = need(&["strace"]) {
+    if let Err(lacking) = need(&["strace"]).and_then(|()| need_tracing()) {
         done.control_skipped = Some(lacking);
     }
     let is_late =

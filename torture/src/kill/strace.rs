@@ -6,6 +6,8 @@
 //! failed. The call is not made: nothing was written, synced, renamed. The server may refuse to start,
 //! refuse requests or end; it may not hang, and what it had answered must be there when it is started again.
 //!
+//! The same trace shows whether the server syncs what it writes (`synced.rs`).
+//!
 //! `strace` counts the calls of each thread, and the main one, which opens the store, makes many of those that other
 //! threads make later: what does not fail from the start is tried on its thread alone, once the server listens.
 //! On a file whose name is always the same only those on it are counted, so that the same one fails; of other files
@@ -16,6 +18,7 @@
 
 mod alone;
 mod coverage;
+mod synced;
 mod trace;
 
 use std::collections::BTreeMap;
@@ -26,6 +29,7 @@ use std::time::{Duration, Instant};
 
 use self::alone::Alone;
 use self::coverage::{Coverage, Occurrences, Try, occurrences};
+use self::trace::Traced;
 use forebay_engine::unit::count_of;
 
 use super::campaign::{Campaign, broken};
@@ -33,7 +37,7 @@ use super::checker::Violation;
 use super::crew::{Crew, Habits, Work};
 use super::history::Call;
 use super::server::{Launch, NoServer, Server};
-use super::system::{Lacking, copy_dir, need};
+use super::system::{Lacking, copy_dir, need, run as run_program};
 use super::{CampaignError, Options, Report, Summary, io_error, prepare};
 
 /// What fails, and how.
@@ -125,7 +129,7 @@ pub fn run(
     options: &Options,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Result<(Report, Faults), Lacking>, CampaignError> {
-    if let Err(lacking) = need(&["strace"]) {
+    if let Err(lacking) = need(&["strace"]).and_then(|()| need_tracing()) {
         return Ok(Err(lacking));
     }
     prepare(&options.dir)?;
@@ -335,7 +339,11 @@ fn begin(campaign: &mut Campaign, dir: &Path) -> std::io::Result<Result<Beginnin
     if let Err(violation) = lived {
         return Ok(Err(violation));
     }
-    beginning.occurrences = occurrences(&read_trace(&trace, &campaign.launch.data, None)?);
+    let calls = read_trace(&trace, &campaign.launch.data, None)?;
+    if let Some(text) = synced::unsynced(&calls).into_iter().next() {
+        return Ok(Err(broken("sync", text)));
+    }
+    beginning.occurrences = occurrences(&calls);
     Ok(Ok(beginning))
 }
 
@@ -348,6 +356,16 @@ fn restore(campaign: &mut Campaign, beginning: &Beginning, dir: &Path) -> std::i
     campaign.history.drained = false;
     campaign.set_crew(beginning.crew.clone());
     Ok(())
+}
+
+/// Whether `strace` may trace here, and knows all that is asked of it.
+pub(super) fn need_tracing() -> Result<(), Lacking> {
+    let inject = ["-e", "inject=fsync:error=EIO:when=1", "true"].map(str::to_owned);
+    let mut wrapper = from_the_start(tracing(Path::new("/dev/null"), "fsync"));
+    wrapper.retain(|argument| argument != "-D");
+    wrapper.extend(inject);
+    let traced = run_program(&wrapper[0], &wrapper[1..]);
+    traced.map(drop).map_err(|error| Lacking(format!("strace does not trace here: {error}")))
 }
 
 /// What `strace` is to write down, with the names of threads and files: these calls.
@@ -369,11 +387,7 @@ fn inject(next: &Try) -> String {
 }
 
 /// Reads what `strace`, which ends after the server, wrote of all threads or of one alone.
-fn read_trace(
-    path: &Path,
-    store: &Path,
-    alone: Option<&Alone>,
-) -> std::io::Result<Vec<trace::Traced>> {
+fn read_trace(path: &Path, store: &Path, alone: Option<&Alone>) -> std::io::Result<Vec<Traced>> {
     let (began, mut text) = (Instant::now(), String::new());
     while began.elapsed() < PATIENCE {
         let before = text.len();

@@ -49,7 +49,8 @@ pub(super) struct Kill {
     /// What chance decides: the same seed plans the same lives, though not to the microsecond
     #[arg(long, value_name = "S")]
     seed: Option<u64>,
-    /// Instead: let each system call of the server fail, one at a time (needs strace)
+    /// Instead: see that the server syncs what it writes, and let each of its system calls fail, one at a time (needs
+    /// strace)
     #[arg(long, group = "way")]
     strace: bool,
     /// Instead: fill small file systems, and drain them (needs root; tmpfs, ext4, xfs)
