@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::Path;
+use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -134,8 +135,17 @@ impl Campaign {
         std::thread::sleep(time);
         let stopped = server.terminate(patience);
         self.rejoin(shift, patience)?;
+        self.check_stop(stopped, patience)
+    }
+
+    /// SIGTERM ends a server in time, and with 0.
+    fn check_stop(&self, stopped: Option<ExitStatus>, patience: Duration) -> Result<(), Violation> {
         match stopped {
-            Some(_) => Ok(()),
+            Some(status) if status.success() => Ok(()),
+            Some(status) => {
+                let log = self.launch.log_end();
+                Err(broken("alive", format!("SIGTERM ended it with {status}: {log}")))
+            }
             None => Err(hang("the server", "end after SIGTERM", patience)),
         }
     }
@@ -150,14 +160,7 @@ impl Campaign {
         }
         if self.random.percent(8) {
             self.summary.stops += 1;
-            match server.terminate(STOP_PATIENCE) {
-                Some(status) if status.success() => {}
-                Some(status) => {
-                    let log = self.launch.log_end();
-                    return Err(broken("alive", format!("SIGTERM ended it with {status}: {log}")));
-                }
-                None => return Err(hang("the server", "end after SIGTERM", STOP_PATIENCE)),
-            }
+            self.check_stop(server.terminate(STOP_PATIENCE), STOP_PATIENCE)?;
         } else {
             self.summary.kills += 1;
             server.kill();
@@ -255,11 +258,7 @@ impl Campaign {
         self.rejoin(shift, JOIN_PATIENCE)?;
         emptied.map_err(|why| broken("drain", why))?;
         self.history.drained = true;
-        match stopped {
-            Some(status) if status.success() => Ok(()),
-            Some(status) => Err(broken("alive", format!("SIGTERM ended it with {status}"))),
-            None => Err(hang("the server", "end after SIGTERM", STOP_PATIENCE)),
-        }
+        self.check_stop(stopped, STOP_PATIENCE)
     }
 
     /// Every checksum of the store.

@@ -2,7 +2,8 @@
 //!
 //! `nbdkit` lets writes or reads of the device fail while a file is there. The kernel tells of a failed
 //! writeback once; asked again it says that all is well, and shows what the device does not have. So the
-//! server must end at the first error. Then the device works again, the file system is mounted anew, so that
+//! server must end at the first error, and answer no change that it was asked for since the device fails: no byte
+//! of that can be on the device. Then the device works again, the file system is mounted anew, so that
 //! nothing of the page cache is left, and everything that was answered must be there.
 
 use std::fs;
@@ -16,8 +17,8 @@ use super::campaign::{Campaign, broken, hang};
 use super::checker::Violation;
 use super::crew::{Habits, Work};
 use super::export::{Daemon, Exported, make_ext4, need_exports};
-use super::history::History;
-use super::server::Launch;
+use super::history::{Call, History, Micros, Outcome, What, queues};
+use super::server::{Launch, is_promised};
 use super::system::{Lacking, Mount};
 use super::{CampaignError, Options, Report, io_error, prepare};
 
@@ -28,9 +29,12 @@ const DEVICE_BYTES: u64 = 96 << 20;
 const WORK: Duration = Duration::from_millis(200);
 
 /// The device fails for so long, or until the server has ended.
-const FAILING: Duration = Duration::from_millis(1_500);
+const FAILING: Duration = Duration::from_secs(5);
 
-/// So long the server may take to end once it knows.
+/// A change that was not answered for so long waits for a write, in µs.
+const UNANSWERED: Micros = 1_000_000;
+
+/// So long clients may take to find out that the server has ended.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What was done.
@@ -40,7 +44,7 @@ pub struct Errors {
     pub faults: u64,
     /// After which the server ended by itself.
     pub ended: u64,
-    /// After which it was killed, since it had met no error.
+    /// After which it was killed: it had not been asked for a change, and so had met no error.
     pub unaware: u64,
 }
 
@@ -105,18 +109,69 @@ fn live(campaign: &mut Campaign, failing: &Path, done: &mut Errors) -> Result<()
     let shift = campaign.begin(&server, Work::Everything)?;
     std::thread::sleep(WORK + Duration::from_millis(campaign.random.below(200)));
     fs::write(failing, "").map_err(|error| broken("start", error.to_string()))?;
+    let failed_at = campaign.recorder.now();
     done.faults += 1;
-    match server.wait(FAILING) {
-        Some(_) => done.ended += 1,
-        None => {
-            done.unaware += 1;
-            server.kill();
-        }
+    let ended = server.wait(FAILING);
+    let log = campaign.launch.log_end();
+    if ended.is_none() {
+        server.kill();
     }
     let noted = campaign.history.calls.len();
     let joined = campaign.rejoin(shift, PATIENCE);
-    campaign.history.calls[noted..].iter_mut().for_each(|call| call.code.clear());
-    joined.map_err(|_| hang("a client", "find out that the server is gone", PATIENCE))
+    let calls = &mut campaign.history.calls[noted..];
+    let impossible = answered(calls, failed_at);
+    let has_met = calls.iter().any(|call| must_have_met(call, failed_at));
+    calls.iter_mut().for_each(|call| call.code.clear());
+    joined.map_err(|_| hang("a client", "find out that the server is gone", PATIENCE))?;
+    if let Some(violation) = impossible {
+        return Err(violation);
+    }
+    match ended {
+        Some(status) if is_promised(status) => done.ended += 1,
+        Some(status) => {
+            return Err(broken(
+                "end",
+                format!("the server ended with {status}; its log ends: {log}"),
+            ));
+        }
+        None if has_met => return Err(hang("the server", "end, whose device fails,", FAILING)),
+        None => done.unaware += 1,
+    }
+    Ok(())
+}
+
+/// A send that was made when the device failed already, and answered: it is nowhere on the device. (A send that
+/// repeats an older one may be answered with that.)
+fn answered(calls: &[Call], failed_at: Micros) -> Option<Violation> {
+    let made = |call: &&Call| call.began > failed_at && call.outcome == Outcome::Ok;
+    calls.iter().filter(made).find_map(|call| match &call.what {
+        What::Send { queue, messages } if queues::is_sent_once(queue) => {
+            let number = messages.first()?.number;
+            let text = format!(
+                "a send of message {number} to {queue} was answered, which was made {} us after the \
+                 device had begun to fail",
+                call.began - failed_at
+            );
+            Some(Violation { rule: "eio", number, text })
+        }
+        _ => None,
+    })
+}
+
+/// Whether a server had to meet the error because of this call: a change that it neither did nor refused in all
+/// that time, or a send that it refused, though not for want of space.
+fn must_have_met(call: &Call, failed_at: Micros) -> bool {
+    let is_change = !matches!(call.what, What::Receive { .. } | What::Count { .. });
+    match call.outcome {
+        Outcome::Ok => false,
+        Outcome::Unknown => {
+            is_change && call.ended.saturating_sub(call.began.max(failed_at)) > UNANSWERED
+        }
+        Outcome::Failed => {
+            let is_refused = !call.code.is_empty() && call.code != "StorageFull";
+            matches!(call.what, What::Send { .. }) && is_refused && call.began > failed_at
+        }
+    }
 }
 
 /// The device, and the file system on it.
@@ -156,8 +211,8 @@ impl Device {
 /// What was done, for people.
 pub fn told(report: &Report, errors: &Errors) -> String {
     format!(
-        "{} after {} of the device; the server ended by itself after {} of them, and met \
-         no error in {}",
+        "{} after {} of the device; the server ended by itself after {} of them, and was asked \
+         for no change in {}",
         count_of(report.violations.len() as u64, "violation"),
         count_of(errors.faults, "failure"),
         errors.ended,

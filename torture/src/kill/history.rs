@@ -178,6 +178,12 @@ pub mod queues {
     /// All of them.
     pub const ALL: [&str; 7] = [PLAIN, DONE, LATE, ONCE, ORDERS, RETRY, DEAD];
 
+    /// Whether no send to `queue` is repeated, and none is answered before it is durable: each that is answered
+    /// was made durable after it was made.
+    pub(crate) fn is_sent_once(queue: &str) -> bool {
+        [PLAIN, LATE, RETRY].contains(&queue)
+    }
+
     /// Whether a message that was sent to `home` may come from `queue`.
     pub(crate) fn may_come_from(home: &str, queue: &str) -> bool {
         home == queue || (home == RETRY && queue == DEAD)

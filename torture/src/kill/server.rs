@@ -165,6 +165,12 @@ impl Launch {
     }
 }
 
+/// Whether a server ends so: with 0 when it was done, with 1 when it failed. A panic, a signal and an abort are none
+/// of these.
+pub(super) fn is_promised(status: ExitStatus) -> bool {
+    matches!(status.code(), Some(0 | 1))
+}
+
 impl Server {
     /// Its process.
     pub(super) fn id(&self) -> u32 {

@@ -4,7 +4,8 @@
 //! compacts and stops. A trace of such a run, in which nothing fails, tells its *sites*: which call, in which thread, on
 //! what. `strace` then lets one of them fail in each run, with each error that it may give, until every site has
 //! failed. The call is not made: nothing was written, synced, renamed. The server may refuse to start,
-//! refuse requests or end; it may not hang, and what it had answered must be there when it is started again.
+//! refuse requests or end, with an exit status that it promises; it may not hang, and what it had answered must be
+//! there when it is started again.
 //!
 //! The same trace shows whether the server syncs what it writes (`synced.rs`).
 //!
@@ -23,7 +24,9 @@ mod trace;
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -31,12 +34,13 @@ use self::alone::Alone;
 use self::coverage::{Coverage, Occurrences, Try, occurrences};
 use self::trace::Traced;
 use forebay_engine::unit::count_of;
+use rustix::process::Signal;
 
 use super::campaign::{Campaign, broken};
 use super::checker::Violation;
 use super::crew::{Crew, Habits, Work};
 use super::history::Call;
-use super::server::{Launch, NoServer, Server};
+use super::server::{Launch, NoServer, Server, is_promised};
 use super::system::{Lacking, copy_dir, need, run as run_program};
 use super::{CampaignError, Options, Report, Summary, io_error, prepare};
 
@@ -73,6 +77,9 @@ const ALONE_WORK: Duration = Duration::from_secs(5);
 
 /// Nothing may take longer.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The status of a program that could not be loaded, by the system's loader.
+const NOT_LOADED: i32 = 127;
 
 /// Runs beside each other: most of a run is waiting.
 const RUNS_AT_ONCE: u32 = 4;
@@ -240,7 +247,7 @@ impl Shared<'_> {
         arguments.extend(["-e".to_owned(), inject(next)]);
         campaign.launch.patience = PATIENCE;
         let mut alone = None;
-        let ended = match &next.thread {
+        let lived = match &next.thread {
             None => {
                 campaign.launch.wrapper = from_the_start(arguments);
                 self.work(campaign, |_| Ok(()), || std::thread::sleep(WORK))
@@ -266,23 +273,24 @@ impl Shared<'_> {
             state.faults.runs += 1;
             state.faults.missed += u64::from(failed == 0);
         }
+        let ended = lived.and_then(|status| check_end(status, &calls, &campaign.launch.log_end()));
         let broken = ended.and_then(|()| campaign.drain()).and_then(|()| campaign.verify());
         Ok(campaign.judge(broken.err().into_iter().collect()))
     }
 
-    /// A life: `listens` is called with a server that does, and clients work until `wait` returns.
+    /// A life, and how it ended: `listens` is called with a server that does, and clients work until `wait` returns.
     fn work(
         &self,
         campaign: &mut Campaign,
         listens: impl FnOnce(&Server) -> std::io::Result<()>,
         wait: impl FnOnce(),
-    ) -> std::io::Result<Result<(), Violation>> {
+    ) -> std::io::Result<Result<ExitStatus, Violation>> {
         let server = match campaign.try_start() {
             Ok(server) => server,
             // It says what failed: the next start must find everything.
-            Err(NoServer::Ended { .. }) => {
+            Err(NoServer::Ended { status, .. }) => {
                 self.lock().faults.not_started += 1;
-                return Ok(Ok(()));
+                return Ok(Ok(status));
             }
             Err(why) => return Ok(Err(broken("hang", why.to_string()))),
         };
@@ -295,26 +303,41 @@ impl Shared<'_> {
         campaign: &mut Campaign,
         mut server: Server,
         wait: impl FnOnce(),
-    ) -> Result<(), Violation> {
+    ) -> Result<ExitStatus, Violation> {
         let hangs = || broken("hang", "the server did not end within 5 s of SIGTERM".to_owned());
         // What cannot connect, since the server is on its way out, is none of its faults.
         let Ok(shift) = campaign.begin(&server, Work::Everything) else {
             self.lock().faults.ended += 1;
-            return server.terminate(PATIENCE).map(drop).ok_or_else(hangs);
+            return server.terminate(PATIENCE).ok_or_else(hangs);
         };
         wait();
-        let by_itself = server.wait(Duration::ZERO).is_some();
-        let stopped = by_itself || server.terminate(PATIENCE).is_some();
+        let by_itself = server.wait(Duration::ZERO);
         match by_itself {
-            true => self.lock().faults.ended += 1,
-            false => self.lock().faults.went_on += 1,
+            Some(_) => self.lock().faults.ended += 1,
+            None => self.lock().faults.went_on += 1,
         }
+        let stopped = by_itself.or_else(|| server.terminate(PATIENCE));
         let noted = campaign.history.calls.len();
         campaign.rejoin(shift, PATIENCE)?;
         // What it refuses while a call fails is for it to say.
         campaign.history.calls[noted..].iter_mut().for_each(|call| call.code.clear());
-        if stopped { Ok(()) } else { Err(hangs()) }
+        stopped.ok_or_else(hangs)
     }
+}
+
+/// Whether a server that ended when these calls had failed did so as it promises: a failed call is an error that
+/// it reports, and no reason for a panic or a signal.
+fn check_end(status: ExitStatus, calls: &[Traced], log: &str) -> Result<(), Violation> {
+    let mut failed = calls.iter().filter(|traced| traced.failed && traced.file.is_none());
+    // What loads the program and its libraries ends in its own way, and so does Rust without memory.
+    let is_excused = failed.any(|traced| match status.code() {
+        Some(code) => code == NOT_LOADED,
+        None => status.signal() == Some(Signal::ABORT.as_raw()) && traced.site.call == "mmap",
+    });
+    if is_promised(status) || is_excused {
+        return Ok(());
+    }
+    Err(broken("end", format!("the server ended with {status}; its log ends: {log}")))
 }
 
 /// Makes the store that each run begins with: killed under load, with garbage to be compacted; and a trace of a
