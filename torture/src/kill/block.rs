@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use forebay_engine::command::{Command, PeekFilter, Reply};
+use forebay_engine::command::{Command, PeekFilter, Peeked, Reply};
 use forebay_engine::disk::RealDisk;
 use forebay_engine::ids::Seq;
 use forebay_engine::unit::count_of;
@@ -264,8 +264,12 @@ impl Round {
             let is_held = self.length_at_most(call.ended) <= state.holds;
             let mut call = call.clone();
             match &call.what {
-                // What was delivered later is not known to anybody who comes back to this state.
-                What::Receive { .. } if !is_held => return None,
+                // What was delivered later is not known to anybody who comes back to this state, but counts in it.
+                What::Receive { queue, visibility_ms, .. } if !is_held => {
+                    let (queue, visibility_ms, deliveries) = (*queue, *visibility_ms, Vec::new());
+                    call.what = What::Receive { queue, visibility_ms, deliveries };
+                    call.outcome = Outcome::Unknown;
+                }
                 What::Receive { .. } => {}
                 _ if !is_held && call.outcome == Outcome::Ok => call.outcome = Outcome::Unknown,
                 _ => {}
@@ -374,7 +378,7 @@ impl Look<'_> {
         let wrong = match found {
             Ok(found) => {
                 calls.extend(found);
-                check(&History { calls, drained: false, inventory: Some(INVENTORY) })
+                check(&History { calls, inventory: Some(INVENTORY), ..History::default() })
             }
             Err(violation) => vec![violation],
         };
@@ -407,7 +411,7 @@ fn found(data: &Path, round: u32) -> Result<Vec<Call>, Violation> {
             match opened.ask(peek).map_err(|why| broken("start", why))? {
                 Ok(Reply::Peeked { messages, next, .. }) => {
                     for message in messages {
-                        deliveries.push(read_one(&opened.store, &message.location, round)?);
+                        deliveries.push(read_one(&opened.store, &message, round)?);
                     }
                     from = next;
                 }
@@ -425,16 +429,17 @@ fn found(data: &Path, round: u32) -> Result<Vec<Call>, Violation> {
     Ok(calls)
 }
 
-fn read_one(
-    store: &Store<Slot>,
-    location: &forebay_engine::location::Location,
-    round: u32,
-) -> Result<Delivery, Violation> {
+fn read_one(store: &Store<Slot>, peeked: &Peeked, round: u32) -> Result<Delivery, Violation> {
+    let location = &peeked.location;
     let stored = store.read(location).map_err(|error| broken("phantom", error.to_string()))?;
     let body = &stored.payload[stored.attributes_bytes as usize..];
     let seq = location.seq.0;
-    let origin_seq = stored.dead_letter.map_or(seq, |letter| letter.origin_seq.0);
-    Ok(Delivery { content: content(round, body), seq, origin_seq, receive_count: 1 })
+    let letter = stored.dead_letter.as_ref();
+    let origin_seq = letter.map_or(seq, |letter| letter.origin_seq.0);
+    // As if it were received now, once more.
+    let before = letter.map_or(0, |letter| letter.receive_count);
+    let receive_count = before.saturating_add(peeked.receive_count).saturating_add(1);
+    Ok(Delivery { content: content(round, body), seq, origin_seq, receive_count })
 }
 
 fn now_ms() -> u64 {

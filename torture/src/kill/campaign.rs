@@ -139,9 +139,16 @@ impl Campaign {
     }
 
     /// SIGTERM ends a server in time, and with 0.
-    fn check_stop(&self, stopped: Option<ExitStatus>, patience: Duration) -> Result<(), Violation> {
+    fn check_stop(
+        &mut self,
+        stopped: Option<ExitStatus>,
+        patience: Duration,
+    ) -> Result<(), Violation> {
         match stopped {
-            Some(status) if status.success() => Ok(()),
+            Some(status) if status.success() => {
+                self.history.stopped.insert(self.starts);
+                Ok(())
+            }
             Some(status) => {
                 let log = self.launch.log_end();
                 Err(broken("alive", format!("SIGTERM ended it with {status}: {log}")))

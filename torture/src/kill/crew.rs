@@ -18,9 +18,6 @@ use crate::random::Random;
 /// Connections of a life; clients share them.
 const CONNECTIONS: usize = 4;
 
-/// How often a message of [`queues::RETRY`] is received before it is a dead letter.
-const RECEIVE_COUNT_MAX: u64 = 3;
-
 /// Each role is played in so many lives of a hundred, so that some lives only send, and some only delete.
 const ROLE_PERCENT: u64 = 75;
 
@@ -207,7 +204,7 @@ pub(super) async fn create_queues(
         match *queue {
             queues::ORDERS => attributes.fifo = Some(1),
             queues::RETRY => {
-                attributes.receive_count_max = Some(RECEIVE_COUNT_MAX);
+                attributes.receive_count_max = Some(queues::RECEIVE_COUNT_MAX.into());
                 attributes.dead_letter_queue = Some(queues::DEAD.to_owned());
             }
             _ => {}

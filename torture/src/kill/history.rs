@@ -4,6 +4,8 @@
 //! reads nothing else, so a history is all that is needed to judge a server, by hand too: it is
 //! written as JSON, a call a line.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 
 /// A message, by the number in its body. Never used twice in a round.
@@ -155,6 +157,10 @@ pub struct History {
     pub calls: Vec<Call>,
     /// Whether the queues were emptied at the end: then what was sent and never deleted is lost.
     pub drained: bool,
+    /// Whether reads of the store failed: what the disk did not give was received, and came to nobody.
+    pub reads_failed: bool,
+    /// Lives of the server that ended in order, with SIGTERM and exit status 0.
+    pub stopped: BTreeSet<u32>,
     /// The life whose receives show everything that is there, and delete nothing.
     pub inventory: Option<u32>,
 }
@@ -175,6 +181,8 @@ pub mod queues {
     pub const RETRY: &str = "retry";
     /// The dead-letter queue of [`RETRY`].
     pub const DEAD: &str = "dead";
+    /// How often [`RETRY`] delivers a message before it is a dead letter.
+    pub const RECEIVE_COUNT_MAX: u32 = 3;
     /// All of them.
     pub const ALL: [&str; 7] = [PLAIN, DONE, LATE, ONCE, ORDERS, RETRY, DEAD];
 

@@ -377,6 +377,7 @@ fn restore(campaign: &mut Campaign, beginning: &Beginning, dir: &Path) -> std::i
     fs::write(dir.join("server.log"), "")?;
     campaign.history.calls.clone_from(&beginning.calls);
     campaign.history.drained = false;
+    campaign.history.reads_failed = true;
     campaign.set_crew(beginning.crew.clone());
     Ok(())
 }

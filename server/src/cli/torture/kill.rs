@@ -28,7 +28,7 @@ const VIOLATIONS_SHOWN: usize = 10;
 /// server gets SIGKILL, under load or while it opens its store, or now and then SIGTERM. After every hundred
 /// lives all queues are drained and everything is checked: nothing that was answered is lost, nothing
 /// deleted comes back, nothing comes that was not sent, byte for byte, one consumer at a time, FIFO groups
-/// in order. Exit status 1 and a directory with the history after a violation. Ctrl-C and SIGTERM end the server
+/// in order, receives counted. Exit status 1 and a directory with the history after a violation. Ctrl-C and SIGTERM end the server
 /// and the campaign, and what was seen until then is told and checked.
 ///
 /// Four other campaigns go below the server: what this machine lacks for them is said, and they are skipped.

@@ -1,6 +1,6 @@
 //! A history sorted by message: when it was sent, delivered, deleted.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{SLACK, Violation};
 use crate::kill::history::{
@@ -15,6 +15,16 @@ pub(super) struct Facts {
     pub(super) batches: Vec<Vec<Number>>,
     /// In the order of the history.
     pub(super) transactions: Vec<Transaction>,
+    /// Whether messages may have been received that came to nobody.
+    pub(super) reads_failed: bool,
+    /// The life in which everything was only looked at, if there is one.
+    pub(super) inventory: Option<u32>,
+    /// Lives that ended in order.
+    stopped: BTreeSet<u32>,
+    /// When the last send of each life was made that was answered: whatever was answered before is durable.
+    durable_until: BTreeMap<u32, Micros>,
+    /// Receives whose answer was lost, by queue: when they were made, and when that was known.
+    receives_lost: BTreeMap<&'static str, Vec<(Micros, Micros)>>,
 }
 
 /// What is known of a message.
@@ -102,7 +112,9 @@ impl Message {
 impl Facts {
     /// Sorts a history, and tells of what cannot be right in any order.
     pub(super) fn gather(history: &History, violations: &mut Vec<Violation>) -> Self {
-        let mut facts = Self::default();
+        let (inventory, stopped) = (history.inventory, history.stopped.clone());
+        let reads_failed = history.reads_failed;
+        let mut facts = Self { reads_failed, inventory, stopped, ..Self::default() };
         // All sends first: a delivery may end before the answer to its send does.
         for call in &history.calls {
             match &call.what {
@@ -116,6 +128,10 @@ impl Facts {
             match &call.what {
                 What::Send { .. } => {}
                 What::Receive { queue, visibility_ms, deliveries } => {
+                    if call.outcome == Outcome::Unknown {
+                        let lost = facts.receives_lost.entry(queue).or_default();
+                        lost.push((call.began, call.ended));
+                    }
                     for (place, delivery) in deliveries.iter().enumerate() {
                         let at = (number, place, visibility_ms * 1000);
                         facts.delivered(call, queue, at, delivery, violations);
@@ -141,6 +157,26 @@ impl Facts {
             }
         }
         facts
+    }
+
+    /// Whether a delivery's lease outlives the end of its life.
+    pub(super) fn is_durable(&self, delivery: &Delivered) -> bool {
+        let until = self.durable_until.get(&delivery.life);
+        self.stopped.contains(&delivery.life) || until.is_some_and(|until| delivery.ended < *until)
+    }
+
+    /// Whether the server was started again in order only between two lives: then no lease ended early.
+    pub(super) fn is_restarted_in_order(&self, from: u32, to: u32) -> bool {
+        (from..to).all(|life| self.stopped.contains(&life))
+    }
+
+    /// How many receives may have got a message in that time, unknown to anybody: from its own queue, and if it
+    /// came from another, from that.
+    pub(super) fn receives_lost(&self, home: &str, queue: &str, from: Micros, to: Micros) -> u64 {
+        let mut queues = vec![home, queue];
+        queues.dedup();
+        let lost = queues.into_iter().filter_map(|queue| self.receives_lost.get(queue)).flatten();
+        lost.filter(|(began, ended)| *ended >= from && *began <= to).count() as u64
     }
 
     fn sent(
@@ -170,6 +206,10 @@ impl Facts {
                 message.send_answered = Some(first);
                 message.is_numbered(sent.number, sent.seq, violations);
             }
+        }
+        if call.outcome == Outcome::Ok && queues::is_sent_once(queue) {
+            let until = self.durable_until.entry(call.life).or_default();
+            *until = call.began.max(*until);
         }
         let is_batch = matches!(call.what, What::Send { .. }) && messages.len() > 1;
         if is_batch && call.outcome == Outcome::Unknown {

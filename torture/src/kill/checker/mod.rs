@@ -6,10 +6,11 @@
 //! | phantom | what comes was sent, to that queue, byte for byte, under the number that the queue gave it |
 //! | doubled | a message is stored once, however often its send was repeated |
 //! | returned | what was deleted never comes to a receive that is made afterwards |
-//! | lease | while a lease runs, nobody else gets the message; a restart may end it early |
+//! | lease | while a lease runs, nobody else gets the message; a crash may end it early, a stop in order may not |
+//! | receives | each delivery counts one more, over restarts too, as far as leases are durable; a queue with dead letters delivers a message as often as it is to, and then moves it |
 //! | order | seqs follow the order of sends; in a FIFO group nothing comes before what was sent before it is gone |
 //! | receipt | the server knows its own receipts, also those from before it was killed |
-//! | timing | nothing comes before its delay has passed; each delivery counts one more |
+//! | timing | nothing comes before its delay has passed |
 //! | refusal | nothing is refused with what only a broken server or store would say |
 //! | count | drained queues say that they are empty |
 //!
@@ -21,6 +22,7 @@ mod facts;
 mod leases;
 mod order;
 mod presence;
+mod receives;
 
 use std::fmt;
 
@@ -53,6 +55,7 @@ pub fn check(history: &History) -> Vec<Violation> {
     let facts = Facts::gather(history, &mut violations);
     presence::check(&facts, history, &mut violations);
     leases::check(&facts, &mut violations);
+    receives::check(&facts, &mut violations);
     order::check(&facts, &mut violations);
     violations
 }
