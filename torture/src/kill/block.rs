@@ -8,11 +8,13 @@
 //! Clients work, and it is noted how long the log was when each was answered. Then the images are made
 //! again that a power cut may have left: every write up to some moment; or, since a disk may write in any
 //! order what was not flushed, only some of those since the last flush. Each is mounted, `verify` looks at the
-//! store, it is opened, and what is in it is held against what had been answered by then.
+//! store, it is opened, and what is in it is held against what had been answered by then. Then all leases and delays
+//! end, by the store's clock, and everything that was there must be received.
 //!
 //! A *negative control* shows that this finds something: the same with a server whose syncs are not done,
 //! which `strace` sees to.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -33,7 +35,7 @@ use super::campaign::{Campaign, broken};
 use super::checker::{Violation, check};
 use super::crew::Habits;
 use super::export::{Exported, make_ext4, need_exports};
-use super::history::{Call, Delivery, History, Micros, Outcome, What, queues};
+use super::history::{Call, Content, Delivery, History, Micros, Number, Outcome, What, queues};
 use super::server::Launch;
 use super::strace::need_tracing;
 use super::system::{Lacking, Mount, need};
@@ -56,6 +58,15 @@ const LIVES: u32 = 3;
 
 /// The most images of a round: then there are others to look at.
 const IMAGES_OF_A_ROUND: u64 = 500;
+
+/// By then every lease and every delay has ended, in ms.
+const PATIENCE_MS: u64 = 2 * VISIBILITY_MS_MAX;
+
+/// The longest lease, in ms: longer than a round.
+const VISIBILITY_MS_MAX: u64 = 60_000;
+
+/// Messages of a receive that empties a queue.
+const RECEIVE_MAX: u32 = 1_000;
 
 /// The life in which a state is looked at.
 const INVENTORY: u32 = u32::MAX;
@@ -189,7 +200,7 @@ fn record(
             inject.to_owned(),
         ]);
     }
-    let habits = Habits { visibilities_ms: [100, 300, 60_000], delay_ms_max: 500 };
+    let habits = Habits { visibilities_ms: [100, 300, VISIBILITY_MS_MAX], delay_ms_max: 500 };
     let mut campaign = Campaign::new(launch, random.next(), habits).map_err(io)?;
     campaign.summary.rounds = number;
     let sampler = Sampler::start(&log, &campaign).map_err(io)?;
@@ -401,10 +412,11 @@ fn found(data: &Path, round: u32) -> Result<Vec<Call>, Violation> {
     let options = quiet(1 << 20);
     let mut opened = Opened::open(Arc::new(RealDisk), data, now_ms(), options)
         .map_err(|error| broken("start", error.to_string()))?;
-    let mut calls = Vec::new();
+    let (mut calls, mut there) = (Vec::new(), Vec::new());
     for queue in queues::ALL {
         let mut from = Some(Seq(1));
         let mut deliveries = Vec::new();
+        there.push(queue);
         while let Some(seq) = from {
             let (queue, filter) = (queue.to_owned(), PeekFilter::default());
             let peek = Command::Peek { queue, from: seq, max: 1000, bytes_max: u64::MAX, filter };
@@ -416,7 +428,10 @@ fn found(data: &Path, round: u32) -> Result<Vec<Call>, Violation> {
                     from = next;
                 }
                 // It was not created yet.
-                Err(RequestError::UnknownQueue { .. }) => from = None,
+                Err(RequestError::UnknownQueue { .. }) => {
+                    there.pop();
+                    from = None;
+                }
                 other => return Err(broken("refusal", format!("a peek: {other:?}"))),
             }
         }
@@ -426,7 +441,58 @@ fn found(data: &Path, round: u32) -> Result<Vec<Call>, Violation> {
         let what = What::Receive { queue, visibility_ms: 0, deliveries };
         calls.push(Call { life, began, ended, outcome, error, code, what });
     }
+    let messages = calls.iter().flat_map(|call| match &call.what {
+        What::Receive { deliveries, .. } => deliveries.as_slice(),
+        _ => &[],
+    });
+    let numbers = messages.filter_map(|delivery| match delivery.content {
+        Content::Message(number) => Some(number),
+        _ => None,
+    });
+    receive_all(&mut opened, &there, numbers.collect(), round)?;
     Ok(calls)
+}
+
+/// Receives and deletes everything, once no lease and no delay runs any more: all of these messages must come.
+fn receive_all(
+    opened: &mut Opened,
+    queues: &[&'static str],
+    mut expected: BTreeSet<Number>,
+    round: u32,
+) -> Result<(), Violation> {
+    let failed = |why| broken("stuck", why);
+    opened.clock.advance(PATIENCE_MS);
+    let mut is_empty = false;
+    // Once more after there was something: dead letters come from another queue.
+    while !is_empty {
+        is_empty = true;
+        for queue in queues {
+            loop {
+                let received =
+                    opened.receive(queue, RECEIVE_MAX, VISIBILITY_MS_MAX).map_err(failed)?;
+                if received.is_empty() {
+                    break;
+                }
+                is_empty = false;
+                for delivery in &received {
+                    let stored = opened.store.read(&delivery.location);
+                    let stored = stored.map_err(|error| broken("phantom", error.to_string()))?;
+                    let body = &stored.payload[stored.attributes_bytes as usize..];
+                    if let Content::Message(number) = content(round, body) {
+                        expected.remove(&number);
+                    }
+                }
+                opened.ack(queue, &received).map_err(failed)?;
+            }
+        }
+    }
+    let Some(number) = expected.first().copied() else { return Ok(()) };
+    let text = format!(
+        "message {number} and {} more can be peeked, and are never received, {} s after the last lease was given",
+        expected.len() - 1,
+        PATIENCE_MS / 1000
+    );
+    Err(Violation { rule: "stuck", number, text })
 }
 
 fn read_one(store: &Store<Slot>, peeked: &Peeked, round: u32) -> Result<Delivery, Violation> {
