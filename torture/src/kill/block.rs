@@ -389,7 +389,8 @@ impl Look<'_> {
         let wrong = match found {
             Ok(found) => {
                 calls.extend(found);
-                check(&History { calls, inventory: Some(INVENTORY), ..History::default() })
+                let (inventory, power_was_cut) = (Some(INVENTORY), true);
+                check(&History { calls, inventory, power_was_cut, ..History::default() })
             }
             Err(violation) => vec![violation],
         };

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::consumers::Consumer;
 use super::history::{What, queues};
 use super::life::Life;
-use super::producers::{Persistent, send};
+use super::producers::{Persistent, purge, send};
 use super::recorder::Recorder;
 use crate::random::Random;
 
@@ -20,6 +20,9 @@ const CONNECTIONS: usize = 4;
 
 /// Each role is played in so many lives of a hundred, so that some lives only send, and some only delete.
 const ROLE_PERCENT: u64 = 75;
+
+/// A queue is purged in so many lives of a hundred.
+const PURGE_PERCENT: u64 = 10;
 
 /// How long clients let things last.
 #[derive(Debug, Clone, Copy)]
@@ -107,10 +110,14 @@ impl Crew {
             consumers: JoinSet::new(),
         };
         let draining = work == Work::Drain;
-        for queue in [queues::PLAIN, queues::PLAIN, queues::LATE, queues::RETRY] {
+        for queue in [queues::PLAIN, queues::PLAIN, queues::LATE, queues::RETRY, queues::WRITTEN] {
             if !draining && random.percent(ROLE_PERCENT) {
                 shift.senders.spawn(send(life(), queue, random.fork()));
             }
+        }
+        if !draining && random.percent(PURGE_PERCENT) {
+            let queue = *random.pick(&queues::PURGED);
+            shift.senders.spawn(purge(life(), queue, random.fork()));
         }
         for one in self.persistent {
             if draining || random.percent(ROLE_PERCENT) {
@@ -203,6 +210,7 @@ pub(super) async fn create_queues(
         let mut attributes = QueueAttributes::default();
         match *queue {
             queues::ORDERS => attributes.fifo = Some(1),
+            queues::WRITTEN => attributes.durability = Some(1),
             queues::RETRY => {
                 attributes.receive_count_max = Some(queues::RECEIVE_COUNT_MAX.into());
                 attributes.dead_letter_queue = Some(queues::DEAD.to_owned());

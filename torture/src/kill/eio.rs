@@ -70,7 +70,7 @@ pub fn run(
     let is_late =
         || options.stop.is_set() || options.time.is_some_and(|most| began.elapsed() >= most);
     while violations.is_empty() && done.faults < faults && !is_late() {
-        campaign.history = History::default();
+        campaign.history = History { power_was_cut: true, ..History::default() };
         let broken = fail(&mut campaign, &options.dir, &mut done).map_err(io)?;
         violations = campaign.judge(broken.err().into_iter().collect());
         campaign.summary.rounds += 1;

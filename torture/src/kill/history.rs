@@ -96,6 +96,11 @@ pub enum What {
         /// What was sent.
         messages: Vec<SentMessage>,
     },
+    /// A queue was emptied.
+    Purge {
+        /// The queue.
+        queue: &'static str,
+    },
     /// What a queue says that it holds, when everything is to be gone.
     Count {
         /// The queue.
@@ -157,6 +162,8 @@ pub struct History {
     pub calls: Vec<Call>,
     /// Whether the queues were emptied at the end: then what was sent and never deleted is lost.
     pub drained: bool,
+    /// Whether something was lost that was not synced: answered sends to [`queues::WRITTEN`] may be.
+    pub power_was_cut: bool,
     /// Whether reads of the store failed: what the disk did not give was received, and came to nobody.
     pub reads_failed: bool,
     /// Lives of the server that ended in order, with SIGTERM and exit status 0.
@@ -179,12 +186,17 @@ pub mod queues {
     pub const ORDERS: &str = "orders.fifo";
     /// Messages that are given back until they are dead letters.
     pub const RETRY: &str = "retry";
+    /// Sends are answered before they are synced: a power cut may take them, a kill may not.
+    pub const WRITTEN: &str = "written";
     /// The dead-letter queue of [`RETRY`].
     pub const DEAD: &str = "dead";
     /// How often [`RETRY`] delivers a message before it is a dead letter.
     pub const RECEIVE_COUNT_MAX: u32 = 3;
     /// All of them.
-    pub const ALL: [&str; 7] = [PLAIN, DONE, LATE, ONCE, ORDERS, RETRY, DEAD];
+    pub const ALL: [&str; 8] = [PLAIN, DONE, LATE, ONCE, ORDERS, WRITTEN, RETRY, DEAD];
+    /// Those that are purged now and then. What is sent to them again would be stored again, and dead letters may
+    /// be on their way: so these are none of the others.
+    pub const PURGED: [&str; 2] = [LATE, WRITTEN];
 
     /// Whether no send to `queue` is repeated, and none is answered before it is durable: each that is answered
     /// was made durable after it was made.

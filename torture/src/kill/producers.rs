@@ -1,6 +1,7 @@
 //! Clients that send.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use forebay_protocol::OutgoingMessage;
 use forebay_protocol::client::{ClientError, ProducerBatch};
@@ -12,6 +13,9 @@ use crate::random::Random;
 
 /// Groups of a FIFO producer.
 const GROUPS: u64 = 8;
+
+/// A queue is purged so long after a life began, at the latest.
+const PURGE_AFTER_MS_MAX: u64 = 150;
 
 /// A batch that is sent until it is answered.
 #[derive(Debug, Clone)]
@@ -54,6 +58,17 @@ pub(super) async fn send(life: Life, queue: &'static str, mut random: Random) {
             return;
         }
     }
+}
+
+/// Purges a queue once, some time after the life began, if the life is not over sooner.
+pub(super) async fn purge(life: Life, queue: &'static str, mut random: Random) {
+    let time = Duration::from_millis(random.below(PURGE_AFTER_MS_MAX));
+    if tokio::time::timeout(time, life.ending.cancelled()).await.is_ok() {
+        return;
+    }
+    let began = life.now();
+    let result = life.client.purge_queue(queue).await;
+    life.note(began, &result, What::Purge { queue });
 }
 
 impl Persistent {

@@ -100,7 +100,7 @@ impl Tally {
                 self.delivered += deliveries.len() as u64;
                 (0, 0)
             }
-            What::Release { .. } | What::Count { .. } => (0, 0),
+            What::Release { .. } | What::Purge { .. } | What::Count { .. } => (0, 0),
         };
         match call.outcome {
             Outcome::Ok => {

@@ -24,7 +24,7 @@ const VIOLATIONS_SHOWN: usize = 10;
 /// Kill the server under load, again and again, and check what its clients were told
 ///
 /// This binary is started on a store of its own, on a free port of this machine, with small segments.
-/// Clients send, receive and delete, plain and FIFO, with delays, transactions and dead letters, until the
+/// Clients send, receive, delete and purge, plain and FIFO, with delays, transactions and dead letters, until the
 /// server gets SIGKILL, under load or while it opens its store, or now and then SIGTERM. After every hundred
 /// lives all queues are drained and everything is checked: nothing that was answered is lost, nothing
 /// deleted comes back, nothing comes that was not sent, byte for byte, one consumer at a time, FIFO groups

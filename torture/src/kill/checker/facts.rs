@@ -15,6 +15,8 @@ pub(super) struct Facts {
     pub(super) batches: Vec<Vec<Number>>,
     /// In the order of the history.
     pub(super) transactions: Vec<Transaction>,
+    /// Whether sends that were answered before they were synced may be lost.
+    power_was_cut: bool,
     /// Whether messages may have been received that came to nobody.
     pub(super) reads_failed: bool,
     /// The life in which everything was only looked at, if there is one.
@@ -113,8 +115,8 @@ impl Facts {
     /// Sorts a history, and tells of what cannot be right in any order.
     pub(super) fn gather(history: &History, violations: &mut Vec<Violation>) -> Self {
         let (inventory, stopped) = (history.inventory, history.stopped.clone());
-        let reads_failed = history.reads_failed;
-        let mut facts = Self { reads_failed, inventory, stopped, ..Self::default() };
+        let History { power_was_cut, reads_failed, .. } = *history;
+        let mut facts = Self { power_was_cut, reads_failed, inventory, stopped, ..Self::default() };
         // All sends first: a delivery may end before the answer to its send does.
         for call in &history.calls {
             match &call.what {
@@ -153,10 +155,16 @@ impl Facts {
                         });
                     }
                 }
+                What::Purge { queue } => facts.purged(call, queue),
                 What::Count { queue, messages } => counted(queue, messages, violations),
             }
         }
         facts
+    }
+
+    /// Whether a message may be gone because its queue answered before it synced.
+    pub(super) fn may_be_unsynced(&self, message: &Message) -> bool {
+        self.power_was_cut && message.queue == queues::WRITTEN
     }
 
     /// Whether a delivery's lease outlives the end of its life.
@@ -297,6 +305,25 @@ impl Facts {
                     transaction,
                 });
             }
+        }
+    }
+
+    /// What was sent before is deleted, as if by an ack; what was sent meanwhile may be.
+    fn purged(&mut self, call: &Call, queue: &'static str) {
+        if call.outcome == Outcome::Failed {
+            return;
+        }
+        let here = self.messages.values_mut();
+        for message in here.filter(|one| one.queue == queue && one.send_began <= call.ended) {
+            let was_there = message.send_answered.is_some_and(|at| at < call.began);
+            message.acks.push(Acked {
+                queue,
+                life: call.life,
+                began: call.began,
+                ended: call.ended,
+                is_answered: call.outcome == Outcome::Ok && was_there,
+                transaction: None,
+            });
         }
     }
 

@@ -2,10 +2,10 @@
 //!
 //! | rule | what |
 //! | --- | --- |
-//! | loss | what was answered is there until it is deleted; a batch, a transaction is there whole or not |
+//! | loss | what was answered is there until it is deleted or purged; a batch, a transaction is there whole or not |
 //! | phantom | what comes was sent, to that queue, byte for byte, under the number that the queue gave it |
 //! | doubled | a message is stored once, however often its send was repeated |
-//! | returned | what was deleted never comes to a receive that is made afterwards |
+//! | returned | what was deleted or purged never comes to a receive that is made afterwards |
 //! | lease | while a lease runs, nobody else gets the message; a crash may end it early, a stop in order may not |
 //! | receives | each delivery counts one more, over restarts too, as far as leases are durable; a queue with dead letters delivers a message as often as it is to, and then moves it |
 //! | order | seqs follow the order of sends; in a FIFO group nothing comes before what was sent before it is gone |

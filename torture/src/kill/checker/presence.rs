@@ -110,7 +110,7 @@ fn transacted(facts: &Facts, number: usize, violations: &mut Vec<Violation>) {
 
 /// It is not there any more, so if it was stored and not deleted it is lost.
 fn lost(facts: &Facts, number: Number, message: &Message, violations: &mut Vec<Violation>) {
-    if !message.was_seen() {
+    if !message.was_seen() || facts.may_be_unsynced(message) {
         return;
     }
     let was_done = |transaction: usize| {
@@ -142,7 +142,11 @@ fn lost(facts: &Facts, number: Number, message: &Message, violations: &mut Vec<V
 fn halved(facts: &Facts, batch: &[Number], what: &str, violations: &mut Vec<Violation>) {
     let is = |number: &Number, so: fn(&Message) -> bool| facts.messages.get(number).is_some_and(so);
     let seen = batch.iter().filter(|number| is(number, Message::was_seen)).count();
-    let missing = batch.iter().find(|number| !is(number, Message::may_have_been));
+    let is_gone = |number: &&Number| {
+        let message = facts.messages.get(number);
+        message.is_none_or(|one| !one.may_have_been() && !facts.may_be_unsynced(one))
+    };
+    let missing = batch.iter().find(is_gone);
     if let (Some(missing), true) = (missing, seen > 0) {
         let text = format!(
             "{seen} of the {} messages of {what} were there, message {missing} was not",

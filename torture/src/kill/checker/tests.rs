@@ -155,6 +155,43 @@ fn an_answered_message_that_an_inventory_lacks_is_a_loss() {
 }
 
 #[test]
+fn what_was_written_may_be_lost_to_a_power_cut_and_to_nothing_else() {
+    let written = |power_was_cut| {
+        let mut made = Made::default().send_to(queues::WRITTEN, (0, 1), Done, &[(1, 1)]);
+        made =
+            made.send((0, 1), Done, &[(2, 1)]).receive((2, 3), &[(2, 1)]).ack((4, 5), Done, &[2]);
+        made.0.power_was_cut = power_was_cut;
+        made.drained()
+    };
+    assert_eq!(written(false), ["loss"]);
+    assert_eq!(written(true), [""; 0]);
+    let mut other = Made::default().send((0, 1), Done, &[(1, 1)]);
+    other.0.power_was_cut = true;
+    assert_eq!(other.drained(), ["loss"]);
+}
+
+#[test]
+fn what_was_purged_is_gone_and_what_was_sent_later_is_not() {
+    let purged = |outcome, sent| {
+        let made = Made::default().send_to(queues::LATE, sent, Done, &[(1, 1)]);
+        made.call((10, 20), outcome, What::Purge { queue: queues::LATE })
+    };
+    let came = |made: Made| made.receive_from(queues::LATE, (40, 41), 1, &[(1, 1)]).judged();
+    for outcome in [Done, Unknown] {
+        assert_eq!(purged(outcome, (0, 1)).drained(), [""; 0], "it may be gone");
+        assert_eq!(purged(outcome, (15, 25)).drained(), [""; 0], "it may be gone");
+        assert_eq!(purged(outcome, (21, 25)).drained(), ["loss"]);
+        assert_eq!(came(purged(outcome, (15, 25))), [""; 0], "it may be there");
+    }
+    assert_eq!(purged(Failed, (0, 1)).drained(), ["loss"]);
+    assert_eq!(came(purged(Done, (0, 1))), ["returned"]);
+    assert_eq!(came(purged(Unknown, (0, 1))), [""; 0]);
+    // Another queue has nothing to do with it.
+    let made = Made::default().send((0, 1), Done, &[(1, 1)]);
+    assert_eq!(made.call((10, 20), Done, What::Purge { queue: queues::LATE }).drained(), ["loss"]);
+}
+
+#[test]
 fn half_a_batch_is_a_loss() {
     let made = Made::default().send((0, 1), Unknown, &[(1, 0), (2, 0)]);
     let made = made.receive((2, 3), &[(1, 1)]).ack((4, 5), Done, &[1]);
