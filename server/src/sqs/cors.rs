@@ -2,7 +2,7 @@
 //! read.
 //!
 //! For endpoints whose requests must be signed. Where they need not be, any page that somebody on this machine
-//! opens could read the queues: it is allowed nothing.
+//! opens could use the queues: it is allowed nothing, and what a browser sends for it is refused.
 
 use http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
@@ -14,6 +14,15 @@ use http::{HeaderMap, HeaderValue, Method};
 
 /// What SDKs look at: the request's id, an error's name, and the time, which they sign by.
 const EXPOSED: HeaderValue = HeaderValue::from_static("x-amzn-RequestId, x-amzn-query-error, Date");
+
+/// Says where a request comes from, if a browser sends it: `none` is its user.
+const FETCH_SITE: &str = "sec-fetch-site";
+
+/// Whether a page had a browser send it: a script, a form or a picture of it.
+pub(super) fn is_of_a_page(parts: &Parts) -> bool {
+    let site = parts.headers.get(FETCH_SITE);
+    parts.headers.contains_key(ORIGIN) || site.is_some_and(|site| site != "none")
+}
 
 /// Whether a browser asks what a page may ask. It cannot sign that.
 pub(super) fn is_preflight(parts: &Parts) -> bool {

@@ -53,6 +53,8 @@ const QUERY_ERROR: &str = "x-amzn-query-error";
 /// The longest trace header.
 const TRACE_BYTES_MAX: usize = 1024;
 
+const OF_A_PAGE: &str = "Web pages may use this endpoint only if it has access keys.";
+
 // What answers of the Query protocol are.
 const XML: &str = "text/xml";
 const JSON: &str = "application/json";
@@ -138,6 +140,9 @@ impl Exchange<'_> {
             OffsetDateTime::from(UNIX_EPOCH + since_1970)
         };
         let key = match &self.endpoint.credentials {
+            None if cors::is_of_a_page(parts) => {
+                return self.refuse(&SqsError::new(Code::AccessDenied, OF_A_PAGE));
+            }
             None => None,
             Some(_) if cors::is_preflight(parts) => {
                 return self.response(StatusCode::OK, Bytes::new(), None);

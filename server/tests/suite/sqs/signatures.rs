@@ -691,13 +691,23 @@ async fn a_page_of_another_origin_may_ask_where_requests_are_signed() {
 }
 
 #[tokio::test]
-async fn no_page_of_another_origin_may_ask_where_nobody_signs() {
+async fn no_page_may_ask_where_nobody_signs() {
     let sqs = Sqs::start().await;
-    let page = "GET /?Action=ListQueues HTTP/1.1\r\nHost: h\r\nOrigin: https://page.example\r\n\
-                Connection: close\r\n\r\n";
-    for (request, status) in [(PREFLIGHT, 404), (page, 200)] {
+    let get = |header: &str| {
+        format!(
+            "GET /?Action=ListQueues HTTP/1.1\r\nHost: h\r\n{header}\r\nConnection: close\r\n\r\n"
+        )
+    };
+    for (request, status) in [
+        (PREFLIGHT.to_owned(), 403),
+        (get("Origin: https://page.example"), 403),
+        // A picture's address, say.
+        (get("Sec-Fetch-Site: cross-site"), 403),
+        // Somebody has typed it in.
+        (get("Sec-Fetch-Site: none"), 200),
+    ] {
         let answer = sqs.send(request.as_bytes()).await;
-        assert_eq!(answer.status, status);
+        assert_eq!(answer.status, status, "{request}");
         let of_cors = |(name, _): &&(String, String)| name.starts_with("access-control-");
         assert_eq!(answer.headers.iter().find(of_cors), None);
     }
