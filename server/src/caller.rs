@@ -53,7 +53,7 @@ pub(crate) struct Ticket {
     /// What it counts towards the connection's bytes in flight.
     pub(crate) cost_bytes: usize,
     /// Held until the answer is encoded.
-    pub(crate) _charge: Charge,
+    pub(crate) charge: Charge,
     /// What its answer needs to be understood.
     pub(crate) kind: Kind,
 }
@@ -303,7 +303,7 @@ pub(crate) mod tests {
     use super::*;
 
     fn ticket(cost_bytes: usize) -> Ticket {
-        Ticket { correlation: 1, cost_bytes, _charge: Charge::default(), kind: Kind::Other }
+        Ticket { correlation: 1, cost_bytes, charge: Charge::default(), kind: Kind::Other }
     }
 
     /// Both ends of a connection.

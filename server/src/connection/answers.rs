@@ -42,8 +42,8 @@ impl Connection {
                 self.outbound.push(ticket.correlation, &reply);
             }
             Err(wanted) => {
-                let room_to_write = self.has_room_to_write();
-                if let Some(fetched) = self.bodies.fetch(ticket, wanted, room_to_write) {
+                let room = self.room_to_write();
+                if let Some(fetched) = self.bodies.fetch(ticket, wanted, room) {
                     self.answer_fetched(fetched);
                 }
             }

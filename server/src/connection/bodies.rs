@@ -2,7 +2,8 @@
 //!
 //! Invariants:
 //! - A body's memory is charged before it is read, for a batch in one piece: a batch that held
-//!   some of its memory and waited for the rest could wait for itself.
+//!   some of its memory and waited for the rest could wait for itself. Only a small batch of a
+//!   connection that has written everything else does not wait for memory.
 //! - A connection has at most one batch of disk reads under way, and all connections together a
 //!   bounded number; what is asked for meanwhile forms the next batch.
 
@@ -18,7 +19,7 @@ use forebay_engine::location::Location;
 use tokio::sync::Semaphore;
 
 use crate::caller::{EngineHandle, Leases, Ticket};
-use crate::memory::{Charge, Memory};
+use crate::memory::{Charge, Memory, Need, UNCHARGED_BYTES};
 use crate::stored;
 
 /// A message's bytes, or why there are none.
@@ -56,6 +57,17 @@ struct Fetch {
     answer: Wanted,
 }
 
+/// How much room there is for what is to be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Room {
+    /// None.
+    Full,
+    /// Some.
+    Left,
+    /// All of it: the socket has taken everything.
+    Empty,
+}
+
 /// A batch of disk reads is closed when it has this many bytes.
 const BATCH_BYTES_MAX: usize = 4 << 20;
 
@@ -65,35 +77,36 @@ impl Bodies {
     }
 
     /// Asks for an answer's bodies. Gives them at once when all are in memory and there is
-    /// `room_to_write` them.
+    /// `room` to write them.
     pub(super) fn fetch(
         &mut self,
-        ticket: Ticket,
+        mut ticket: Ticket,
         answer: Wanted,
-        room_to_write: bool,
+        room: Room,
     ) -> Option<Fetched> {
+        // Nothing is held while it waits: what is before it may need that memory.
+        ticket.charge = Charge::default();
         let mut charge = Charge::default();
-        if room_to_write && self.memory.try_raise(&mut charge, answer.bytes()) {
+        if room != Room::Full && try_cover(&self.memory, &mut charge, answer.bytes(), room) {
             let hot = stored::read_hot(&self.engine, answer.locations());
             if hot.iter().all(Option::is_some) {
                 let bodies = hot.into_iter().flatten().collect();
                 return Some(Fetched { ticket, answer, bodies, charge: Arc::new(charge) });
             }
         }
-        // Nothing is held while it waits: what is before it may need that memory.
         self.waiting.push_back(Fetch { ticket, answer });
         None
     }
 
     /// The next batch of answers, when its bodies are read; waits for ever when none is wanted. None is begun
-    /// without `room_to_write`; but one that has begun goes on, for others wait for what it holds.
+    /// without `room` to write; but one that has begun goes on, for others wait for what it holds.
     /// Nothing is lost when this future is dropped.
-    pub(super) async fn fetched(&mut self, room_to_write: bool) -> Vec<Fetched> {
-        if room_to_write && self.reading.is_none() && !self.waiting.is_empty() {
+    pub(super) async fn fetched(&mut self, room: Room) -> Vec<Fetched> {
+        if room != Room::Full && self.reading.is_none() && !self.waiting.is_empty() {
             let batch = self.next_batch();
             let (engine, memory) = (self.engine.clone(), self.memory.clone());
             let disk_reads = Arc::clone(&self.disk_reads);
-            self.reading = Some(Box::pin(read_batch(batch, engine, memory, disk_reads)));
+            self.reading = Some(Box::pin(read_batch(batch, room, engine, memory, disk_reads)));
         }
         let Some(reading) = &mut self.reading else { return std::future::pending().await };
         let fetched = reading.await;
@@ -131,14 +144,25 @@ impl Wanted {
     }
 }
 
+/// Raises a charge to cover bodies, if it is possible at once or they may do without.
+fn try_cover(memory: &Memory, charge: &mut Charge, bytes: usize, room: Room) -> bool {
+    memory.try_raise(charge, Need::Bodies, bytes)
+        || (bytes <= UNCHARGED_BYTES && room == Room::Empty)
+}
+
 async fn read_batch(
     batch: Vec<Fetch>,
+    room: Room,
     engine: EngineHandle,
     memory: Memory,
     disk_reads: Arc<Semaphore>,
 ) -> Vec<Fetched> {
     let batch_bytes = batch.iter().map(|fetch| fetch.answer.bytes()).sum();
-    let charge = Arc::new(memory.wait_for(&Charge::default(), batch_bytes).await);
+    let mut charge = Charge::default();
+    if !try_cover(&memory, &mut charge, batch_bytes, room) {
+        charge = memory.wait_for(&charge, Need::Bodies, batch_bytes).await;
+    }
+    let charge = Arc::new(charge);
     let locations = batch.iter().flat_map(|fetch| fetch.answer.locations()).cloned().collect();
     // Only places go to the blocking thread. The leases stay here, where dropping them counts.
     let mut bodies = stored::read_all(&engine, &disk_reads, locations).await.into_iter();

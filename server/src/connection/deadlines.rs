@@ -15,7 +15,7 @@ impl Connection {
     /// something happens before.
     pub(super) fn deadline(&self) -> Instant {
         let limits = &self.shared.limits;
-        let hello = (!self.open).then(|| self.connected + limits.hello_timeout);
+        let hello = self.hello_deadline();
         let frame = self.frame_deadline();
         let write = self.outbound.stalled_since().map(|since| since + limits.write_timeout);
         let idle = self.idle_deadline();
@@ -44,7 +44,7 @@ impl Connection {
             let text = format!("{what} within {}", humantime::format_duration(waited));
             Err(Closing::told(ProtocolError::new(code, text)))
         };
-        if !self.open && now >= self.connected + limits.hello_timeout {
+        if passed(self.hello_deadline()) {
             let code = ErrorCode::HelloExpected;
             return timed_out(code, "no whole Hello came", limits.hello_timeout);
         }
@@ -58,6 +58,12 @@ impl Connection {
             return timed_out(ErrorCode::IdleTimeout, "nothing was heard", limits.idle_timeout);
         }
         Ok(())
+    }
+
+    /// When the Hello must be there. One that waits for memory is.
+    fn hello_deadline(&self) -> Option<Instant> {
+        let is_expected = !self.open && self.more_memory.is_none();
+        is_expected.then(|| self.connected + self.shared.limits.hello_timeout)
     }
 
     fn frame_deadline(&self) -> Option<Instant> {

@@ -3,21 +3,25 @@
 //! Invariants:
 //! - The buffer grows with what was received, never with what a length field announces; what it
 //!   holds beyond a small allowance is charged to the server's memory.
-//! - A frame leaves with a charge of its own size.
+//! - A frame leaves with a charge of its own size. A receive, which may wait long, keeps only a grain of
+//!   it; the first few of a connection wait without one if there is none.
+//! - A frame within the allowance arrives though no memory is left.
 
 use std::future::Future;
 use std::io;
 use std::time::Instant;
 
 use bytes::{BufMut, BytesMut};
-use forebay_protocol::{FRAME_HEADER_BYTES, Frame, FrameDecoder, FrameError};
+use forebay_protocol::{FRAME_HEADER_BYTES, Frame, FrameDecoder, FrameError, Opcode};
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 
-use crate::memory::{Charge, Memory};
+use crate::memory::{Charge, GRAIN_BYTES, Memory, Need, UNCHARGED_BYTES};
 
 /// The fewest bytes to read at once: what each connection may hold uncharged.
-const READ_BYTES_MIN: usize = 16 << 10;
+const READ_BYTES_MIN: usize = UNCHARGED_BYTES;
+/// So many receives of each connection may wait uncharged.
+const RECEIVES_UNCHARGED: usize = READ_BYTES_MIN / GRAIN_BYTES;
 /// The most bytes to read at once.
 const READ_BYTES_MAX: usize = 256 << 10;
 
@@ -74,12 +78,19 @@ impl Inbound {
 
     /// Reads what the socket has, up to a bound.
     pub(super) fn read(&mut self, stream: &TcpStream) -> io::Result<Read> {
+        let uncharged = READ_BYTES_MIN.saturating_sub(self.buffer.len());
         let needed = self.buffer.len() + self.read_bytes;
-        if needed > READ_BYTES_MIN && !self.memory.try_raise(&mut self.charge, needed) {
-            return Ok(Read::Starved(needed));
+        // Within the allowance nothing but plain grains is worth taking.
+        let need = if uncharged > 0 { Need::Waiting } else { Need::Arriving };
+        let mut room = self.read_bytes;
+        if needed > READ_BYTES_MIN && !self.memory.try_raise(&mut self.charge, need, needed) {
+            if uncharged == 0 {
+                return Ok(Read::Starved(needed));
+            }
+            room = room.min(uncharged);
         }
-        self.buffer.reserve(self.read_bytes);
-        match self.read_some(stream) {
+        self.buffer.reserve(room);
+        match self.read_some(stream, room) {
             Ok(0) => return Ok(Read::Closed),
             Ok(count) if count == self.read_bytes => {
                 self.read_bytes = (2 * count).min(READ_BYTES_MAX);
@@ -93,20 +104,20 @@ impl Inbound {
         Ok(Read::Open)
     }
 
-    /// Reads as much as is asked for at the most. Less was all there was: the stream is told so, or it would be
-    /// asked once more only to hear that.
-    fn read_some(&mut self, stream: &TcpStream) -> io::Result<usize> {
+    /// Reads as much as there is `room` for at the most. Less was all there was: the stream is told so, or it would
+    /// be asked once more only to hear that.
+    fn read_some(&mut self, stream: &TcpStream, room: usize) -> io::Result<usize> {
         let mut read = 0;
         let all = stream.try_io(Interest::READABLE, || {
-            read = stream.try_read_buf(&mut (&mut self.buffer).limit(self.read_bytes))?;
-            let has_more = read == 0 || read == self.read_bytes;
+            read = stream.try_read_buf(&mut (&mut self.buffer).limit(room))?;
+            let has_more = read == 0 || read == room;
             if has_more { Ok(read) } else { Err(io::ErrorKind::WouldBlock.into()) }
         });
         if read > 0 { Ok(read) } else { all }
     }
 
-    /// Takes the next whole frame.
-    pub(super) fn next(&mut self) -> Result<Next, FrameError> {
+    /// Takes the next whole frame of a connection that has so many receives `waiting`.
+    pub(super) fn next(&mut self, waiting: usize) -> Result<Next, FrameError> {
         let frame = match self.held.take() {
             Some(frame) => frame,
             None => match self.decoder.decode(&mut self.buffer)? {
@@ -118,17 +129,25 @@ impl Inbound {
             },
         };
         self.began = None;
-        let bytes = FRAME_HEADER_BYTES + frame.body.len();
-        if !self.memory.try_raise(&mut self.charge, bytes) {
+        let (need, bytes) = whole(&frame);
+        if !self.memory.try_raise(&mut self.charge, need, bytes) {
+            if need == Need::Waiting && waiting < RECEIVES_UNCHARGED {
+                return Ok(Next::Frame(frame, Charge::default()));
+            }
             self.held = Some(frame);
             return Ok(Next::Starved(bytes));
         }
-        Ok(Next::Frame(frame, self.charge.split(bytes)))
+        let mut charge = self.charge.split(bytes);
+        if need == Need::Waiting {
+            charge.wait();
+        }
+        Ok(Next::Frame(frame, charge))
     }
 
     /// Waits for the memory that `bytes` need beyond what is held.
     pub(super) fn wait_for(&self, bytes: usize) -> impl Future<Output = Charge> + Send + use<> {
-        self.memory.wait_for(&self.charge, bytes)
+        let need = self.held.as_ref().map_or(Need::Arriving, |frame| whole(frame).0);
+        self.memory.wait_for(&self.charge, need, bytes)
     }
 
     /// Takes the memory that was waited for, and reads at once if that is what it is for: memory
@@ -157,8 +176,17 @@ impl Inbound {
             self.charge.lower(0);
         } else {
             self.began.get_or_insert_with(Instant::now);
-            self.charge.lower(self.buffer.len());
+            let is_within_allowance = self.buffer.len() <= READ_BYTES_MIN;
+            self.charge.lower(if is_within_allowance { 0 } else { self.buffer.len() });
         }
+    }
+}
+
+/// What a whole frame needs memory for, and how much. A receive may wait long, and nothing is left of its frame then.
+fn whole(frame: &Frame) -> (Need, usize) {
+    match Opcode::from_code(frame.opcode) {
+        Some(Opcode::Receive) => (Need::Waiting, GRAIN_BYTES),
+        _ => (Need::Whole, FRAME_HEADER_BYTES + frame.body.len()),
     }
 }
 

@@ -39,7 +39,7 @@ use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 
 use self::alarm::Alarm;
-use self::bodies::Bodies;
+use self::bodies::{Bodies, Room};
 use self::closing::Closing;
 use self::inbound::{Inbound, Read};
 use self::outbound::Outbound;
@@ -168,7 +168,7 @@ impl Connection {
             (false, true) => Some(Interest::WRITABLE),
             (false, false) => None,
         };
-        let room_to_write = self.has_room_to_write();
+        let room = self.room_to_write();
         self.alarm.set(self.deadline());
         if self.lend_socket(may_read) {
             // Nothing tells when the peer becomes quiet.
@@ -182,7 +182,7 @@ impl Connection {
                 }
             }
             () = self.outbox.filled() => {}
-            fetched = self.bodies.fetched(room_to_write) => {
+            fetched = self.bodies.fetched(room) => {
                 for fetched in fetched {
                     self.answer_fetched(fetched);
                 }
@@ -227,7 +227,15 @@ impl Connection {
     }
 
     fn has_room_to_write(&self) -> bool {
-        self.outbound.len() < self.shared.limits.unwritten_bytes_max
+        self.room_to_write() != Room::Full
+    }
+
+    fn room_to_write(&self) -> Room {
+        match self.outbound.len() {
+            0 => Room::Empty,
+            bytes if bytes < self.shared.limits.unwritten_bytes_max => Room::Left,
+            _ => Room::Full,
+        }
     }
 
     fn await_memory(&mut self, bytes: usize) {

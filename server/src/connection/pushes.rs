@@ -109,9 +109,9 @@ impl Connection {
                 }
                 // First, so that the engine works while this batch is encoded.
                 self.ask_for_subscriptions();
-                let room_to_write = self.has_room_to_write();
+                let room = self.room_to_write();
                 let wanted = Wanted::Received(leases);
-                if let Some(fetched) = self.bodies.fetch(ticket, wanted, room_to_write) {
+                if let Some(fetched) = self.bodies.fetch(ticket, wanted, room) {
                     self.answer_fetched(fetched);
                 }
             }
@@ -154,7 +154,7 @@ impl Connection {
             && self.has_room_to_write()
             && let Some((correlation, command, kind)) = self.subscriptions.next_to_ask()
         {
-            let ticket = Ticket { correlation, cost_bytes: 0, _charge: Charge::default(), kind };
+            let ticket = Ticket { correlation, cost_bytes: 0, charge: Charge::default(), kind };
             self.submit(command, ticket);
         }
     }

@@ -79,7 +79,8 @@ impl Connection {
     /// they are refused. False when a bound was reached before the last.
     pub(super) fn take_frames(&mut self) -> Result<bool, Closing> {
         while self.may_take() || (self.draining.is_some() && self.more_memory.is_none()) {
-            match self.inbound.next().map_err(|error| Closing::told(error.to_protocol_error()))? {
+            let next = self.inbound.next(self.in_flight.waiting);
+            match next.map_err(|error| Closing::told(error.to_protocol_error()))? {
                 Next::Nothing => return Ok(true),
                 Next::Starved(bytes) => self.await_memory(bytes),
                 Next::Frame(frame, charge) => {
@@ -139,7 +140,7 @@ impl Connection {
         cost_bytes: usize,
         charge: Charge,
     ) {
-        let ticket = Ticket { correlation, cost_bytes, _charge: charge, kind };
+        let ticket = Ticket { correlation, cost_bytes, charge, kind };
         self.in_flight.add(&ticket);
         self.submit(command, ticket);
     }

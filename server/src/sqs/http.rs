@@ -28,14 +28,14 @@ use super::query::Parameters;
 use super::rights::{self, Circumstances};
 use super::stream::{AnswerBody, Unwritten};
 use super::{cors, query_json, signature, xml};
-use crate::memory::Charge;
+use crate::memory::{Charge, Need, UNCHARGED_BYTES};
 
 /// The longest body: ten of the largest messages, which is more than any batch may have, are told how long
 /// they are.
 const BODY_BYTES_MAX: usize = 12 << 20;
 
-/// So many bytes are made room for at once if they are announced.
-const SMALL_BODY_BYTES: usize = 16 << 10;
+/// So many bytes are made room for at once if they are announced, and are charged only when the body is whole.
+const SMALL_BODY_BYTES: usize = UNCHARGED_BYTES;
 
 /// The room that is made for an answer: that of a full batch fits.
 const ANSWER_BYTES: usize = 2 << 10;
@@ -116,8 +116,8 @@ fn prefers_json(parts: &Parts) -> bool {
 impl Exchange<'_> {
     async fn run(self, parts: &Parts, body: Incoming) -> http::Response<AnswerBody> {
         let mut response = match read(self.endpoint, &self.client.alarm, parts, body).await {
-            Ok((body, _charge)) => {
-                let response = self.respond(parts, &body).await;
+            Ok((body, charge)) => {
+                let response = self.respond(parts, &body, charge).await;
                 self.endpoint.rooms.give_back(body);
                 response
             }
@@ -134,7 +134,12 @@ impl Exchange<'_> {
         response
     }
 
-    async fn respond(&self, parts: &Parts, body: &Bytes) -> http::Response<AnswerBody> {
+    async fn respond(
+        &self,
+        parts: &Parts,
+        body: &Bytes,
+        mut charge: Charge,
+    ) -> http::Response<AnswerBody> {
         let now = || {
             let since_1970 = Duration::from_millis(self.endpoint.clock.wall_ms());
             OffsetDateTime::from(UNIX_EPOCH + since_1970)
@@ -165,6 +170,10 @@ impl Exchange<'_> {
             Err(error) => return self.refuse(&error),
         };
         let action = request.action();
+        if action == Action::ReceiveMessage {
+            // It may wait long, but a client has only one.
+            charge.wait();
+        }
         if let Some(key) = key {
             let user_agent = parts.headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok());
             let circumstances = Circumstances {
@@ -297,7 +306,13 @@ async fn read(
     // What is announced costs nothing until it comes; of a small body it saves growing step by step.
     let expected = (announced as usize).min(SMALL_BODY_BYTES);
     let mut bytes = endpoint.rooms.take(expected);
-    let (mut charge, began) = (Charge::default(), Instant::now());
+    let (mut charge, mut began) = (Charge::default(), Instant::now());
+    let cover = async |charge: &mut Charge, need, length| {
+        if !endpoint.memory.try_raise(charge, need, COPIES * length) {
+            let more = endpoint.memory.wait_for(charge, need, COPIES * length).await;
+            charge.merge(more);
+        }
+    };
     loop {
         let deadline = began + endpoint.limits.frame_patience(bytes.len());
         let frame = poll_fn(|context| match Pin::new(&mut body).poll_frame(context) {
@@ -307,16 +322,21 @@ async fn read(
         let frame = frame.await.map_err(|()| {
             SqsError::new(Code::RequestTimeout, "The request's body did not arrive in time.")
         })?;
-        let Some(frame) = frame else { return Ok((bytes.freeze(), charge)) };
+        let Some(frame) = frame else {
+            cover(&mut charge, Need::Whole, bytes.len()).await;
+            return Ok((bytes.freeze(), charge));
+        };
         let frame = frame.map_err(|error| SqsError::new(Code::Serialization, error.to_string()))?;
         let Ok(data) = frame.into_data() else { continue };
         let length = bytes.len() + data.len();
         if length > BODY_BYTES_MAX {
             return Err(too_long());
         }
-        if !endpoint.memory.try_raise(&mut charge, COPIES * length) {
-            let more = endpoint.memory.wait_for(&charge, COPIES * length).await;
-            charge.merge(more);
+        if length > SMALL_BODY_BYTES {
+            let waits_since = Instant::now();
+            cover(&mut charge, Need::Arriving, length).await;
+            // The client cannot be blamed for that.
+            began += waits_since.elapsed();
         }
         bytes.extend_from_slice(&data);
     }

@@ -21,7 +21,7 @@ use super::send::{check_id, sequence_number};
 use crate::caller::Leases;
 use crate::deduplication::id_of_body;
 use crate::ending::ended;
-use crate::memory::Charge;
+use crate::memory::{Charge, Need, UNCHARGED_BYTES};
 use crate::replies;
 use crate::stored;
 
@@ -141,8 +141,11 @@ fn system_attributes(
 
 /// The bodies of leased messages, and the memory for them. What has none is taken out.
 async fn fetch(endpoint: &Endpoint, leases: &mut Leases) -> (Vec<StoredMessage>, Charge) {
-    let charge = Charge::default();
-    let charge = endpoint.memory.wait_for(&charge, COPIES * leases.stored_bytes).await;
+    let (mut charge, bytes) = (Charge::default(), COPIES * leases.stored_bytes);
+    // A client has no other answer on its way.
+    if !endpoint.memory.try_raise(&mut charge, Need::Bodies, bytes) && bytes > UNCHARGED_BYTES {
+        charge = endpoint.memory.wait_for(&charge, Need::Bodies, bytes).await;
+    }
     let locations: Vec<Location> =
         leases.deliveries().iter().map(|delivery| delivery.location.clone()).collect();
     let hot = stored::read_hot(&endpoint.engine, locations.iter());

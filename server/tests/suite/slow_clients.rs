@@ -173,6 +173,26 @@ async fn announced_bytes_cost_nothing_and_sent_ones_no_more_than_the_budget() {
 }
 
 #[tokio::test]
+async fn frames_that_never_end_spend_the_budget_and_keep_no_small_request_waiting() {
+    let limits = Limits { memory_bytes_max: 1 << 20, ..Limits::default() };
+    let server = Server::start(limits).await;
+    let healthy = server.client().await;
+    // Far more than the budget and what sockets hold: this one goes beyond the budget, and stops.
+    let mut first = server.greeted().await;
+    first.send(&(17_u32 << 20).to_le_bytes()).await;
+    first.send(&vec![0; 16 << 20]).await;
+    let mut others = Vec::new();
+    for _ in 0..20 {
+        let mut raw = server.greeted().await;
+        raw.send(&(17_u32 << 20).to_le_bytes()).await;
+        raw.send(&[0; 64 << 10]).await;
+        others.push(raw);
+    }
+    assert_served(&healthy).await;
+    assert_served(&server.client().await).await;
+}
+
+#[tokio::test]
 async fn requests_that_together_exceed_the_budget_are_all_served_in_turn() {
     let limits = Limits { memory_bytes_max: 256 << 10, ..Limits::default() };
     let server = Server::start(limits).await;
