@@ -57,7 +57,8 @@ fn read_on(engine: &EngineHandle) {
 const READ_AGAIN_MS: u64 = 1_000;
 
 /// The bodies that can be delivered of leased messages, in order. Those without are taken out of the leases:
-/// what is damaged is set aside, the others go back, for a disk may read later what it could not read now.
+/// what is damaged is set aside, the others go back, for a disk may read later what it could not read now. Nobody
+/// got them, so these receives do not count: otherwise a bad disk would make dead letters of them.
 pub(crate) fn deliverable(
     engine: &EngineHandle,
     leases: &mut Leases,
@@ -84,8 +85,8 @@ pub(crate) fn deliverable(
         }
     }
     // First those that hold up the others.
-    leases.give_back(unread, READ_AGAIN_MS);
-    leases.give_back(read, 0);
+    leases.give_back_uncounted(unread, READ_AGAIN_MS);
+    leases.give_back_uncounted(read, 0);
     found
 }
 

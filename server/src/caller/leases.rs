@@ -58,15 +58,25 @@ impl Leases {
         self.deliveries.extract_if(.., |_| indexes.next().is_some_and(|i| !keep(i))).collect()
     }
 
-    /// Gives some back that were taken out; they are not visible before so many ms from now.
-    pub(crate) fn give_back(&self, receipts: Vec<SealedReceipt>, delay_ms: u64) {
+    /// Gives some back that were taken out, as if they had not been received; they are not visible before
+    /// so many ms from now.
+    pub(crate) fn give_back_uncounted(&self, receipts: Vec<SealedReceipt>, delay_ms: u64) {
+        self.submit(receipts, |receipts| {
+            let (queue, is_counted, reason) = (self.queue.clone(), false, String::new());
+            Command::Nack { queue, receipts, delay_ms, is_counted, reason }
+        });
+    }
+
+    fn submit(
+        &self,
+        receipts: Vec<SealedReceipt>,
+        command: impl FnOnce(Vec<SealedReceipt>) -> Command,
+    ) {
         if receipts.is_empty() {
             return;
         }
         tracing::debug!(queue = self.queue, count = receipts.len(), "undelivered messages go back");
-        let queue = self.queue.clone();
-        let command = Command::ReturnUndelivered { queue, receipts, delay_ms };
-        self.engine.submit(command, Caller::nobody());
+        self.engine.submit(command(receipts), Caller::nobody());
     }
 
     /// The bodies were read. From here on the receipts do: a client that reads slowly must not
@@ -93,6 +103,9 @@ impl Drop for Leases {
     fn drop(&mut self) {
         self.let_go_of_messages();
         let receipts = std::mem::take(&mut self.receipts);
-        self.give_back(receipts, 0);
+        self.submit(receipts, |receipts| {
+            let queue = self.queue.clone();
+            Command::ReturnUndelivered { queue, receipts, delay_ms: 0 }
+        });
     }
 }

@@ -93,6 +93,30 @@ async fn a_message_that_the_disk_did_not_give_comes_a_second_later() {
     assert_eq!(receive_now(&client, "orders").await, [1]);
 }
 
+/// Without this messages that nobody ever got would become dead letters.
+#[tokio::test]
+async fn a_receive_for_which_the_disk_gave_nothing_does_not_count() {
+    let disk = SimDisk::new(1);
+    let (server, clock) = cold_server(&disk).await;
+    let client = server.client().await;
+    client.create_queue("dead", Default::default()).await.unwrap();
+    let attributes = QueueAttributes {
+        receive_count_max: Some(1),
+        dead_letter_queue: Some("dead".to_owned()),
+        ..QueueAttributes::default()
+    };
+    client.create_queue("orders", attributes).await.unwrap();
+    send(&client, "orders", &[&[1]]).await;
+    for _ in 0..2 {
+        disk.fail_at(disk.operations(), Fault::ReadIo);
+        assert_eq!(receive_now(&client, "orders").await, [0; 0], "the disk did not give it");
+        assert_eq!(receive_now(&client, "orders").await, [0; 0], "it was given back, and rests");
+        clock.0.fetch_add(1_000, Ordering::Relaxed);
+    }
+    let received = receive(&client, "orders", 1).await;
+    assert_eq!((received[0].seq, received[0].receive_count), (1, 1));
+}
+
 /// Found by `torture kill --strace`.
 #[tokio::test]
 async fn a_fifo_message_that_the_disk_did_not_give_is_not_overtaken_by_its_group() {
