@@ -5,7 +5,9 @@
 //! engine stores them without looking.
 
 use forebay_engine::LogTime;
-use forebay_engine::attributes::{AttributeChanges, FIFO_SUFFIX};
+use forebay_engine::attributes::{
+    AttributeChanges, FIFO_SUFFIX, NOTES_BYTES_MAX, REDRIVE_SOURCES_MAX, TAGS_BYTES_MAX,
+};
 use forebay_engine::attributes_section::group_of;
 use forebay_engine::command::{
     self, BATCH_MESSAGES_MAX, Command, NewMessage, PeekFilter, ProducerBatch, States,
@@ -40,6 +42,12 @@ pub(crate) enum Dispatched {
 
 /// A queue in the answer to a list takes about this much, without its attributes' texts.
 const LISTED_QUEUE_BYTES: usize = 768;
+
+/// The texts of a queue's attributes take at most this: its tags and notes, and the names of queues.
+const QUEUE_TEXTS_BYTES_MAX: usize = 64 << 10;
+
+/// Facts take at most about this much: one of each kind, with its texts.
+const FACTS_BYTES: usize = 8192;
 
 /// A queue's name in the answer to a list takes about this much.
 const LISTED_NAME_BYTES: usize = 112;
@@ -187,7 +195,9 @@ fn answer_bytes_max(request: &Request) -> usize {
         Request::ListQueues(list) => {
             queues(list.max, LISTED_QUEUE_BYTES) + command::LIST_TEXTS_BYTES_MAX
         }
+        Request::DescribeQueue(_) => LISTED_QUEUE_BYTES + QUEUE_TEXTS_BYTES_MAX,
         Request::ListDeadLetterSources(list) => queues(list.max, LISTED_NAME_BYTES),
+        Request::Explain(_) => FACTS_BYTES,
         Request::Receive(receive) => messages(receive.max, size_of::<command::Delivery>()),
         Request::Peek(peek) => messages(peek.max, size_of::<command::Peeked>()),
         Request::Ack(ack) => ack.receipts.len() * FAILURE_BYTES,
@@ -258,9 +268,31 @@ fn states(wanted: &[MessageState]) -> States {
     }
 }
 
+const _: () = assert!(
+    QUEUE_TEXTS_BYTES_MAX >= TAGS_BYTES_MAX + NOTES_BYTES_MAX + REDRIVE_SOURCES_MAX * 128,
+    "the texts of a queue fit what they are charged"
+);
+
 /// A receipt as the engine takes it. One of another length was not made by any store, and neither
 /// was the one of zeros that stands for it: the engine refuses that item, and no other.
 fn sealed(receipt: &Receipt) -> SealedReceipt {
     SealedReceipt::from_bytes(receipt.as_bytes())
         .unwrap_or(SealedReceipt([0; SealedReceipt::BYTES]))
+}
+
+#[cfg(test)]
+mod tests {
+    use forebay_protocol::DescribeQueue;
+
+    use super::*;
+
+    /// Without it a client that pipelines them and does not read makes the server hold them all.
+    #[test]
+    fn the_answer_to_a_describe_counts_with_the_texts_of_its_queue() {
+        let describe = DescribeQueue { name: "orders".to_owned() };
+        let Ok(Dispatched::Ask { answer_bytes_max, .. }) = dispatch(describe.into(), 1) else {
+            panic!("the engine is asked");
+        };
+        assert!(answer_bytes_max > TAGS_BYTES_MAX + NOTES_BYTES_MAX);
+    }
 }
