@@ -9,7 +9,7 @@ use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 
 use super::end::CLOSED;
-use super::options::ClientOptions;
+use super::{options::ClientOptions, socket};
 use crate::error::{ErrorCode, ProtocolError, Retry};
 use crate::frame::{Frame, FrameDecoder};
 use crate::operation::{Hello, Reply, Request, VERSION_MAX, VERSION_MIN, Welcome};
@@ -61,8 +61,7 @@ async fn exchange(addr: &str, options: &ClientOptions) -> Result<Greeted, NotGre
         Err(error) => return Err(NotGreeted::Wrong(error.to_string())),
     };
     let mut stream = TcpStream::connect(&addresses[..]).await?;
-    // Frames are already coalesced: waiting for more would only delay a lone request.
-    stream.set_nodelay(true)?;
+    socket::prepare(&stream)?;
     let credentials = options.credentials.clone();
     let hello = Hello { credentials, ..Hello::new(options.name.clone()) };
     let mut frame = BytesMut::new();

@@ -44,6 +44,7 @@ mod producer;
 mod queues;
 mod redrives;
 mod session;
+mod socket;
 mod subscription;
 mod transaction;
 mod window;
