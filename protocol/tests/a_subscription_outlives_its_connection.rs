@@ -133,6 +133,16 @@ async fn what_went_back_with_the_connection_is_not_given_to_anybody_here() {
     peer.reply(correlation, delivered(0..0)).await;
     peer.reply(correlation, delivered(1..3)).await;
     assert_eq!(seqs(&mut subscription).await, [1, 2]);
+    // A server that crashed has given nothing back: the leases of what was dropped end.
+    let (answer_to, Request::ChangeVisibility(change)) = peer.request().await else {
+        panic!("the end of leases")
+    };
+    let expected =
+        (1..6).map(|seq| VisibilityChange { receipt: message(seq).receipt, visibility_ms: 0 });
+    assert_eq!((&*change.queue, change.changes), ("q", expected.collect()));
+    let failures =
+        (0..5).map(|index| Failure { index, code: ErrorCode::ReceiptStale, text: String::new() });
+    peer.reply(answer_to, VisibilityChanged { failures: failures.collect() }).await;
     // Nothing of the lost connection is given back as credit of this one.
     let (_, Request::Credit(credit)) = peer.request().await else { panic!("credit") };
     assert_eq!(credit.credits, 2);

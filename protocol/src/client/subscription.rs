@@ -9,10 +9,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::{mpsc, oneshot};
 
+use super::calls::Call;
 use super::feeds::{Feed, Note, Pushed, Share, Stage};
 use super::{Client, ClientError, Delivery, Order};
 use crate::limits::{CREDIT_BYTES_MAX, CREDITS_MAX};
-use crate::operation::Subscribe;
+use crate::operation::{ChangeVisibility, Subscribe, VisibilityChange};
 
 /// Numbers the subscriptions of this process.
 static SUBSCRIPTIONS: AtomicU64 = AtomicU64::new(0);
@@ -42,7 +43,9 @@ pub struct SubscribeOptions {
     pub visibility_ms: Option<u64>,
     /// Whether messages go back to others at once when the connection ends and they were neither
     /// acked nor changed over it. Default: false, they stay leased, and can be acked after a
-    /// reconnect. With it, what was not taken when a connection is lost is dropped here.
+    /// reconnect. With it, what was not taken when a connection is lost is dropped by
+    /// [`Subscription::next`], which ends those leases, in case the server has crashed. What was taken
+    /// then stays leased until its timeout ends.
     pub release_on_close: bool,
 }
 
@@ -54,6 +57,7 @@ pub struct Subscription {
     /// Keeps the connection open.
     client: Client,
     id: u64,
+    queue: String,
     pushed: mpsc::UnboundedReceiver<Result<Pushed, ClientError>>,
     epoch: Arc<AtomicU64>,
     window: Share,
@@ -102,6 +106,7 @@ impl Client {
         let subscription = Subscription {
             client: self.clone(),
             id,
+            queue: queue.to_owned(),
             pushed,
             epoch,
             window,
@@ -126,12 +131,27 @@ impl Subscription {
                 Ok(pushed) => pushed,
                 Err(error) => return Some(Err(error)),
             };
-            // Those of a connection whose end gave them back are others' by now.
             if pushed.epoch == self.epoch.load(Ordering::Acquire) {
                 self.take(pushed.share, pushed.epoch);
                 return Some(Ok(pushed.delivery));
             }
+            // Those of a connection whose end gave them back are others' by now.
+            self.give_back(&pushed.delivery);
         }
+    }
+
+    /// Ends the leases of messages that are not handed over. The server has done so when the connection
+    /// ended, unless it ended itself.
+    fn give_back(&self, delivery: &Delivery) {
+        let sound = delivery.messages.iter().map(|message| &message.receipt);
+        let damaged = delivery.damaged.iter().filter_map(|message| message.receipt.as_ref());
+        let changes = sound
+            .chain(damaged)
+            .map(|receipt| VisibilityChange { receipt: receipt.clone(), visibility_ms: 0 });
+        let (queue, changes) = (self.queue.clone(), changes.collect());
+        let call = Call::unattended(ChangeVisibility { queue, changes });
+        // Without a session nothing can be told.
+        let _ = self.client.orders.send(Order::Call(call));
     }
 
     /// Has the server push no more. [`Subscription::next`] gives what was pushed before, and then
