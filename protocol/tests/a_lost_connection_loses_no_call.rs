@@ -59,21 +59,21 @@ async fn all_that_is_unanswered_is_sent_again_in_order() {
     let mut requests = Vec::new();
     for number in 0..20 {
         let (client, name) = (client.clone(), number.to_string());
-        answers.push(tokio::spawn(async move { client.purge_queue(&name).await }));
+        answers.push(tokio::spawn(async move { client.untag_queue(&name, Vec::new()).await }));
         requests.push(peer.request().await);
     }
     let (correlation, _) = requests.remove(7);
-    peer.reply(correlation, QueuePurged { purged: 0 }).await;
-    assert_eq!(answers.remove(7).await.unwrap(), Ok(0));
+    peer.reply(correlation, QueueUntagged {}).await;
+    assert_eq!(answers.remove(7).await.unwrap(), Ok(()));
     drop(peer);
     let mut peer = script.accept().await;
     for (_, expected) in requests {
         let (correlation, request) = peer.request().await;
         assert_eq!(request, expected);
-        peer.reply(correlation, QueuePurged { purged: 1 }).await;
+        peer.reply(correlation, QueueUntagged {}).await;
     }
     for answer in answers {
-        assert_eq!(answer.await.unwrap(), Ok(1));
+        assert_eq!(answer.await.unwrap(), Ok(()));
     }
 }
 
@@ -107,36 +107,102 @@ async fn a_repeated_send_that_is_refused_may_be_stored_all_the_same() {
 async fn what_is_gone_at_the_second_attempt_the_first_has_deleted() {
     let script = Script::listen().await;
     let (client, mut peer) = script.client(options()).await;
-    let deleting = tokio::spawn({
-        let client = client.clone();
-        async move { client.delete_queue("q").await }
-    });
-    peer.request().await;
-    let acking = tokio::spawn({
-        let client = client.clone();
-        async move {
-            client.ack("q", &[Receipt::new("one").unwrap(), Receipt::new("two").unwrap()]).await
-        }
+    let acking = tokio::spawn(async move {
+        client.ack("q", &[Receipt::new("one").unwrap(), Receipt::new("two").unwrap()]).await
     });
     peer.request().await;
     drop(peer);
     let mut peer = script.accept().await;
     let (correlation, _) = peer.request().await;
-    peer.refuse(correlation, ErrorCode::UnknownQueue).await;
-    let (correlation, _) = peer.request().await;
     let failure = |index, code| Failure { index, code, text: String::new() };
     let failures = vec![failure(0, ErrorCode::MessageGone), failure(1, ErrorCode::ReceiptInvalid)];
     peer.reply(correlation, Acked { failures }).await;
-    assert_eq!(deleting.await.unwrap(), Ok(()));
     assert_eq!(acking.await.unwrap(), Ok(vec![failure(1, ErrorCode::ReceiptInvalid)]));
+}
 
-    // But at the first attempt it is an error.
-    let serve = async {
-        let (correlation, _) = peer.request().await;
-        peer.refuse(correlation, ErrorCode::UnknownQueue).await;
-    };
-    let (deleted, ()) = tokio::join!(client.delete_queue("q"), serve);
-    assert!(matches!(deleted, Err(ClientError::Refused(_))), "{deleted:?}");
+/// Sent again, it could delete a later queue of that name, or messages that were sent since.
+#[tokio::test]
+async fn a_deletion_that_may_be_done_is_not_repeated() {
+    let script = Script::listen().await;
+    let (client, mut peer) = script.client(options()).await;
+    let (deleter, purger) = (client.clone(), client.clone());
+    let deleting = tokio::spawn(async move { deleter.delete_queue("q").await });
+    peer.request().await;
+    let purging = tokio::spawn(async move { purger.purge_queue("q").await });
+    peer.request().await;
+    drop(peer);
+    let mut peer = script.accept().await;
+    let (deleted, purged) = (deleting.await.unwrap(), purging.await.unwrap());
+    assert!(is_unknown(&deleted) && is_unknown(&purged), "{deleted:?}, {purged:?}");
+    assert!(peer.request_if_any().await.is_none());
+
+    // One that was not written is no doubt.
+    drop(peer);
+    let (mut peer, hello) = script.accept_hello().await;
+    let deleting = tokio::spawn(async move { client.delete_queue("q").await });
+    script.welcome(&mut peer, hello).await;
+    let (correlation, _) = peer.request().await;
+    peer.reply(correlation, QueueDeleted {}).await;
+    assert_eq!(deleting.await.unwrap(), Ok(()));
+}
+
+#[tokio::test]
+async fn a_lease_that_was_to_end_and_has_ended_at_the_second_attempt_is_no_failure() {
+    let script = Script::listen().await;
+    let (client, mut peer) = script.client(options()).await;
+    let receipts = || ["one", "two", "three"].map(|text| Receipt::new(text).unwrap());
+    let change = |(receipt, visibility_ms)| VisibilityChange { receipt, visibility_ms };
+    let (nacker, changer) = (client.clone(), client);
+    let nacking =
+        tokio::spawn(async move { nacker.nack("q", &receipts(), Default::default()).await });
+    peer.request().await;
+    let changes = receipts().into_iter().zip([0, 0, 1000]).map(change).collect();
+    let changing = tokio::spawn(async move { changer.change_visibility("q", changes).await });
+    peer.request().await;
+    drop(peer);
+    let mut peer = script.accept().await;
+    let failure = |index, code| Failure { index, code, text: String::new() };
+    let failures = vec![
+        failure(0, ErrorCode::ReceiptExpired),
+        failure(1, ErrorCode::ReceiptInvalid),
+        failure(2, ErrorCode::ReceiptStale),
+    ];
+    let (correlation, _) = peer.request().await;
+    peer.reply(correlation, Nacked { failures: failures.clone() }).await;
+    let (correlation, _) = peer.request().await;
+    peer.reply(correlation, VisibilityChanged { failures: failures.clone() }).await;
+    assert_eq!(nacking.await.unwrap(), Ok(failures[1..2].to_vec()));
+    assert_eq!(changing.await.unwrap(), Ok(failures[1..].to_vec()), "the last was to go on");
+}
+
+#[tokio::test]
+async fn a_send_and_an_ack_are_done_though_nobody_waits_for_them() {
+    let script = Script::listen().await;
+    let (client, peer) = script.client(options()).await;
+    drop(peer);
+    // They are with the session, which has no connection.
+    let (peer, _) = script.accept_hello().await;
+    drop(client.begin_send("q", vec![OutgoingMessage::new("m")]).await.unwrap());
+    drop(client.begin_ack("q", vec![Receipt::new("one").unwrap()]).await.unwrap());
+    drop(peer);
+    for _ in 0..2 {
+        // Whether or not a copy of them was written.
+        let mut peer = script.accept().await;
+        assert!(matches!(peer.request().await.1, Request::Send(_)));
+        assert!(matches!(peer.request().await.1, Request::Ack(_)));
+    }
+}
+
+/// Whoever holds its future would take it for one that was not sent.
+#[tokio::test]
+async fn a_call_that_outlives_its_client_is_unknown_if_it_was_sent() {
+    let script = Script::listen().await;
+    let (client, mut peer) = script.client(options()).await;
+    let pending = client.begin_send("q", vec![OutgoingMessage::new("m")]).await.unwrap();
+    next_send(&mut peer).await;
+    drop(client);
+    let answer = pending.answer().await;
+    assert!(is_unknown(&answer), "{answer:?}");
 }
 
 #[tokio::test]

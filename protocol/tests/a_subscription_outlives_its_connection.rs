@@ -220,6 +220,28 @@ async fn unsubscribing_gives_what_came_before_and_then_the_end() {
     assert!(peer.request_if_any().await.is_none());
 }
 
+/// It would be pushed a whole window for nobody.
+#[tokio::test]
+async fn one_that_ended_during_an_outage_is_not_asked_for_again() {
+    let script = Script::listen().await;
+    let (client, mut peer) = script.client(options()).await;
+    let (dropped, _) = subscribed(&client, &mut peer, window(8)).await;
+    let (mut ended, _) = subscribed(&client, &mut peer, window(8)).await;
+    drop(peer);
+    let (mut peer, hello) = script.accept_hello().await;
+    drop(dropped);
+    ended.unsubscribe();
+    script.welcome(&mut peer, hello).await;
+    let serve = async {
+        let (correlation, request) = peer.request().await;
+        assert!(matches!(request, Request::Ping(_)), "{request:?}");
+        peer.reply(correlation, Pong {}).await;
+    };
+    let (pong, ()) = tokio::join!(client.ping(), serve);
+    pong.unwrap();
+    assert!(ended.next().await.is_none());
+}
+
 #[tokio::test]
 async fn one_that_gives_up_says_so() {
     let script = Script::listen().await;

@@ -7,22 +7,29 @@
 //!      |    lost, may be   |  lost, must not be sent twice
 //!      `--- sent again ----+--------> outcome unknown
 //! ```
+//! [`Resend`] says which may be sent again.
+//!
 //!
 //! A frame that was not wholly written cannot have been carried out, so it is always sent again.
 //!
-//! A receive whose caller stopped waiting is not sent, and gives back what it brings all the same.
+//! A receive whose caller stopped waiting is not sent, and gives back what it brings all the same. A
+//! send or an ack is sent, and sent again, whether or not somebody waits for its answer.
+//!
+//! A call that is not answered when the session ends fails as any that is not sent again.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use super::error::ClientError;
 use super::feeds::{Feed, Feeds};
 use super::window::Permits;
 use crate::error::{ErrorCode, ProtocolError, Retry};
 use crate::frame::{CONNECTION, FrameDecoder, set_correlation};
-use crate::operation::{Nack, Opcode, QueueDeleted, Receive, Reply, Request};
+use crate::operation::{Nack, Opcode, Receive, Reply, Request};
 
 /// What the session's own requests take at the most.
 const UNATTENDED_FRAME_BYTES: usize = 24;
@@ -34,12 +41,27 @@ pub(super) struct Answer {
     pub(super) resent: bool,
 }
 
+/// A copy of what was sent to a FIFO queue is sent again for so long: less than the shortest window in
+/// which the queue knows copies, by a minute that requests may take.
+const FIFO_RESEND: Duration = Duration::from_secs(240);
+
+/// What the name of a FIFO queue ends in.
+const FIFO_SUFFIX: &str = ".fifo";
+
+/// Whether a request that was written may be sent again when its answer is lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Resend {
+    Always,
+    /// For so long after it was first written.
+    Within(Duration),
+    Never,
+}
+
 /// One request and who waits for it.
 pub(super) struct Call {
     operation: Opcode,
     frame: BytesMut,
-    /// Whether it may be sent again when its answer is lost.
-    resend: bool,
+    resend: Resend,
     answer: Option<oneshot::Sender<Result<Answer, ClientError>>>,
     _permits: Option<Permits>,
 }
@@ -52,6 +74,8 @@ struct Numbered {
     written: bool,
     /// It was written to a connection that was lost.
     resent: bool,
+    /// Set where that matters.
+    first_written_at: Option<Instant>,
     /// The server is leaving: it waits for the next connection.
     deferred: bool,
 }
@@ -78,26 +102,38 @@ pub(super) enum Verdict {
     GiveBack(Call),
 }
 
+impl Resend {
+    /// That of a request; with `retries_sends` also of one that may store messages twice.
+    pub(super) fn of(request: &Request, retries_sends: bool) -> Resend {
+        match request {
+            _ if request.may_hit_later() => Resend::Never,
+            _ if request.may_double() && !retries_sends => Resend::Never,
+            Request::Send(send) if send.queue.ends_with(FIFO_SUFFIX) => Resend::Within(FIFO_RESEND),
+            _ => Resend::Always,
+        }
+    }
+}
+
 impl Call {
-    /// A call, and where its answer will arrive. The frame has no number yet. `resend` says whether
-    /// it may be sent again when its answer is lost.
+    /// A call, and where its answer will arrive. The frame has no number yet.
     pub(super) fn new(
         operation: Opcode,
         frame: BytesMut,
-        resend: bool,
+        resend: Resend,
         permits: Permits,
     ) -> (Call, oneshot::Receiver<Result<Answer, ClientError>>) {
         let (answer, receiver) = oneshot::channel();
         (Call { operation, frame, resend, answer: Some(answer), _permits: Some(permits) }, receiver)
     }
 
-    /// A request of the session's own, whose answer nobody waits for. It is never sent to another
-    /// connection.
+    /// A request of the session's own, whose answer nobody waits for. When a connection is lost it is
+    /// dropped.
     pub(super) fn unattended(request: impl Into<Request>) -> Call {
         let request = request.into();
         let mut frame = BytesMut::with_capacity(UNATTENDED_FRAME_BYTES);
         request.encode(0, &mut frame).expect("it is smaller than what it is about");
-        Call { operation: request.opcode(), frame, resend: false, answer: None, _permits: None }
+        let (operation, resend) = (request.opcode(), Resend::Never);
+        Call { operation, frame, resend, answer: None, _permits: None }
     }
 
     /// What gives back the messages that a receive from `queue` got, and that nobody takes.
@@ -119,6 +155,11 @@ impl Call {
     /// Whether it is a receive that nobody waits for any more.
     pub(super) fn abandoned(&self) -> bool {
         self.operation == Opcode::Receive && !self.wanted()
+    }
+
+    /// Whether it is done though nobody may wait for it any more.
+    fn outlives_its_caller(&self) -> bool {
+        self.answer.is_some() && matches!(self.operation, Opcode::Send | Opcode::Ack)
     }
 
     /// Tells who asked. Returns the answer if they have stopped waiting.
@@ -143,8 +184,14 @@ impl Calls {
         let mut frame = std::mem::take(&mut call.frame);
         set_correlation(&mut frame, correlation);
         let frame = frame.freeze();
-        let numbered =
-            Numbered { call, frame: frame.clone(), written: false, resent: false, deferred: false };
+        let numbered = Numbered {
+            call,
+            frame: frame.clone(),
+            written: false,
+            resent: false,
+            first_written_at: None,
+            deferred: false,
+        };
         self.numbered.insert(correlation, numbered);
         (correlation, frame)
     }
@@ -168,8 +215,16 @@ impl Calls {
     }
 
     /// The frames to write to a new connection.
-    pub(super) fn frames(&mut self) -> impl Iterator<Item = (u32, Bytes)> {
+    pub(super) fn frames(&mut self, now: Instant) -> impl Iterator<Item = (u32, Bytes)> {
         self.numbered.retain(|_, numbered| !numbered.call.abandoned());
+        let numbered = self.numbered.iter();
+        let too_late = numbered.filter(|(_, numbered)| numbered.is_too_late(now));
+        for correlation in too_late.map(|(correlation, _)| *correlation).collect::<Vec<_>>() {
+            let Some(Numbered { call, .. }) = self.numbered.remove(&correlation) else { continue };
+            let cause = "its answer was lost, and its queue may have forgotten it meanwhile";
+            let error = call.unknown(cause);
+            call.finish(Err(error));
+        }
         self.numbered.iter().map(|(&correlation, numbered)| (correlation, numbered.frame.clone()))
     }
 
@@ -182,6 +237,9 @@ impl Calls {
     pub(super) fn written(&mut self, correlation: u32) {
         if let Some(numbered) = self.numbered.get_mut(&correlation) {
             numbered.written = true;
+            if let Resend::Within(_) = numbered.call.resend {
+                numbered.first_written_at.get_or_insert_with(Instant::now);
+            }
         }
     }
 
@@ -220,10 +278,10 @@ impl Calls {
         self.deferred_count = 0;
         self.feeds.lost();
         for (correlation, mut numbered) in std::mem::take(&mut self.numbered) {
-            if !numbered.call.wanted() {
+            if !numbered.call.wanted() && !numbered.call.outlives_its_caller() {
                 continue;
             }
-            if numbered.written && !numbered.call.resend {
+            if numbered.written && numbered.call.resend == Resend::Never {
                 let error = numbered.call.unknown(cause);
                 numbered.call.finish(Err(error));
                 continue;
@@ -237,14 +295,25 @@ impl Calls {
 
     /// No other connection will be tried: every call fails.
     pub(super) fn fail(&mut self, error: &ClientError) {
-        self.deferred_count = 0;
         self.feeds.fail(error);
+        self.fail_numbered(error);
+    }
+
+    fn fail_numbered(&mut self, error: &ClientError) {
+        self.deferred_count = 0;
         for numbered in std::mem::take(&mut self.numbered).into_values() {
             let exposed = numbered.resent || numbered.written;
             let error =
                 if exposed { numbered.call.unknown(&error.to_string()) } else { error.clone() };
             numbered.call.finish(Err(error));
         }
+    }
+}
+
+impl Drop for Calls {
+    /// The session has ended: what was written may be carried out.
+    fn drop(&mut self) {
+        self.fail_numbered(&ClientError::Closed);
     }
 }
 
@@ -269,7 +338,15 @@ impl Numbered {
                 true
             }
             // The server stops after it; what it really holds shows after its restart.
-            ErrorCode::StorageFailed => self.call.resend,
+            ErrorCode::StorageFailed => self.call.resend != Resend::Never,
+            _ => false,
+        }
+    }
+
+    /// Whether it was written too long ago to be sent again.
+    fn is_too_late(&self, now: Instant) -> bool {
+        match (self.call.resend, self.first_written_at) {
+            (Resend::Within(patience), Some(at)) => self.resent && now >= at + patience,
             _ => false,
         }
     }
@@ -277,15 +354,12 @@ impl Numbered {
     fn result(&self, reply: Result<Reply, ProtocolError>) -> Result<Answer, ClientError> {
         match reply {
             Ok(Reply::Error(error)) => {
-                let deleted = self.resent && error.code == ErrorCode::UnknownQueue;
-                if deleted && self.call.operation == Opcode::DeleteQueue {
-                    // What is gone at the second attempt, the first has deleted.
-                    return Ok(Answer { reply: QueueDeleted {}.into(), resent: true });
-                }
-                // The first copy of a batch may be stored, whatever became of the second.
-                let may_be_stored = self.resent
+                // The first copy may be carried out, whatever became of the second.
+                let may_be_done = self.resent
                     && match self.call.operation {
                         Opcode::Send => true,
+                        Opcode::StartRedrive => error.code == ErrorCode::RedriveRunning,
+                        Opcode::CancelRedrive => error.code == ErrorCode::UnknownRedrive,
                         // These say of the first copy what became of it.
                         Opcode::Transact => !matches!(
                             error.code,
@@ -295,7 +369,7 @@ impl Numbered {
                         ),
                         _ => false,
                     };
-                if error.retry == Retry::UnknownOutcome || may_be_stored {
+                if error.retry == Retry::UnknownOutcome || may_be_done {
                     return Err(self.call.unknown_by(Some(error.code), &error.to_string()));
                 }
                 Err(ClientError::Refused(error))
@@ -303,5 +377,43 @@ impl Numbered {
             Ok(reply) => Ok(Answer { reply, resent: self.resent }),
             Err(error) => Err(self.call.unknown(&format!("the reply cannot be read: {error}"))),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::window::Window;
+    use crate::operation::{Limits, OutgoingMessage, Send};
+
+    const CAUSE: &str = "as the test says";
+
+    /// A send to `queue` that was written to a connection that was then lost.
+    async fn lost(
+        calls: &mut Calls,
+        queue: &str,
+    ) -> oneshot::Receiver<Result<Answer, ClientError>> {
+        let permits = Window::new(&Limits::default()).request().await.expect("it is open");
+        let request: Request = Send::new(queue, vec![OutgoingMessage::new("m")]).into();
+        let mut frame = BytesMut::new();
+        request.encode(0, &mut frame).expect("it is short");
+        let (call, answer) = Call::new(Opcode::Send, frame, Resend::of(&request, true), permits);
+        let (correlation, _) = calls.add(call);
+        calls.written(correlation);
+        calls.lost(CAUSE);
+        answer
+    }
+
+    /// Without it the message would be stored again, as one that the queue has never had.
+    #[tokio::test]
+    async fn what_a_fifo_queue_may_have_forgotten_is_not_sent_again() {
+        let mut calls = Calls::default();
+        let mut fifo = lost(&mut calls, "q.fifo").await;
+        let _other = lost(&mut calls, "q").await;
+        let now = Instant::now();
+        assert_eq!(calls.frames(now).count(), 2);
+        assert_eq!(calls.frames(now + FIFO_RESEND).count(), 1);
+        let told = fifo.try_recv().expect("it has ended");
+        assert!(matches!(told, Err(ClientError::Unknown { operation: "Send", .. })));
     }
 }

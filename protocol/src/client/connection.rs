@@ -76,7 +76,7 @@ impl Connection {
         calls: &mut Calls,
         incoming: &mut mpsc::UnboundedReceiver<Order>,
     ) -> End {
-        let frames: Vec<_> = calls.frames().collect();
+        let frames: Vec<_> = calls.frames(Instant::now()).collect();
         for (correlation, frame) in frames.into_iter().chain(calls.feeds.subscribe()) {
             self.outgoing.push(correlation, frame);
         }

@@ -66,7 +66,7 @@ pub enum ClientError {
         /// The last failure.
         cause: String,
     },
-    /// The client's runtime is shutting down.
+    /// The client was dropped, or its runtime is shutting down; the request was not carried out.
     #[error("the client is closed")]
     Closed,
 }

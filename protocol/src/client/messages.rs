@@ -116,7 +116,8 @@ impl Client {
     /// When this returns they are as durable as their queue promises.
     ///
     /// After a lost answer the batch is sent again, and lands once, also over a restart of the
-    /// server; with [`retry_sends`](super::ClientOptions::retry_sends) off it is not sent again.
+    /// server; with [`retry_sends`](super::ClientOptions::retry_sends) off it is not sent again, and to
+    /// a FIFO queue only for four minutes.
     pub async fn send(
         &self,
         queue: &str,
@@ -142,7 +143,8 @@ impl Client {
     }
 
     /// Stores a batch that lands once however often it is sent, also when the client was started
-    /// anew: for a producer that keeps its own id and numbers.
+    /// anew: for a producer that keeps its own id and numbers. A FIFO queue does not look at those: there
+    /// each message lands once within the deduplication window.
     pub async fn send_once(
         &self,
         queue: &str,
@@ -215,13 +217,21 @@ impl Client {
         Ok(PendingAck(self.begin(Ack { queue: queue.to_owned(), receipts }).await?))
     }
 
-    /// Makes leases end at other times. Returns those that were refused, with their indexes.
+    /// Makes leases end at other times. Returns those that were refused, with their indexes; not
+    /// those that were to end at once and have ended, if the request was sent again after a lost answer.
     pub async fn change_visibility(
         &self,
         queue: &str,
         changes: Vec<VisibilityChange>,
     ) -> Result<Vec<Failure>, ClientError> {
-        Ok(self.call(ChangeVisibility { queue: queue.to_owned(), changes }).await?.failures)
+        let ends = changes.iter().map(|change| change.visibility_ms == 0).collect::<Vec<_>>();
+        let queue = queue.to_owned();
+        let mut pending = self.begin(ChangeVisibility { queue, changes }).await?;
+        let (changed, resent) = pending.reply().await?;
+        let ends = |failure: &Failure| ends.get(failure.index as usize) == Some(&true);
+        let mut failures = changed.failures;
+        failures.retain(|failure| !(resent && ends(failure) && has_ended(failure)));
+        Ok(failures)
     }
 
     /// Ends leases at once, as a visibility timeout of 0 does: the messages may be received again.
@@ -236,7 +246,8 @@ impl Client {
     }
 
     /// Gives messages back as [`NackOptions`] say. Returns those that were refused, with their
-    /// indexes. Repeated, because an answer was lost, it takes an attempt off the count once.
+    /// indexes. Repeated, because an answer was lost, it takes an attempt off the count once, and
+    /// leases that have ended meanwhile are no failures.
     pub async fn nack(
         &self,
         queue: &str,
@@ -245,7 +256,11 @@ impl Client {
     ) -> Result<Vec<Failure>, ClientError> {
         let NackOptions { delay_ms, uncounted, reason } = options;
         let (queue, receipts) = (queue.to_owned(), receipts.to_vec());
-        Ok(self.call(Nack { queue, receipts, delay_ms, uncounted, reason }).await?.failures)
+        let nack = Nack { queue, receipts, delay_ms, uncounted, reason };
+        let (nacked, resent) = self.begin(nack).await?.reply().await?;
+        let mut failures = nacked.failures;
+        failures.retain(|failure| !(resent && has_ended(failure)));
+        Ok(failures)
     }
 
     /// Shows the messages that the options ask for, without leasing them. A page may have few
@@ -338,6 +353,14 @@ impl Default for ReceiveOptions {
     fn default() -> ReceiveOptions {
         ReceiveOptions { max: 1, wait_ms: None, visibility_ms: None, bytes_max: 0 }
     }
+}
+
+/// Whether a lease that was to end has ended: by the first copy of the request, or by itself.
+fn has_ended(failure: &Failure) -> bool {
+    matches!(
+        failure.code,
+        ErrorCode::ReceiptExpired | ErrorCode::ReceiptStale | ErrorCode::MessageGone
+    )
 }
 
 /// Whether a block is sound; if not, it is added to `damaged`.

@@ -70,7 +70,7 @@ pub use transaction::Transaction;
 use crate::frame::FRAME_LENGTH_BYTES;
 use crate::operation::{Limits, Operation, Ping, Request, Stats, StatsTold, Welcome};
 use batches::Batches;
-use calls::{Answer, Call};
+use calls::{Answer, Call, Resend};
 use dialer::Dialer;
 use feeds::{Feed, Note};
 use window::Window;
@@ -161,7 +161,7 @@ impl Client {
         let mut frame = BytesMut::new();
         // The session numbers the frame.
         request.encode(0, &mut frame)?;
-        let resend = self.batches.is_some() || !request.may_double();
+        let resend = Resend::of(&request, self.batches.is_some());
         drop(request);
         let bytes_max = self.welcome.borrow().limits.frame_bytes_max as usize;
         // As `length` counts them.

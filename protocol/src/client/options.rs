@@ -31,7 +31,9 @@ pub struct ClientOptions {
     /// The longest pause between attempts. Default: 2 s.
     pub backoff_max: Duration,
     /// Whether a send whose answer was lost is sent again. Default: true. It lands once: batches are
-    /// numbered. Without it, such a send ends in [`ClientError::Unknown`](super::ClientError).
+    /// numbered. A FIFO queue recognises copies instead, for its deduplication window of at least five
+    /// minutes; so a send to one is sent again for four minutes. After that, or without this option, such
+    /// a send ends in [`ClientError::Unknown`](super::ClientError).
     pub retry_sends: bool,
 }
 

@@ -20,7 +20,8 @@ impl Client {
         self.call(CreateQueue { name: name.to_owned(), attributes }).await
     }
 
-    /// Sets the attributes that are given, and leaves the others.
+    /// Sets the attributes that are given, and leaves the others. After a lost answer the request is
+    /// sent again, and then replaces what somebody else has set in between.
     /// Refused with `UnknownQueue`, `OutOfRange`, `AttributeInvalid`.
     pub async fn alter_queue(
         &self,
@@ -47,14 +48,16 @@ impl Client {
         self.call(ListQueues { prefix: prefix.to_owned(), after: after.to_owned(), max }).await
     }
 
-    /// Adds tags to a queue, in the place of those of the same keys.
+    /// Adds tags to a queue, in the place of those of the same keys. Sent again as
+    /// [`Client::alter_queue`] is.
     /// Refused with `UnknownQueue`, `AttributeInvalid`.
     pub async fn tag_queue(&self, name: &str, tags: TextMap) -> Result<(), ClientError> {
         self.call(TagQueue { name: name.to_owned(), tags }).await?;
         Ok(())
     }
 
-    /// Takes the tags with these keys away from a queue. Refused with `UnknownQueue`.
+    /// Takes the tags with these keys away from a queue. Sent again as [`Client::alter_queue`] is.
+    /// Refused with `UnknownQueue`.
     pub async fn untag_queue(&self, name: &str, keys: Vec<String>) -> Result<(), ClientError> {
         self.call(UntagQueue { name: name.to_owned(), keys }).await?;
         Ok(())
@@ -78,14 +81,16 @@ impl Client {
         self.call(Explain { queue: name.to_owned(), seq: seq.unwrap_or(0) }).await
     }
 
-    /// Deletes all messages of a queue, and tells how many. After a lost answer the request is
-    /// sent again, and deletes what was sent in between as well. Refused with `UnknownQueue`.
+    /// Deletes all messages of a queue, and tells how many. After a lost answer the request is not
+    /// sent again, for it would delete what was sent in between: that is
+    /// [`ClientError::Unknown`]. Refused with `UnknownQueue`.
     pub async fn purge_queue(&self, name: &str) -> Result<u64, ClientError> {
         Ok(self.call(PurgeQueue { name: name.to_owned() }).await?.purged)
     }
 
-    /// Deletes a queue with its messages. Refused with `UnknownQueue`, unless an earlier copy of
-    /// the request may have deleted it.
+    /// Deletes a queue with its messages. After a lost answer the request is not sent again, for it
+    /// could delete a later queue of the same name: that is [`ClientError::Unknown`]. Refused with
+    /// `UnknownQueue`.
     pub async fn delete_queue(&self, name: &str) -> Result<(), ClientError> {
         self.call(DeleteQueue { name: name.to_owned() }).await?;
         Ok(())

@@ -48,6 +48,10 @@ pub(super) async fn run(
         };
         let Some(next) = reconnected else { return };
         connection = next;
+        // First what came meanwhile: a subscription may have ended.
+        while let Ok(order) = incoming.try_recv() {
+            hold(&mut calls, order);
+        }
         if welcome.borrow().store_id != connection.welcome().store_id {
             warn!(store_id = %connection.welcome().store_id, "the server has another store than before");
         }

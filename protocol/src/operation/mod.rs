@@ -264,6 +264,12 @@ impl Request {
         }
     }
 
+    /// Whether it may delete, when it is carried out a second time, what came after the first: a later queue
+    /// of the same name, or messages that were sent since.
+    pub fn may_hit_later(&self) -> bool {
+        matches!(self, Request::DeleteQueue(_) | Request::PurgeQueue(_))
+    }
+
     /// Appends the request as a frame. If it fails, `out` is left as it was.
     pub fn encode(&self, correlation: u32, out: &mut BytesMut) -> Result<(), TooLong> {
         encode_frame(self.opcode().code(), correlation, out, |out| self.encode_body(out))

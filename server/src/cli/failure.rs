@@ -70,6 +70,12 @@ impl From<ClientError> for Failure {
             ClientError::Connect { may_pass: true, .. } => Failure::Because(format!(
                 "{text}; is a server running? start one with: forebay serve"
             )),
+            ClientError::Unknown { operation: "DeleteQueue" | "PurgeQueue", .. } => {
+                Failure::Because(format!(
+                    "{text}; it was not repeated, for it could hit what came later; forebay queue \
+                     show tells whether it was done"
+                ))
+            }
             _ => Failure::Because(text),
         }
     }

@@ -49,7 +49,7 @@ pub(super) struct Send {
     #[arg(long, value_name = "DURATION", value_parser = duration_ms)]
     delay: Option<u64>,
     /// Store once what is sent again under this id: repeat a send that was killed, with the same
-    /// input, within a day. FIFO queues look for copies themselves
+    /// input, within a day. FIFO queues look for copies themselves, within their deduplication window
     #[arg(long, value_name = "ID", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     producer: Option<String>,
     #[command(flatten)]
