@@ -21,10 +21,12 @@ impl<R: ReplyTo> Core<R> {
         // Of a FIFO queue the delay is that of the queue: those behind come later still.
         let delay_ms = if queue.attributes.fifo { queue.attributes.delay_ms } else { 0 };
         let messages = &mut queue.messages;
+        // What comes after it may be in no index yet.
+        let last = messages.last_durable();
         let Some(order) = messages.order_mut() else { return };
         order.rest_until(None);
         let mut left = WALK_MESSAGES;
-        while let Some(seq) = order.take_stray() {
+        while let Some(seq) = order.take_stray(last) {
             if left == 0 {
                 order.stray(seq);
                 order.rest_until(Some(now.plus_ms(REST_MS)));
@@ -33,6 +35,7 @@ impl<R: ReplyTo> Core<R> {
             left -= 1;
             match self.index.group(id, seq) {
                 Ok(Some((group, _))) => order.show(group, seq, None),
+                // It is gone.
                 Ok(None) => {}
                 Err(_) => {
                     // What a damaged index hides comes when that was made anew.

@@ -192,9 +192,11 @@ impl Order {
         }
     }
 
-    /// Takes one of those.
-    pub(crate) fn take_stray(&mut self) -> Option<Seq> {
-        self.strays.pop_first()
+    /// Takes the first of those, if it is not behind `last`.
+    pub(crate) fn take_stray(&mut self, last: Seq) -> Option<Seq> {
+        let first = *self.strays.first().filter(|first| **first <= last)?;
+        self.strays.remove(&first);
+        Some(first)
     }
 
     /// A message is visible: on its own, or again, if it was `received` then.
