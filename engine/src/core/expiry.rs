@@ -47,7 +47,7 @@ const RIPE_A_RECORD: usize = 256;
 #[derive(Debug, Default)]
 struct Ripe {
     stretch: u64,
-    /// The last one whose time was looked up.
+    /// The last one whose time was looked up. Those behind it came since, or are not durable yet.
     last: Seq,
     /// Those that have not expired.
     by_sent: BTreeSet<(LogTime, Seq)>,
@@ -273,8 +273,12 @@ impl<R: ReplyTo> Core<R> {
         let mut new = sent_in.iter();
         new.advance_to(known.last.0 + 1);
         for seq in new.map(Seq) {
-            if let Some((_, sent)) = self.index.group(id, seq)? {
-                known.by_sent.insert((sent, seq));
+            match self.index.group(id, seq)? {
+                Some((_, sent)) => drop(known.by_sent.insert((sent, seq))),
+                // It is gone.
+                None if messages.is_durable(seq) => {}
+                // It is in no index yet.
+                None => break,
             }
             known.last = seq;
         }
@@ -308,6 +312,8 @@ impl<R: ReplyTo> Core<R> {
         Some(match ripe {
             _ if sent_in.len() > RIPE_MAX => ends,
             None => begins,
+            // One of them was not looked up yet.
+            Some(ripe) if sent_in.max().is_some_and(|last| ripe.last.0 < last) => begins,
             Some(ripe) => ripe.by_sent.first().map_or(ends, |(sent, _)| *sent),
         })
     }
