@@ -2,6 +2,9 @@
 //! five minutes (SQS). Once one of the messages was deleted or had its visibility changed, it is refused; where
 //! a lease ran out, or was given back because nobody got the message, it is a new receive.
 //!
+//! So several answers may have the same lease, and what becomes of one of them says nothing of the others: the lease
+//! is given back when none of them has reached anybody.
+//!
 //! Kept in memory only: after a restart an attempt is a new one, and the messages of the first wait
 //! for their leases to end, as they do for everybody.
 
@@ -22,6 +25,9 @@ const REMEMBERED_MS: u64 = 5 * 60 * 1000;
 /// The most messages of attempts that are remembered, 24 bytes each; beyond it the oldest attempts go.
 const MESSAGES_MAX: usize = 1 << 20;
 
+/// Leases of several answers are looked through when there are so many, or twice as many as last time.
+const SHARED_MIN: usize = 1024;
+
 /// The attempts of late.
 #[derive(Debug, Default)]
 pub(super) struct Attempts {
@@ -32,6 +38,19 @@ pub(super) struct Attempts {
     by_time: VecDeque<(LogTime, Key)>,
     /// In all of them.
     messages: usize,
+    /// Leases of several answers, until they end: also of attempts that are forgotten.
+    shared: HashMap<LeaseId, Shared>,
+    /// How many of those were left when they were last looked through.
+    shared_kept: usize,
+}
+
+/// A lease of several answers.
+#[derive(Debug)]
+struct Shared {
+    queue: QueueId,
+    seq: Seq,
+    /// Those that reached somebody, or still may.
+    answers: u32,
 }
 
 type Key = (QueueId, Arc<str>);
@@ -79,6 +98,24 @@ impl Attempts {
         let Some((_, key)) = self.by_lease.range(..=lease).next_back() else { return };
         let made = self.made.get_mut(key).expect("both have the same attempts");
         made.is_spent |= made.leases.last().is_some_and(|last| lease <= last.lease);
+    }
+
+    /// Another answer has these leases.
+    fn share(&mut self, queue: QueueId, leases: &[Leased]) {
+        for Leased { seq, lease, .. } in leases {
+            let shared = Shared { queue, seq: *seq, answers: 1 };
+            self.shared.entry(*lease).or_insert(shared).answers += 1;
+        }
+    }
+
+    /// An answer that had this lease reached nobody. Whether it was the last one.
+    pub(super) fn was_last_answer(&mut self, lease: LeaseId) -> bool {
+        let Some(shared) = self.shared.get_mut(&lease) else { return true };
+        shared.answers -= 1;
+        if shared.answers == 1 {
+            self.shared.remove(&lease);
+        }
+        false
     }
 
     /// Forgets those that are too old, or too many.
@@ -145,7 +182,7 @@ impl<R: ReplyTo> Core<R> {
         if is_spent {
             return Err(RequestError::AttemptSpent { attempt: attempt.to_string() });
         }
-        let messages = &self.state.by_id(queue).expect("the caller found the queue").messages;
+        let messages = &self.state.get(queue).expect("the caller found the queue").messages;
         let is_untouched = |leased: &Leased| {
             messages.held(leased.seq).is_some_and(|held| {
                 held.lease == leased.lease
@@ -180,10 +217,27 @@ impl<R: ReplyTo> Core<R> {
             leases.iter().zip(&held).map(|(leased, held)| (leased.seq, until(held.received)));
         let changes = changes.collect::<Vec<_>>();
         self.record(|out| out.lease_changed(queue, &changes));
+        self.attempts.share(queue, &leases);
+        self.forget_ended_leases();
         let leases =
             leases.iter().zip(changes).map(|(leased, (_, until))| Leased { until, ..*leased });
         let leases = leases.collect();
         self.attempts.remember(key, leases, now);
         Ok(Some(deliveries))
+    }
+
+    /// Of the leases of several answers only those are kept that have not ended.
+    fn forget_ended_leases(&mut self) {
+        let Attempts { shared, shared_kept, .. } = &mut self.attempts;
+        if shared.len() < SHARED_MIN.max(2 * *shared_kept) {
+            return;
+        }
+        shared.retain(|lease, Shared { queue, seq, .. }| {
+            let held = self.state.get(*queue).and_then(|queue| queue.messages.held(*seq));
+            held.is_some_and(|held| {
+                held.lease == *lease && matches!(held.state, MessageState::InFlight { .. })
+            })
+        });
+        *shared_kept = shared.len();
     }
 }

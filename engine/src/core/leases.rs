@@ -223,7 +223,7 @@ impl<R: ReplyTo> Core<R> {
             let in_flight = messages.held(receipt.seq).is_some_and(|held| {
                 held.lease == receipt.lease && matches!(held.state, MessageState::InFlight { .. })
             });
-            if in_flight {
+            if in_flight && self.attempts.was_last_answer(receipt.lease) {
                 returned.push((receipt.seq, until));
             }
         }

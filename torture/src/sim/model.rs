@@ -196,7 +196,11 @@ impl Model {
             Op::ReturnUndelivered { .. } => {
                 let held = &receipts[0];
                 if queue.check(held).is_ok() && queue.has_leased(held, now) {
-                    queue.messages.get_mut(&held.seq).expect("it is leased").hidden = None;
+                    let message = queue.messages.get_mut(&held.seq).expect("it is leased");
+                    match message.answers {
+                        1 => message.hidden = None,
+                        _ => message.answers -= 1,
+                    }
                 }
                 Reply::Changed { failures: Vec::new() }
             }

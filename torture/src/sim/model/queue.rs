@@ -45,6 +45,8 @@ pub(crate) struct ModelMessage {
     pub(crate) receive_count: u32,
     /// The newest lease: a number that only grows; 0 if it was never received.
     pub(crate) lease: u64,
+    /// How many answers have that lease and were not given back.
+    pub(crate) answers: u32,
     pub(crate) received: LogTime,
     pub(crate) first_received: LogTime,
     pub(crate) reason: Option<String>,
@@ -108,6 +110,7 @@ impl ModelMessage {
             hidden: None,
             receive_count: 0,
             lease: 0,
+            answers: 1,
             received: LogTime::default(),
             first_received: LogTime::default(),
             reason: None,
@@ -456,7 +459,7 @@ impl ModelQueue {
             message.first_received = now;
         }
         message.receive_count += 1;
-        (message.lease, message.received) = (lease, now);
+        (message.lease, message.answers, message.received) = (lease, 1, now);
         message.is_uncounted = false;
         message.hidden = Some(Hidden::InFlight(until));
         message

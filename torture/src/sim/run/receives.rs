@@ -129,6 +129,7 @@ impl Run {
             let last = message.received.plus_ms(VISIBILITY_MS_MAX);
             *until = now.plus_ms(visibility_ms).min(last);
             message.hidden = Some(Hidden::InFlight(*until));
+            message.answers += 1;
         }
         attempt.time = now;
     }

@@ -228,7 +228,7 @@ impl Run {
         state.last_queue += 1;
         // What was about to move, and which receives may be asked again, is written nowhere.
         let messages = state.queues.values_mut().flat_map(|queue| queue.messages.values_mut());
-        messages.for_each(|message| message.is_moving = false);
+        messages.for_each(|message| (message.is_moving, message.answers) = (false, 1));
         self.marked.clear();
         self.attempts.clear();
         self.changes += 1;

@@ -99,6 +99,22 @@ pub(super) fn scripts() -> Vec<Named> {
             ],
         ),
         (
+            "an attempt of which one answer reached nobody, then the other",
+            vec![
+                create(LINE),
+                send(LINE, 8, 1),
+                Op::Commit,
+                receive_once(1),
+                receive_once(1),
+                Op::ReturnUndelivered { queue: LINE, receipt: 0 },
+                Op::Commit,
+                receive_from(LINE, 1),
+                Op::ReturnUndelivered { queue: LINE, receipt: 0 },
+                receive_from(LINE, 1),
+                Op::Commit,
+            ],
+        ),
+        (
             "batches of a producer, again, over a restart",
             vec![
                 create(0),
