@@ -12,6 +12,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
 use super::Core;
+use super::room::leased_bytes;
 use crate::attributes::VISIBILITY_MS_MAX;
 use crate::command::{Delivery, MessageState, ReplyTo};
 use crate::error::RequestError;
@@ -27,6 +28,16 @@ const MESSAGES_MAX: usize = 1 << 20;
 
 /// Leases of several answers are looked through when there are so many, or twice as many as last time.
 const SHARED_MIN: usize = 1024;
+
+/// What becomes of an attempt.
+pub(super) enum Again {
+    /// It is a new receive.
+    New,
+    /// It gets what it got before.
+    Same(Vec<Delivery>),
+    /// There is no room in the log now for its leases, which take so many bytes.
+    NoRoom(u64),
+}
 
 /// The attempts of late.
 #[derive(Debug, Default)]
@@ -165,19 +176,20 @@ impl<R: ReplyTo> Core<R> {
         }
     }
 
-    /// What an attempt got when it was made before, with its visibility timeout begun again. `None`: it is a
-    /// new one.
+    /// What an attempt got when it was made before, with its visibility timeout begun again; `others_bytes` of the
+    /// log are not for it.
     pub(super) fn receive_again(
         &mut self,
         queue: QueueId,
         attempt: &Arc<str>,
         visibility_ms: u64,
+        others_bytes: u64,
         now: LogTime,
-    ) -> Result<Option<Vec<Delivery>>, RequestError> {
+    ) -> Result<Again, RequestError> {
         let key = (queue, Arc::clone(attempt));
         self.attempts.forget(now);
         let Some(Made { leases, is_spent, .. }) = self.attempts.made.get(&key).cloned() else {
-            return Ok(None);
+            return Ok(Again::New);
         };
         if is_spent {
             return Err(RequestError::AttemptSpent { attempt: attempt.to_string() });
@@ -190,14 +202,22 @@ impl<R: ReplyTo> Core<R> {
             })
         };
         if !leases.iter().all(is_untouched) {
-            return Ok(None);
+            self.attempts.forget_one(&key);
+            return Ok(Again::New);
+        }
+        // They may be more than this receive asks for.
+        let bytes = leased_bytes(leases.len() as u32);
+        if !self.has_room_now(others_bytes + bytes, self.deletes_bytes()) {
+            return Ok(Again::NoRoom(bytes));
         }
         let held = leases.iter().filter_map(|leased| messages.held(leased.seq).copied());
         let held = held.collect::<Vec<_>>();
         let mut deliveries = Vec::with_capacity(leases.len());
         for (Leased { seq, lease, .. }, held) in leases.iter().zip(&held) {
             // What a damaged index hides comes when that was made anew.
-            let Ok(Some((location, sent))) = self.index.find(queue, *seq) else { return Ok(None) };
+            let Ok(Some((location, sent))) = self.index.find(queue, *seq) else {
+                return Ok(Again::New);
+            };
             let receipt = self.receipts.seal(Receipt { queue, seq: *seq, lease: *lease });
             let (receive_count, first_received) = (held.receive_count, held.first_received);
             let (seq, reason) = (*seq, messages.reason(*seq).cloned());
@@ -223,7 +243,7 @@ impl<R: ReplyTo> Core<R> {
             leases.iter().zip(changes).map(|(leased, (_, until))| Leased { until, ..*leased });
         let leases = leases.collect();
         self.attempts.remember(key, leases, now);
-        Ok(Some(deliveries))
+        Ok(Again::Same(deliveries))
     }
 
     /// Of the leases of several answers only those are kept that have not ended.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::attempts::Again;
 use super::found::{Candidate, Quota};
 use super::room::{HEADERS_BYTES, LEASED_ITEM_BYTES, leased_bytes};
 use super::waiters::{Demand, Until, Waiter};
@@ -45,16 +46,28 @@ impl<R: ReplyTo> Core<R> {
         let demand = Demand { messages_max, bytes_max, visibility_ms: Some(visibility_ms) };
         self.check_room(leased_bytes(messages_max), self.deletes_bytes())?;
         self.expire(id, now);
-        let attempt = attempt.filter(|_| attributes.fifo);
-        if let Some(attempt) = &attempt
-            && let Some(deliveries) = self.receive_again(id, attempt, visibility_ms, now)?
-        {
-            // Its leases may end sooner now, for which somebody may wait.
-            self.serve(id, now);
-            return Ok(Decided::Now(Reply::Received { queue: id, deliveries }));
-        }
-        // Who came first is served first.
+        // Who came first is served first, and may make the same attempt.
         self.serve(id, now);
+        let attempt = attempt.filter(|_| attributes.fifo);
+        let again = match &attempt {
+            Some(attempt) => self.receive_again(id, attempt, visibility_ms, 0, now)?,
+            None => Again::New,
+        };
+        match again {
+            Again::New => {}
+            Again::Same(deliveries) => {
+                // Its leases may end sooner now, for which somebody may wait.
+                self.serve(id, now);
+                return Ok(Decided::Now(Reply::Received { queue: id, deliveries }));
+            }
+            Again::NoRoom(bytes) => {
+                self.check_room(bytes, self.deletes_bytes())?;
+                self.postponed.insert(id);
+                // It is served when there is room.
+                let until = now.plus_ms(wait_ms.max(CERTAIN_WAIT_MS));
+                return Ok(Decided::Waits(id, demand, attempt, Until::Deadline(until)));
+            }
+        }
         let deliveries = self.lease(id, &demand, now);
         if deliveries.is_empty() && wait_ms > 0 {
             let until = Until::Deadline(now.plus_ms(wait_ms));
@@ -131,22 +144,31 @@ impl<R: ReplyTo> Core<R> {
                 self.waiters.take_first(queue);
                 continue;
             }
-            let demand = waiter.demand;
+            let (demand, attempt) = (waiter.demand, waiter.attempt.clone());
             // What the command itself takes is not theirs.
             let bytes = self.command_bytes + leased_bytes(demand.messages_max);
             if !self.has_room_now(bytes, self.deletes_bytes()) {
                 self.postponed.insert(queue);
                 return self.set_alarm(queue, now);
             }
-            let deliveries = self.lease(queue, &demand, now);
-            if deliveries.is_empty() {
+            let deliveries = match self.give(queue, &demand, attempt.as_ref(), now) {
+                Ok(Some(deliveries)) => Ok(deliveries),
+                Ok(None) => {
+                    self.postponed.insert(queue);
+                    return self.set_alarm(queue, now);
+                }
+                Err(error) => Err(error),
+            };
+            if deliveries.as_ref().is_ok_and(Vec::is_empty) {
                 break;
             }
             let waiter = self.waiters.take_first(queue).expect("there was a first");
-            if let Some(attempt) = &waiter.attempt {
-                self.remember_attempt(queue, attempt, &deliveries, now);
+            match deliveries {
+                Ok(deliveries) => {
+                    self.answer_waiter(waiter, Reply::Received { queue, deliveries });
+                }
+                Err(error) => self.answers.push((waiter.reply_to, Err(error))),
             }
-            self.answer_waiter(waiter, Reply::Received { queue, deliveries });
         }
         if self.is_certain(queue, now) {
             while let Some(waiter) = self.waiters.take_uncertain(queue) {
@@ -154,6 +176,34 @@ impl<R: ReplyTo> Core<R> {
             }
         }
         self.set_alarm(queue, now);
+    }
+
+    /// What the first in line gets: what another receive of its attempt got since it waits, or else the messages that
+    /// come first. `None`: there is no room in the log for it.
+    fn give(
+        &mut self,
+        queue: QueueId,
+        demand: &Demand,
+        attempt: Option<&Arc<str>>,
+        now: LogTime,
+    ) -> Result<Option<Vec<Delivery>>, RequestError> {
+        let Some(attempt) = attempt else { return Ok(Some(self.lease(queue, demand, now))) };
+        let visibility_ms = self.visibility_ms(queue, demand);
+        match self.receive_again(queue, attempt, visibility_ms, self.command_bytes, now)? {
+            Again::Same(deliveries) => return Ok(Some(deliveries)),
+            Again::NoRoom(_) => return Ok(None),
+            Again::New => {}
+        }
+        let deliveries = self.lease(queue, demand, now);
+        if !deliveries.is_empty() {
+            self.remember_attempt(queue, attempt, &deliveries, now);
+        }
+        Ok(Some(deliveries))
+    }
+
+    fn visibility_ms(&self, queue: QueueId, demand: &Demand) -> u64 {
+        let queue = self.state.get(queue).expect("the caller found the queue");
+        demand.visibility_ms.unwrap_or(queue.attributes.visibility_timeout_ms)
     }
 
     /// Whether a queue that gave nothing has nothing. Its dead letters have moved when that is said (SQS): in a
@@ -196,7 +246,6 @@ impl<R: ReplyTo> Core<R> {
     fn lease(&mut self, id: QueueId, demand: &Demand, now: LogTime) -> Vec<Delivery> {
         let queue = self.state.by_id(id).expect("the caller found the queue");
         queue.messages.settle(now);
-        let visibility_ms = demand.visibility_ms.unwrap_or(queue.attributes.visibility_timeout_ms);
         let messages_max = u64::from(demand.messages_max).min(self.in_flight_room(id)) as u32;
         self.walk(id, messages_max, now);
         let quota = Quota { messages_max: messages_max as usize, bytes_max: demand.bytes_max };
@@ -210,7 +259,7 @@ impl<R: ReplyTo> Core<R> {
         }
         let first_lease = LeaseId::new(self.epoch, self.leases);
         self.leases += found.len() as u64;
-        let until = now.plus_ms(visibility_ms);
+        let until = now.plus_ms(self.visibility_ms(id, demand));
         let leased: Vec<_> = found.iter().map(|found| found.lease).collect();
         self.record(|out| out.leased(id, now, until, first_lease, &leased));
         let messages = &self.state.get(id).expect("it was there above").messages;
