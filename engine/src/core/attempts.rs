@@ -129,6 +129,11 @@ impl Attempts {
         false
     }
 
+    /// Whether the attempt was made, as far as is remembered.
+    pub(super) fn is_made(&self, queue: QueueId, attempt: &Arc<str>) -> bool {
+        self.made.contains_key(&(queue, Arc::clone(attempt)))
+    }
+
     /// Forgets those that are too old, or too many.
     fn forget(&mut self, now: LogTime) {
         let is_full = |by_time: usize, messages: usize| by_time.max(messages) > MESSAGES_MAX;
@@ -146,14 +151,14 @@ impl Attempts {
 }
 
 impl<R: ReplyTo> Core<R> {
-    /// An attempt got these messages.
+    /// An attempt got these messages. Whoever waits and makes the same attempt gets them next; whether somebody does.
     pub(super) fn remember_attempt(
         &mut self,
         queue: QueueId,
         attempt: &Arc<str>,
         deliveries: &[Delivery],
         now: LogTime,
-    ) {
+    ) -> bool {
         let messages = &self.state.by_id(queue).expect("its messages were given").messages;
         let leased = deliveries.iter().filter_map(|delivery| {
             let held = messages.held(delivery.seq)?;
@@ -161,6 +166,7 @@ impl<R: ReplyTo> Core<R> {
         });
         let leased = leased.collect();
         self.attempts.remember((queue, Arc::clone(attempt)), leased, now);
+        self.waiters.bring_forward(queue, attempt)
     }
 
     /// Who got these messages is about to delete or change them.

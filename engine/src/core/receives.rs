@@ -81,8 +81,10 @@ impl<R: ReplyTo> Core<R> {
             let until = Until::Certain(now.plus_ms(CERTAIN_WAIT_MS));
             return Ok(Decided::Waits(id, demand, attempt, until));
         }
-        if let Some(attempt) = attempt.filter(|_| !deliveries.is_empty()) {
-            self.remember_attempt(id, &attempt, &deliveries, now);
+        if let Some(attempt) = attempt.filter(|_| !deliveries.is_empty())
+            && self.remember_attempt(id, &attempt, &deliveries, now)
+        {
+            self.serve(id, now);
         }
         // Not held back until the lease is durable: a crash may end a lease early, and the lease's
         // number is never given again, so its receipt cannot be taken for a later one.
@@ -122,7 +124,12 @@ impl<R: ReplyTo> Core<R> {
     /// Puts a receive, or an endless wait, at the end of the queue's line.
     pub(super) fn wait(&mut self, queue: QueueId, waiter: Waiter<R>, now: LogTime) {
         let is_endless = matches!(waiter.until, Until::Ended(_));
+        let attempt = waiter.attempt.clone();
         self.waiters.add(queue, waiter);
+        // It waits for room in the log alone.
+        if let Some(attempt) = attempt.filter(|attempt| self.attempts.is_made(queue, attempt)) {
+            self.waiters.bring_forward(queue, &attempt);
+        }
         if is_endless {
             // A receive has looked for messages before it waits; this one has not.
             self.serve(queue, now);
@@ -196,6 +203,7 @@ impl<R: ReplyTo> Core<R> {
         }
         let deliveries = self.lease(queue, demand, now);
         if !deliveries.is_empty() {
+            // It stays the first of those that make this attempt.
             self.remember_attempt(queue, attempt, &deliveries, now);
         }
         Ok(Some(deliveries))

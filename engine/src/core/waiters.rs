@@ -1,6 +1,6 @@
 //! Receives that wait for a message: in the order of their arrival, each with its deadline, or
 //! with none and a number by which the wait is ended. Some wait only until it is certain that there
-//! is nothing.
+//! is nothing. Those that ask again for what another one got come first.
 //!
 //! A waiting receive costs nothing while nothing happens: a queue with waiters has one alarm, at
 //! the earliest of its waiters' deadlines and of the moments at which a message becomes visible.
@@ -48,14 +48,22 @@ pub(crate) struct Waiters<R> {
     /// Where those without a deadline stand.
     endless: HashMap<WaitId, (QueueId, u64)>,
     alarms: BTreeSet<(LogTime, QueueId)>,
-    arrivals: u64,
+    /// The number of the next one that comes before all others, ...
+    before_all: u64,
+    /// ... or behind them.
+    behind_all: u64,
 }
+
+/// Numbers begin here.
+const ARRIVALS_BEGIN: u64 = 1 << 63;
 
 /// Those of one queue.
 #[derive(Debug)]
 struct Line<R> {
     by_arrival: BTreeMap<u64, Waiter<R>>,
     by_deadline: BTreeSet<(LogTime, u64)>,
+    /// Those that may be asked again.
+    by_attempt: BTreeSet<(Arc<str>, u64)>,
     /// Those that wait until it is certain that there is nothing.
     uncertain: BTreeSet<u64>,
     alarm: Option<LogTime>,
@@ -64,34 +72,56 @@ struct Line<R> {
 impl<R> Default for Waiters<R> {
     fn default() -> Self {
         let (queues, endless, alarms) = Default::default();
-        Self { queues, endless, alarms, arrivals: 0 }
+        let (before_all, behind_all) = (ARRIVALS_BEGIN - 1, ARRIVALS_BEGIN);
+        Self { queues, endless, alarms, before_all, behind_all }
     }
 }
 
 impl<R> Waiters<R> {
     /// Adds a waiter at the end of the queue's line.
     pub(crate) fn add(&mut self, queue: QueueId, waiter: Waiter<R>) {
+        self.insert(queue, self.behind_all, waiter);
+        self.behind_all += 1;
+    }
+
+    /// Those that make this attempt come before all others of the queue, in the order in which they stood; whether
+    /// there are any. The queue's alarm must be set then.
+    pub(crate) fn bring_forward(&mut self, queue: QueueId, attempt: &Arc<str>) -> bool {
+        let Some(line) = self.queues.get(&queue) else { return false };
+        let of_attempt = line.by_attempt.range((Arc::clone(attempt), 0)..);
+        let of_attempt = of_attempt.take_while(|(other, _)| other == attempt);
+        let arrivals: Vec<u64> = of_attempt.map(|(_, arrival)| *arrival).collect();
+        for arrival in arrivals.iter().rev() {
+            let waiter = self.take(queue, *arrival).expect("it stands in line");
+            self.insert(queue, self.before_all, waiter);
+            self.before_all -= 1;
+        }
+        !arrivals.is_empty()
+    }
+
+    fn insert(&mut self, queue: QueueId, arrival: u64, waiter: Waiter<R>) {
         let line = self.queues.entry(queue).or_insert_with(|| Line {
             by_arrival: BTreeMap::new(),
             by_deadline: BTreeSet::new(),
+            by_attempt: BTreeSet::new(),
             uncertain: BTreeSet::new(),
             alarm: None,
         });
         match waiter.until {
             Until::Deadline(deadline) => {
-                line.by_deadline.insert((deadline, self.arrivals));
+                line.by_deadline.insert((deadline, arrival));
             }
             Until::Certain(deadline) => {
-                line.by_deadline.insert((deadline, self.arrivals));
-                line.uncertain.insert(self.arrivals);
+                line.by_deadline.insert((deadline, arrival));
+                line.uncertain.insert(arrival);
             }
             Until::Ended(wait) => {
-                let before = self.endless.insert(wait, (queue, self.arrivals));
+                let before = self.endless.insert(wait, (queue, arrival));
                 assert!(before.is_none(), "{wait:?} waits already");
             }
         }
-        line.by_arrival.insert(self.arrivals, waiter);
-        self.arrivals += 1;
+        line.by_attempt.extend(waiter.attempt.clone().map(|attempt| (attempt, arrival)));
+        line.by_arrival.insert(arrival, waiter);
     }
 
     /// The first in line.
@@ -142,6 +172,9 @@ impl<R> Waiters<R> {
             Until::Ended(wait) => {
                 self.endless.remove(&wait);
             }
+        }
+        if let Some(attempt) = &waiter.attempt {
+            line.by_attempt.remove(&(Arc::clone(attempt), arrival));
         }
         self.forget_if_empty(queue);
         Some(waiter)
