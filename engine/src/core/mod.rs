@@ -199,7 +199,11 @@ impl<R: ReplyTo> Core<R> {
         let range = self.pending.append(write);
         let start = range.start;
         for (record, at, bytes) in records(&self.pending.body()[range]) {
-            self.state.apply(&record);
+            let group_of = |queue, seq| {
+                let found = self.index.group(queue, seq).ok().flatten();
+                found.map(|(group, _)| group)
+            };
+            self.state.apply_with_groups(&record, group_of);
             self.stored.extend(Stored::of(&record, start + at, bytes));
         }
     }

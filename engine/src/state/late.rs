@@ -194,7 +194,7 @@ mod tests {
         for seq in 1..=20_000 {
             queue.sent(Seq(seq), None);
             queue.came_late(Seq(seq), LogTime(seq << STRETCH));
-            queue.acked(Seq(seq));
+            queue.acked(Seq(seq), || None);
         }
         assert!(queue.late.named <= STALE_MIN + 2, "{}", queue.late.named);
         assert_eq!(queue.late.last(), Seq(20_000));

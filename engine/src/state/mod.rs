@@ -80,12 +80,31 @@ impl State {
         self.apply_to(record, |_| true);
     }
 
+    /// As [`State::apply`], where an index may know the group of a message that was never received. Otherwise all
+    /// groups are searched for it, once their order was walked.
+    pub(crate) fn apply_with_groups(
+        &mut self,
+        record: &Record<'_>,
+        group_of: impl FnMut(QueueId, Seq) -> Option<Group>,
+    ) {
+        self.apply_knowing(record, |_| true, group_of);
+    }
+
     /// As [`State::apply`], of what is about queues that are `concerned`: in recovery, a snapshot
     /// may contain what a record says of one queue and not what it says of another.
     pub(crate) fn apply_to(
         &mut self,
         record: &Record<'_>,
         concerned: impl Fn(Option<QueueId>) -> bool,
+    ) {
+        self.apply_knowing(record, concerned, |_, _| None);
+    }
+
+    fn apply_knowing(
+        &mut self,
+        record: &Record<'_>,
+        concerned: impl Fn(Option<QueueId>) -> bool,
+        mut group_of: impl FnMut(QueueId, Seq) -> Option<Group>,
     ) {
         if let Record::Moved(moved) = record {
             return self.apply_move(moved, |queue| concerned(Some(queue)));
@@ -151,7 +170,7 @@ impl State {
             }
             Record::Acked { queue, messages: acked } => {
                 self.messages(queue, |messages| {
-                    acked.iter().for_each(|seq| messages.acked(seq));
+                    acked.iter().for_each(|seq| messages.acked(seq, || group_of(queue, seq)));
                 });
             }
             Record::Returned { queue, until, is_counted, reason, messages: returned } => {

@@ -236,6 +236,11 @@ impl Order {
         });
     }
 
+    /// The same of a message that became visible, and whose group is not known yet. Whether it is one.
+    pub(crate) fn forget_stray(&mut self, seq: Seq) -> bool {
+        self.strays.remove(&seq)
+    }
+
     /// The same of a message whose group is not told: looks at all groups.
     pub(crate) fn forget_wherever(&mut self, seq: Seq) {
         self.strays.remove(&seq);

@@ -174,17 +174,17 @@ impl Messages {
         }
     }
 
-    /// A message is gone.
-    pub(crate) fn acked(&mut self, seq: Seq) {
-        self.gone(seq, None);
+    /// A message is gone. Its group is asked for if it was never received.
+    pub(crate) fn acked(&mut self, seq: Seq, group: impl FnOnce() -> Option<Group>) {
+        self.gone(seq, group);
     }
 
     /// A message of this group is in another queue now.
     pub(crate) fn moved_away(&mut self, seq: Seq, group: Group) {
-        self.gone(seq, Some(group));
+        self.gone(seq, || Some(group));
     }
 
-    fn gone(&mut self, seq: Seq, group: Option<Group>) {
+    fn gone(&mut self, seq: Seq, group: impl FnOnce() -> Option<Group>) {
         if seq < self.next {
             self.set_apart(seq);
             self.release(seq, group);
@@ -195,7 +195,7 @@ impl Messages {
     pub(super) fn all_gone(&mut self, gone: &[Seq]) {
         // Where there are many, their groups are sooner found by walking the backlog anew.
         let order = if gone.len() > FORGOTTEN_MAX { self.order.take() } else { None };
-        gone.iter().for_each(|seq| self.gone(*seq, None));
+        gone.iter().for_each(|seq| self.gone(*seq, || None));
         if let Some(order) = order {
             self.set_order(order.discipline());
         }
@@ -218,7 +218,7 @@ impl Messages {
         } else {
             let gone: Vec<Seq> = self.held.range(..=through).map(|(seq, _)| seq).collect();
             for seq in gone {
-                self.release(seq, None);
+                self.release(seq, || None);
             }
         }
         if !makes(Mistake::PurgeHalfDone) {
@@ -246,8 +246,11 @@ impl Messages {
         self.set_apart(seq);
         self.moving.remove(seq.0);
         let held = self.held.get(seq).copied();
-        if held.is_none() {
-            self.forget_in_order(seq);
+        // Its lease was lost in a crash, which is rare.
+        if held.is_none()
+            && let Some(order) = &mut self.order
+        {
+            order.forget_wherever(seq);
         }
         self.hold(seq, Held { state: MessageState::Damaged, ..held.unwrap_or(Held::new()) });
     }
@@ -390,7 +393,7 @@ impl Messages {
     pub(super) fn hold(&mut self, seq: Seq, held: Held) {
         match self.held.insert(seq, held) {
             Some(before) => self.forget(seq, &before),
-            None => self.undelay(seq),
+            None => drop(self.undelay(seq)),
         }
         match held.state {
             MessageState::Waiting if held.is_worn() => self.worn.insert(held.received, seq),
@@ -415,8 +418,8 @@ impl Messages {
         }
     }
 
-    /// A message is gone, if it is out of the backlog. Its group is told if it is known.
-    fn release(&mut self, seq: Seq, group: Option<Group>) {
+    /// A message is gone, if it is out of the backlog. Its group is asked for if nothing is held of it.
+    fn release(&mut self, seq: Seq, group: impl FnOnce() -> Option<Group>) {
         self.returns.remove(seq);
         self.moving.remove(seq.0);
         match self.held.remove(seq) {
@@ -427,28 +430,29 @@ impl Messages {
                 }
             }
             None => {
-                self.undelay(seq);
-                match (group, &mut self.order) {
-                    (Some(group), Some(order)) => order.forget(group, seq),
-                    _ => self.forget_in_order(seq),
+                let is_delayed = self.is_delayed(seq);
+                let was_due = self.undelay(seq);
+                if let Some(order) = &mut self.order
+                    && !is_delayed
+                    && !order.forget_stray(seq)
+                    && (was_due || seq < order.walked())
+                {
+                    match group() {
+                        Some(group) => order.forget(group, seq),
+                        None => order.forget_wherever(seq),
+                    }
                 }
             }
         }
     }
 
-    /// A message is gone of which only the index knows the group: its lease was lost in a crash, or
-    /// nobody received it. That is rare.
-    fn forget_in_order(&mut self, seq: Seq) {
-        if let Some(order) = &mut self.order {
-            order.forget_wherever(seq);
-        }
-    }
-
-    /// A message that was never received is so now, or is gone.
-    fn undelay(&mut self, seq: Seq) {
-        if !self.due.remove(seq.0) {
+    /// A message that was never received is so now, or is gone. Whether it was due.
+    fn undelay(&mut self, seq: Seq) -> bool {
+        let was_due = self.due.remove(seq.0);
+        if !was_due {
             self.delays.remove(seq);
         }
+        was_due
     }
 
     /// Holds no message any longer.

@@ -9,7 +9,7 @@ use super::frozen::FrozenMessages;
 use super::*;
 use crate::command::{MessageState, States};
 use crate::ids::{Group, LeaseId};
-use crate::record::{EncodedAttributes, Lease};
+use crate::record::{EncodedAttributes, Lease, RecordWriter};
 use held::Held;
 
 /// What happens to messages. Seqs are taken modulo what was sent, and some are not there.
@@ -69,7 +69,7 @@ impl Run {
             Step::Gap { count } if self.gaps_are_sent => (0..count).for_each(|_| {
                 let seq = self.messages.next_seq();
                 self.messages.sent(seq, None);
-                self.messages.acked(seq);
+                self.messages.acked(seq, || None);
             }),
             Step::Gap { count } => {
                 self.messages.skip_to(Seq(self.messages.next_seq().0 + u64::from(count)));
@@ -88,7 +88,7 @@ impl Run {
                 let (seq, until) = (self.seq(seq), end(timeout));
                 self.messages.given_back(seq, until, is_counted, reason.as_ref());
             }
-            Step::Ack { seq } => self.messages.acked(self.seq(seq)),
+            Step::Ack { seq } => self.messages.acked(self.seq(seq), || None),
             Step::Purge { through } => self.messages.purged(self.seq(through)),
             Step::Damage { seq } => self.messages.damaged(self.seq(seq)),
             Step::Settle { ms } => {
@@ -193,8 +193,8 @@ proptest! {
             let held = *run.messages.held(seq).expect("a damaged message is held");
             let waits = restored.messages.held(seq).copied();
             prop_assert_eq!(waits, Some(Held { state: MessageState::Waiting, ..held }));
-            run.messages.acked(seq);
-            restored.messages.acked(seq);
+            run.messages.acked(seq, || None);
+            restored.messages.acked(seq, || None);
         }
         prop_assert_eq!(run.seen(), restored.seen());
         let was = frozen.held.range(..).map(|(seq, held)| (seq, *held)).collect::<Vec<_>>();
@@ -266,9 +266,9 @@ fn a_gap_of_a_billion_costs_nothing() {
     messages.sent(Seq(3_000_000_000), Some(LogTime(5)));
     messages.all_durable();
     assert_eq!((messages.len(), messages.waiting().count()), (3, 2));
-    messages.acked(Seq(1));
+    messages.acked(Seq(1), || None);
     assert_eq!(messages.waiting().next(), Some((Seq(1_000_000_002), Group::NONE)));
-    messages.acked(Seq(1_000_000_002));
+    messages.acked(Seq(1_000_000_002), || None);
     assert_eq!(messages.cursor, messages.next, "what is apart is behind the cursor");
     assert!(messages.apart.is_empty());
     messages.settle(LogTime(5));
@@ -359,4 +359,55 @@ fn what_was_left_out_is_gone_and_memory_is_counted() {
     assert_eq!(memory.held_messages, 1);
     assert_eq!(memory.held_bytes, 0);
     assert!((16..64).contains(&memory.timer_bytes));
+}
+
+/// Without it the core would search all groups of a queue for each message that expires there.
+#[test]
+fn an_index_says_of_which_group_a_message_was_that_nobody_received() {
+    let queue = QueueId(1);
+    let group = |seq: Seq| Group(seq.0 as u32 % 7);
+    let mut state = State::default();
+    create(&mut state, 1, "tenants");
+    let messages = &mut state.by_id(queue).unwrap().messages;
+    messages.set_order(Discipline::Fair);
+    (1..=100).for_each(|seq| messages.sent(Seq(seq), (seq % 10 == 0).then_some(LogTime(seq))));
+    messages.all_durable();
+    // Of those that are delayed some have become visible, and the group of some of those is known.
+    messages.settle(LogTime(50));
+    let order = messages.order_mut().unwrap();
+    for seq in [10, 20, 30].map(Seq) {
+        assert_eq!(order.take_stray(Seq(100)), Some(seq));
+        order.show(group(seq), seq, None);
+    }
+    for seq in (1..=60).map(Seq).filter(|seq| seq.0 % 10 > 0) {
+        messages.walked(group(seq), seq, LogTime(0), LogTime(0));
+    }
+    let held = Lease { seq: Seq(5), receive_count: 1, group: group(Seq(5)) };
+    messages.leased(held, LeaseId(1), LogTime(50), LogTime(60));
+
+    let acked: Vec<Seq> = (1..=90).filter(|seq| seq % 3 > 0).map(Seq).collect();
+    let mut bytes = bytes::BytesMut::new();
+    RecordWriter::new(&mut bytes).acked(queue, &acked);
+    let apply = |state: &mut State, known: bool| {
+        let mut asked = Vec::new();
+        for (record, ..) in crate::entry::records(&bytes) {
+            state.apply_with_groups(&record, |_, seq| {
+                asked.push(seq);
+                known.then(|| group(seq))
+            });
+        }
+        let messages = &state.by_id(queue).unwrap().messages;
+        let waiting: Vec<_> = messages.waiting().collect();
+        (asked, waiting, messages.order().unwrap().counts())
+    };
+    let (asked, waiting, counts) = apply(&mut state.clone(), true);
+    let is_asked = |seq: &Seq| match seq.0 {
+        5 => false,
+        delayed if delayed % 10 == 0 => delayed <= 30,
+        seq => seq <= 60,
+    };
+    assert_eq!(asked, acked.iter().copied().filter(is_asked).collect::<Vec<_>>());
+    let left = (1..=60).filter(|seq| seq % 3 == 0 && (seq % 10 > 0 || *seq <= 30)).map(Seq);
+    assert_eq!(waiting, left.map(|seq| (seq, group(seq))).collect::<Vec<_>>());
+    assert_eq!(apply(&mut state, false), (asked, waiting, counts), "it is a shortcut");
 }
