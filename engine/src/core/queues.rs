@@ -80,6 +80,7 @@ impl<R: ReplyTo> Core<R> {
         // A shorter delay of a FIFO queue, more messages in flight, or a shorter retention.
         let queue = self.queue(name)?.id;
         self.look_at_retention(queue);
+        self.redrives.look_again(queue, now);
         self.serve(queue, now);
         Ok(Decided::WhenDurable(Reply::Altered))
     }
@@ -212,6 +213,7 @@ impl<R: ReplyTo> Core<R> {
         let (through, count) = (queue.last_seq(), queue.messages.len());
         self.check_room(QUEUE_RECORD_BYTES, 0)?;
         self.record(|out| out.queue_purged(id, through, Some(now)));
+        self.redrives.look_again(id, now);
         Ok(Decided::WhenDurable(Reply::Purged { count }))
     }
 

@@ -105,6 +105,13 @@ impl Runs {
         }
     }
 
+    /// What that of a queue finds to take may be something else now, or nothing.
+    pub(super) fn look_again(&mut self, queue: QueueId, now: LogTime) {
+        if let Some(run) = self.runs.get_mut(&queue) {
+            run.go_on(now);
+        }
+    }
+
     /// There may be what was waited for.
     pub(super) fn wake(&mut self, now: LogTime) {
         for run in self.runs.values_mut() {
