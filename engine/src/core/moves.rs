@@ -9,7 +9,7 @@
 //! Its bytes are bounded ([`LANE_BYTES_MAX`]), but for one message that is always let through. What no
 //! segment holds is not moved: segments may have been larger when it was sent.
 
-use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use super::{Core, Room};
 use crate::attributes::QUEUE_NAME_BYTES_MAX;
@@ -62,6 +62,9 @@ pub(crate) struct MovingRead {
     messages: VecDeque<(Chosen, Result<StoredMessage, ReadError>)>,
     is_unreadable: bool,
     is_full: bool,
+    /// Groups of a FIFO queue of which one could not be read or had no space: none passes it. While a message is
+    /// on its way no other batch has those behind it.
+    held_up: BTreeSet<Group>,
 }
 
 /// What the core knows of moves under way.
@@ -77,9 +80,6 @@ pub(super) struct Moves {
     batches: HashMap<QueueId, u64>,
     /// Queues with dead letters that could not be marked yet.
     starved: BTreeSet<QueueId>,
-    /// Groups of FIFO queues of which a message could not be read, so that none may pass it. They are
-    /// forgotten when nothing is under way.
-    unread: HashSet<(QueueId, Group)>,
     /// Nothing is marked before this, because something could not be read.
     pub(super) rests_until: Option<LogTime>,
     /// The store is being closed: nothing is moved any more.
@@ -113,7 +113,13 @@ impl Moving {
                 tracing::error!(%queue, %seq, %error, "a message cannot be read to be moved");
             }
         }
-        MovingRead { batch, messages, is_unreadable: false, is_full: false }
+        MovingRead {
+            batch,
+            messages,
+            is_unreadable: false,
+            is_full: false,
+            held_up: BTreeSet::new(),
+        }
     }
 }
 
@@ -200,21 +206,18 @@ impl<R: ReplyTo> Core<R> {
         let has_expired = expired.is_some_and(|expired| chosen.sent <= expired);
         if !queue.messages.end_moving(seq, chosen.group)
             || has_expired
-            || self.moves.unread.contains(&(id, chosen.group))
+            || read.held_up.contains(&chosen.group)
         {
             return;
         }
         let stored = match body {
             Ok(stored) if !is_full => stored,
-            Ok(_) => {
-                read.is_full = true;
-                return;
-            }
             Err(ReadError::Damaged(_)) => return queue.messages.damaged(seq),
-            Err(ReadError::Disk(_)) => {
-                read.is_unreadable = true;
+            stays => {
+                read.is_full |= stays.is_ok();
+                read.is_unreadable |= stays.is_err();
                 if queue.attributes.fifo {
-                    self.moves.unread.insert((id, chosen.group));
+                    read.held_up.insert(chosen.group);
                 }
                 return;
             }
@@ -257,9 +260,6 @@ impl<R: ReplyTo> Core<R> {
         let lane = self.moves.lane(redrive);
         lane.messages -= messages;
         lane.bytes -= bytes;
-        if self.moves.dead_letters.messages + self.moves.redriven.messages == 0 {
-            self.moves.unread.clear();
-        }
         if read.is_unreadable {
             self.moves.rests_until = Some(now.plus_ms(REST_MS));
             self.moves.starved.insert(queue);
@@ -347,3 +347,6 @@ pub(super) fn moved_bytes(location: &Location) -> u64 {
     let most = MOVED_OVERHEAD_BYTES + MOVED_REASON_BYTES_MAX + QUEUE_NAME_BYTES_MAX;
     u64::from(location.bytes) + most as u64
 }
+
+#[cfg(test)]
+mod tests;
