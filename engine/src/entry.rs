@@ -185,6 +185,9 @@ impl EntryHeader {
         if zero != 0 {
             return wrong("reserved field", u64::from(zero), "0".to_owned());
         }
+        if self.position > Position::MAX {
+            return wrong("position", self.position.0, format!("at most {}", Position::MAX));
+        }
         if self.durable >= self.position {
             return wrong(
                 "durable position",

@@ -286,6 +286,14 @@ pub enum OpenError {
         /// What it should be.
         expected: String,
     },
+    /// A store that was opened as often as a store can be.
+    #[error(
+        "the store was opened {count} times, as often as it can be: its leases have no more numbers"
+    )]
+    OpeningsUsedUp {
+        /// How often.
+        count: u32,
+    },
     /// Bytes below the durable position are not what was written.
     #[error("the store is damaged: {0}")]
     Damaged(#[from] Damage),

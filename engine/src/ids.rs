@@ -67,6 +67,11 @@ number! {
     Position(u64)
 }
 
+impl Seq {
+    /// No queue gets this far. A file that says a greater one is damaged, whatever its checksum says.
+    pub const MAX: Seq = Seq(u64::MAX >> 1);
+}
+
 /// A message's group, by the CRC-32 of its id (FORMAT.md section 4). Two groups that share a
 /// number are one group to the engine: they wait for each other, and their order holds.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug)]
@@ -105,6 +110,10 @@ impl fmt::Display for DeduplicationKey {
 pub struct ProducerId(pub u128);
 
 impl Position {
+    /// No log gets this far. A file that says a greater one is damaged, whatever its checksum says: so
+    /// the position after one that was read can always be computed.
+    pub const MAX: Position = Position(u64::MAX >> 1);
+
     /// The position before this one. The first position's is 0, "nothing".
     pub fn previous(self) -> Position {
         Position(self.0.saturating_sub(1))
@@ -144,6 +153,11 @@ number! {
     Epoch(u32)
 }
 
+impl Epoch {
+    /// The last one: a lease's number has 24 bits for it.
+    pub const MAX: Epoch = Epoch((1 << (u64::BITS - LeaseId::COUNT_BITS)) - 1);
+}
+
 number! {
     /// The number of a wait without an end, chosen by whoever waits: no two that wait at the same
     /// time may have one.
@@ -162,13 +176,18 @@ impl LeaseId {
     /// The `count`-th lease of `epoch`.
     pub fn new(epoch: Epoch, count: u64) -> Self {
         assert!(count < 1 << Self::COUNT_BITS, "2^40 leases since the store was opened");
-        assert!(epoch.0 < 1 << (64 - Self::COUNT_BITS), "2^24 openings of one store");
+        assert!(epoch <= Epoch::MAX, "2^24 openings of one store");
         Self((u64::from(epoch.0) << Self::COUNT_BITS) | count)
     }
 
     /// The epoch that gave it.
     pub fn epoch(self) -> Epoch {
         Epoch((self.0 >> Self::COUNT_BITS) as u32)
+    }
+
+    /// Whether `count` leases from this one on have numbers.
+    pub(crate) fn has_room_for(self, count: usize) -> bool {
+        self.0.checked_add(count as u64).is_some()
     }
 
     /// The lease `offset` after this one in the same epoch.

@@ -12,7 +12,7 @@ use forebay_engine::checksum::Salt;
 use forebay_engine::entry::{
     ENTRY_HEADER_BYTES, EntryBuilder, EntryHeader, check_body, records, seal_entry,
 };
-use forebay_engine::ids::Position;
+use forebay_engine::ids::{Epoch, Position};
 use forebay_engine::log::{Manifest, SEGMENT_HEADER_BYTES, SegmentHeader};
 use forebay_engine::record::{List, Record};
 use forebay_fuzz::{Choices, Fact};
@@ -82,32 +82,50 @@ fn any_entry(mut choices: Choices<'_>) {
 }
 
 fn any_page(mut choices: Choices<'_>) {
-    let make_right = choices.byte() % 2 == 1;
+    let (make_right, version) = (choices.byte() % 2 == 1, version(&mut choices));
     let mut page = choices.rest().to_vec();
     let _ = SegmentHeader::decode(&page);
     page.resize(SEGMENT_HEADER_BYTES as usize, 0);
     if make_right {
-        make_file_right(&mut page, b"FOREBAYL");
+        make_file_right(&mut page, b"FOREBAYL", version);
     }
-    let _ = SegmentHeader::decode(&page);
+    if let Ok(header) = SegmentHeader::decode(&page) {
+        let is_compacted = page[8..12] == 2_u32.to_le_bytes();
+        assert_eq!(header.generation > 0, is_compacted, "only a compacted segment has version 2");
+        assert!(header.first <= Position::MAX && header.epoch <= Epoch::MAX);
+    }
 }
 
 fn any_manifest(mut choices: Choices<'_>) {
-    let make_right = choices.byte() % 2 == 1;
+    let (make_right, version) = (choices.byte() % 2 == 1, version(&mut choices));
     let mut bytes = choices.rest().to_vec();
     if make_right && bytes.len() >= 16 {
-        make_file_right(&mut bytes, b"FOREBAYM");
+        make_file_right(&mut bytes, b"FOREBAYM", version);
     }
     if let Ok(manifest) = Manifest::decode(&bytes) {
+        let row_bytes = if bytes[8..12] == 1_u32.to_le_bytes() { 24 } else { 40 };
         assert!(manifest.segments.is_sorted_by_key(|segment| segment.first));
-        assert!(manifest.segments.len() * 24 < bytes.len(), "a count is believed after a check");
+        assert!(
+            manifest.segments.len() * row_bytes < bytes.len(),
+            "a count is believed after a check"
+        );
+        for segment in &manifest.segments {
+            let last = segment.sealed.map_or(segment.first, |sealed| sealed.last);
+            assert!(segment.first.max(last) <= Position::MAX, "another position can follow");
+        }
+        assert!(manifest.epoch <= Epoch::MAX);
     }
 }
 
+/// A version of manifests and segment headers: there are two of each, and a third is refused.
+fn version(choices: &mut Choices<'_>) -> u32 {
+    choices.below(3) as u32 + 1
+}
+
 /// FORMAT.md sections 2 and 3: magic, version, and the checksum of all but itself.
-fn make_file_right(bytes: &mut [u8], magic: &[u8; 8]) {
+fn make_file_right(bytes: &mut [u8], magic: &[u8; 8], version: u32) {
     bytes[..8].copy_from_slice(magic);
-    bytes[8..12].copy_from_slice(&1_u32.to_le_bytes());
+    bytes[8..12].copy_from_slice(&version.to_le_bytes());
     let crc = crc(&[&bytes[..12], &bytes[16..]]);
     bytes[12..16].copy_from_slice(&crc.to_le_bytes());
 }
@@ -120,7 +138,7 @@ fn crc(parts: &[&[u8]]) -> u32 {
 
 fn written_entry(choices: &mut Choices<'_>) {
     let salt = Salt(choices.number());
-    let position = Position(choices.number().max(1));
+    let position = Position(choices.number().clamp(1, Position::MAX.0));
     let durable = Position(choices.number().min(position.0 - 1));
     let log_time = LogTime(choices.number());
     let facts: Vec<Fact> =

@@ -124,7 +124,7 @@ impl Fact {
             },
             2 => Fact::QueuePurged {
                 queue,
-                through: Seq(choices.number()),
+                through: seq(choices),
                 time: (choices.byte() % 2 == 1).then(|| LogTime(choices.number())),
             },
             3 => Fact::QueueDeleted { queue },
@@ -133,7 +133,7 @@ impl Fact {
                 let payload = choices.bytes(PAYLOAD_BYTES_MAX).to_vec();
                 Fact::Sent {
                     queue,
-                    seq: Seq(choices.number()),
+                    seq: seq(choices),
                     position,
                     // 0 stands for no value.
                     at: Some(choices.number()).filter(|time| time % 2 == 1).map(LogTime),
@@ -156,10 +156,8 @@ impl Fact {
             7 => Fact::LeaseChanged {
                 queue,
                 // At least one: the writer makes no record of no changes.
-                items: std::iter::once((Seq(choices.number()), LogTime(choices.number())))
-                    .chain(items(choices, |choices| {
-                        (Seq(choices.number()), LogTime(choices.number()))
-                    }))
+                items: std::iter::once((seq(choices), LogTime(choices.number())))
+                    .chain(items(choices, |choices| (seq(choices), LogTime(choices.number()))))
                     .collect(),
             },
             8 => Fact::Returned {
@@ -167,18 +165,18 @@ impl Fact {
                 until: LogTime(choices.number()),
                 is_counted: choices.byte() % 2 == 1,
                 reason: String::from_utf8_lossy(choices.bytes(NAME_BYTES_MAX)).into_owned(),
-                items: items(choices, |choices| Seq(choices.number())),
+                items: items(choices, seq),
             },
-            9 => Fact::Acked { queue, items: items(choices, |choices| Seq(choices.number())) },
+            9 => Fact::Acked { queue, items: items(choices, seq) },
             10 => {
                 let payload = choices.bytes(PAYLOAD_BYTES_MAX).to_vec();
                 Fact::Moved {
                     queue,
                     position,
-                    numbers: std::array::from_fn(|_| choices.number()),
+                    numbers: std::array::from_fn(|_| seq(choices).0),
                     receive_count: choices.number_u32(),
                     // One that names no queue is none.
-                    redrive: Some((RedriveId(choices.number()), choices.number()))
+                    redrive: Some((redrive(choices), seq(choices).0))
                         .filter(|(redrive, _)| redrive.0 > 0),
                     reason: text(choices),
                     source: text(choices),
@@ -187,25 +185,25 @@ impl Fact {
                 }
             }
             11 => Fact::RedriveStarted {
-                redrive: RedriveId(choices.number()),
-                numbers: std::array::from_fn(|_| choices.number()),
+                redrive: redrive(choices),
+                numbers: std::array::from_fn(|_| seq(choices).0),
                 destination: text(choices),
             },
             12 => Fact::Expired {
                 queue,
-                below: Seq(choices.number()),
+                below: seq(choices),
                 time: LogTime(choices.number()),
                 late_before: LogTime(choices.number()),
             },
             _ => Fact::RedriveEnded {
-                redrive: RedriveId(choices.number()),
+                redrive: redrive(choices),
                 time: LogTime(choices.number()),
                 outcome: [
                     RedriveOutcome::Completed,
                     RedriveOutcome::Cancelled,
                     RedriveOutcome::Failed,
                 ][choices.below(3)],
-                moved: choices.number(),
+                moved: seq(choices).0,
                 reason: text(choices),
             },
         }
@@ -402,9 +400,20 @@ fn items<T>(choices: &mut Choices<'_>, item: impl Fn(&mut Choices<'_>) -> T) -> 
     (0..choices.below(ITEMS_MAX)).map(|_| item(choices)).collect()
 }
 
+/// A message's number, in its range.
+fn seq(choices: &mut Choices<'_>) -> Seq {
+    Seq(choices.number().min(Seq::MAX.0))
+}
+
+/// A redrive's number, in its range: another one can come after it.
+fn redrive(choices: &mut Choices<'_>) -> RedriveId {
+    let number = choices.number();
+    RedriveId(if number as u32 == u32::MAX { number - 1 } else { number })
+}
+
 fn lease(choices: &mut Choices<'_>) -> Lease {
     Lease {
-        seq: Seq(choices.number()),
+        seq: seq(choices),
         receive_count: choices.number_u32(),
         group: Group(choices.number_u32()),
     }

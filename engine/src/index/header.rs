@@ -5,6 +5,7 @@ use crate::checksum::{Running, Salt};
 use crate::codec::Fields;
 use crate::ids::{Position, StoreId};
 use crate::location::Segment;
+use crate::options::SEGMENT_BYTES_MAX;
 use crate::time::LogTime;
 
 /// The newest version of an index that this code reads, and the one that it writes.
@@ -176,9 +177,12 @@ impl Header {
         if found != expected {
             return Err(format!("checksum {found:08x}, expected {expected:08x}"));
         }
-        match version == INDEX_VERSION {
+        if version != INDEX_VERSION {
+            return Err(format!("version {version}, expected {INDEX_VERSION}"));
+        }
+        match self.control_bytes <= SEGMENT_BYTES_MAX {
             true => Ok(()),
-            false => Err(format!("version {version}, expected {INDEX_VERSION}")),
+            false => Err(format!("{} bytes of records in one segment", self.control_bytes)),
         }
     }
 }

@@ -6,6 +6,7 @@ use super::header::{Counts, ROW_BYTES};
 use super::slot::QueueRow;
 use crate::codec::Fields;
 use crate::ids::{QueueId, Seq};
+use crate::options::SEGMENT_BYTES_MAX;
 
 /// Says of a row that none of its messages is a `Moved`. In indexes of older programs it says so of none.
 const ALL_SENT: u64 = 1;
@@ -56,14 +57,16 @@ impl TableRow {
 
     /// Whether first to last, runs and messages go together.
     fn is_possible(&self) -> bool {
-        let QueueRow { first, last, messages, .. } = self.row;
+        let QueueRow { first, last, messages, bytes, .. } = self.row;
         let span = last.0.checked_sub(first.0);
         let missing = span.and_then(|span| span.checked_add(1)?.checked_sub(messages.into()));
         let (Some(missing), Some(gaps)) = (missing, self.runs.checked_sub(1)) else {
             return false;
         };
         // Each gap lies behind a message, and is of one number or more.
-        gaps < messages && u64::from(gaps) <= missing && (gaps == 0) == (missing == 0)
+        let is_in_range = last <= Seq::MAX && bytes <= SEGMENT_BYTES_MAX;
+        let has_gaps = gaps < messages && u64::from(gaps) <= missing;
+        is_in_range && has_gaps && (gaps == 0) == (missing == 0)
     }
 }
 

@@ -8,6 +8,7 @@ use crate::broken::{Mistake, makes};
 use crate::checksum::{self, Salt};
 use crate::codec::Fields;
 use crate::disk::{Access, Disk, DiskError, DiskFile, read_file, remove_if_there};
+use crate::entry::SEGMENT_HEADER_BYTES;
 use crate::error::{Damage, OpenError};
 use crate::ids::{Epoch, Position, StoreId};
 use crate::options::SEGMENT_BYTES_MAX;
@@ -19,6 +20,8 @@ const MAGIC: [u8; 8] = *b"FOREBAYM";
 /// The version that is written; version 1 is read too.
 const VERSION: u32 = 2;
 const SEGMENTS_MAX: u32 = 1 << 20;
+/// No segment is compacted more often: there is always a generation after one that was read.
+const GENERATION_MAX: u32 = u32::MAX >> 1;
 const HEADER_BYTES: usize = 48;
 const SEGMENT_BYTES: usize = 40;
 const SEGMENT_BYTES_V1: usize = 24;
@@ -274,6 +277,8 @@ impl Manifest {
         let segments: Option<Vec<_>> = rows.map(read).collect();
         let segments = segments.expect("rows were cut to their size");
         let mut manifest = Self { store, epoch, compacted_through, segments };
+        // Right checksums or not, with these the numbers behind them can be computed.
+        manifest.check_ranges()?;
         if version == 1 {
             manifest.tell_ends();
         }
@@ -289,6 +294,18 @@ impl Manifest {
                 sealed.last = last;
             }
         }
+    }
+
+    fn check_ranges(&self) -> Result<(), String> {
+        let Self { epoch, compacted_through, segments, .. } = self;
+        if *epoch > Epoch::MAX {
+            return Err(format!("epoch {epoch}, expected at most {}", Epoch::MAX));
+        }
+        if *compacted_through > Position::MAX {
+            let max = Position::MAX;
+            return Err(format!("compacted through {compacted_through}, expected at most {max}"));
+        }
+        segments.iter().try_for_each(ListedSegment::check_ranges)
     }
 
     fn check_order(&self) -> Result<(), String> {
@@ -316,6 +333,28 @@ impl ListedSegment {
         let (salt, bytes, generation) = (Salt(row.u64()?), row.u64()?, row.u32()?);
         let sealed = (bytes != 0).then_some(Sealed { bytes, last });
         Some(Self { first, generation, salt, sealed, pages: row.u32()? })
+    }
+
+    fn check_ranges(&self) -> Result<(), String> {
+        let Self { first, generation, .. } = *self;
+        let max = Position::MAX;
+        if first > max {
+            return Err(format!("a segment begins with entry {first}, expected at most {max}"));
+        }
+        if generation > GENERATION_MAX {
+            let detail = format!("generation {generation}, expected at most {GENERATION_MAX}");
+            return Err(format!("segment {first} has {detail}"));
+        }
+        let Some(Sealed { bytes, last }) = self.sealed else { return Ok(()) };
+        if last > max {
+            return Err(format!("segment {first} ends at {last}, expected at most {max}"));
+        }
+        let range = SEGMENT_HEADER_BYTES..=SEGMENT_BYTES_MAX;
+        if !range.contains(&bytes) {
+            let (min, max) = range.into_inner();
+            return Err(format!("segment {first} has {bytes} bytes, expected {min} to {max}"));
+        }
+        Ok(())
     }
 
     fn decode_v1(mut row: Fields<'_>) -> Option<Self> {

@@ -98,6 +98,9 @@ impl FoundLog {
         let end = replay(&*disk, &data, &manifest, known.durable, &mut noting)?;
         let clock_start = LogClock::start(clock, noting.log_time);
         let oversized = noting.oversized;
+        if manifest.epoch == Epoch::MAX {
+            return Err(OpenError::OpeningsUsedUp { count: Epoch::MAX.0 });
+        }
 
         // Everything is understood: from here on the disk is changed.
         remove_leftovers(&*disk, &data, &files, options)?;
@@ -111,7 +114,7 @@ impl FoundLog {
         }
         let segments = manifest.segments.len();
         if manifest.epoch == Epoch(0) || !makes(Mistake::EpochNotCounted) {
-            manifest.epoch = Epoch(manifest.epoch.0 + 1);
+            manifest.epoch = manifest.epoch.next();
         }
         let (position, now) = (end.last.next(), clock_start.now());
         let (prepared, next) =

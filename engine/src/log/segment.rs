@@ -95,6 +95,13 @@ impl SegmentHeader {
                 "segment version {version} of generation {generation}, expected {expected}"
             ));
         }
+        if header.first > Position::MAX {
+            let (first, max) = (header.first, Position::MAX);
+            return Err(format!("segment begins with entry {first}, expected at most {max}"));
+        }
+        if header.epoch > Epoch::MAX {
+            return Err(format!("segment epoch {}, expected at most {}", header.epoch, Epoch::MAX));
+        }
         Ok(header)
     }
 

@@ -113,6 +113,11 @@ impl<'a> Record<'a> {
     }
 }
 
+/// A message's number.
+pub(crate) fn take_seq(fields: &mut Fields<'_>) -> Option<Seq> {
+    fields.u64().map(Seq).filter(|seq| *seq <= Seq::MAX)
+}
+
 fn decode_opened<'a>(mut fields: Fields<'a>, _: &'a [u8]) -> Option<Record<'a>> {
     Some(Record::Opened { epoch: Epoch(fields.u32()?) })
 }
@@ -137,7 +142,7 @@ fn decode_queue_changed<'a>(mut fields: Fields<'a>, _: &'a [u8]) -> Option<Recor
 fn decode_queue_purged<'a>(mut fields: Fields<'a>, _: &'a [u8]) -> Option<Record<'a>> {
     Some(Record::QueuePurged {
         queue: QueueId(fields.u32()?),
-        through: Seq(fields.u64()?),
+        through: take_seq(&mut fields)?,
         time: match fields.rest().is_empty() {
             true => None,
             false => Some(LogTime(fields.u64()?)),
@@ -152,7 +157,7 @@ fn decode_queue_deleted<'a>(mut fields: Fields<'a>, _: &'a [u8]) -> Option<Recor
 fn decode_sent<'a>(mut fields: Fields<'a>, payload: &'a [u8]) -> Option<Record<'a>> {
     let sent = Sent {
         queue: QueueId(fields.u32()?),
-        seq: Seq(fields.u64()?),
+        seq: take_seq(&mut fields)?,
         position: Position(fields.u64()?),
         checksum: fields.u32()?,
         attributes_bytes: fields.u32()?,
@@ -173,13 +178,12 @@ fn decode_leased<'a, const GROUPS: bool>(
     mut fields: Fields<'a>,
     _: &'a [u8],
 ) -> Option<Record<'a>> {
-    Some(Record::Leased {
-        queue: QueueId(fields.u32()?),
-        time: LogTime(fields.u64()?),
-        until: LogTime(fields.u64()?),
-        first_lease: LeaseId(fields.u64()?),
-        messages: LeaseList::decode(fields.rest(), GROUPS)?,
-    })
+    let queue = QueueId(fields.u32()?);
+    let (time, until) = (LogTime(fields.u64()?), LogTime(fields.u64()?));
+    let first_lease = LeaseId(fields.u64()?);
+    let messages = LeaseList::decode(fields.rest(), GROUPS)?;
+    let has_numbers = first_lease.has_room_for(messages.len());
+    has_numbers.then_some(Record::Leased { queue, time, until, first_lease, messages })
 }
 
 fn decode_lease_changed<'a>(mut fields: Fields<'a>, _: &'a [u8]) -> Option<Record<'a>> {
@@ -199,7 +203,7 @@ fn decode_produced<'a>(mut fields: Fields<'a>, _: &'a [u8]) -> Option<Record<'a>
         producer: ProducerId(u128::from_le_bytes(fields.array()?)),
         batch: fields.u64()?,
         oldest: fields.u64()?,
-        first: Seq(fields.u64()?),
+        first: take_seq(&mut fields)?,
         count: fields.u32()?,
         time: LogTime(fields.u64()?),
     })
@@ -208,14 +212,14 @@ fn decode_produced<'a>(mut fields: Fields<'a>, _: &'a [u8]) -> Option<Record<'a>
 fn decode_deduplicated<'a>(mut fields: Fields<'a>, _: &'a [u8]) -> Option<Record<'a>> {
     Some(Record::Deduplicated {
         queue: QueueId(fields.u32()?),
-        seq: Seq(fields.u64()?),
+        seq: take_seq(&mut fields)?,
         key: DeduplicationKey(fields.array()?),
         time: LogTime(fields.u64()?),
     })
 }
 
 fn decode_compacted<'a>(mut fields: Fields<'a>, _: &'a [u8]) -> Option<Record<'a>> {
-    Some(Record::Compacted { queue: QueueId(fields.u32()?), next: Seq(fields.u64()?) })
+    Some(Record::Compacted { queue: QueueId(fields.u32()?), next: take_seq(&mut fields)? })
 }
 
 fn decode_returned<'a>(mut fields: Fields<'a>, _: &'a [u8]) -> Option<Record<'a>> {
@@ -237,7 +241,7 @@ fn decode_returned<'a>(mut fields: Fields<'a>, _: &'a [u8]) -> Option<Record<'a>
 fn decode_expired<'a>(mut fields: Fields<'a>, _: &'a [u8]) -> Option<Record<'a>> {
     Some(Record::Expired {
         queue: QueueId(fields.u32()?),
-        below: Seq(fields.u64()?),
+        below: take_seq(&mut fields)?,
         time: LogTime(fields.u64()?),
         late_before: LogTime(fields.u64()?),
     })

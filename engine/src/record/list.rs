@@ -18,16 +18,17 @@ pub trait Item: Sized {
     const BYTES: usize;
     /// Reads it from exactly so many bytes.
     fn read(bytes: &[u8]) -> Self;
+    /// The message that it is about.
+    fn seq(&self) -> Seq;
     /// Writes it.
     fn write(&self, out: &mut BytesMut);
 }
 
 impl<'a, T: Item> List<'a, T> {
     pub(super) fn decode(bytes: &'a [u8]) -> Option<Self> {
-        bytes
-            .len()
-            .is_multiple_of(T::BYTES)
-            .then_some(Self { bytes, item: std::marker::PhantomData })
+        let list = Self { bytes, item: std::marker::PhantomData };
+        let is_whole = bytes.len().is_multiple_of(T::BYTES);
+        (is_whole && list.iter().all(|item| item.seq() <= Seq::MAX)).then_some(list)
     }
 
     /// The items in order.
@@ -59,6 +60,9 @@ impl Item for Seq {
     fn read(bytes: &[u8]) -> Self {
         Seq(u64_at(bytes, 0))
     }
+    fn seq(&self) -> Seq {
+        *self
+    }
     fn write(&self, out: &mut BytesMut) {
         out.put_u64_le(self.0);
     }
@@ -68,6 +72,9 @@ impl Item for (Seq, LogTime) {
     const BYTES: usize = 16;
     fn read(bytes: &[u8]) -> Self {
         (Seq(u64_at(bytes, 0)), LogTime(u64_at(bytes, 8)))
+    }
+    fn seq(&self) -> Seq {
+        self.0
     }
     fn write(&self, out: &mut BytesMut) {
         out.put_u64_le(self.0.0);
@@ -96,7 +103,8 @@ pub struct LeaseList<'a> {
 impl<'a> LeaseList<'a> {
     pub(super) fn decode(bytes: &'a [u8], has_groups: bool) -> Option<Self> {
         let list = Self { bytes, has_groups };
-        bytes.len().is_multiple_of(list.item_bytes()).then_some(list)
+        let is_whole = bytes.len().is_multiple_of(list.item_bytes());
+        (is_whole && list.iter().all(|lease| lease.seq <= Seq::MAX)).then_some(list)
     }
 
     fn item_bytes(&self) -> usize {

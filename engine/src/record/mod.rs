@@ -17,10 +17,10 @@ use crate::time::LogTime;
 
 pub use attributes::EncodedAttributes;
 pub(crate) use attributes::put_attributes;
-pub(crate) use decode::RecordFrame;
+pub(crate) use decode::{RecordFrame, take_seq};
 pub use list::{Item, Lease, LeaseList, List};
-pub(crate) use moved::MOVED_REASON_BYTES_MAX;
 pub use moved::{MOVED_OVERHEAD_BYTES, Moved, RedriveEnded, RedriveOutcome, RedriveStarted};
+pub(crate) use moved::{MOVED_REASON_BYTES_MAX, take_moved, take_redrive};
 pub use write::RecordWriter;
 pub(crate) use write::seal_record;
 

@@ -2,6 +2,7 @@
 
 use bytes::{BufMut, BytesMut};
 
+use super::decode::take_seq;
 use super::{HAS_REASON, REASON_BYTES_MAX, Record, RecordWriter, Sent, kind};
 use crate::codec::Fields;
 use crate::ids::{Position, QueueId, RedriveId, Seq};
@@ -108,13 +109,23 @@ impl RedriveOutcome {
     }
 }
 
+/// A redrive's number: another one can come after it.
+pub(crate) fn take_redrive(fields: &mut Fields<'_>) -> Option<RedriveId> {
+    fields.u64().map(RedriveId).filter(|redrive| redrive.count() < u32::MAX)
+}
+
+/// How many messages a redrive has moved: no more than there can be.
+pub(crate) fn take_moved(fields: &mut Fields<'_>) -> Option<u64> {
+    fields.u64().filter(|moved| *moved <= Seq::MAX.0)
+}
+
 pub(super) fn decode_moved<'a, const HAS_REASON: bool>(
     mut fields: Fields<'a>,
     payload: &'a [u8],
 ) -> Option<Record<'a>> {
     let message = Sent {
         queue: QueueId(fields.u32()?),
-        seq: Seq(fields.u64()?),
+        seq: take_seq(&mut fields)?,
         position: Position(fields.u64()?),
         visible_from: Some(LogTime(fields.u64()?)).filter(|time| time.0 > 0),
         deduplication: None,
@@ -125,9 +136,9 @@ pub(super) fn decode_moved<'a, const HAS_REASON: bool>(
     let mut moved = Moved {
         message,
         from_queue: QueueId(fields.u32()?),
-        from_seq: Seq(fields.u64()?),
+        from_seq: take_seq(&mut fields)?,
         origin_queue: QueueId(fields.u32()?),
-        origin_seq: Seq(fields.u64()?),
+        origin_seq: take_seq(&mut fields)?,
         sent: LogTime(fields.u64()?),
         first_received: LogTime(fields.u64()?),
         receive_count: fields.u32()?,
@@ -136,7 +147,7 @@ pub(super) fn decode_moved<'a, const HAS_REASON: bool>(
         reason: "",
         source: "",
     };
-    let (redrive, count) = (RedriveId(fields.u64()?), fields.u64()?);
+    let (redrive, count) = (take_redrive(&mut fields)?, take_moved(&mut fields)?);
     moved.redrive = (redrive.0 > 0).then_some((redrive, count));
     if HAS_REASON {
         let reason_bytes = fields.u16()?;
@@ -156,22 +167,22 @@ pub(super) fn decode_redrive_started<'a>(
     _: &'a [u8],
 ) -> Option<Record<'a>> {
     Some(Record::RedriveStarted(RedriveStarted {
-        redrive: RedriveId(fields.u64()?),
+        redrive: take_redrive(&mut fields)?,
         time: LogTime(fields.u64()?),
         rate: fields.u64()?,
-        through: Seq(fields.u64()?),
+        through: take_seq(&mut fields)?,
         to_move: fields.u64()?,
-        moved: fields.u64()?,
+        moved: take_moved(&mut fields)?,
         destination: str::from_utf8(fields.rest()).ok()?,
     }))
 }
 
 pub(super) fn decode_redrive_ended<'a>(mut fields: Fields<'a>, _: &'a [u8]) -> Option<Record<'a>> {
     Some(Record::RedriveEnded(RedriveEnded {
-        redrive: RedriveId(fields.u64()?),
+        redrive: take_redrive(&mut fields)?,
         time: LogTime(fields.u64()?),
         outcome: RedriveOutcome::from_number(fields.u8()?)?,
-        moved: fields.u64()?,
+        moved: take_moved(&mut fields)?,
         reason: str::from_utf8(fields.rest()).ok()?,
     }))
 }

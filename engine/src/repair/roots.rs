@@ -252,10 +252,10 @@ fn list_anew(
             rows.push(ListedSegment { first, generation, salt, sealed, pages: pages(capacity) });
         }
     }
-    let epochs = present.iter().map(|segment| segment.header.epoch.0).max();
+    let epochs = present.iter().map(|segment| segment.header.epoch.0).max().unwrap_or_default();
     let manifest = Manifest {
         store,
-        epoch: Epoch(epochs.unwrap_or_default().saturating_add(EPOCHS_SKIPPED)),
+        epoch: Epoch(epochs.saturating_add(EPOCHS_SKIPPED)).min(Epoch::MAX),
         compacted_through,
         segments: rows,
     };

@@ -15,7 +15,7 @@ use crate::attributes::{Attributes, TEXT_BIT};
 use crate::codec::Fields;
 use crate::command::MessageState;
 use crate::ids::{DeduplicationKey, Group, LeaseId, Position, ProducerId, QueueId, Seq};
-use crate::record::{EncodedAttributes, put_attributes};
+use crate::record::{EncodedAttributes, put_attributes, take_seq};
 use crate::state::deduplication::{Entry, Window};
 use crate::state::delays::Delays;
 use crate::state::frozen::{FrozenMessages, FrozenQueue};
@@ -380,7 +380,7 @@ fn read_window(body: &mut Body<'_>, bytes: u64) -> Result<Window, PartError> {
     let mut window = Window::default();
     read_items(body, bytes, DEDUPLICATED_BYTES, |mut item| {
         let key = DeduplicationKey(item.array()?);
-        window.push(Entry { key, seq: Seq(item.u64()?), time: LogTime(item.u64()?) });
+        window.push(Entry { key, seq: take_seq(&mut item)?, time: LogTime(item.u64()?) });
         Some(())
     })?;
     Ok(window)
@@ -400,7 +400,7 @@ fn read_producers(body: &mut Body<'_>, mut bytes: u64) -> Result<Producers, Part
         bytes = bytes.checked_sub(batches_bytes).ok_or_else(wrong)?;
         let mut batches = VecDeque::new();
         read_items(body, batches_bytes, BATCH_BYTES, |mut item| {
-            let (number, first) = (item.u64()?, Seq(item.u64()?));
+            let (number, first) = (item.u64()?, take_seq(&mut item)?);
             batches.push_back(Batch { number, first, count: item.u32()? });
             Some(())
         })?;
@@ -420,6 +420,11 @@ fn read_past(body: &mut Body<'_>, bytes: u64) -> Result<Past, PartError> {
         read = 40;
     }
     body.bytes(bytes.saturating_sub(read))?;
+    let greatest = last_expiry.map_or(purge.through, |expiry| purge.through.max(expiry.below));
+    if greatest > Seq::MAX {
+        let max = Seq::MAX;
+        return Err(PartError::Wrong(format!("message {greatest} was swept, the last is {max}")));
+    }
     Ok(Past { last_purge, last_expiry })
 }
 
@@ -538,7 +543,7 @@ fn decode_held(mut fields: Fields<'_>, has_group: bool) -> Option<(Seq, Held)> {
 /// Whether the messages are as a queue's can be: what counts and subtracts relies on it.
 fn check_messages(messages: &FrozenMessages) -> Result<(), String> {
     let FrozenMessages { next, cursor, apart, held, delays, due, .. } = messages;
-    if *cursor < Seq(1) || cursor > next {
+    if *cursor < Seq(1) || cursor > next || *next > Seq::MAX {
         return Err(format!("cursor {cursor} and next message {next}"));
     }
     if apart.min().is_some_and(|first| first <= cursor.0)

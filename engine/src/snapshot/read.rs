@@ -98,6 +98,8 @@ fn read_header(
         format!("is of position {}, expected {position}", header.position)
     } else if header.through < position {
         format!("is of position {position}, and of none behind {}", header.through)
+    } else if header.through > Position::MAX {
+        format!("is of entries up to {}, expected at most {}", header.through, Position::MAX)
     } else {
         return Ok(header);
     };

@@ -4,8 +4,7 @@ use bytes::{BufMut, BytesMut};
 
 use super::source::PartError;
 use crate::codec::Fields;
-use crate::ids::{RedriveId, Seq};
-use crate::record::RedriveOutcome;
+use crate::record::{RedriveOutcome, take_moved, take_redrive, take_seq};
 use crate::state::redrives::{Redrive, RedriveEnd, Redrives};
 use crate::time::LogTime;
 
@@ -46,10 +45,10 @@ pub(super) fn read(bytes: &[u8]) -> Result<Redrives, PartError> {
 }
 
 fn take(fields: &mut Fields<'_>) -> Option<Redrive> {
-    let (id, state, started) = (RedriveId(fields.u64()?), fields.u8()?, LogTime(fields.u64()?));
+    let (id, state, started) = (take_redrive(fields)?, fields.u8()?, LogTime(fields.u64()?));
     let time = LogTime(fields.u64()?);
-    let (rate, through) = (fields.u64()?, Seq(fields.u64()?));
-    let (to_move, moved) = (fields.u64()?, fields.u64()?);
+    let (rate, through) = (fields.u64()?, take_seq(fields)?);
+    let (to_move, moved) = (fields.u64()?, take_moved(fields)?);
     let (destination, reason) = (take_text(fields)?, take_text(fields)?);
     let end = match state {
         RUNNING => None,

@@ -98,7 +98,8 @@ impl Late {
     /// The first stretch of which a message may be there, with its first time and its last.
     pub(crate) fn first(&self) -> Option<(u64, LogTime, LogTime)> {
         let (first, _) = self.stretches.first_key_value()?;
-        Some((*first, LogTime(first << STRETCH), LogTime(((first + 1) << STRETCH) - 1)))
+        let start = first << STRETCH;
+        Some((*first, LogTime(start), LogTime(start | ((1 << STRETCH) - 1))))
     }
 
     /// Bytes on the heap, about; what is shared counts for each.
@@ -165,6 +166,14 @@ mod tests {
 
     fn there(queue: &Messages) -> Vec<u64> {
         (1..queue.next_seq().0).filter(|seq| queue.contains(Seq(*seq))).collect()
+    }
+
+    /// Without it a record of a wrong clock would end the server.
+    #[test]
+    fn the_last_minute_of_all_has_an_end() {
+        let mut queue = queue_of(1);
+        queue.came_late(Seq(1), LogTime(u64::MAX - 1));
+        assert_eq!(queue.late.first().unwrap().2, LogTime::NEVER);
     }
 
     /// Without it a dead letter would expire with those around it, and not when its time has come.
