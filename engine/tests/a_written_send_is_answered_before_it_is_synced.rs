@@ -7,16 +7,25 @@
 mod client;
 mod common;
 
+use std::sync::Arc;
+use std::sync::mpsc::TryRecvError;
+
 use client::{Client, send};
+use common::engine::start;
+use common::gate::GatedDisk;
+use forebay_engine::Options;
 use forebay_engine::attributes::{AttributeChanges, Durability};
 use forebay_engine::command::{Command, ProducerBatch, Reply};
-use forebay_engine::disk::Fault;
+use forebay_engine::disk::{Fault, SimDisk};
 use forebay_engine::ids::ProducerId;
+
+fn fast() -> AttributeChanges {
+    AttributeChanges { durability: Some(Durability::Written), ..Default::default() }
+}
 
 fn client() -> Client {
     let mut client = Client::new();
-    let fast = AttributeChanges { durability: Some(Durability::Written), ..Default::default() };
-    client.create_with("fast", fast);
+    client.create_with("fast", fast());
     client.create("safe");
     client
 }
@@ -48,10 +57,52 @@ fn is_answered_although_the_sync_fails(written: Command) {
 }
 
 #[test]
+fn and_not_before_it_is_written() {
+    let disk = GatedDisk::new(SimDisk::new(1));
+    let running = start(Arc::new(disk.clone()), Options::default());
+    let (name, attributes) = ("fast".to_owned(), fast().into());
+    running.ask(Command::CreateQueue { name, attributes }).unwrap();
+    disk.close();
+    disk.close_writes();
+    let sent = running.submit(send("fast", "fast", None));
+    disk.wait_for_a_write();
+    // The core has heard of everything that was told before, once it answers this.
+    let describe = Command::DescribeQueue { name: "fast".to_owned() };
+    running.ask(describe).unwrap();
+    assert_eq!(sent.try_recv(), Err(TryRecvError::Empty), "it is not written");
+    disk.open_writes();
+    sent.recv().unwrap().expect("it is written, and its sync hangs");
+    disk.open(false);
+    running.engine.shutdown().unwrap();
+}
+
+#[test]
 fn what_was_answered_survives_a_killed_process() {
+    // At the write, and at the sync behind it.
+    for (operation, is_written) in [(0, false), (1, true)] {
+        let mut client = client();
+        let fast = client.begin(send("fast", "fast", None));
+        client.disk.fail_at(client.disk.operations() + operation, Fault::Crash);
+        client.store().commit().unwrap_err();
+        let is_answered = matches!(client.answer(fast), Some(Ok(Reply::Sent(_))));
+        assert_eq!(is_answered, is_written);
+        client.kill();
+        let bodies = client.bodies("fast", 0);
+        assert!(bodies == ["fast"] || !is_answered && bodies.is_empty(), "{bodies:?}");
+    }
+}
+
+/// Or the test above would not show anything.
+#[test]
+fn and_was_not_synced_then() {
     let mut client = client();
-    client.begin(send("fast", "fast", None));
-    client.store().commit().unwrap();
-    client.kill();
-    assert_eq!(client.bodies("fast", 0), ["fast"]);
+    let fast = client.begin(send("fast", "fast", None));
+    client.disk.fail_at(client.disk.operations() + 1, Fault::Io);
+    client.store().commit().unwrap_err();
+    assert!(matches!(client.answer(fast), Some(Ok(Reply::Sent(_)))));
+    client.stop();
+    // A power cut that takes all it can.
+    client.disk.crash_way(0);
+    client.open().unwrap();
+    assert!(client.bodies("fast", 0).is_empty());
 }

@@ -10,20 +10,31 @@ use forebay_engine::{Engine, EngineHandle, LogFailure, Opening, Options, SystemC
 
 use super::{Answer, DATA};
 
-/// Sends its answer to whoever waits.
+/// Who gets an answer.
 #[derive(Debug)]
-pub struct Caller(Sender<Answer>);
+pub enum Caller {
+    /// Sends it to whoever waits.
+    Tells(Sender<Answer>),
+    /// Says that it has come, and holds up the thread that gives it until it may go on.
+    HoldsUp(Sender<()>, Receiver<()>),
+}
 
 impl Caller {
     pub fn new(answers: Sender<Answer>) -> Self {
-        Self(answers)
+        Self::Tells(answers)
     }
 }
 
 impl ReplyTo for Caller {
     fn reply(self, result: Answer) {
-        // A test that no longer listens does not mind.
-        let _ = self.0.send(result);
+        match self {
+            // A test that no longer listens does not mind.
+            Self::Tells(answers) => drop(answers.send(result)),
+            Self::HoldsUp(has_come, may_go_on) => {
+                let _ = has_come.send(());
+                let _ = may_go_on.recv();
+            }
+        }
     }
     fn is_gone(&self) -> bool {
         false
@@ -58,7 +69,7 @@ pub fn start_at(data: &Path, options: Options) -> Engine<Caller> {
 /// Submits a command and waits for its answer.
 pub fn ask(engine: &Engine<Caller>, command: Command) -> Answer {
     let (answer, answers) = channel();
-    engine.handle().submit(command, Caller(answer));
+    engine.handle().submit(command, Caller::new(answer));
     answers.recv().expect("every command is answered")
 }
 
@@ -66,8 +77,17 @@ impl Running {
     /// Submits a command; its answer comes later.
     pub fn submit(&self, command: Command) -> Receiver<Answer> {
         let (answer, waiting) = channel();
-        self.handle.submit(command, Caller(answer));
+        self.handle.submit(command, Caller::new(answer));
         waiting
+    }
+
+    /// Holds up the thread that has the core until the sender is used or dropped: what is submitted
+    /// meanwhile is taken at once afterwards.
+    pub fn hold_up(&self) -> Sender<()> {
+        let ((tell, has_come), (go_on, may_go_on)) = (channel(), channel());
+        self.handle.submit(Command::Stats, Caller::HoldsUp(tell, may_go_on));
+        has_come.recv().expect("every command is answered");
+        go_on
     }
 
     /// Submits a command and waits for its answer.

@@ -1,5 +1,5 @@
-//! A disk whose syncs of the log wait at a gate, and fail on demand: what the threads of an engine
-//! do meanwhile can then be said exactly.
+//! A disk whose syncs of the log wait at a gate, and fail on demand, and whose writes of the log wait
+//! at another: what the threads of an engine do meanwhile can then be said exactly.
 
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex};
@@ -23,6 +23,9 @@ struct State {
     closed: bool,
     failing: bool,
     waiting: usize,
+    /// The same of writes.
+    writes_closed: bool,
+    writes_waiting: usize,
     log_made: bool,
     /// Syncs of segments since the start.
     syncs: usize,
@@ -51,6 +54,23 @@ impl GatedDisk {
         drop(self.gate.changed.wait_while(state, |state| state.waiting == 0).unwrap());
     }
 
+    /// From now on a write of the log waits.
+    pub fn close_writes(&self) {
+        self.gate.state.lock().unwrap().writes_closed = true;
+    }
+
+    /// Lets the writes pass.
+    pub fn open_writes(&self) {
+        self.gate.state.lock().unwrap().writes_closed = false;
+        self.gate.changed.notify_all();
+    }
+
+    /// Waits until a write waits at its gate.
+    pub fn wait_for_a_write(&self) {
+        let state = self.gate.state.lock().unwrap();
+        drop(self.gate.changed.wait_while(state, |state| state.writes_waiting == 0).unwrap());
+    }
+
     /// How often the log was synced.
     pub fn syncs(&self) -> usize {
         self.gate.state.lock().unwrap().syncs
@@ -77,6 +97,12 @@ impl DiskFile for GatedFile {
         self.file.read_durable_at(offset, buffer)
     }
     fn write_all_at(&self, offset: u64, bytes: &[u8]) -> Result<(), DiskError> {
+        let mut state = self.gate.state.lock().unwrap();
+        state.writes_waiting += 1;
+        self.gate.changed.notify_all();
+        let mut state = self.gate.changed.wait_while(state, |state| state.writes_closed).unwrap();
+        state.writes_waiting -= 1;
+        drop(state);
         self.file.write_all_at(offset, bytes)
     }
     fn set_size(&self, bytes: u64) -> Result<(), DiskError> {
