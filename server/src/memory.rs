@@ -70,6 +70,11 @@ impl Memory {
         }
     }
 
+    /// How much of it nobody holds or waits for.
+    pub(crate) fn free_bytes(&self) -> u64 {
+        (self.grains.available_permits() * GRAIN_BYTES) as u64
+    }
+
     /// Raises `charge` to cover `bytes`, if that is possible at once.
     pub(crate) fn try_raise(&self, charge: &mut Charge, need: Need, bytes: usize) -> bool {
         let Some(missing) = charge.missing(bytes) else { return true };

@@ -48,6 +48,11 @@ impl Budget {
         }
     }
 
+    /// How many bytes of its memory nobody holds or waits for.
+    pub fn memory_free_bytes(&self) -> u64 {
+        self.memory.free_bytes()
+    }
+
     /// The same, with connections that are served by these.
     pub fn on(self, workers: Workers) -> Self {
         Self { workers: Arc::new(workers), ..self }

@@ -158,9 +158,11 @@ async fn one_connection_too_many_is_told_so_and_a_later_one_is_welcome() {
 
 #[tokio::test]
 async fn announced_bytes_cost_nothing_and_sent_ones_no_more_than_the_budget() {
-    let limits = Limits { memory_bytes_max: 1 << 20, ..Limits::default() };
+    const BUDGET: u64 = 1 << 20;
+    let limits = Limits { memory_bytes_max: BUDGET, ..Limits::default() };
     let server = Server::start(limits).await;
     let healthy = server.client().await;
+    assert_eq!(server.memory_free_bytes(), BUDGET);
     let mut greedy = Vec::new();
     for _ in 0..50 {
         let mut raw = server.greeted().await;
@@ -169,6 +171,15 @@ async fn announced_bytes_cost_nothing_and_sent_ones_no_more_than_the_budget() {
         raw.send(&[0; 12 << 10]).await;
         greedy.push(raw);
     }
+    assert_served(&healthy).await;
+    // Three times the budget, which the sockets hold as long as the server does not read it.
+    for raw in &mut greedy {
+        raw.send(&[0; 52 << 10]).await;
+    }
+    // From here on one of them at a time is read, and the others wait for memory.
+    server.memory_is_free(0).await;
+    drop(greedy);
+    server.memory_is_free(BUDGET).await;
     assert_served(&healthy).await;
 }
 
@@ -194,10 +205,37 @@ async fn frames_that_never_end_spend_the_budget_and_keep_no_small_request_waitin
 
 #[tokio::test]
 async fn requests_that_together_exceed_the_budget_are_all_served_in_turn() {
-    let limits = Limits { memory_bytes_max: 256 << 10, ..Limits::default() };
+    const BUDGET: u64 = 256 << 10;
+    let limits = Limits { memory_bytes_max: BUDGET, ..Limits::default() };
     let server = Server::start(limits).await;
     let client = server.client().await;
     client.create_queue("orders", Default::default()).await.unwrap();
+    assert_eq!(server.memory_free_bytes(), BUDGET);
+
+    // Of each all but the last byte, so that what was read of them is held.
+    let (finish, _) = tokio::sync::watch::channel(false);
+    let (mut greeted, mut held) = (Vec::new(), Vec::new());
+    for _ in 0..4 {
+        greeted.push(server.greeted().await);
+    }
+    for mut raw in greeted {
+        let mut may_finish = finish.subscribe();
+        held.push(tokio::spawn(async move {
+            let body = OutgoingMessage::new(vec![7; 200 << 10]);
+            let request = frame(2, Send::new("orders", vec![body]));
+            let (last, first) = request.split_last().unwrap();
+            raw.send(first).await;
+            may_finish.wait_for(|finish| *finish).await.unwrap();
+            raw.send(&[*last]).await;
+            assert!(matches!(raw.reply().await, Some((2, Reply::Sent(_)))));
+        }));
+    }
+    server.memory_is_free(0).await;
+    finish.send_replace(true);
+    for held in held {
+        within("the answer to a request that was held", held).await.unwrap();
+    }
+
     let senders: Vec<_> = (0..20)
         .map(|number| {
             let server = server.address;
@@ -217,8 +255,9 @@ async fn requests_that_together_exceed_the_budget_are_all_served_in_turn() {
         within("a sender's end", sender).await.unwrap();
     }
     let mut received = 0;
-    while received < 100 {
+    while received < 104 {
         received += crate::support::receive(&client, "orders", 10).await.len();
     }
-    assert_eq!(client.describe_queue("orders").await.unwrap().next_seq, 101);
+    assert_eq!(client.describe_queue("orders").await.unwrap().next_seq, 105);
+    server.memory_is_free(BUDGET).await;
 }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use forebay::{Ending, EndingSender, Engine, EngineHandle, Limits};
+use forebay::{Budget, Ending, EndingSender, Engine, EngineHandle, Limits};
 use forebay_engine::disk::{Disk, RealDisk};
 use forebay_engine::{Clock, Options, SystemClock};
 use forebay_protocol::client::{Client, ClientOptions};
@@ -20,6 +20,7 @@ pub(crate) struct Server {
     ending: EndingSender,
     running: JoinHandle<Ending>,
     engine: Engine,
+    budget: Budget,
     _dir: Option<TempDir>,
 }
 
@@ -69,8 +70,11 @@ impl Server {
         let (engine, _) = Engine::open(disk, clock, &data, options, on_failure).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let running = tokio::spawn(forebay::run(listener, engine.handle(), limits, ending));
-        Self { address, ending: tell_ending, running, engine, _dir: None }
+        let budget = Budget::new(&limits);
+        let running =
+            forebay::run_within(listener, engine.handle(), limits, budget.clone(), ending);
+        let running = tokio::spawn(running);
+        Self { address, ending: tell_ending, running, engine, budget, _dir: None }
     }
 
     /// A client that fails instead of reconnecting for long.
@@ -90,6 +94,21 @@ impl Server {
     /// A connection that was welcomed.
     pub(crate) async fn greeted(&self) -> Raw {
         Raw::connect(self.address).await.greet().await
+    }
+
+    /// How many bytes of the memory budget nobody holds or waits for.
+    pub(crate) fn memory_free_bytes(&self) -> u64 {
+        self.budget.memory_free_bytes()
+    }
+
+    /// Waits until so many are free.
+    pub(crate) async fn memory_is_free(&self, bytes: u64) {
+        let is_so = async {
+            while self.memory_free_bytes() != bytes {
+                tokio::task::yield_now().await;
+            }
+        };
+        within("so much free memory", is_so).await;
     }
 
     /// The engine below.
