@@ -106,6 +106,49 @@ async fn sigterm_answers_what_was_begun_tells_the_others_and_ends_with_status_0(
 }
 
 #[tokio::test]
+async fn a_second_signal_ends_at_once_what_the_first_one_drains() {
+    let dir = TempDir::new().unwrap();
+    let mut server = Process::serve(&dir.path().join("data"), ([127, 0, 0, 1], 0).into());
+    let client = connect(&server).await;
+    client.create_queue("orders", Default::default()).await.unwrap();
+    let body = vec![7; 256 << 10];
+    for _ in 0..64 {
+        send(&client, "orders", &[&body]).await;
+    }
+    // It never reads what it asked for, so the server has answers left for as long as it drains.
+    let mut greedy = Raw::connect_narrow(server.address).await.greet().await;
+    let receive = Receive {
+        queue: "orders".to_owned(),
+        max: 1,
+        wait_ms: None,
+        visibility_ms: None,
+        bytes_max: 0,
+        attempt: String::new(),
+    };
+    for correlation in 2..66 {
+        greedy.request(correlation, receive.clone()).await;
+    }
+    let are_under_way = async {
+        // More than the server's end of the connection takes: 4 MiB by default.
+        while client.describe_queue("orders").await.unwrap().in_flight < 16 {}
+    };
+    within("the answers that nobody reads", are_under_way).await;
+    server.terminate();
+    let is_draining = async {
+        while !server.log().contains("a second signal ends the process at once") {
+            tokio::task::yield_now().await;
+        }
+    };
+    within("the first signal", is_draining).await;
+    server.terminate();
+    let (status, server) =
+        tokio::task::spawn_blocking(move || (server.wait(), server)).await.unwrap();
+    assert_eq!(status.code(), Some(1), "{}", server.log());
+    assert!(!server.log().contains("were cut"), "it did not wait: {}", server.log());
+    drop(greedy);
+}
+
+#[tokio::test]
 async fn a_client_that_keeps_on_rides_over_a_restart() {
     let dir = TempDir::new().unwrap();
     let data = dir.path().join("data");

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use bytes::BytesMut;
 use forebay_protocol::{ErrorCode, Frame, FrameDecoder, Hello, Reply, Request};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 use super::within;
 
@@ -19,6 +19,15 @@ pub(crate) struct Raw {
 impl Raw {
     pub(crate) async fn connect(address: SocketAddr) -> Self {
         let stream = within("a connect", TcpStream::connect(address)).await.unwrap();
+        let decoder = FrameDecoder { frame_bytes_max: u32::MAX };
+        Self { stream, buffer: BytesMut::new(), decoder }
+    }
+
+    /// A connection for which the system takes little of what comes as long as nobody reads it.
+    pub(crate) async fn connect_narrow(address: SocketAddr) -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(4096).unwrap();
+        let stream = within("a connect", socket.connect(address)).await.unwrap();
         let decoder = FrameDecoder { frame_bytes_max: u32::MAX };
         Self { stream, buffer: BytesMut::new(), decoder }
     }
