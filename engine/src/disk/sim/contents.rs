@@ -5,6 +5,7 @@
 //! - `durable` plus all of `pending` equals `cache`, until a failed sync drops changes.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{Hash, Hasher};
 use std::io;
 
 use rustix::io::Errno;
@@ -55,6 +56,17 @@ impl Contents {
 
     pub(super) fn durable(&self) -> &Image {
         &self.durable
+    }
+
+    /// Tells a hasher all that the next process can read, and all that a power cut can leave.
+    pub(super) fn hash_into(&self, hasher: &mut impl Hasher) {
+        self.cache.hash_into(hasher);
+        self.durable.hash_into(hasher);
+        hasher.write_usize(self.pending.len());
+        for Change { size_after, cuts, first_sector, sectors } in &self.pending {
+            (size_after, cuts, first_sector, sectors).hash(hasher);
+        }
+        self.unreadable.hash(hasher);
     }
 
     pub(super) fn read(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {

@@ -99,6 +99,12 @@ impl SimDisk {
         self.state().fingerprint()
     }
 
+    /// As [`SimDisk::fingerprint`], and of what is durable and unsynced too: two disks that have the same
+    /// one are the same to the next process and to a power cut after it.
+    pub fn fingerprint_unsynced(&self) -> u128 {
+        self.state().fingerprint_unsynced()
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         // A test that panicked elsewhere still wants to look at its disk.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)

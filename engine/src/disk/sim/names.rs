@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
+use std::hash::{Hash, Hasher};
 use std::io;
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
@@ -18,7 +19,7 @@ use super::random::Random;
 pub(super) type Inode = u64;
 
 /// What a name stands for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Entry {
     Dir,
     File(Inode),
@@ -36,7 +37,7 @@ pub(super) struct Names {
     pending: Vec<Change>,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Hash)]
 enum Change {
     Link { path: PathBuf, entry: Entry },
     Unlink { path: PathBuf },
@@ -91,6 +92,13 @@ impl Names {
             Entry::File(inode) => Some((Path::new(path), *inode)),
             Entry::Dir => None,
         })
+    }
+
+    /// Tells a hasher the names, what is durable of them, and the changes between.
+    pub(super) fn hash_into(&self, hasher: &mut impl Hasher) {
+        self.cached.hash(hasher);
+        self.durable.hash(hasher);
+        self.pending.hash(hasher);
     }
 
     pub(super) fn link(&mut self, path: &Path, entry: Entry) -> io::Result<()> {

@@ -5,7 +5,7 @@
 //! - Everything that is iterated is ordered, so that equal seeds give equal runs.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::hash::Hash;
+use std::hash::{Hash, Hasher};
 use std::io;
 use std::path::Path;
 
@@ -326,6 +326,19 @@ impl State {
             path.as_os_str().hash(&mut hasher);
             if let Some(file) = self.files.get(&inode) {
                 file.contents.cache().hash_into(&mut hasher);
+            }
+        }
+        hasher.finish128().as_u128()
+    }
+
+    /// A hash of all names and files, of what is durable of them, and of what is unsynced.
+    pub(super) fn fingerprint_unsynced(&self) -> u128 {
+        let mut hasher = SipHasher13::new();
+        self.names.hash_into(&mut hasher);
+        for inode in self.names.inodes().into_iter().collect::<BTreeSet<_>>() {
+            if let Some(file) = self.files.get(&inode) {
+                hasher.write_u64(inode);
+                file.contents.hash_into(&mut hasher);
             }
         }
         hasher.finish128().as_u128()

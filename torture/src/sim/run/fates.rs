@@ -74,10 +74,11 @@ impl CrashStates {
     }
 
     /// Whether a state has not been judged yet at this point of this script, where what may be recovered
-    /// is the same, whatever fault has struck. If so, it is now, and counts.
-    fn is_due(&self, case: u64, depth: usize, fingerprint: u64) -> bool {
+    /// is the same, whatever fault has struck. If so, it is now, and counts. `whole` tells states apart
+    /// that are not the same to a later power cut.
+    fn is_due(&self, case: u64, depth: usize, whole: u64, fingerprint: u64) -> bool {
         let mut judged = self.judged();
-        let is_due = judged.cases.insert(case ^ fingerprint);
+        let is_due = judged.cases.insert(case ^ whole);
         if is_due && judged.states.insert(fingerprint) {
             judged.by_depth[depth] += 1;
         }
@@ -151,15 +152,20 @@ impl Run {
             copy.end = power.into();
             copy.fall_once(attempt);
             let state = copy.disk.fingerprint() as u64;
+            // A killed process leaves what a power cut may still lose; of a power cut all is durable.
+            let whole = match power {
+                None => copy.disk.fingerprint_unsynced() as u64,
+                Some(_) => state,
+            };
             let case = fates.script ^ self.changes << 40 ^ u64::from(power.is_none()) << 32;
-            if !fates.states.is_due(Random::new(case).draw(), depth, state) {
+            if !fates.states.is_due(Random::new(case).draw(), depth, whole, state) {
                 continue;
             }
             copy.check_files(Moment::Dead);
             let dead = copy.fork();
-            let changing = copy.judge(power.is_none(), state, tally);
+            let changing = copy.judge(power.is_none(), whole, tally);
             let Some(recoveries) = fates.effort.recoveries.get(depth) else { continue };
-            let mut random = Random::new(state);
+            let mut random = Random::new(whole);
             for _ in 0..*recoveries.min(&changing.len()) {
                 let after = changing[random.below(changing.len())];
                 let mut copy = dead.fork();
@@ -171,8 +177,7 @@ impl Run {
         }
     }
 
-    /// How the process may end: the power fails, in all ways if they are no more than so many. Or it dies alone:
-    /// of a recovery that leaves nothing that the power cuts do not, and its opening is no other.
+    /// How the process may end: it dies alone, or the power fails, in all ways if they are no more than so many.
     fn ends(&self, count: u64, depth: usize) -> Vec<Option<Kept>> {
         let ways = self.disk.ways();
         let mut random = Random::new(self.disk.operations() << 8 | depth as u64);
@@ -183,7 +188,7 @@ impl Run {
             false if number % 2 == 0 => Kept::Counted { way: random.draw() % ways },
             false => Kept::Drawn(random.draw()),
         });
-        (depth == 0).then_some(None).into_iter().chain(kept.map(Some)).collect()
+        std::iter::once(None).chain(kept.map(Some)).collect()
     }
 
     /// Opens what a crash has left, and compares all. Returns the operations of the opening that change
