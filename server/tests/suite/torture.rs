@@ -181,3 +181,14 @@ fn a_sweep_that_is_told_to_end_says_what_it_saw() {
         assert!(json(&output).is_object(), "{campaign}");
     }
 }
+
+#[test]
+fn an_exhaustive_campaign_without_time_for_all_cases_has_not_passed() {
+    let output =
+        forebay(["torture", "sim", "--exhaustive", "--minutes", "0.0001"]).output().unwrap();
+    let (stdout, stderr) =
+        (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+    assert_eq!(output.status.code(), Some(1), "{stdout}{stderr}");
+    assert!(stdout.contains("0 violations"), "{stdout}");
+    assert!(stderr.contains("cases were done"), "{stderr}");
+}

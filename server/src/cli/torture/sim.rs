@@ -35,7 +35,8 @@ const TEXT_CHARACTERS_MAX: usize = 2000;
 /// and clocks that jump, beside a plain model of what the store must hold. After each crash it is opened,
 /// compared, and verified. Exit status 1 at the first check that fails, with the line that replays the
 /// run and a script of the fewest operations that show it. Ctrl-C and SIGTERM end a campaign with the
-/// summary of what was done; a second one ends it at once.
+/// summary of what was done; a second one ends it at once. An exhaustive campaign whose time is over before
+/// each case was done, at least with little effort, ends with exit status 1 too.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: forebay torture sim --minutes 10\n         \
                   forebay torture sim --seed 42                       one run, again\n         \
@@ -131,7 +132,7 @@ impl Sim {
         };
         writeln!(std::io::stdout(), "{text}")?;
         match summary.violation {
-            None => check_done(&stop),
+            None => check_done(&stop).and_then(|()| check_cases(&summary)),
             Some(_) => Err(Failure::Reported),
         }
     }
@@ -216,6 +217,17 @@ impl Sim {
             replay,
             operations: script.ops.len(),
         })
+    }
+}
+
+/// An exhaustive campaign that had no time for some of its cases has not passed.
+fn check_cases(summary: &Summary) -> Result<(), Failure> {
+    match &summary.exhaustive {
+        Some(Counts { cases, cases_done, .. }) if cases_done < cases => {
+            let detail = format!("{cases_done} of {cases} cases were done");
+            Err(Failure::because(format!("its time was over before all was done: {detail}")))
+        }
+        _ => Ok(()),
     }
 }
 
