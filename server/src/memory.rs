@@ -70,9 +70,10 @@ impl Memory {
         }
     }
 
-    /// How much of it nobody holds or waits for.
+    /// How much of it nobody holds or waits for, the reserve included.
     pub(crate) fn free_bytes(&self) -> u64 {
-        (self.grains.available_permits() * GRAIN_BYTES) as u64
+        let free = self.grains.available_permits() + self.reserve.available_permits();
+        (free * GRAIN_BYTES) as u64
     }
 
     /// Raises `charge` to cover `bytes`, if that is possible at once.
