@@ -347,6 +347,3 @@ pub(super) fn moved_bytes(location: &Location) -> u64 {
     let most = MOVED_OVERHEAD_BYTES + MOVED_REASON_BYTES_MAX + QUEUE_NAME_BYTES_MAX;
     u64::from(location.bytes) + most as u64
 }
-
-#[cfg(test)]
-mod tests;

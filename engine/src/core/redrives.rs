@@ -320,6 +320,8 @@ impl<R: ReplyTo> Core<R> {
         }
         match queue.messages.next_walk() {
             _ if queue.messages.last_durable() < through => Taken::Postponed,
+            // The walk ended at what a damaged index hides.
+            _ if self.postponed.contains(&id) => Taken::Postponed,
             Some(until) => Taken::Rests(until),
             None => Taken::Done,
         }

@@ -47,10 +47,7 @@ fn each_module_sees_only_those_named_before_it() {
         );
         for scope in &scopes {
             wrong.extend(not_in_the_table(scope));
-            // A module's tests may make use of the whole crate.
-            let is_test = |source: &Source| source.path.last().is_some_and(|name| name == "tests");
-            let below_it = |source: &&Source| source.path.len() > scope.path.len();
-            for source in sources.iter().filter(below_it).filter(|source| !is_test(source)) {
+            for source in sources.iter().filter(|source| source.path.len() > scope.path.len()) {
                 let Some(own) = below(&scope.path, &source.path) else { continue };
                 for (line, path) in named(&source.text, &source.path) {
                     let Some(item) = below(&scope.path, &path) else { continue };
