@@ -9,7 +9,6 @@
 //! ```
 //! [`Resend`] says which may be sent again.
 //!
-//!
 //! A frame that was not wholly written cannot have been carried out, so it is always sent again.
 //!
 //! A receive whose caller stopped waiting is not sent, and gives back what it brings all the same. A
